@@ -1,0 +1,122 @@
+"""A request to its rows: the checks that need the loaded model, and what the row must know to run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mavis_core.detokenizer import Detokenizer
+from mavis_core.errors import ContextLengthError, InvalidRequestError, UnknownObjectiveError
+from mavis_core.guidance import Guidance
+from mavis_core.messages import ObjectiveInfo, Request
+from mavis_core.noise import row_key
+from mavis_core.row import Row
+from mavis_core.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What an engine allows.
+
+    Attributes:
+        max_model_len: most tokens of a row.
+        vocab_size: V.
+        stop_token_ids: the model's own.
+        objectives: loaded, in column order.
+        tokenizer: for text, or None.
+        seed: of the engine, for requests without one.
+    """
+
+    max_model_len: int
+    vocab_size: int
+    stop_token_ids: tuple[int, ...]
+    objectives: Sequence[ObjectiveInfo]
+    tokenizer: Tokenizer | None
+    seed: int
+
+    def rows(self, request: Request) -> list[Row]:
+        """One row per choice, the first of which carries the others as forks.
+
+        Raises:
+            InvalidRequestError: and its subclasses, naming the field.
+        """
+        self._check(request)
+        sampling, guidance = request.sampling, request.guidance
+        own = () if sampling.ignore_eos else self.stop_token_ids
+        prompt = list(request.prompt_token_ids)
+        longest = self.max_model_len - len(prompt)
+        weights, named = self._weights(guidance)
+        backend = self.tokenizer.backend_tokenizer if self.tokenizer is not None else None
+        seed = self._derive_seed(request.id) if sampling.seed is None else sampling.seed
+        rows = [
+            Row(
+                request=request,
+                index=index,
+                tokens=list(prompt),
+                prompt_length=len(prompt),
+                limit=len(prompt) + min(sampling.max_tokens or longest, longest),
+                stop_ids=own + sampling.stop_token_ids,
+                own_stops=len(own),
+                key=row_key(seed, index),
+                guided=guidance.active,
+                beta=self._beta(guidance) if guidance.active else 0.0,
+                weights=weights,
+                named=named,
+                detokenizer=Detokenizer(backend, sampling.stop, sampling.skip_special_tokens),
+            )
+            for index in range(sampling.n)
+        ]
+        rows[0].forks = rows[1:]
+        return rows
+
+    def _check(self, request: Request) -> None:
+        prompt, sampling = request.prompt_token_ids, request.sampling
+        if not prompt:
+            raise InvalidRequestError("the prompt is empty: at least one token is needed", "prompt")
+        if len(prompt) >= self.max_model_len:
+            raise ContextLengthError(len(prompt), self.max_model_len - 1)
+        for param, tokens in (
+            ("prompt", prompt),
+            ("stop_token_ids", sampling.stop_token_ids),
+            ("logit_bias", tuple(sampling.logit_bias)),
+        ):
+            if tokens and not 0 <= min(tokens) <= max(tokens) < self.vocab_size:
+                wrong = next(t for t in tokens if not 0 <= t < self.vocab_size)
+                raise InvalidRequestError(f"{param}: token id {wrong} is not in 0 to {self.vocab_size - 1}", param)
+        stops = {*self.stop_token_ids, *sampling.stop_token_ids}
+        if len(stops) >= self.vocab_size:
+            raise InvalidRequestError(
+                "stop_token_ids: every token of the vocabulary would stop the answer", "stop_token_ids"
+            )
+        if sampling.stop and self.tokenizer is None:
+            raise InvalidRequestError("stop: this engine has no tokenizer, use stop_token_ids", "stop")
+        known = {objective.name: objective for objective in self.objectives}
+        if unknown := [name for name in request.guidance.weights if name not in known]:
+            raise UnknownObjectiveError(unknown, known)
+        for name, weight in request.guidance.weights.items():
+            low, high = known[name].weight_range
+            if not low <= weight <= high:
+                raise InvalidRequestError(
+                    f"objective_weights.{name}={weight:g}: this value accepts {low:g} to {high:g}",
+                    f"objective_weights.{name}",
+                )
+
+    def _weights(self, guidance: Guidance) -> tuple[tuple[float, ...], tuple[int, ...]]:
+        if not guidance.active:
+            return (), ()
+        names = [objective.name for objective in self.objectives]
+        weights = tuple(float(guidance.weights.get(name, 0.0)) for name in names)
+        return weights, tuple(i for i, name in enumerate(names) if name in guidance.weights)
+
+    def _beta(self, guidance: Guidance) -> float:
+        """The request's beta, else the recommended ones averaged by |lambda|."""
+        if guidance.beta is not None:
+            return guidance.beta
+        recommended = {objective.name: objective.recommended_beta for objective in self.objectives}
+        total = sum(abs(weight) for weight in guidance.weights.values())
+        return sum(abs(weight) * recommended[name] for name, weight in guidance.weights.items()) / total
+
+    def _derive_seed(self, request_id: str) -> int:
+        digest = hashlib.blake2b(f"{self.seed}/{request_id}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little", signed=True)

@@ -1,0 +1,227 @@
+"""Host rows to device tensors: what one step runs on.
+
+``RowTensors`` holds everything per row on the device and is rebuilt only when the rows that draw change; a
+steady decode step only advances it (two in-place adds, one copy of the drawn tokens that never leave the
+device, and the block numbers of rows that entered a new block). Guided rows come first, so that everything
+guided is a prefix slice and costs unguided rows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mavis_core.attention import AttentionStep, Chunk, DecodeAttention, MixedAttention, PrefillAttention, length_mask
+from mavis_core.kv_pool import KVPool
+from mavis_core.logit_edits import LogitEdits
+from mavis_core.row import Row
+from mavis_core.scheduler import Plan, PrefillChunk
+
+TABLE_SLACK = 8
+
+
+class RowTensors:
+    """Per-row state of the B rows that draw in a step, the first G of them guided.
+
+    Attributes:
+        last_token, length, position: (B,) int64; the newest token, how many tokens there are with it, and how
+            many of them are output.
+        block_table: (B, P) int64.
+        keys: (B, 2) int32, of the noise.
+        temperature: (B,) float32, 1 for greedy rows, whose noise is scaled to nothing by ``noise`` (0 or 1).
+        top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on.
+        k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows.
+        width: K, the most candidates any guided row asks for.
+    """
+
+    def __init__(self, rows: Sequence[Row], block_size: int, vocab_size: int, device: torch.device) -> None:
+        self.rows = list(rows)
+        self.guided = sum(row.guided for row in rows)
+        self._block_size = block_size
+        sampling = [row.request.sampling for row in rows]
+        guidance = [row.request.guidance for row in rows[: self.guided]]
+        integers = torch.tensor(
+            [
+                (row.tokens[-1], len(row.tokens), row.output_length, s.top_k if s.top_k > 0 else vocab_size)
+                for row, s in zip(rows, sampling, strict=True)
+            ]
+        ).to(device)
+        self.last_token, self.length, self.position, self.top_k = integers.T.contiguous()
+        floats = torch.tensor(
+            [(s.temperature or 1.0, float(s.temperature > 0), s.top_p, s.min_p) for s in sampling],
+            dtype=torch.float32,
+        ).to(device)
+        self.temperature, self.noise, self.top_p, self.min_p = floats.T.contiguous()
+        self.scaled = any(s.temperature not in (0, 1) for s in sampling)
+        self.filtered = any(s.top_k > 0 or s.top_p < 1 or s.min_p > 0 for s in sampling)
+        self.keys = torch.tensor([row.key for row in rows], dtype=torch.int32).to(device)
+        self.edits = LogitEdits(self.rows, vocab_size, device)
+        self.width = max((g.top_k for g in guidance), default=0)
+        self.k = torch.tensor([g.top_k for g in guidance], dtype=torch.int64).to(device)
+        self.beta = torch.tensor([row.beta for row in rows[: self.guided]], dtype=torch.float32).to(device)
+        limits = [torch.inf if g.max_kl_per_token is None else g.max_kl_per_token for g in guidance]
+        self.limited = any(g.max_kl_per_token is not None for g in guidance)
+        self.limit = torch.tensor(limits, dtype=torch.float32).to(device)
+        self.normalised = any(g.normalise == "minmax" for g in guidance)
+        self.minmax = torch.tensor([g.normalise == "minmax" for g in guidance], dtype=torch.bool).to(device)
+        self.weights = torch.tensor([row.weights for row in rows[: self.guided]], dtype=torch.float32).to(device)
+        self._columns = max(len(row.blocks) for row in rows) + TABLE_SLACK
+        self._known = [len(row.blocks) for row in rows]
+        table = [row.blocks + [0] * (self._columns - len(row.blocks)) for row in rows]
+        self.block_table = torch.tensor(table).to(device)
+
+    @property
+    def max_length(self) -> int:
+        return max(len(row.tokens) for row in self.rows)
+
+    def follows(self, rows: Sequence[Row]) -> bool:
+        """Whether ``rows`` are these rows and every block table still fits."""
+        return self.rows == list(rows) and max(len(row.blocks) for row in rows) <= self._columns
+
+    def advance(self, drawn: Tensor) -> None:
+        """Append the drawn tokens (B,) int64: the state of the next step."""
+        self.last_token = drawn
+        self.length += 1
+        self.position += 1
+        self.edits.advance(drawn)
+
+    def sync_blocks(self) -> None:
+        """Write the blocks that rows gained since the last step."""
+        gained = [
+            (i, column, block)
+            for i, row in enumerate(self.rows)
+            if len(row.blocks) > self._known[i]
+            for column, block in enumerate(row.blocks[self._known[i] :], self._known[i])
+        ]
+        if gained:
+            where = torch.tensor(gained).to(self.block_table.device)
+            self.block_table[where[:, 0], where[:, 1]] = where[:, 2]
+            self._known = [len(row.blocks) for row in self.rows]
+
+    def decode_attention(self, pool: KVPool) -> DecodeAttention:
+        """Attention of the newest token of every row."""
+        table = self.block_table[:, : -(-self.max_length // self._block_size)]
+        mask = length_mask(self.length, table.shape[1] * self._block_size, pool.data.dtype)
+        return DecodeAttention(pool, self.slots(self.length - 1), table, mask)
+
+    def slots(self, position: Tensor) -> Tensor:
+        """Pool slots of one position per row: (B,) -> (B,) int64."""
+        size = self._block_size
+        block = self.block_table.gather(1, (position // size)[:, None])[:, 0]
+        return block * size + position % size
+
+
+@dataclass(slots=True)
+class PrefillBatch:
+    """Prompt chunks, flattened: tokens, positions and slots (N,) int64."""
+
+    tokens: Tensor
+    positions: Tensor
+    slots: Tensor
+    chunks: list[Chunk]
+
+    @classmethod
+    def build(cls, planned: Sequence[PrefillChunk], block_size: int, device: torch.device) -> PrefillBatch:
+        tokens: list[int] = []
+        positions: list[int] = []
+        slots: list[int] = []
+        chunks: list[Chunk] = []
+        for part in planned:
+            row, stop = part.row, part.start + part.count
+            chunks.append(
+                Chunk(
+                    len(tokens),
+                    len(tokens) + part.count,
+                    part.start,
+                    torch.tensor([row.blocks[: -(-stop // block_size)]]).to(device),
+                )
+            )
+            tokens += row.tokens[part.start : stop]
+            positions += range(part.start, stop)
+            slots += [row.blocks[p // block_size] * block_size + p % block_size for p in range(part.start, stop)]
+        flat = torch.tensor([tokens, positions, slots]).to(device)
+        return cls(flat[0], flat[1], flat[2], chunks)
+
+    def attention(self, pool: KVPool) -> PrefillAttention:
+        return PrefillAttention(pool, self.slots, self.chunks)
+
+
+@dataclass(slots=True)
+class Batch:
+    """One step: N tokens to run, B rows that draw (``rows``), of which the first G are guided.
+
+    Attributes:
+        tokens, positions: (N,) int64.
+        attention: of the policy.
+        last: (B,) int64, where among the N tokens each drawing row's newest one is; None if N = B in order.
+        rows: state of the rows that draw, or None if none does (a chunk that ends before its prompt).
+        planned: the prompt chunks, for values that read them.
+        copies: (source, target) block numbers.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    attention: AttentionStep
+    last: Tensor | None
+    rows: RowTensors | None
+    planned: list[PrefillChunk]
+    copies: list[tuple[int, int]]
+
+
+class Batcher:
+    """Turns plans into batches, reusing the row tensors while the rows stay."""
+
+    def __init__(self, pool: KVPool, vocab_size: int, device: torch.device) -> None:
+        self._pool = pool
+        self._vocab_size = vocab_size
+        self._device = device
+        self._current: RowTensors | None = None
+
+    def prepare(self, plan: Plan) -> Batch:
+        if not plan.prefill:
+            rows = self._rows(plan.decode)
+            attention = rows.decode_attention(self._pool)
+            return Batch(rows.last_token, rows.length - 1, attention, None, rows, [], [])
+        drawing, last = _drawing(plan)
+        rows = self._rows(drawing) if drawing else None
+        prefill = PrefillBatch.build(plan.prefill, self._pool.block_size, self._device)
+        where = torch.tensor(last, dtype=torch.int64).to(self._device)
+        prompts = prefill.attention(self._pool)
+        if not plan.decode:
+            return Batch(prefill.tokens, prefill.positions, prompts, where, rows, plan.prefill, plan.copies)
+        steady = rows is not None and rows.rows == plan.decode
+        decode = rows if steady else RowTensors(plan.decode, self._pool.block_size, self._vocab_size, self._device)
+        assert decode is not None
+        return Batch(
+            torch.cat((decode.last_token, prefill.tokens)),
+            torch.cat((decode.length - 1, prefill.positions)),
+            MixedAttention(decode.decode_attention(self._pool), prompts),
+            where,
+            rows,
+            plan.prefill,
+            plan.copies,
+        )
+
+    def _rows(self, drawing: Sequence[Row]) -> RowTensors:
+        if self._current is None or not self._current.follows(drawing):
+            self._current = RowTensors(drawing, self._pool.block_size, self._vocab_size, self._device)
+        else:
+            self._current.sync_blocks()
+        return self._current
+
+
+def _drawing(plan: Plan) -> tuple[list[Row], list[int]]:
+    """The rows that draw in a mixed step, guided ones first, and where each one's newest token lies."""
+    found = [(row, i) for i, row in enumerate(plan.decode)]
+    end, ends = len(plan.decode), {}
+    for chunk in plan.prefill:
+        end += chunk.count
+        if chunk.last:
+            ends[id(chunk.row)] = end - 1
+            found.append((chunk.row, end - 1))
+    found += [(child, ends[id(parent)]) for parent, child in plan.forks]
+    found.sort(key=lambda item: not item[0].guided)
+    return [row for row, _ in found], [at for _, at in found]

@@ -1,0 +1,33 @@
+"""Range checks for numbers that come from a request.
+
+One rule for all of them: a real, finite number inside the stated closed range, else an
+``InvalidRequestError`` that names the field, the value and the range.
+"""
+
+from __future__ import annotations
+
+import math
+
+from mavis_core.errors import InvalidRequestError
+
+
+def check_number(param: str, value: object, low: float, high: float) -> float:
+    """Return ``value`` as float if it is a finite number in [low, high]; bools are not numbers.
+
+    Raises:
+        InvalidRequestError: naming ``param``, the value and the range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidRequestError(f"{param}={value!r}: must be a number from {low:g} to {high:g}", param)
+    if not math.isfinite(value) or not low <= value <= high:
+        raise InvalidRequestError(f"{param}={value:g}: must be {low:g} to {high:g}", param)
+    return float(value)
+
+
+def check_integer(param: str, value: object, low: int, high: int) -> int:
+    """Return ``value`` if it is an integer in [low, high]; 3.0 and True are not integers."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidRequestError(f"{param}={value!r}: must be an integer from {low} to {high}", param)
+    if not low <= value <= high:
+        raise InvalidRequestError(f"{param}={value}: must be {low} to {high}", param)
+    return value

@@ -1,0 +1,51 @@
+"""The seam between whoever serves requests and the engine that runs them.
+
+A server holds an ``EngineClient`` and nothing else of the engine. ``engine_thread.py`` implements it with a
+thread and two queues; tests implement it with a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Literal, Protocol
+
+from mavis_core.messages import EngineInfo, Request, RequestOutput, StepStats
+
+EngineState = Literal["loading", "ready", "draining", "dead"]
+
+
+class EngineClient(Protocol):
+    """Asynchronous access to one engine.
+
+    ``generate`` yields the request's outputs until the one with ``finished``; it raises ``QueueFullError``
+    or ``EngineUnavailableError`` before the first output, ``InvalidRequestError`` if the engine refuses the
+    request (from the first ``__anext__``), and ``EngineUnavailableError`` if the engine dies under it. Closing
+    the iterator early (``aclose`` or cancellation) aborts the request: no row, no KV and no message is left.
+    """
+
+    @property
+    def state(self) -> EngineState: ...
+
+    @property
+    def info(self) -> EngineInfo:
+        """Constants of the engine; raises EngineUnavailableError while loading."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """Requests submitted and not finished."""
+        ...
+
+    def generate(self, request: Request) -> AsyncIterator[RequestOutput]: ...
+
+    def on_step(self, callback: Callable[[StepStats], None]) -> None:
+        """Call ``callback`` on the event loop after every engine step (for metrics)."""
+        ...
+
+    async def drain(self, timeout: float) -> bool:
+        """Refuse new requests, wait for those in flight; True if all finished within ``timeout`` seconds."""
+        ...
+
+    async def close(self) -> None:
+        """Stop the engine; requests still in flight fail with EngineUnavailableError."""
+        ...

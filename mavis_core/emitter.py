@@ -1,0 +1,105 @@
+"""Drawn tokens to messages: appends them to rows, decides who is finished and why, makes text.
+
+Host work only, after the step's sync. Stop reasons, in order: the model's own stop token, a requested stop
+token, a stop string, the length limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mavis_core.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, RequestOutput, TokenLogprobs, TokenReport
+from mavis_core.row import Row
+from mavis_core.sampler import FIXED_COLUMNS
+
+
+class Emitter:
+    """Args: objectives: of the engine, in column order."""
+
+    def __init__(self, objectives: Sequence[ObjectiveInfo]) -> None:
+        self._names = [objective.name for objective in objectives]
+
+    def emit(
+        self,
+        rows: Sequence[Row],
+        tokens: Sequence[int],
+        stats: Sequence[Sequence[float]],
+        logprobs: Sequence[TokenLogprobs | None],
+    ) -> dict[str, list[ChoiceDelta]]:
+        """Advance every row by its token; deltas by request id. ``stats`` has one entry per guided row."""
+        deltas: dict[str, list[ChoiceDelta]] = {}
+        for i, row in enumerate(rows):
+            delta = self._advance(row, tokens[i], stats[i] if row.guided else None, logprobs[i] if logprobs else None)
+            deltas.setdefault(row.request.id, []).append(delta)
+        return deltas
+
+    def _advance(
+        self, row: Row, token: int, stats: Sequence[float] | None, logprobs: TokenLogprobs | None
+    ) -> ChoiceDelta:
+        row.tokens.append(token)
+        text, stop_reason = self._finish(row, token)
+        guidance = None
+        reports: tuple[TokenReport, ...] = ()
+        if stats is not None:
+            self._add(row, stats)
+            guidance = self._summary(row)
+            if row.request.guidance.report:
+                reports = (self._report(row, token, stats),)
+        return ChoiceDelta(
+            row.index,
+            text,
+            (token,),
+            (logprobs,) if logprobs is not None else (),
+            reports,
+            row.finish_reason,
+            stop_reason,
+            guidance,
+        )
+
+    def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
+        """Text that became final, and what stopped the row beyond its own EOS; sets ``finish_reason``."""
+        sampling = row.request.sampling
+        if token in row.stop_ids:
+            row.finish_reason = "stop"
+            own = token in row.stop_ids[: row.own_stops]
+            return row.detokenizer.flush(), None if own else token
+        text, stop = row.detokenizer.push(token, row.output_length > sampling.min_tokens)
+        if stop is not None:
+            row.finish_reason = "stop"
+            return text, stop
+        if len(row.tokens) >= row.limit:
+            row.finish_reason = "length"
+            text += row.detokenizer.flush()
+        return text, None
+
+    def _add(self, row: Row, stats: Sequence[float]) -> None:
+        columns = [FIXED_COLUMNS + column for column in row.named]
+        spreads = [FIXED_COLUMNS + len(self._names) + column for column in row.named]
+        step = [*stats[2:FIXED_COLUMNS], *(stats[c] for c in columns), *(stats[c] for c in spreads)]
+        row.totals = [a + b for a, b in zip(row.totals, step, strict=True)] if row.totals else step
+        row.guided_tokens += 1
+
+    def _summary(self, row: Row) -> GuidanceStats:
+        count, named = row.guided_tokens, len(row.named)
+        steering, truncation, sampled, mass = row.totals[:4]
+        names = [self._names[column] for column in row.named]
+        values, spreads = row.totals[4 : 4 + named], row.totals[4 + named :]
+        return GuidanceStats(
+            row.beta,
+            count,
+            steering,
+            truncation,
+            sampled,
+            {name: total / count for name, total in zip(names, values, strict=True)},
+            mass / count,
+            {name: total / count for name, total in zip(names, spreads, strict=True)},
+        )
+
+    def _report(self, row: Row, token: int, stats: Sequence[float]) -> TokenReport:
+        values = {self._names[column]: stats[FIXED_COLUMNS + column] for column in row.named}
+        return TokenReport(token, stats[0], stats[1], stats[2], stats[3], values)
+
+
+def failure(request_id: str, prompt_tokens: int, message: str, param: str | None = None) -> RequestOutput:
+    """The last output of a request that failed alone."""
+    return RequestOutput(request_id, prompt_tokens, (), True, message, param)

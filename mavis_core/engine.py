@@ -1,0 +1,188 @@
+"""The engine: schedule → forward → score → tilt → sample → emit, for any number of rows at once.
+
+Per decode step of B rows: one policy forward of B positions, one scoring of the G guided rows' K candidates
+(for ``head`` no further forward, for ``lm`` one small forward of G * K positions), one host sync, which is the
+copy of the drawn tokens and their statistics. Row state stays on the device between steps (``batch.py``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from mavis_core.admission import Admission
+from mavis_core.batch import Batcher
+from mavis_core.candidates import find_candidates
+from mavis_core.capacity import kv_blocks
+from mavis_core.config import EngineConfig
+from mavis_core.emitter import Emitter
+from mavis_core.errors import InvalidRequestError
+from mavis_core.kv_pool import KVPool
+from mavis_core.logprobs import collect_logprobs
+from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats
+from mavis_core.noise import token_hashes
+from mavis_core.policy import Policy
+from mavis_core.row import Row
+from mavis_core.sampler import draw, scale, survive, tilt
+from mavis_core.scheduler import Plan, Scheduler
+from mavis_core.timing import StepTimer
+from mavis_core.tokenizer import Tokenizer
+from mavis_core.value import ValueFunction
+from mavis_core.value_set import ValueSet
+
+
+class Engine:
+    """One policy, its values, and the rows in flight.
+
+    Args:
+        policy: on its device.
+        values: compatible with the policy (``value_models`` checks that when it loads them).
+        config: see ``EngineConfig``.
+
+    Raises:
+        LoadError: values collide, or not even one row fits the memory.
+    """
+
+    def __init__(self, policy: Policy, values: Sequence[ValueFunction], config: EngineConfig) -> None:
+        device, dtype = policy.device, policy.dtype
+        self.policy = policy
+        self.values = ValueSet(values)
+        limits = [config.max_model_len, policy.max_model_len, *(value.spec.max_model_len for value in values)]
+        longest = min(limit for limit in limits if limit is not None)
+        blocks = kv_blocks(config, [policy.backbone.cache, *self.values.caches], longest, dtype, device)
+        max_model_len = min(longest, blocks * config.block_size)
+        self.pool = KVPool(policy.backbone.cache, blocks, config.block_size, dtype, device)
+        self.values.bind(blocks, config.block_size, dtype, device)
+        self.scheduler = Scheduler(
+            blocks, config.block_size, config.max_num_seqs, config.max_num_batched_tokens, config.enable_chunked_prefill
+        )
+        self.info = EngineInfo(
+            model=policy.name,
+            max_model_len=max_model_len,
+            vocab_size=policy.vocab_size,
+            max_num_seqs=config.max_num_seqs,
+            dtype=str(dtype).removeprefix("torch."),
+            device=str(device),
+            objectives=tuple(self.values.objectives),
+        )
+        self._admission = Admission(
+            max_model_len,
+            policy.vocab_size,
+            policy.stop_token_ids,
+            self.values.objectives,
+            policy.tokenizer,
+            config.seed,
+        )
+        self._batcher = Batcher(self.pool, policy.vocab_size, device)
+        self._emitter = Emitter(self.values.objectives)
+        self._hashes = token_hashes(policy.vocab_size, device)
+        self._rows: dict[str, list[Row]] = {}
+        self.last_step: StepStats | None = None
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        return self.policy.tokenizer
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._rows)
+
+    def add(self, request: Request) -> None:
+        """Queue a request.
+
+        Raises:
+            InvalidRequestError: it cannot be served; nothing else is affected.
+        """
+        if request.id in self._rows:
+            raise InvalidRequestError(f"request id {request.id!r} is in flight already", "id")
+        rows = self._admission.rows(request)
+        self._rows[request.id] = rows
+        self.scheduler.add(rows[0])
+
+    def abort(self, request_id: str) -> None:
+        """Forget a request; unknown ids are ignored (it may just have finished)."""
+        for row in self._rows.pop(request_id, ()):
+            row.forks = []
+            self.scheduler.finish(row)
+
+    @torch.inference_mode()
+    def step(self) -> list[RequestOutput]:
+        """Run one step; what came of it, per request."""
+        timer, started = StepTimer(self.policy.device), time.perf_counter()
+        plan = self.scheduler.schedule()
+        if plan.empty:
+            return []
+        batch = self._batcher.prepare(plan)
+        timer.mark("forward")
+        hidden = self.policy.backbone.forward(batch.tokens, batch.positions, batch.attention)
+        timer.mark("extend")
+        self.values.extend(batch)
+        self._copy(plan)
+        rows = batch.rows
+        if rows is None:
+            return self._record(plan, timer, started, [])
+        hidden = hidden if batch.last is None else hidden[batch.last]
+        raw = self.policy.logits(hidden)
+        scaled = scale(rows.edits.apply(raw), rows)
+        surviving, tilted, g = survive(scaled, rows), None, rows.guided
+        if g:
+            candidates = find_candidates(scaled[:g], surviving[:g], rows.k, rows.width)
+            timer.mark("value")
+            scored, values = self.values.score(rows, candidates, hidden[:g])
+            timer.mark("tilt")
+            tilted = tilt(candidates, values, rows)
+        drawn = draw(surviving, tilted, rows, self._hashes)
+        if drawn.chosen is not None:
+            self.values.commit(rows, scored, drawn.chosen)
+        tokens, stats = drawn.to_host()
+        logprobs = collect_logprobs(raw, tilted, drawn, rows)
+        rows.advance(drawn.tokens)
+        deltas = self._emitter.emit(rows.rows, tokens, stats, logprobs)
+        return self._record(plan, timer, started, self._outputs(rows.rows, deltas))
+
+    def _copy(self, plan: Plan) -> None:
+        """Give forked rows their own copy of the prompt's half-filled block, in every pool."""
+        if plan.copies:
+            sources, targets = torch.tensor(plan.copies).to(self.policy.device).T
+            for pool in (self.pool, *self.values.pools):
+                pool.copy_blocks(sources, targets)
+
+    def _outputs(self, rows: Sequence[Row], deltas: dict[str, list[ChoiceDelta]]) -> list[RequestOutput]:
+        """Group deltas by request and let go of what finished."""
+        for row in rows:
+            if row.finish_reason is not None:
+                self.scheduler.finish(row)
+        outputs = []
+        for request_id, found in deltas.items():
+            mine = self._rows[request_id]
+            finished = all(row.finish_reason is not None for row in mine)
+            if finished:
+                del self._rows[request_id]
+            outputs.append(RequestOutput(request_id, mine[0].prompt_length, tuple(found), finished))
+        return outputs
+
+    def _record(
+        self, plan: Plan, timer: StepTimer, started: float, outputs: list[RequestOutput]
+    ) -> list[RequestOutput]:
+        self.last_step = StepStats(
+            running=len(self.scheduler.running),
+            waiting=len(self.scheduler.waiting),
+            prompt_tokens=sum(chunk.count for chunk in plan.prefill),
+            generation_tokens=sum(len(delta.token_ids) for output in outputs for delta in output.deltas),
+            preemptions=plan.preempted,
+            kv_cache_usage=self.scheduler.usage,
+            policy_forward_seconds=timer.seconds("forward", "extend"),
+            value_forward_seconds=timer.seconds("value", "tilt"),
+            step_seconds=time.perf_counter() - started,
+        )
+        return outputs
+
+    def abort_all(self) -> list[str]:
+        """Forget every request, after a failed step; their ids. The batch's device state is rebuilt."""
+        ids = list(self._rows)
+        for request_id in ids:
+            self.abort(request_id)
+        self._batcher = Batcher(self.pool, self.policy.vocab_size, self.policy.device)
+        return ids

@@ -1,0 +1,69 @@
+"""Every error this project raises on purpose, in one tree.
+
+    MavisError
+    ├── InvalidRequestError        the request is wrong; nobody else is affected            400
+    │   ├── ContextLengthError     prompt (+ min_tokens) longer than the model can hold     400
+    │   └── UnknownObjectiveError  objective_weights names what is not loaded               400
+    ├── QueueFullError             too many requests wait already; try again                429
+    ├── EngineUnavailableError     loading, draining or dead                                503
+    └── LoadError                  a model or value folder cannot be used; names the culprit
+
+A message says what was wrong, what was got and what is allowed: ``guidance.top_k=0: must be 1 to 256``.
+``assert`` is kept for our own invariants. The HTTP status of each is given in one table, in ``server``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class MavisError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class InvalidRequestError(MavisError):
+    """The request cannot be served as written.
+
+    Args:
+        message: what was wrong, what was got, what is allowed.
+        param: the request field at fault in the client's own words, for example ``guidance.beta``.
+        code: machine-readable reason, or None.
+    """
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class ContextLengthError(InvalidRequestError):
+    def __init__(self, prompt_tokens: int, limit: int, param: str = "messages") -> None:
+        super().__init__(
+            f"the prompt has {prompt_tokens} tokens: at most {limit} leave room for one answer token "
+            f"in this model's context of {limit + 1}",
+            param,
+            "context_length_exceeded",
+        )
+
+
+class UnknownObjectiveError(InvalidRequestError):
+    def __init__(self, names: Iterable[str], known: Iterable[str]) -> None:
+        listed = ", ".join(sorted(known)) or "none are loaded"
+        super().__init__(
+            f"objective_weights: unknown objective {', '.join(repr(n) for n in names)}; known: {listed}",
+            "objective_weights",
+            "unknown_objective",
+        )
+
+
+class QueueFullError(MavisError):
+    def __init__(self, waiting: int, limit: int) -> None:
+        super().__init__(f"{waiting} requests are in flight, the limit is {limit}; try again shortly")
+
+
+class EngineUnavailableError(MavisError):
+    """The engine cannot take requests now: it is loading, draining, or died (the message says which)."""
+
+
+class LoadError(MavisError):
+    """A policy or value folder cannot be used; the message names the file or field at fault."""

@@ -1,0 +1,36 @@
+"""KL divergence of a tilted step from the policy, in nats, exact and in its two parts.
+
+Over the full vocabulary KL(p || ref) = steering + truncation, where steering is KL(p || ref renormalised over
+the candidates) and truncation is -log ref(candidates). The papers' code uses the one-sample estimate
+log p(a) / ref(a): unbiased and far noisier, kept for comparison.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def steering_kl(reference: Tensor, logprobs: Tensor) -> Tensor:
+    """KL(p || ref renormalised over the candidates), nats.
+
+    Args:
+        reference: (G, K) float32 log ref up to a constant per row; -inf where not valid.
+        logprobs: (G, K) float32 log p; -inf where not valid.
+
+    Returns:
+        (G,) float32, at least 0.
+    """
+    ratio = logprobs - reference.log_softmax(dim=1)
+    ratio = torch.where(logprobs > -torch.inf, ratio, torch.zeros_like(ratio))
+    return (logprobs.exp() * ratio).sum(dim=1).clamp_min(0.0)
+
+
+def truncation_kl(reference: Tensor) -> Tensor:
+    """-log ref(C), nats: reference (G, K) log-probabilities over the full vocabulary -> (G,), at least 0."""
+    return (-reference.logsumexp(dim=1)).clamp_min(0.0)
+
+
+def sampled_kl(logprob: Tensor, reference: Tensor) -> Tensor:
+    """log p(a) - log ref(a) of the sampled token: the one-sample estimate of steering + truncation. (G,) each."""
+    return logprob - reference

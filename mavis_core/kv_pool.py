@@ -1,0 +1,67 @@
+"""The paged KV memory of one model: blocks of tokens for all its layers, addressed by block number.
+
+Layout (layers, blocks, block, 2, kv heads, head dim): one token's keys and values lie together, so a block
+table gathers both with one index_select of contiguous blocks, and one token of all layers is one indexed
+write. Which row owns which block is ``blocks.py``'s business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSpec:
+    """Shape of one model's KV per token."""
+
+    layers: int
+    kv_heads: int
+    head_dim: int
+
+    @classmethod
+    def of(cls, config: Any) -> CacheSpec:
+        """Read it from a transformers config."""
+        heads = config.num_attention_heads
+        kv_heads = getattr(config, "num_key_value_heads", None) or heads
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+        return cls(config.num_hidden_layers, kv_heads, head_dim)
+
+    @property
+    def numbers_per_token(self) -> int:
+        return self.layers * 2 * self.kv_heads * self.head_dim
+
+
+class KVPool:
+    """KV of one model. Zeroed at birth: masked positions are read (times zero), so they must be finite."""
+
+    def __init__(
+        self, spec: CacheSpec, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.spec = spec
+        self.block_size = block_size
+        shape = (spec.layers, num_blocks, block_size, 2, spec.kv_heads, spec.head_dim)
+        self.data = torch.zeros(shape, dtype=dtype, device=device)
+        self._slots = self.data.view(spec.layers, num_blocks * block_size, 2, spec.kv_heads, spec.head_dim)
+        self._blocks = self.data.view(spec.layers, num_blocks, -1)
+
+    def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Store keys and values (N, kv heads, head dim) of one layer at ``slots`` (N,) int64."""
+        self._slots[layer].index_copy_(0, slots, torch.stack((keys, values), dim=1))
+
+    def write_all(self, slots: Tensor, entries: Tensor) -> None:
+        """Store entries (layers, N, 2, kv heads, head dim) of all layers at ``slots`` (N,)."""
+        self._slots.index_copy_(1, slots, entries)
+
+    def gather(self, layer: int, block_table: Tensor) -> Tensor:
+        """KV of whole rows: block_table (B, P) int64 -> (B, P * block, 2, kv heads, head dim), a copy."""
+        rows, blocks = block_table.shape
+        found = self._blocks[layer].index_select(0, block_table.reshape(-1))
+        return found.view(rows, blocks * self.block_size, 2, self.spec.kv_heads, self.spec.head_dim)
+
+    def copy_blocks(self, sources: Tensor, targets: Tensor) -> None:
+        """Copy whole blocks, all layers: (C,) int64 each. A fork takes its own copy of a half-filled block."""
+        self._blocks.index_copy_(1, targets, self._blocks.index_select(1, sources))

@@ -1,0 +1,53 @@
+"""Log-probabilities that a request asked for; computed only in steps where some row did."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mavis_core.batch import RowTensors
+from mavis_core.messages import TokenLogprobs
+from mavis_core.sampler import Drawn, Tilted
+
+
+def collect_logprobs(raw: Tensor, tilted: Tilted | None, drawn: Drawn, rows: RowTensors) -> list[TokenLogprobs | None]:
+    """Per row, or None for a row that did not ask.
+
+    Unguided rows: raw log-softmax of the model's logits at T = 1, before any edit, as vLLM. Guided rows:
+    log p, over the candidates.
+
+    Args:
+        raw: (B, V) float32, the model's logits.
+    """
+    asked = [row.request.sampling.logprobs for row in rows.rows]
+    found: list[TokenLogprobs | None] = [None] * len(asked)
+    most = max((n for n in asked if n is not None), default=0)
+    guided = rows.guided
+    if tilted is not None and any(n is not None for n in asked[:guided]):
+        width = min(max(most, 1), tilted.logprobs.shape[1])
+        top, index = tilted.logprobs.topk(width, dim=1)
+        ids = tilted.candidates.ids.gather(1, index)
+        assert drawn.chosen is not None
+        chosen = tilted.logprobs.gather(1, drawn.chosen[:, None])[:, 0]
+        _fill(found, 0, asked[:guided], drawn.tokens[:guided], chosen, ids, top)
+    if any(n is not None for n in asked[guided:]):
+        logprobs = raw[guided:].log_softmax(dim=1)
+        top, ids = logprobs.topk(min(max(most, 1), raw.shape[1]), dim=1)
+        tokens = drawn.tokens[guided:]
+        _fill(found, guided, asked[guided:], tokens, logprobs.gather(1, tokens[:, None])[:, 0], ids, top)
+    return found
+
+
+def _fill(
+    found: list[TokenLogprobs | None],
+    offset: int,
+    asked: list[int | None],
+    tokens: Tensor,
+    chosen: Tensor,
+    ids: Tensor,
+    top: Tensor,
+) -> None:
+    rows = zip(asked, tokens.tolist(), chosen.tolist(), ids.tolist(), top.tolist(), strict=True)
+    for i, (count, token, logprob, names, logprobs) in enumerate(rows):
+        if count is not None:
+            best = [(n, p) for n, p in zip(names[:count], logprobs[:count], strict=True) if p > float("-inf")]
+            found[offset + i] = TokenLogprobs(token, logprob, tuple(best))

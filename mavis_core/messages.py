@@ -1,0 +1,179 @@
+"""What the engine and the world exchange: plain frozen values, nothing shared, nothing callable.
+
+In: ``Request`` and ``Abort``. Out: one ``RequestOutput`` per request and step in which something happened,
+and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mavis_core.guidance import Guidance
+from mavis_core.sampling_params import SamplingParams
+
+FinishReason = Literal["stop", "length", "abort", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt and how to continue it. ``id`` is unique among the requests in flight."""
+
+    id: str
+    prompt_token_ids: tuple[int, ...]
+    sampling: SamplingParams
+    guidance: Guidance
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Forget a request: its rows and KV are freed, nothing more is emitted. Unknown ids are ignored."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """Log-probabilities in nats at one generated position.
+
+    Attributes:
+        token_id: the sampled token.
+        logprob: of the sampled token; unguided rows: raw log-softmax of the model's logits at T = 1 (as
+            vLLM), guided rows: log p, the distribution it was drawn from.
+        top: the most likely tokens as (id, logprob), best first; at most as many as asked for.
+    """
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReport:
+    """Steering of one token (``guidance.report``).
+
+    Attributes:
+        logprob: log p of the sampled token under the tilted distribution, nats.
+        base_logprob: its log-probability under the policy at the request's temperature, full vocabulary.
+        steering_nats, truncation_nats: this step's exact KL in its two parts.
+        values: objective -> V(s + token), z-scored reward.
+    """
+
+    token_id: int
+    logprob: float
+    base_logprob: float
+    steering_nats: float
+    truncation_nats: float
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceStats:
+    """Totals over the tokens a choice has so far.
+
+    Attributes:
+        beta: the strength that was used (the recommended one if the request gave none).
+        tokens: guided tokens summed over, the stop token included.
+        steering_nats: sum of KL(p || ref renormalised over the candidates).
+        truncation_nats: sum of -log ref(candidates). The exact full-vocabulary KL is the sum of the two.
+        sampled_nats: sum of log p(a)/ref(a) over the sampled tokens, the papers' one-sample estimate.
+        values: objective -> mean of V over the chosen tokens, z units.
+        topk_base_mass: mean of ref(candidates).
+        value_spread: objective -> mean over steps of (max - min over the candidates).
+    """
+
+    beta: float
+    tokens: int
+    steering_nats: float
+    truncation_nats: float
+    sampled_nats: float
+    values: dict[str, float]
+    topk_base_mass: float
+    value_spread: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceDelta:
+    """What happened to one choice in one step (a step gives a choice at most one token).
+
+    Attributes:
+        index: which of the request's ``n`` choices.
+        text: visible text that became final in this step; a stop string or a split character may hold some back.
+        token_ids: tokens generated since the last delta of this choice, the stop token included.
+        logprobs: per token in ``token_ids``, or empty when not asked for.
+        reports: per token, or empty when not asked for.
+        finish_reason: set in the last delta of the choice.
+        stop_reason: the stop string or stop token id that ended it, None for the model's own EOS.
+        guidance: running totals, in every delta of a guided choice, None for an unguided one.
+    """
+
+    index: int
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    reports: tuple[TokenReport, ...] = ()
+    finish_reason: FinishReason | None = None
+    stop_reason: str | int | None = None
+    guidance: GuidanceStats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOutput:
+    """Deltas of one request from one step. ``finished`` is True exactly once, in the last one.
+
+    ``error`` is set (and ``finished`` True) when the request failed alone; an invalid request names its
+    field in ``error_param``.
+    """
+
+    request_id: str
+    prompt_tokens: int
+    deltas: tuple[ChoiceDelta, ...]
+    finished: bool
+    error: str | None = None
+    error_param: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepStats:
+    """One engine step, for metrics. Times in seconds, on the device's clock where it has one."""
+
+    running: int
+    waiting: int
+    prompt_tokens: int
+    generation_tokens: int
+    preemptions: int
+    kv_cache_usage: float
+    policy_forward_seconds: float
+    value_forward_seconds: float
+    step_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveInfo:
+    """What a client may know about an objective (``GET /v1/objectives``).
+
+    ``reward_mean`` and ``reward_std`` z-score the reward; ``recommended_beta`` is tuned to 0.2 nats of
+    steering KL per token; ``weight_range`` is what the value accepts.
+    """
+
+    name: str
+    description: str
+    kind: str
+    value: str
+    reward_mean: float
+    reward_std: float
+    recommended_beta: float
+    weight_range: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """Constants of a loaded engine that a server needs to check and describe requests."""
+
+    model: str
+    max_model_len: int
+    vocab_size: int
+    max_num_seqs: int
+    dtype: str
+    device: str
+    objectives: tuple[ObjectiveInfo, ...]

@@ -1,0 +1,113 @@
+"""The policy: the frozen base model with its output layer, tokenizer and generation defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from mavis_core.errors import LoadError
+from mavis_core.paged_model import PagedModel, sliding_window
+from mavis_core.tokenizer import Tokenizer
+
+
+def resolve_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
+    """ "auto" is float32 on the CPU (exact, and faster there) and the checkpoint's own on a GPU."""
+    if dtype == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    found: torch.dtype = getattr(torch, dtype)
+    return found
+
+
+class Policy:
+    """A loaded base model.
+
+    Args:
+        model: a transformers causal LM, on its device, in its dtype.
+        tokenizer: its tokenizer, or None for token-only use (tests, rollouts on ids).
+        name: how it is known, for messages.
+
+    Raises:
+        LoadError: the architecture is not supported, or its logits are not a plain linear readout.
+    """
+
+    def __init__(self, model: Any, tokenizer: Tokenizer | None, name: str) -> None:
+        self.backbone = PagedModel(model, name)
+        self.tokenizer = tokenizer
+        self.name = name
+        self.readout = model.get_output_embeddings()
+        self.vocab_size = int(self.readout.weight.shape[0])
+        self.generation: Any = getattr(model, "generation_config", None) or GenerationConfig()
+        self.backbone.probe()
+        self._probe_readout(model)
+
+    @classmethod
+    def load(cls, path: str, device: torch.device, dtype: torch.dtype | str) -> Policy:
+        """Load from a local folder or a hub id; never runs code from the checkpoint.
+
+        Raises:
+            LoadError: naming the path and what is wrong with it.
+        """
+        if ("/" not in path or path.startswith((".", "/", "~"))) and not Path(path).expanduser().is_dir():
+            raise LoadError(f"{path}: no such folder (a hub id looks like 'owner/name')")
+        source = str(Path(path).expanduser()) if Path(path).expanduser().is_dir() else path
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, trust_remote_code=False, use_safetensors=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise LoadError(f"{path}: {error}") from error
+        return cls(model.to(device), tokenizer, path)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.readout.weight.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self.readout.weight.dtype
+        return dtype
+
+    @property
+    def max_model_len(self) -> int:
+        """What the positions and, where there is one, the sliding window allow."""
+        window = sliding_window(self.backbone.config)
+        return min(self.backbone.max_positions, window) if window else self.backbone.max_positions
+
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """EOS ids of the generation config, else of the tokenizer."""
+        found = self.generation.eos_token_id
+        if found is None:
+            found = getattr(self.tokenizer, "eos_token_id", None)
+        if found is None:
+            return ()
+        return tuple(found) if isinstance(found, (list, tuple)) else (int(found),)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Raw logits: hidden (B, D) -> (B, V) float32."""
+        out: Tensor = self.readout(hidden)
+        return out.float()
+
+    @torch.inference_mode()
+    def _probe_readout(self, model: Any) -> None:
+        tokens = torch.arange(1, 6, device=self.device) % self.vocab_size
+        theirs = model(input_ids=tokens[None], use_cache=False).logits[0, -1].float()
+        ours = self.logits(self.backbone.forward_plain(tokens)[-1:])[0]
+        error = float((ours - theirs).norm() / theirs.norm().clamp_min(1e-6))
+        if not error <= 5e-2:
+            raise LoadError(
+                f"{self.name}: its logits differ from output layer x last hidden state by {error:.2g}; "
+                f"this {self.backbone.config.model_type} model rescales its logits, which is not supported"
+            )

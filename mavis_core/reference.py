@@ -1,0 +1,160 @@
+"""The plainly right loop: one row, no cache, no batch, one candidate at a time. The oracle of every fast path.
+
+Every step runs the whole text again through transformers' own forward, scores each candidate with the value's
+own slow path, and writes the equations out in Python floats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from mavis_core.guidance import Guidance
+from mavis_core.noise import gumbel_reference
+from mavis_core.policy import Policy
+from mavis_core.sampling_params import SamplingParams
+from mavis_core.value import ValueFunction
+
+
+@dataclass(slots=True)
+class ReferenceRow:
+    """What the loop produced: output tokens and, per guided step, the KL in its two parts (nats)."""
+
+    tokens: list[int] = field(default_factory=list)
+    steering: list[float] = field(default_factory=list)
+    truncation: list[float] = field(default_factory=list)
+
+
+def reference_generate(
+    policy: Policy,
+    values: Sequence[ValueFunction],
+    prompt: Sequence[int],
+    sampling: SamplingParams,
+    guidance: Guidance,
+    beta: float,
+    choice: int = 0,
+) -> ReferenceRow:
+    """Generate one choice of at most ``sampling.max_tokens`` tokens; ``sampling.seed`` must be set."""
+    assert sampling.seed is not None and sampling.max_tokens is not None
+    out = ReferenceRow()
+    tokens = list(prompt)
+    own = () if sampling.ignore_eos else policy.stop_token_ids
+    stops = {*own, *sampling.stop_token_ids}
+    for position in range(sampling.max_tokens):
+        with torch.inference_mode():
+            text = torch.tensor(tokens, device=policy.device)
+            hidden = policy.backbone.forward_plain(text)[-1]
+            logits: list[float] = policy.logits(hidden[None])[0].double().tolist()
+        banned = position < sampling.min_tokens or (guidance.active and position == 0 and not guidance.allow_empty)
+        logits = _edit(logits, list(prompt), out.tokens, sampling, stops if banned else set())
+        temperature = sampling.temperature or 1.0
+        scaled = [x / temperature for x in logits]
+        survivors = _survivors(scaled, sampling)
+        noise = {
+            a: gumbel_reference(sampling.seed, choice, position, a) if sampling.temperature else 0.0 for a in survivors
+        }
+        if guidance.active:
+            candidates = survivors[: guidance.top_k]
+            tilt = _tilt(values, tokens, candidates, hidden, guidance, beta)
+            log_p, log_ref, mass = _tilted(scaled, candidates, tilt, guidance.max_kl_per_token)
+            out.steering.append(sum(math.exp(p) * (p - r + mass) for p, r in zip(log_p, log_ref, strict=True)))
+            out.truncation.append(-mass)
+            score = {a: p + noise[a] for a, p in zip(candidates, log_p, strict=True)}
+        else:
+            score = {a: scaled[a] + noise[a] for a in survivors}
+        drawn = max(score, key=lambda a: score[a])
+        tokens.append(drawn)
+        out.tokens.append(drawn)
+        if drawn in stops:
+            break
+    return out
+
+
+def _edit(
+    logits: list[float], prompt: list[int], output: list[int], sampling: SamplingParams, banned: set[int]
+) -> list[float]:
+    edited = [x + sampling.logit_bias.get(a, 0.0) for a, x in enumerate(logits)]
+    for a in range(len(edited)):
+        if a in banned:
+            edited[a] = -math.inf
+        if a in prompt or a in output:
+            edited[a] = (
+                edited[a] / sampling.repetition_penalty if edited[a] > 0 else edited[a] * sampling.repetition_penalty
+            )
+        count = output.count(a)
+        edited[a] -= sampling.frequency_penalty * count + sampling.presence_penalty * (count > 0)
+    return edited
+
+
+def _log_normaliser(xs: Sequence[float]) -> float:
+    top = max(xs)
+    return top + math.log(sum(math.exp(x - top) for x in xs))
+
+
+def _survivors(scaled: list[float], sampling: SamplingParams) -> list[int]:
+    """Tokens that top_k, top_p and min_p leave, most likely first."""
+    order = [a for a in sorted(range(len(scaled)), key=lambda a: (-scaled[a], a)) if scaled[a] > -math.inf]
+    if sampling.min_p > 0:
+        floor = scaled[order[0]] + math.log(sampling.min_p)
+        order = [a for a in order if scaled[a] >= floor]
+    if sampling.top_k > 0:
+        order = order[: sampling.top_k]
+    if sampling.top_p < 1:
+        normaliser = _log_normaliser([scaled[a] for a in order])
+        kept, before = [], 0.0
+        for a in order:
+            if kept and before >= sampling.top_p:
+                break
+            kept.append(a)
+            before += math.exp(scaled[a] - normaliser)
+        order = kept
+    return order
+
+
+def _tilt(
+    values: Sequence[ValueFunction],
+    tokens: list[int],
+    candidates: list[int],
+    hidden: torch.Tensor,
+    guidance: Guidance,
+    beta: float,
+) -> list[float]:
+    combined = [0.0] * len(candidates)
+    for value in values:
+        weights = [guidance.weights.get(objective.name, 0.0) for objective in value.spec.objectives]
+        if any(weights):
+            with torch.inference_mode():
+                found = value.reference(tokens, candidates, hidden).double().tolist()
+            for i, scores in enumerate(found):
+                combined[i] += sum(w * v for w, v in zip(weights, scores, strict=True))
+    if guidance.normalise == "minmax":
+        low, span = min(combined), max(combined) - min(combined)
+        combined = [(x - low) / span if span > 0 else 0.0 for x in combined]
+    return [beta * x for x in combined]
+
+
+def _tilted(
+    scaled: list[float], candidates: list[int], tilt: list[float], limit: float | None
+) -> tuple[list[float], list[float], float]:
+    """log p and log ref over the candidates, and log ref(C); the tilt scaled down to meet ``limit``."""
+    normaliser = _log_normaliser(scaled)
+    log_ref = [scaled[a] - normaliser for a in candidates]
+    mass = _log_normaliser(log_ref)
+
+    def at(gamma: float) -> tuple[list[float], float]:
+        raw = [r + gamma * t for r, t in zip(log_ref, tilt, strict=True)]
+        total = _log_normaliser(raw)
+        log_p = [x - total for x in raw]
+        return log_p, sum(math.exp(p) * (p - r + mass) for p, r in zip(log_p, log_ref, strict=True))
+
+    log_p, kl = at(1.0)
+    if limit is not None and kl > limit:
+        low, high = 0.0, 1.0
+        for _ in range(24):
+            middle = (low + high) / 2
+            low, high = (middle, high) if at(middle)[1] <= limit else (low, middle)
+        log_p, _ = at(low)
+    return log_p, log_ref, mass

@@ -1,0 +1,125 @@
+"""From logits to one token per row: scale, filter, tilt, Gumbel-max. Device tensors only, no host sync."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mavis_core.batch import RowTensors
+from mavis_core.candidates import Candidates
+from mavis_core.filters import apply_filters
+from mavis_core.kl import sampled_kl, steering_kl, truncation_kl
+from mavis_core.noise import gumbel, position_keys
+from mavis_core.tilt import combine, limit_tilt, minmax, tilted_logprobs
+
+FIXED_COLUMNS = 6
+
+
+@dataclass(slots=True)
+class Tilted:
+    """The distribution p of G guided rows over their candidates.
+
+    Attributes:
+        candidates: what competes.
+        values: (G, K, M) float32.
+        logprobs: (G, K) float32 log p, -inf where not valid.
+    """
+
+    candidates: Candidates
+    values: Tensor
+    logprobs: Tensor
+
+
+@dataclass(slots=True)
+class Drawn:
+    """What B rows drew.
+
+    Attributes:
+        tokens: (B,) int64.
+        chosen: (G,) int64, index of the drawn candidate.
+        stats: (G, 6 + 2 M) float32: log p, log ref, steering, truncation, sampled, ref(C), then V of the
+            drawn candidate and max - min of V over the candidates, per objective; None without guided rows.
+    """
+
+    tokens: Tensor
+    chosen: Tensor | None
+    stats: Tensor | None
+
+    def to_host(self) -> tuple[list[int], list[list[float]]]:
+        """The step's only device-to-host copy and sync: token ids and statistics in one tensor."""
+        if self.stats is None:
+            return self.tokens.tolist(), []
+        rows, (guided, width) = self.tokens.shape[0], self.stats.shape
+        flat = torch.cat((self.tokens.double(), self.stats.double().reshape(-1))).tolist()
+        stats = [flat[rows + i * width : rows + (i + 1) * width] for i in range(guided)]
+        return [int(token) for token in flat[:rows]], stats
+
+
+def scale(logits: Tensor, rows: RowTensors) -> Tensor:
+    """ell / T, (B, V); greedy rows have T = 1 here."""
+    return logits / rows.temperature[:, None] if rows.scaled else logits
+
+
+def survive(scaled: Tensor, rows: RowTensors) -> Tensor:
+    """-inf where the request's own top_k, top_p or min_p removes a token, (B, V)."""
+    return apply_filters(scaled, rows.top_k, rows.top_p, rows.min_p) if rows.filtered else scaled
+
+
+def tilt(candidates: Candidates, values: Tensor, rows: RowTensors) -> Tilted:
+    """p over the candidates: p(a) ~ exp(ell_a / T + beta * sum_m lambda_m V_m) with the row's options."""
+    combined = combine(values, rows.weights)
+    if rows.normalised:
+        combined = torch.where(rows.minmax[:, None], minmax(combined, candidates.valid), combined)
+    amount = (combined * rows.beta[:, None]).masked_fill(~candidates.valid, 0.0)
+    if rows.limited:
+        amount = limit_tilt(candidates.logits, amount, rows.limit)
+    return Tilted(candidates, values, tilted_logprobs(candidates.logits, amount))
+
+
+def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors, hashes: Tensor) -> Drawn:
+    """One token per row, by Gumbel-max over p for guided rows and over the surviving vocabulary for the rest.
+
+    Args:
+        surviving: (B, V) from ``survive``.
+        tilted: of the first G rows, or None.
+        hashes: (V,) int32 from ``token_hashes``.
+    """
+    keys = position_keys(rows.keys, rows.position)
+    guided = rows.guided
+    parts = []
+    chosen = stats = None
+    if tilted is not None:
+        ids = tilted.candidates.ids
+        noise = gumbel(keys[:guided], hashes[ids]) * rows.noise[:guided, None]
+        chosen = (tilted.logprobs + noise).argmax(dim=1)
+        parts.append(ids.gather(1, chosen[:, None])[:, 0])
+        stats = _statistics(tilted, chosen)
+    if guided < len(rows.rows):
+        noise = gumbel(keys[guided:], hashes) * rows.noise[guided:, None]
+        parts.append((surviving[guided:] + noise).argmax(dim=1))
+    return Drawn(parts[0] if len(parts) == 1 else torch.cat(parts), chosen, stats)
+
+
+def _statistics(tilted: Tilted, chosen: Tensor) -> Tensor:
+    reference, values = tilted.candidates.reference, tilted.values
+    at = chosen[:, None]
+    logprob = tilted.logprobs.gather(1, at)[:, 0]
+    base = reference.gather(1, at)[:, 0]
+    truncation = truncation_kl(reference)
+    fixed = torch.stack(
+        (
+            logprob,
+            base,
+            steering_kl(reference, tilted.logprobs),
+            truncation,
+            sampled_kl(logprob, base),
+            (-truncation).exp(),
+        ),
+        dim=1,
+    )
+    picked = values.gather(1, at[:, :, None].expand(-1, -1, values.shape[2]))[:, 0]
+    invalid = ~tilted.candidates.valid[:, :, None]
+    spread = values.masked_fill(invalid, -torch.inf).amax(1) - values.masked_fill(invalid, torch.inf).amin(1)
+    return torch.cat((fixed, picked, spread), dim=1)

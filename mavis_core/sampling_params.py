@@ -1,0 +1,105 @@
+"""How one request samples: OpenAI's and vLLM's names, defaults and ranges.
+
+Frozen and validated at construction, so that whoever holds a ``SamplingParams`` holds a legal one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mavis_core.bounds import check_integer, check_number
+from mavis_core.errors import InvalidRequestError
+
+MAX_CHOICES = 128
+MAX_STOP_STRINGS = 16
+MAX_STOP_LENGTH = 512
+MAX_LOGIT_BIAS = 1024
+MAX_LOGPROBS = 20
+MAX_TOKEN_ID = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """Sampling settings of one request.
+
+    Attributes:
+        n: choices per prompt, 1 to 128; they share the prompt's KV.
+        max_tokens: most tokens to generate, at least 1; None is whatever the context leaves.
+        min_tokens: stop tokens are banned and stop strings ignored before this many tokens.
+        temperature: 0 to 2; 0 is greedy.
+        top_p: (0, 1]; 1 is off.
+        top_k: 0 or -1 is off, else at least 1.
+        min_p: 0 to 1; 0 is off.
+        presence_penalty, frequency_penalty: -2 to 2, over the output.
+        repetition_penalty: (0, 2], over prompt and output; 1 is off.
+        logit_bias: token id -> added to its logit, -100 to 100.
+        seed: any 64-bit integer; None lets the engine draw one (and so two equal requests differ).
+        stop: up to 16 strings that end the answer and are not part of it.
+        stop_token_ids: tokens that end the answer, beside the model's own.
+        ignore_eos: the model's own stop tokens do not end the answer.
+        logprobs: None is none; N asks for the sampled token and the N most likely, 0 to 20.
+        skip_special_tokens: leave special tokens out of the text.
+
+    Raises:
+        InvalidRequestError: naming the field.
+    """
+
+    n: int = 1
+    max_tokens: int | None = None
+    min_tokens: int = 0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    logprobs: int | None = None
+    skip_special_tokens: bool = True
+
+    def __post_init__(self) -> None:
+        check_integer("n", self.n, 1, MAX_CHOICES)
+        if self.max_tokens is not None:
+            check_integer("max_tokens", self.max_tokens, 1, MAX_TOKEN_ID)
+        check_integer("min_tokens", self.min_tokens, 0, MAX_TOKEN_ID)
+        if self.max_tokens is not None and self.min_tokens > self.max_tokens:
+            raise InvalidRequestError(
+                f"min_tokens={self.min_tokens}: must be at most max_tokens={self.max_tokens}", "min_tokens"
+            )
+        check_number("temperature", self.temperature, 0, 2)
+        if check_number("top_p", self.top_p, 0, 1) == 0:
+            raise InvalidRequestError("top_p=0: must be above 0, up to 1", "top_p")
+        check_integer("top_k", self.top_k, -1, MAX_TOKEN_ID)
+        check_number("min_p", self.min_p, 0, 1)
+        check_number("presence_penalty", self.presence_penalty, -2, 2)
+        check_number("frequency_penalty", self.frequency_penalty, -2, 2)
+        if check_number("repetition_penalty", self.repetition_penalty, 0, 2) == 0:
+            raise InvalidRequestError("repetition_penalty=0: must be above 0, up to 2", "repetition_penalty")
+        if len(self.logit_bias) > MAX_LOGIT_BIAS:
+            raise InvalidRequestError(
+                f"logit_bias has {len(self.logit_bias)} entries: at most {MAX_LOGIT_BIAS}", "logit_bias"
+            )
+        for token, bias in self.logit_bias.items():
+            check_integer("logit_bias", token, 0, MAX_TOKEN_ID)
+            check_number(f"logit_bias[{token}]", bias, -100, 100)
+        if self.seed is not None:
+            check_integer("seed", self.seed, -(2**63), 2**63 - 1)
+        if len(self.stop) > MAX_STOP_STRINGS:
+            raise InvalidRequestError(f"stop has {len(self.stop)} strings: at most {MAX_STOP_STRINGS}", "stop")
+        for stop in self.stop:
+            if not isinstance(stop, str) or not 1 <= len(stop) <= MAX_STOP_LENGTH:
+                raise InvalidRequestError(f"stop: each must be a string of 1 to {MAX_STOP_LENGTH} characters", "stop")
+        if len(self.stop_token_ids) > MAX_LOGIT_BIAS:
+            raise InvalidRequestError(
+                f"stop_token_ids has {len(self.stop_token_ids)} entries: at most {MAX_LOGIT_BIAS}", "stop_token_ids"
+            )
+        for token in self.stop_token_ids:
+            check_integer("stop_token_ids", token, 0, MAX_TOKEN_ID)
+        if self.logprobs is not None:
+            check_integer("logprobs", self.logprobs, 0, MAX_LOGPROBS)

@@ -1,0 +1,178 @@
+"""Which rows run in the next step, and which blocks they hold. Torch-free; owns the queue and the blocks.
+
+Rows join and leave at any step. Running rows decode first, then prompts go on, then waiting rows are admitted
+in order of arrival. When blocks run out the youngest row is preempted: its blocks are freed and it is
+prefilled again later, prompt and output, which changes nothing in its text (noise is counter-based).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from mavis_core.blocks import BlockAllocator
+from mavis_core.row import Row
+
+
+@dataclass(slots=True)
+class PrefillChunk:
+    """``count`` tokens of ``row`` from position ``start``; ``last`` if its next token is drawn in this step."""
+
+    row: Row
+    start: int
+    count: int
+    last: bool
+
+
+@dataclass(slots=True)
+class Plan:
+    """One step.
+
+    Attributes:
+        decode: rows that feed one token and draw the next, guided ones first.
+        prefill: prompt chunks.
+        forks: (parent, child): the child draws its first token from the parent's prompt in this step.
+        copies: (source, target) blocks to copy after the forward and before anything is drawn.
+        preempted: rows that lost their blocks in this step.
+    """
+
+    decode: list[Row] = field(default_factory=list)
+    prefill: list[PrefillChunk] = field(default_factory=list)
+    forks: list[tuple[Row, Row]] = field(default_factory=list)
+    copies: list[tuple[int, int]] = field(default_factory=list)
+    preempted: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return not self.decode and not self.prefill
+
+
+class Scheduler:
+    """Continuous batching over ``num_blocks`` blocks of ``block_size`` tokens.
+
+    Args:
+        max_rows: rows that run together.
+        max_tokens: tokens of one step.
+        chunked: whether a prompt may be prefilled in parts. If not, a prompt longer than ``max_tokens`` runs
+            in a step of its own.
+    """
+
+    def __init__(self, num_blocks: int, block_size: int, max_rows: int, max_tokens: int, chunked: bool) -> None:
+        self.blocks = BlockAllocator(num_blocks)
+        self.block_size = block_size
+        self.max_rows = max_rows
+        self.max_tokens = max_tokens
+        self.chunked = chunked
+        self.waiting: deque[Row] = deque()
+        self.running: list[Row] = []
+
+    def add(self, row: Row) -> None:
+        self.waiting.append(row)
+
+    def schedule(self) -> Plan:
+        plan = Plan()
+        self._plan_decode(plan)
+        budget = self.max_tokens - len(plan.decode)
+        for row in self.running:
+            if row.prefilling:
+                budget -= self._plan_chunk(plan, row, budget)
+        while self.waiting and not plan.preempted and budget > 0 and (row := self._admit(plan, budget)) is not None:
+            budget -= self._plan_chunk(plan, row, budget)
+        plan.decode.sort(key=lambda row: not row.guided)
+        for row in plan.decode:
+            row.computed += 1
+        return plan
+
+    def finish(self, row: Row) -> None:
+        """Forget a row wherever it is; its blocks are freed."""
+        self.blocks.release(row.blocks)
+        row.blocks = []
+        if row in self.running:
+            self.running.remove(row)
+        elif row in self.waiting:
+            self.waiting.remove(row)
+        for parent in (*self.running, *self.waiting):
+            if row in parent.forks:
+                parent.forks.remove(row)
+        for fork in row.forks:
+            self.waiting.appendleft(fork)
+        row.forks = []
+
+    @property
+    def usage(self) -> float:
+        """Share of the blocks in use, 0 to 1."""
+        return 1 - self.blocks.free / self.blocks.num_blocks
+
+    def _blocks_for(self, tokens: int) -> int:
+        return -(-tokens // self.block_size)
+
+    def _plan_decode(self, plan: Plan) -> None:
+        for row in list(self.running):
+            if row.prefilling or row not in self.running:
+                continue
+            missing = self._blocks_for(len(row.tokens) + 1) - len(row.blocks)
+            while missing > 0 and not self.blocks.can_allocate(missing):
+                victim = self.running[-1]
+                self._preempt(victim, plan)
+                if victim is row:
+                    break
+            else:
+                if missing > 0:
+                    row.blocks.extend(self.blocks.allocate(missing))
+                plan.decode.append(row)
+
+    def _preempt(self, row: Row, plan: Plan) -> None:
+        self.running.remove(row)
+        self.blocks.release(row.blocks)
+        row.blocks, row.computed = [], 0
+        self.waiting.appendleft(row)
+        if row in plan.decode:
+            plan.decode.remove(row)
+        plan.preempted += 1
+
+    def _admit(self, plan: Plan, budget: int) -> Row | None:
+        """Move the first waiting row to the running ones if it has a place, blocks and budget."""
+        row = self.waiting[0]
+        places = self.max_rows - sum(1 + len(other.forks) for other in self.running)
+        needed = self._blocks_for(len(row.tokens) + 1)
+        alone = not plan.decode and not plan.prefill
+        whole = self.chunked or len(row.tokens) <= budget or alone
+        if places < 1 or not self.blocks.can_allocate(needed) or not whole:
+            return None
+        self.waiting.popleft()
+        late = row.forks[places - 1 :]
+        del row.forks[places - 1 :]
+        self.waiting.extendleft(reversed(late))
+        row.blocks = self.blocks.allocate(needed)
+        row.target = len(row.tokens)
+        self.running.append(row)
+        return row
+
+    def _plan_chunk(self, plan: Plan, row: Row, budget: int) -> int:
+        remaining = row.target - row.computed
+        count = min(budget, remaining) if self.chunked else remaining
+        if count <= 0:
+            return 0
+        last = count == remaining
+        plan.prefill.append(PrefillChunk(row, row.computed, count, last))
+        row.computed += count
+        if last:
+            self._fork(plan, row)
+        return count
+
+    def _fork(self, plan: Plan, parent: Row) -> None:
+        """Give the waiting choices of ``parent`` its prompt: full blocks shared, the last one copied."""
+        full = parent.target // self.block_size
+        for child in parent.forks:
+            own = len(parent.blocks) - full
+            if not self.blocks.can_allocate(own):
+                self.waiting.appendleft(child)
+                continue
+            self.blocks.share(parent.blocks[:full])
+            child.blocks = parent.blocks[:full] + self.blocks.allocate(own)
+            child.computed = child.target = parent.target
+            if parent.target % self.block_size:
+                plan.copies.append((parent.blocks[full], child.blocks[full]))
+            plan.forks.append((parent, child))
+            self.running.append(child)
+        parent.forks = []

@@ -1,0 +1,29 @@
+"""What the engine and the server ask of a tokenizer; transformers' fast tokenizers fit as they are.
+
+Torch-free. Special decisions: chat templates belong to the tokenizer (``apply_chat_template``), incremental
+decoding uses the ``tokenizers`` library's ``DecodeStream``, so byte-level and sentencepiece models both stream
+whole characters only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+
+class Tokenizer(Protocol):
+    """The part of ``transformers.PreTrainedTokenizerFast`` in use here."""
+
+    chat_template: Any
+    all_special_ids: list[int]
+    backend_tokenizer: Any  # tokenizers.Tokenizer
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]: ...
+
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str: ...
+
+    def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]: ...
+
+    def apply_chat_template(self, conversation: list[dict[str, Any]], **kwargs: Any) -> Any: ...
+
+    def __len__(self) -> int: ...

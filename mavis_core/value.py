@@ -1,0 +1,102 @@
+"""What the engine asks of a value: the Protocol that every kind implements, and what passes through it.
+
+A value gives V_m(s + a), the expected final reward of objective m in z-units if the text goes on from s + a,
+for every candidate a. The lifecycle follows the decode loop: ``bind`` once, ``extend`` while a prompt is
+prefilled, ``score`` before the draw, ``commit`` after it. KV, where a kind keeps any, lives in pools that the
+engine owns and addresses through each row's one block table; a value never frees, forks or evicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mavis_core.attention import PrefillAttention
+from mavis_core.kv_pool import CacheSpec, KVPool
+from mavis_core.messages import ObjectiveInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSpec:
+    """Constants of a value.
+
+    Attributes:
+        name: of the folder or registration, for messages.
+        objectives: what it scores, in the order of its columns.
+        caches: the KV caches it needs, possibly none.
+        max_model_len: longest text it can read, or None for no limit of its own.
+    """
+
+    name: str
+    objectives: tuple[ObjectiveInfo, ...]
+    caches: tuple[CacheSpec, ...]
+    max_model_len: int | None
+
+
+@dataclass(slots=True)
+class ScoreStep:
+    """The G guided rows of one step, as device tensors.
+
+    Attributes:
+        candidates: (G, K) int64.
+        valid: (G, K) bool.
+        length: (G,) int64, tokens of each row so far: the position a candidate would take.
+        block_table: (G, P) int64, blocks of each row, wide enough for ``length`` + 1 tokens.
+        weights: (G, M_all) float32, beta-free lambdas of all loaded objectives.
+        hidden: (G, D) the policy's last hidden state, after the final norm.
+        reference: (G, K) float32, log ref of the candidates.
+        max_length: largest ``length`` (host integer), for trimming.
+    """
+
+    candidates: Tensor
+    valid: Tensor
+    length: Tensor
+    block_table: Tensor
+    weights: Tensor
+    hidden: Tensor
+    reference: Tensor
+    max_length: int
+
+    def take(self, rows: Tensor) -> ScoreStep:
+        """The step of a subset of its rows: (R,) int64 indices."""
+        return ScoreStep(
+            self.candidates[rows],
+            self.valid[rows],
+            self.length[rows],
+            self.block_table[rows],
+            self.weights[rows],
+            self.hidden[rows],
+            self.reference[rows],
+            self.max_length,
+        )
+
+
+class ValueFunction(Protocol):
+    """One loaded value of any kind."""
+
+    @property
+    def spec(self) -> ValueSpec: ...
+
+    def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
+        """Move to the engine's device and take the pools for ``spec.caches``; called once."""
+        ...
+
+    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+        """Read prompt chunks of the rows this value guides: tokens and positions (N,) int64."""
+        ...
+
+    def score(self, step: ScoreStep, out: Tensor) -> None:
+        """Write V of every candidate into ``out``: (G, K, M) float32, a view of the step's values."""
+        ...
+
+    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+        """Keep the state of the candidate that was drawn: chosen (G,) int64 index into K."""
+        ...
+
+    def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
+        """The slow oracle of ``score`` for one row, no cache: hidden (D,) -> (K, M) float32."""
+        ...

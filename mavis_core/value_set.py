@@ -1,0 +1,113 @@
+"""All loaded values as one: columns of objectives, pools, and which rows each value reads.
+
+A value is evaluated for the rows that name one of its objectives. One without a cache costs next to nothing
+and is evaluated for all guided rows at once; one with a cache only ever sees its own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mavis_core.batch import Batch, PrefillBatch, RowTensors
+from mavis_core.candidates import Candidates
+from mavis_core.errors import LoadError
+from mavis_core.kv_pool import CacheSpec, KVPool
+from mavis_core.messages import ObjectiveInfo
+from mavis_core.row import Row
+from mavis_core.value import ScoreStep, ValueFunction
+
+
+class ValueSet:
+    """Values in loading order; their objectives, concatenated, are the M columns.
+
+    Raises:
+        LoadError: two values score an objective of the same name.
+    """
+
+    def __init__(self, values: Sequence[ValueFunction]) -> None:
+        self.values = list(values)
+        self.objectives: list[ObjectiveInfo] = []
+        self._columns: list[slice] = []
+        self._pools: list[list[KVPool]] = []
+        owner: dict[str, str] = {}
+        for value in self.values:
+            for objective in value.spec.objectives:
+                if objective.name in owner:
+                    raise LoadError(
+                        f"objective {objective.name!r} is scored by two values, "
+                        f"{owner[objective.name]} and {value.spec.name}; load one of them"
+                    )
+                owner[objective.name] = value.spec.name
+            start = len(self.objectives)
+            self.objectives += value.spec.objectives
+            self._columns.append(slice(start, len(self.objectives)))
+
+    @property
+    def caches(self) -> list[CacheSpec]:
+        return [cache for value in self.values for cache in value.spec.caches]
+
+    @property
+    def pools(self) -> list[KVPool]:
+        return [pool for pools in self._pools for pool in pools]
+
+    def bind(self, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device) -> None:
+        self._device, self._block_size = device, block_size
+        for value in self.values:
+            pools = [KVPool(cache, num_blocks, block_size, dtype, device) for cache in value.spec.caches]
+            self._pools.append(pools)
+            value.bind(pools, device, dtype)
+
+    def extend(self, batch: Batch) -> None:
+        """Let values with a cache read the prompt chunks of the rows they guide."""
+        for value, columns, pools in zip(self.values, self._columns, self._pools, strict=True):
+            planned = [chunk for chunk in batch.planned if pools and _reads(chunk.row, columns)]
+            if planned:
+                prefill = PrefillBatch.build(planned, self._block_size, self._device)
+                value.extend(prefill.tokens, prefill.positions, prefill.attention(pools[0]))
+
+    def score(self, rows: RowTensors, candidates: Candidates, hidden: Tensor) -> tuple[ScoreStep, Tensor]:
+        """V of every candidate of the G guided rows: hidden (G, D) -> (G, K, M) float32, 0 where not evaluated."""
+        guided = rows.guided
+        step = ScoreStep(
+            candidates.ids,
+            candidates.valid,
+            rows.length[:guided],
+            rows.block_table[:guided],
+            rows.weights,
+            hidden,
+            candidates.reference,
+            rows.max_length,
+        )
+        out = torch.zeros(*candidates.ids.shape, len(self.objectives), dtype=torch.float32, device=hidden.device)
+        for value, columns in zip(self.values, self._columns, strict=True):
+            readers = self._readers(value, columns, rows)
+            if readers is None:
+                value.score(step, out[:, :, columns])
+            elif readers.numel():
+                part = out.new_zeros(readers.shape[0], out.shape[1], columns.stop - columns.start)
+                value.score(step.take(readers), part)
+                out[readers, :, columns] = part
+        return step, out
+
+    def commit(self, rows: RowTensors, step: ScoreStep, chosen: Tensor) -> None:
+        """Keep what the drawn candidates (G,), indices into K, leave behind."""
+        for value, columns in zip(self.values, self._columns, strict=True):
+            readers = self._readers(value, columns, rows)
+            if readers is None:
+                value.commit(step, chosen)
+            elif readers.numel():
+                value.commit(step.take(readers), chosen[readers])
+
+    def _readers(self, value: ValueFunction, columns: slice, rows: RowTensors) -> Tensor | None:
+        """Indices of the guided rows that a value scores; None is all of them."""
+        found = [i for i, row in enumerate(rows.rows[: rows.guided]) if _reads(row, columns)]
+        if found and (len(found) == rows.guided or not value.spec.caches):
+            return None
+        return torch.tensor(found, dtype=torch.int64).to(rows.length.device)
+
+
+def _reads(row: Row, columns: slice) -> bool:
+    return row.guided and any(columns.start <= column < columns.stop for column in row.named)

@@ -1,0 +1,111 @@
+"""Values on disk: read a folder into a value, write a trained one. Safetensors only, never code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+from mavis_core.errors import LoadError
+from mavis_core.messages import ObjectiveInfo
+from mavis_core.policy import Policy
+from mavis_core.value import ValueFunction
+from value_models.head import HeadNetwork, HeadValue
+from value_models.identity import check_compatible
+from value_models.lm import LmValue
+from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
+
+KINDS = ("head", "lm")
+
+
+def resolve(path: str) -> Path:
+    """A local folder, or a hub id downloaded to the hub's cache.
+
+    Raises:
+        LoadError: neither exists.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return folder
+    if path.startswith((".", "/", "~")) or path.count("/") != 1:
+        raise LoadError(f"{path}: no such folder (a hub id looks like 'owner/name')")
+    try:
+        return Path(snapshot_download(path, allow_patterns=["*.json", "*.safetensors"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise LoadError(f"{path}: not a local folder, and the hub said: {error}") from error
+
+
+def load_value(folder: Path, policy: Policy) -> ValueFunction:
+    """Load one value folder for ``policy``.
+
+    Raises:
+        LoadError: naming the folder and what is wrong: config, kind, tensors, or another policy.
+    """
+    config = ValueConfig.load(folder)
+    if config.kind not in KINDS:
+        raise LoadError(f"{folder / CONFIG_FILE}: kind={config.kind!r}: must be one of {', '.join(KINDS)}")
+    check_compatible(str(folder), config.kind, config.policy, policy)
+    try:
+        tensors = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as error:
+        raise LoadError(f"{folder / WEIGHTS_FILE}: {error}") from error
+    objectives = _describe(config, folder)
+    try:
+        if config.kind == "head":
+            network = HeadNetwork(len(objectives), **config.architecture)
+            network.load_state_dict(tensors)
+            return HeadValue(folder.name, objectives, network, policy.readout.weight)
+        backbone, readout = build_lm(config.architecture, len(objectives))
+        _load_parts(tensors, backbone=backbone, readout=readout)
+        return LmValue(folder.name, objectives, backbone, readout)
+    except (RuntimeError, TypeError, ValueError, KeyError) as error:
+        raise LoadError(f"{folder}: tensors and architecture do not fit: {error}") from error
+
+
+def build_lm(architecture: dict[str, Any], objectives: int) -> tuple[Any, nn.Linear]:
+    """A randomly initialised backbone and readout: ``architecture`` is a transformers config with its model_type."""
+    settings = dict(architecture)
+    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    return AutoModel.from_config(config, trust_remote_code=False), nn.Linear(config.hidden_size, objectives)
+
+
+def save_head(folder: Path, config: ValueConfig, network: HeadNetwork) -> None:
+    """Write a trained head."""
+    config.save(folder)
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS_FILE)
+
+
+def save_lm(folder: Path, config: ValueConfig, backbone: nn.Module, readout: nn.Module) -> None:
+    """Write a trained value LM."""
+    config.save(folder)
+    parts = {"backbone": backbone, "readout": readout}
+    tensors = {f"{p}.{n}": t.contiguous() for p, module in parts.items() for n, t in module.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS_FILE)
+
+
+def _load_parts(tensors: dict[str, Tensor], **modules: nn.Module) -> None:
+    for prefix, module in modules.items():
+        dot = prefix + "."
+        module.load_state_dict({n.removeprefix(dot): t for n, t in tensors.items() if n.startswith(dot)})
+
+
+def _describe(config: ValueConfig, folder: Path) -> list[ObjectiveInfo]:
+    return [
+        ObjectiveInfo(
+            name=o.name,
+            description=o.description,
+            kind=config.kind,
+            value=folder.name,
+            reward_mean=o.reward_mean,
+            reward_std=o.reward_std,
+            recommended_beta=o.recommended_beta,
+            weight_range=o.weight_range,
+        )
+        for o in config.objectives
+    ]

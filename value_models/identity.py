@@ -1,0 +1,64 @@
+"""Which policy a value belongs to: short hashes of the tokenizer and of the output embedding."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import torch
+
+from mavis_core.errors import LoadError
+from mavis_core.policy import Policy
+from mavis_core.tokenizer import Tokenizer
+from value_models.value_config import PolicyIdentity
+
+FINGERPRINT_ROWS = 64
+
+
+def tokenizer_hash(tokenizer: Tokenizer) -> str:
+    """Hash of the vocabulary, token by token: equal hashes mean equal token ids for equal tokens."""
+    vocabulary = sorted(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=True).items())
+    return hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest()[:16]
+
+
+def policy_fingerprint(policy: Policy) -> str:
+    """Hash of 64 rows of the output embedding, in bfloat16, so that the dtype it is served in does not matter."""
+    weight = policy.readout.weight.detach()
+    step = max(1, weight.shape[0] // FINGERPRINT_ROWS)
+    rows = weight[::step].to(torch.bfloat16).cpu().contiguous()
+    return hashlib.sha256(rows.view(torch.uint8).numpy().tobytes()).hexdigest()[:16]
+
+
+def identify(policy: Policy) -> PolicyIdentity:
+    """The identity to store with a value trained for ``policy``."""
+    return PolicyIdentity(
+        name=policy.name.rstrip("/").rsplit("/", 1)[-1],
+        hidden_size=policy.readout.weight.shape[1],
+        vocab_size=policy.vocab_size,
+        fingerprint=policy_fingerprint(policy),
+        tokenizer_hash=tokenizer_hash(policy.tokenizer) if policy.tokenizer is not None else "",
+    )
+
+
+def check_compatible(name: str, kind: str, trained: PolicyIdentity, policy: Policy) -> None:
+    """Refuse a value that was trained for another policy.
+
+    Every kind needs the same token ids; a ``head`` reads the policy's hidden state, so it also needs the very
+    same weights.
+
+    Raises:
+        LoadError: naming the value and everything that differs.
+    """
+    ours = identify(policy)
+    compared = ["tokenizer_hash", "vocab_size"]
+    if kind == "head":
+        compared += ["hidden_size", "fingerprint"]
+    differ = [
+        f"{field} (value: {getattr(trained, field)}, policy: {getattr(ours, field)})"
+        for field in compared
+        if getattr(trained, field) != getattr(ours, field)
+    ]
+    if differ:
+        raise LoadError(
+            f"{name}: trained for policy {trained.name!r}, which differs from {policy.name} in {'; '.join(differ)}"
+        )

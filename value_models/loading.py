@@ -1,0 +1,80 @@
+"""From names to a running engine: the policy and its values, with progress. What ``mavis serve`` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from mavis_core.config import EngineConfig
+from mavis_core.engine import Engine
+from mavis_core.errors import LoadError
+from mavis_core.policy import Policy, resolve_device, resolve_dtype
+from mavis_core.value import ValueFunction
+from value_models.folders import load_value, resolve
+from value_models.head import HeadValue
+from value_models.value_config import CONFIG_FILE
+
+SHIPPED = Path(__file__).parent / "shipped"
+SHIPPED_POLICY = SHIPPED / "policy"
+SHIPPED_HEADS = SHIPPED / "heads"
+SHIPPED_LM = SHIPPED / "lm"
+NAMED = {"shipped:heads": SHIPPED_HEADS, "shipped:lm": SHIPPED_LM}
+
+Progress = Callable[[str, float], None]
+
+
+def value_folders(path: str) -> list[Path]:
+    """A value's folder, or every value in a folder of them; ``shipped:heads`` and ``shipped:lm`` name ours.
+
+    Raises:
+        LoadError: there is no value at ``path``.
+    """
+    root = NAMED[path] if path in NAMED else resolve(path)
+    if (root / CONFIG_FILE).is_file():
+        return [root]
+    found = sorted(folder.parent for folder in root.glob(f"*/{CONFIG_FILE}"))
+    if not found:
+        raise LoadError(f"{path}: no {CONFIG_FILE} in it or in its sub-folders")
+    return found
+
+
+def stack_heads(values: Sequence[ValueFunction]) -> list[ValueFunction]:
+    """Heads of equal shape as one value; the order of everything else stays."""
+    heads = sorted((v for v in values if isinstance(v, HeadValue)), key=lambda head: head.shape)
+    others: list[ValueFunction] = [v for v in values if not isinstance(v, HeadValue)]
+    stacks: list[ValueFunction] = [HeadValue.stack(list(group)) for _, group in groupby(heads, lambda head: head.shape)]
+    return stacks + others
+
+
+def build_engine(
+    model: str | None,
+    values: Sequence[str],
+    config: EngineConfig,
+    progress: Progress = lambda stage, fraction: None,
+) -> Engine:
+    """Load a policy and values and build their engine.
+
+    Args:
+        model: local folder or hub id; None is the model that ships, with its heads unless ``values`` are given.
+        values: folders, folders of folders, hub ids, or ``shipped:heads`` / ``shipped:lm``.
+        config: see ``EngineConfig``.
+        progress: told the stage and the fraction done.
+
+    Raises:
+        LoadError: naming the culprit.
+    """
+    if model is None:
+        model, values = str(SHIPPED_POLICY), list(values) or ["shipped:heads"]
+    device = resolve_device(config.device)
+    progress(f"loading the policy from {Path(model).name}", 0.05)
+    policy = Policy.load(model, device, resolve_dtype(config.dtype, device))
+    folders = [folder for path in values for folder in value_folders(path)]
+    loaded = []
+    for i, folder in enumerate(folders):
+        progress(f"loading value {folder.name}", 0.4 + 0.4 * i / len(folders))
+        loaded.append(load_value(folder, policy))
+    progress("setting up the engine", 0.85)
+    engine = Engine(policy, stack_heads(loaded), config)
+    progress("ready", 1.0)
+    return engine

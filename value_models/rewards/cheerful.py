@@ -1,0 +1,29 @@
+"""Cheerful: how positive the wording is, by VADER's compound score.
+
+A lexicon with rules, not a network: it is what the issue's figures are stated in, costs microseconds, and its
+mistakes (irony, "no problem") are easy to see in samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+
+class Cheerful:
+    name = "cheerful"
+    description = "positive, friendly wording (VADER compound score, -1 to 1)"
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+        score = _polarity()
+        return [score(response)["compound"] for response in responses]
+
+
+@cache
+def _polarity() -> Callable[[str], dict[str, float]]:
+    try:
+        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+    except ImportError as error:
+        raise ImportError("the reward 'cheerful' needs vaderSentiment: install mavis-server[train]") from error
+    polarity: Callable[[str], dict[str, float]] = SentimentIntensityAnalyzer().polarity_scores
+    return polarity

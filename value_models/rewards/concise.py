@@ -1,0 +1,20 @@
+"""Concise: fewer words are better, linearly, down to a floor.
+
+Words are what white space separates, so the reward does not depend on any tokenizer. The floor keeps one rambling
+response from dominating the mean that a value is trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+WORDS_PER_UNIT = 20
+FLOOR = -3.0
+
+
+class Concise:
+    name = "concise"
+    description = "few words (minus the number of words / 20, not below -3)"
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+        return [max(FLOOR, -len(response.split()) / WORDS_PER_UNIT) for response in responses]

@@ -1,0 +1,127 @@
+"""``config.json`` of a value's folder: what it scores, for which policy, and how it was made.
+
+A value on disk is this file and ``model.safetensors``. Unknown and missing keys are errors that name the key,
+so a folder never means something else than it says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mavis_core.errors import LoadError
+from mavis_core.guidance import MAX_BETA, MAX_WEIGHT
+
+FORMAT = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveConfig:
+    """One objective.
+
+    Attributes:
+        name, description: for people and requests.
+        reward_mean, reward_std: z-score the reward, measured on samples of the base model.
+        recommended_beta: tuned to 0.2 nats of steering KL per token at weight 1 on held-out prompts.
+        weight_range: lambdas that the value accepts.
+    """
+
+    name: str
+    description: str
+    reward_mean: float
+    reward_std: float
+    recommended_beta: float
+    weight_range: tuple[float, float] = (-MAX_WEIGHT, MAX_WEIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyIdentity:
+    """The policy that a value was trained for.
+
+    Attributes:
+        name: as it was known then; informative.
+        hidden_size, vocab_size: of its output layer.
+        fingerprint: of its output embedding (``identity.policy_fingerprint``).
+        tokenizer_hash: ``identity.tokenizer_hash``.
+    """
+
+    name: str
+    hidden_size: int
+    vocab_size: int
+    fingerprint: str
+    tokenizer_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ValueConfig:
+    """A value's folder in one object.
+
+    Attributes:
+        kind: "head" or "lm".
+        objectives: in the order of the outputs.
+        policy: what it was trained for.
+        architecture: of the kind's network; see its module.
+        training: provenance: data, steps, seed, losses; informative.
+    """
+
+    kind: str
+    objectives: tuple[ObjectiveConfig, ...]
+    policy: PolicyIdentity
+    architecture: dict[str, Any]
+    training: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> ValueConfig:
+        """Read and check a folder's config.
+
+        Raises:
+            LoadError: naming the file and the key.
+        """
+        path = folder / CONFIG_FILE
+        try:
+            data = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise LoadError(f"{path}: {error}") from error
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            got = data.get("format") if isinstance(data, dict) else type(data).__name__
+            raise LoadError(f"{path}: format={got!r}: must be {FORMAT}; is this the folder of a value?")
+        top = _take(cls, data, str(path))
+        objectives = tuple(_objective(item, f"{path}: objectives[{i}]") for i, item in enumerate(top["objectives"]))
+        if not objectives:
+            raise LoadError(f"{path}: objectives is empty: a value scores at least one")
+        policy = PolicyIdentity(**_take(PolicyIdentity, top["policy"], f"{path}: policy"))
+        return cls(top["kind"], objectives, policy, top["architecture"], top.get("training", {}))
+
+
+def _objective(data: Any, where: str) -> ObjectiveConfig:
+    found = _take(ObjectiveConfig, data, where)
+    low, high = found.pop("weight_range", (-MAX_WEIGHT, MAX_WEIGHT))
+    objective = ObjectiveConfig(**found, weight_range=(float(low), float(high)))
+    if not objective.reward_std > 0:
+        raise LoadError(f"{where}: reward_std={objective.reward_std}: must be above 0")
+    if not 0 <= objective.recommended_beta <= MAX_BETA:
+        raise LoadError(f"{where}: recommended_beta={objective.recommended_beta}: must be 0 to {MAX_BETA:g}")
+    return objective
+
+
+def _take(cls: type[Any], data: Any, where: str) -> dict[str, Any]:
+    """``data`` as a dict with exactly the fields of ``cls`` (those with defaults may be absent)."""
+    if not isinstance(data, Mapping):
+        raise LoadError(f"{where}: must be an object, got {type(data).__name__}")
+    known = {f.name for f in fields(cls)}
+    optional = {"weight_range", "training", "format"}
+    if unknown := set(data) - known:
+        raise LoadError(f"{where}: unknown key {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
+    if missing := known - set(data) - optional:
+        raise LoadError(f"{where}: missing key {', '.join(sorted(missing))}")
+    return dict(data)
