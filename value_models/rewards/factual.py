@@ -18,6 +18,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,9 @@ from safetensors.numpy import load_file
 
 SHIPPED = Path(__file__).parent.parent / "shipped" / "subjectivity"
 DOMAIN_WORDS = frozenset(
-    "movie movies film films cinema director directed screenplay script documentary comedy drama thriller"
-    " performance performances actor actors acting audience audiences".split()
-)
+    ("movie", "movies", "film", "films", "cinema", "director", "directed", "screenplay", "script", "documentary",
+     "comedy", "drama", "thriller", "performance", "performances", "actor", "actors", "acting", "audience", "audiences")
+)  # fmt: skip
 """Words that say "this is about a movie": the training text is, so they carry its source, not its manner."""
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*|\d")
 
@@ -37,7 +38,7 @@ def ngrams(text: str) -> list[str]:
     """Words and pairs of neighbouring words, lower-case, digits as `0`, without `DOMAIN_WORDS`."""
     found = _WORD.findall(text.lower().replace("’", "'"))
     words = ["0" if word.isdigit() else word for word in found if word not in DOMAIN_WORDS]
-    return words + [f"{left} {right}" for left, right in zip(words, words[1:], strict=False)]
+    return words + [f"{left} {right}" for left, right in pairwise(words)]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Factual:
     name = "factual"
     description = "plain statements rather than opinions (probability of 'objective', 0 to 1)"
 
-    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:  # noqa: ARG002
         classifier = _shipped()
         return [classifier.probability(response) for response in responses]
 

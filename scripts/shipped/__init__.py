@@ -1,0 +1,1 @@
+"""How the model that ships was made: corpus, tokenizer, policy, classifier, card."""

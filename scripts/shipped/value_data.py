@@ -1,0 +1,67 @@
+"""Rollouts to regression examples: the policy's hidden state before every answer token, and its target.
+
+Monte-Carlo: the target of V(s + a) at every token of an answer is the answer's final z-scored reward
+(MAVIS, training; every token instead of node ends, which flat rollouts do not have).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mavis_core.policy import Policy
+
+HELD_OUT = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """z-scoring constants of M rewards, measured on the base model's samples: (M,) each."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def measure(cls, rewards: Tensor) -> Normalisation:
+        return cls(rewards.mean(0), rewards.std(0))
+
+    def apply(self, rewards: Tensor) -> Tensor:
+        return (rewards - self.mean) / self.std
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """One example per answer token.
+
+    Attributes:
+        hidden: (E, D) float32, the policy's last hidden state at s.
+        tokens: (E,) int64, a.
+        rollout: (E,) int64, which rollout it belongs to.
+    """
+
+    hidden: Tensor
+    tokens: Tensor
+    rollout: Tensor
+
+    def take(self, mask: Tensor) -> Examples:
+        return Examples(self.hidden[mask], self.tokens[mask], self.rollout[mask])
+
+
+@torch.inference_mode()
+def collect(policy: Policy, sequences: list[Tensor], prompt_lengths: Tensor) -> Examples:
+    """Run every sequence through the policy once and keep the states before its answer tokens."""
+    hidden, tokens, rollout = [], [], []
+    for i, (sequence, start) in enumerate(tqdm(list(zip(sequences, prompt_lengths.tolist(), strict=True)), unit="rollout")):
+        states = policy.backbone.forward_plain(sequence[:-1].to(policy.device))
+        hidden.append(states[start - 1 :].float().cpu())
+        tokens.append(sequence[start:])
+        rollout.append(torch.full((len(sequence) - start,), i))
+    return Examples(torch.cat(hidden), torch.cat(tokens), torch.cat(rollout))
+
+
+def held_out(rollouts: int) -> Tensor:
+    """Which rollouts are held out: (N,) bool, the last tenth (rollouts have distinct prompts)."""
+    return torch.arange(rollouts) >= int(rollouts * (1 - HELD_OUT))

@@ -1,0 +1,128 @@
+"""Every error as HTTP: one table from exception to status, type and code, one shape for all of them.
+
+The shape is OpenAI's, ``{"error": {message, type, param, code}}`` ("Error codes" page of its API reference): the
+official clients build their typed exceptions from the status and read the rest from there. 404, 405 and internal
+errors have the same shape, so that a client needs one parser.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mavis_core.errors import EngineUnavailableError, InvalidRequestError, LoadError, MavisError, QueueFullError
+
+log = logging.getLogger(__name__)
+
+
+class BodyTooLargeError(MavisError):
+    """The request body is larger than ``max_body_bytes``."""
+
+
+class ContentTypeError(MavisError):
+    """The body is not declared as JSON."""
+
+
+class UnknownModelError(MavisError):
+    """The request asks for a model that is not served."""
+
+
+class RequestFailedError(MavisError):
+    """The engine failed this request, alone and through no fault of the client."""
+
+
+class ClientGoneError(MavisError):
+    """The client left before the answer; nobody reads what follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    type: str
+    code: str | None = None
+    param: str | None = None
+    retry_after: int | None = None
+
+
+TABLE: dict[type[MavisError], Answer] = {
+    InvalidRequestError: Answer(400, "invalid_request_error"),
+    UnknownModelError: Answer(404, "invalid_request_error", "model_not_found", "model"),
+    BodyTooLargeError: Answer(413, "invalid_request_error", "body_too_large"),
+    ContentTypeError: Answer(415, "invalid_request_error", "unsupported_media_type"),
+    QueueFullError: Answer(429, "rate_limit_error", "queue_full", retry_after=1),
+    ClientGoneError: Answer(499, "invalid_request_error", "client_closed_request"),
+    RequestFailedError: Answer(500, "server_error", "request_failed"),
+    LoadError: Answer(500, "server_error", "load_failed"),
+    EngineUnavailableError: Answer(503, "server_error", "engine_unavailable", retry_after=2),
+}
+INTERNAL = Answer(500, "server_error", "internal_error")
+
+
+def answer_for(error: Exception) -> Answer:
+    """The row of the table for ``error``'s nearest listed class."""
+    return next((TABLE[cls] for cls in type(error).__mro__ if cls in TABLE), INTERNAL)
+
+
+def error_body(error: Exception) -> dict[str, Any]:
+    answer = answer_for(error)
+    known = isinstance(error, MavisError)
+    return error_object(
+        str(error) if known else "internal error; the server's log has it under this request's x-request-id",
+        answer.type,
+        getattr(error, "param", None) or answer.param,
+        getattr(error, "code", None) or answer.code,
+    )
+
+
+def error_object(message: str, type_: str, param: str | None, code: str | None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": type_, "param": param, "code": code}}
+
+
+def error_response(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, headers, "application/json")
+
+
+def respond(error: Exception) -> Response:
+    answer = answer_for(error)
+    headers = {} if answer.retry_after is None else {"retry-after": str(answer.retry_after)}
+    return error_response(answer.status, error_body(error), headers)
+
+
+async def on_mavis_error(_: Request, error: Exception) -> Response:
+    return respond(error)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = {
+        404: f"no such path: {request.method} {request.url.path[:200]}",
+        405: f"method {request.method} is not allowed on {request.url.path[:200]}",
+    }.get(error.status_code, str(error.detail))
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
+    type_ = "server_error" if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    return error_response(
+        error.status_code, error_object(message, type_, None, code), dict(error.headers) if error.headers else None
+    )
+
+
+async def on_internal_error(request: Request, error: Exception) -> Response:
+    request_id = getattr(request.state, "request_id", "")
+    log.error("request %s failed: %r; the traceback follows from the HTTP server", request_id, error)
+    response = respond(error)
+    # This handler runs outside the request-id middleware.
+    response.headers["x-request-id"] = request_id
+    return response
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(MavisError, on_mavis_error)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(Exception, on_internal_error)

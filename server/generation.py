@@ -1,0 +1,98 @@
+"""Run the engine requests of one HTTP request and answer with what they give.
+
+Everything before the first output (queue full, engine down, refused prompt) becomes a proper status, also for a
+stream: its response starts only once the first output is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import cast
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from mavis_core.client import EngineClient
+from mavis_core.errors import EngineUnavailableError, InvalidRequestError
+from mavis_core.messages import Request, RequestOutput
+from server.answers.base import Answer
+from server.disconnect import while_connected
+from server.errors import RequestFailedError
+from server.observation import Observation
+from server.service import Service
+from server.streams import AnswerStream, Outputs
+
+
+async def respond_with(
+    http: HttpRequest, service: Service, requests: Sequence[Request], answer: Answer, stream: bool
+) -> Response:
+    runs = [
+        run(service.engine, number, request, Observation(service.metrics, request.sampling.n))
+        for number, request in enumerate(requests)
+    ]
+    outputs = runs[0] if len(runs) == 1 else fan_in(runs)
+    if stream:
+        first = await while_connected(http, first_of(outputs))
+        return AnswerStream(answer, first, outputs)
+    await while_connected(http, collect(outputs, answer))
+    return Response(answer.whole(), media_type="application/json")
+
+
+async def collect(outputs: Outputs, answer: Answer) -> None:
+    async with aclosing(outputs):
+        async for prompt, output in outputs:
+            answer.collect(prompt, output)
+
+
+async def first_of(outputs: Outputs) -> tuple[int, RequestOutput]:
+    return await anext(outputs)
+
+
+async def run(engine: EngineClient, number: int, request: Request, observation: Observation) -> Outputs:
+    """The request's outputs with the number of its prompt; an output that carries an error raises it."""
+    outputs = cast(AsyncGenerator[RequestOutput, None], engine.generate(request))
+    async with aclosing(outputs):
+        async for output in outputs:
+            observation.see(output)
+            if output.error is not None:
+                if output.error_param is not None:
+                    raise InvalidRequestError(output.error, output.error_param or None)
+                raise RequestFailedError(output.error)
+            if any(delta.finish_reason in ("abort", "error") for delta in output.deltas):
+                raise EngineUnavailableError("the engine gave up this request")
+            yield number, output
+
+
+async def fan_in(runs: Sequence[Outputs]) -> Outputs:
+    """Outputs of several requests as they come; the first error ends all.
+
+    Plain tasks and not a TaskGroup: a generator may be advanced from one task and closed from another.
+    """
+    arrived: asyncio.Queue[tuple[int, RequestOutput] | Exception | None] = asyncio.Queue()
+
+    async def pump(outputs: Outputs) -> None:
+        try:
+            async with aclosing(outputs):
+                async for output in outputs:
+                    arrived.put_nowait(output)
+            arrived.put_nowait(None)
+        except Exception as error:  # handed over, raised below
+            arrived.put_nowait(error)
+
+    tasks = [asyncio.ensure_future(pump(outputs)) for outputs in runs]
+    try:
+        left = len(tasks)
+        while left:
+            item = await arrived.get()
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
+                left -= 1
+            else:
+                yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

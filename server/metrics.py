@@ -1,0 +1,99 @@
+"""What Prometheus sees: vLLM's names, types and buckets under ``mavis:``, and what steering adds.
+
+One registry per app, so two apps in one process (tests, Ray Serve) do not collide. Labels come from configured
+names only (objectives, sources, finish reasons): a client cannot make series. ``docs/metrics.md`` lists them all,
+and a test compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from mavis_core.messages import StepStats
+
+PREFIX: Final = "mavis:"
+FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160,
+               640, 2560)  # fmt: skip
+BETWEEN_TOKENS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80)
+WHOLE_REQUEST = (0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680)
+STEP_TOKENS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+REQUEST_TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
+CHOICES = (1, 2, 5, 10, 20)
+TOKEN_NATS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
+REQUEST_NATS = (0.1, 0.3, 1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000)
+MASS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
+SPREAD = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5)
+Z_UNITS = (-3, -2, -1.5, -1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3)
+FORWARD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.num_requests_running = self._gauge("num_requests_running", "Rows in the batch")
+        self.num_requests_waiting = self._gauge("num_requests_waiting", "Requests waiting for a place in the batch")
+        self.kv_cache_usage_perc = self._gauge("kv_cache_usage_perc", "Share of the KV cache in use, 0 to 1")
+        self.num_preemptions = self._counter("num_preemptions", "Rows preempted for lack of KV")
+        self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens processed")
+        self.generation_tokens = self._counter("generation_tokens", "Tokens generated")
+        self.iteration_tokens_total = self._histogram("iteration_tokens_total", "Tokens per engine step", STEP_TOKENS)
+        self.policy_forward_seconds = self._histogram("policy_forward_seconds", "Policy forward per step", FORWARD)
+        self.value_forward_seconds = self._histogram("value_forward_seconds", "Values' forward per step", FORWARD)
+
+        self.request_success = self._counter("request_success", "Finished choices", ("finished_reason",))
+        self.time_to_first_token_seconds = self._histogram(
+            "time_to_first_token_seconds", "From arrival to the first token", FIRST_TOKEN
+        )
+        self.inter_token_latency_seconds = self._histogram(
+            "inter_token_latency_seconds", "Between two tokens of a request", BETWEEN_TOKENS
+        )
+        self.e2e_request_latency_seconds = self._histogram(
+            "e2e_request_latency_seconds", "From arrival to the last token", WHOLE_REQUEST
+        )
+        self.request_prompt_tokens = self._histogram("request_prompt_tokens", "Prompt tokens", REQUEST_TOKENS)
+        self.request_generation_tokens = self._histogram(
+            "request_generation_tokens", "Generated tokens per request, over its choices", REQUEST_TOKENS
+        )
+        self.request_params_n = self._histogram("request_params_n", "Choices asked for", CHOICES)
+
+        self.token_kl_nats = self._histogram("token_kl_nats", "Exact KL of one guided token's step", TOKEN_NATS)
+        self.request_kl_nats = self._histogram("request_kl_nats", "Exact KL of one guided choice", REQUEST_NATS)
+        self.topk_base_mass = self._histogram("topk_base_mass", "Mean base mass of the candidates", MASS)
+        self.value_spread = self._histogram("value_spread", "Mean max - min over candidates", SPREAD, ("objective",))
+        self.value_mean = self._histogram("value_mean", "Mean value of the chosen tokens", Z_UNITS, ("objective",))
+        self.requests_by_objective = self._counter(
+            "requests_by_objective", "Requests with a non-zero weight", ("objective",)
+        )
+        self.weights_source = self._counter("weights_source", "Where a request's weights came from", ("source",))
+
+    def on_step(self, step: StepStats) -> None:
+        self.num_requests_running.set(step.running)
+        self.num_requests_waiting.set(step.waiting)
+        self.kv_cache_usage_perc.set(step.kv_cache_usage)
+        self.num_preemptions.inc(step.preemptions)
+        self.prompt_tokens.inc(step.prompt_tokens)
+        self.generation_tokens.inc(step.generation_tokens)
+        self.iteration_tokens_total.observe(step.prompt_tokens + step.generation_tokens)
+        self.policy_forward_seconds.observe(step.policy_forward_seconds)
+        self.value_forward_seconds.observe(step.value_forward_seconds)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def names(self) -> list[str]:
+        """Every metric as it is exposed, counters with their ``_total``."""
+        return sorted(
+            family.name + ("_total" if family.type == "counter" else "") for family in self.registry.collect()
+        )
+
+    def _gauge(self, name: str, about: str) -> Gauge:
+        return Gauge(PREFIX + name, about, registry=self.registry)
+
+    def _counter(self, name: str, about: str, labels: Iterable[str] = ()) -> Counter:
+        return Counter(PREFIX + name, about, labels, registry=self.registry)
+
+    def _histogram(self, name: str, about: str, buckets: Iterable[float], labels: Iterable[str] = ()) -> Histogram:
+        return Histogram(PREFIX + name, about, labels, buckets=tuple(buckets), registry=self.registry)

@@ -1,0 +1,68 @@
+"""One request as metrics see it: timestamps, counts and KL, from its engine outputs."""
+
+from __future__ import annotations
+
+import time
+
+from mavis_core.guidance import Guidance
+from mavis_core.messages import ChoiceDelta, RequestOutput
+from server.metrics import Metrics
+from server.weights import Source
+
+
+class Observation:
+    """Sees each output of one engine request once, in order."""
+
+    def __init__(self, metrics: Metrics, n: int) -> None:
+        self._metrics = metrics
+        self._arrival = time.perf_counter()
+        self._last: float | None = None
+        self._tokens = 0
+        self._kl = [0.0] * n
+        self._kl_tokens = [0] * n
+        metrics.request_params_n.observe(n)
+
+    def see(self, output: RequestOutput) -> None:
+        now = time.perf_counter()
+        new = 0
+        for delta in output.deltas:
+            new += len(delta.token_ids)
+            if delta.guidance is not None:
+                self._see_guidance(delta)
+            if delta.finish_reason:
+                self._metrics.request_success.labels(delta.finish_reason).inc()
+        if new:
+            if self._last is None:
+                self._metrics.time_to_first_token_seconds.observe(now - self._arrival)
+            else:
+                self._metrics.inter_token_latency_seconds.observe(now - self._last)
+            self._last = now
+            self._tokens += new
+        if output.finished and output.error is None:
+            self._metrics.e2e_request_latency_seconds.observe(now - self._arrival)
+            self._metrics.request_prompt_tokens.observe(output.prompt_tokens)
+            self._metrics.request_generation_tokens.observe(self._tokens)
+
+    def _see_guidance(self, delta: ChoiceDelta) -> None:
+        stats = delta.guidance
+        assert stats is not None
+        kl = stats.steering_nats + stats.truncation_nats
+        fresh = stats.tokens - self._kl_tokens[delta.index]
+        if fresh:
+            self._metrics.token_kl_nats.observe((kl - self._kl[delta.index]) / fresh)
+            self._kl[delta.index], self._kl_tokens[delta.index] = kl, stats.tokens
+        if delta.finish_reason:
+            self._metrics.request_kl_nats.observe(kl)
+            self._metrics.topk_base_mass.observe(stats.topk_base_mass)
+            for objective, mean in stats.values.items():
+                self._metrics.value_mean.labels(objective).observe(mean)
+            for objective, spread in stats.value_spread.items():
+                self._metrics.value_spread.labels(objective).observe(spread)
+
+
+def count_request(metrics: Metrics, guidance: Guidance, source: Source) -> None:
+    """Count an accepted HTTP request; its names have been checked, so labels stay within the configured ones."""
+    metrics.weights_source.labels(source).inc()
+    for objective, weight in guidance.weights.items():
+        if weight:
+            metrics.requests_by_objective.labels(objective).inc()

@@ -1,0 +1,72 @@
+"""An OpenAPI document that is true: every status an endpoint can answer, and the request models it really parses.
+
+Bodies are parsed by ``server.body`` and not by FastAPI, so FastAPI does not see the request models; they are added
+here, and its own 422 (which we never send) is taken out. schemathesis holds the app to the result.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from server.protocol.answers import ErrorAnswer
+
+COMPONENT = "#/components/schemas/{model}"
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """``responses=`` of a route: these statuses and 500, in OpenAI's error shape; 401 joins where keys are set."""
+    return {s: {"model": ErrorAnswer, "description": HTTPStatus(s).phrase} for s in (*statuses, 500)}
+
+
+def body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """``openapi_extra=`` of a route that reads ``model``."""
+    schema = {"$ref": COMPONENT.format(model=model.__name__)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def streamed(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The 200 of a generating route: one object, or the same in pieces as server-sent events (``itemSchema`` is
+    OpenAPI 3.2's word for the schema of one event, as FastAPI itself uses it)."""
+    data = {"type": "string", "description": "a chunk as JSON; the last is [DONE]"}
+    events = {"itemSchema": {"type": "object", "properties": {"data": data}, "required": ["data"]}}
+    return {200: {"model": model, "content": {"text/event-stream": events}, "description": "The answer"}}
+
+
+def install_openapi(
+    app: FastAPI, request_models: list[type[BaseModel]], keyed: bool, open_paths: frozenset[str]
+) -> None:
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            _, definitions = models_json_schema(
+                [(model, "validation") for model in request_models], ref_template=COMPONENT
+            )
+            schemas = made["components"]["schemas"]
+            schemas |= definitions["$defs"]
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            for path, operations in made["paths"].items():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)
+                    if keyed and path not in open_paths:
+                        _require_key(operation)
+            if keyed:
+                made["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _require_key(operation: dict[str, Any]) -> None:
+    operation["security"] = [{"bearer": []}]
+    operation["responses"]["401"] = {
+        "description": "Unauthorized",
+        "content": {"application/json": {"schema": {"$ref": COMPONENT.format(model="ErrorAnswer")}}},
+    }

@@ -1,0 +1,81 @@
+"""What every generated answer carries: ids, usage, and what steering did.
+
+``guidance`` is on every choice, guided or not, so that a client reads one shape: an unguided choice has source
+"none" (or the source of its zero weights), beta 0 and no KL.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from server.protocol.fields import Strict
+from server.weights import Source
+
+FinishReasonName = Literal["stop", "length"]
+
+
+class PromptTokensDetails(Strict):
+    cached_tokens: int
+
+
+class Usage(Strict):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+
+
+class TokenSteering(Strict):
+    """One token (``guidance.report``); log-probabilities and KL in nats, values in z units."""
+
+    token: str
+    token_id: int
+    logprob: float
+    base_logprob: float
+    steering_nats: float
+    truncation_nats: float
+    values: dict[str, float]
+
+
+class ChoiceGuidance(Strict):
+    """``kl_nats`` = ``steering_nats`` + ``truncation_nats``: the exact full-vocabulary KL, summed over tokens."""
+
+    weights: dict[str, float]
+    source: Source
+    beta: float
+    kl_nats: float
+    kl_per_token: float
+    steering_nats: float
+    truncation_nats: float
+    values: dict[str, float]
+    tokens: list[TokenSteering] | None = None
+
+
+class TokensOnly(Strict):
+    """The guidance of a chunk that is not a choice's last (``guidance.report``)."""
+
+    tokens: list[TokenSteering]
+
+
+class ChoiceModel(Strict):
+    index: int
+    stop_reason: str | int | None = None
+    guidance: ChoiceGuidance | TokensOnly | None = None
+
+
+class AnswerModel(Strict):
+    id: str
+    created: int
+    model: str
+    system_fingerprint: str
+
+
+class ErrorObject(Strict):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(Strict):
+    error: ErrorObject

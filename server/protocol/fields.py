@@ -1,0 +1,32 @@
+"""Building blocks of the request models.
+
+Three kinds of field: implemented; ``Refused``, which the schema shows as null-only so that a client's generator and
+our documentation agree that it is not there; and ``NoEffect``, bookkeeping that OpenAI stores and we do not.
+Nothing is accepted and dropped that would change an answer.
+
+Ranges stand in the schema only: they are enforced once, by the constructors in ``mavis_core``, whose messages name
+field, value and range.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Strict(BaseModel):
+    """No coercion ("1" is not 1, true is not 1), no unknown field."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+Refused: TypeAlias = Annotated[None, Field(description="Not supported; only null is accepted.")]
+EmptyList: TypeAlias = Annotated[list[Any], Field(max_length=0)]
+NO_EFFECT = "Accepted for compatibility, without effect."
+
+
+def ranged(low: float, high: float, about: str | None = None, *, above: bool = False) -> Any:
+    """An optional field whose JSON schema states a range that ``mavis_core`` enforces; ``above``: without ``low``."""
+    schema: dict[str, Any] = {"exclusiveMinimum" if above else "minimum": low, "maximum": high}
+    return Field(default=None, description=about, json_schema_extra=schema)

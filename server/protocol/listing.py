@@ -1,0 +1,46 @@
+"""Answers of the endpoints that describe the server: models ("List models" page), objectives, state, version."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from server.protocol.fields import Strict
+
+
+class ModelCard(Strict):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    root: str
+    max_model_len: int
+
+
+class ModelList(Strict):
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
+class ObjectiveCard(Strict):
+    name: str
+    object: Literal["objective"]
+    description: str
+    kind: str
+    value: str
+    reward_mean: float
+    reward_std: float
+    recommended_beta: float
+    weight_range: tuple[float, float]
+
+
+class ObjectiveList(Strict):
+    object: Literal["list"]
+    data: list[ObjectiveCard]
+
+
+class State(Strict):
+    status: Literal["loading", "ready", "draining", "dead"]
+
+
+class Version(Strict):
+    version: str

@@ -1,0 +1,47 @@
+"""For whoever runs the server: ``/health``, ``/ready``, ``/metrics``, ``/version``.
+
+``/health`` is the liveness probe: false only where a restart helps, when the engine is dead. ``/ready`` is the
+readiness probe: true only while new requests are taken.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from server.openapi import errors
+from server.protocol.listing import State, Version
+from server.service import package_version, service_of
+
+router = APIRouter()
+
+
+@router.get("/health", summary="Liveness", responses=errors(503))
+async def health(http: HttpRequest) -> State:
+    service = service_of(http)
+    service.refuse_unless("loading", "ready", "draining")
+    return State(status=service.engine.state)
+
+
+@router.get("/ready", summary="Readiness", responses=errors(503))
+async def ready(http: HttpRequest) -> State:
+    service = service_of(http)
+    service.refuse_unless("ready")
+    return State(status=service.engine.state)
+
+
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses=errors() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(http: HttpRequest) -> Response:
+    return Response(service_of(http).metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+@router.get("/version", summary="Version of this server", responses=errors())
+async def server_version() -> Version:
+    return Version(version=package_version())

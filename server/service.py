@@ -1,0 +1,82 @@
+"""What the routes of one app share: settings, the engine behind its seam, the tokenizer, metrics, names."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from starlette.requests import Request
+
+from mavis_core.client import EngineClient
+from mavis_core.errors import EngineUnavailableError
+from mavis_core.messages import EngineInfo
+from mavis_core.tokenizer import Tokenizer
+from server.errors import UnknownModelError
+from server.metrics import Metrics
+from server.prompts import Prompts
+from server.settings import Settings
+from server.token_text import TokenText
+
+UNAVAILABLE = {
+    "loading": "the model is still loading; try again shortly",
+    "draining": "the server is shutting down and takes no new requests",
+    "dead": "the engine has stopped; the server's log says why",
+}
+
+
+class Service:
+    def __init__(self, settings: Settings, engine: EngineClient, tokenizer: Callable[[], Tokenizer]) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.metrics = Metrics()
+        self.prompts = Prompts(tokenizer, settings.chat_template)
+        self.started = int(time.time())
+        self._tokenizer = tokenizer
+        self._token_text: TokenText | None = None
+
+    def ready_info(self) -> EngineInfo:
+        """Raises EngineUnavailableError, saying which, unless the engine takes requests now."""
+        self.refuse_unless("ready")
+        return self.engine.info
+
+    def refuse_unless(self, *states: str) -> None:
+        if self.engine.state not in states:
+            raise EngineUnavailableError(UNAVAILABLE.get(self.engine.state, f"the engine is {self.engine.state}"))
+
+    def model_names(self, info: EngineInfo) -> tuple[str, ...]:
+        return self.settings.served_model_name or (info.model,)
+
+    def check_model(self, name: str | None, info: EngineInfo) -> str:
+        """The name to answer with; raises UnknownModelError."""
+        names = self.model_names(info)
+        if name is None:
+            return names[0]
+        if name not in names:
+            raise UnknownModelError(f"the model {name[:200]!r} does not exist; served: {', '.join(names)}")
+        return name
+
+    def fingerprint(self, info: EngineInfo) -> str:
+        """Changes with whatever changes answers under the same seed: model, numbers' type, device, our version."""
+        basis = "|".join((info.model, info.dtype, info.device, package_version()))
+        return "fp_" + hashlib.sha256(basis.encode()).hexdigest()[:10]
+
+    @property
+    def token_text(self) -> TokenText:
+        if self._token_text is None:
+            self._token_text = TokenText(self._tokenizer())
+        return self._token_text
+
+
+def service_of(request: Request) -> Service:
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+def package_version() -> str:
+    try:
+        return version("mavis-server")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+checkout"

@@ -1,0 +1,87 @@
+"""``mavis serve``: the port opens at once, the model loads behind it, and the terminal says what to type next."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import uvicorn
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from mavis_core.client import EngineClient
+from mavis_core.messages import EngineInfo
+from mavis_core.tokenizer import Tokenizer
+from server.app import create_app
+from server.settings import Settings
+from server.uvicorn_server import DrainingServer
+
+LoadingProgress = Callable[[str, float], None]
+
+
+@dataclass(slots=True)
+class LoadingBar:
+    """A progress bar that the engine's thread moves."""
+
+    console: Console
+    _bar: Progress = field(init=False)
+
+    def __post_init__(self) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=self.console, transient=True)
+        self._bar.add_task("loading", total=1.0)
+
+    def __enter__(self) -> LoadingBar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        self._bar.update(self._bar.task_ids[0], description=escape(stage), completed=fraction)
+
+
+def server_for(
+    settings: Settings, engine: EngineClient, tokenizer: Callable[[], Tokenizer], on_start: Callable[[], None]
+) -> DrainingServer:
+    """A server whose ``run()`` returns after the drain that a signal starts."""
+    config = uvicorn.Config(
+        create_app(settings, engine, tokenizer),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning" if settings.log_level == "info" else settings.log_level,
+        access_log=settings.log_level == "debug",
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+    logging.getLogger("server").setLevel(settings.log_level.upper())
+    return DrainingServer(config, engine, settings.drain_timeout, on_start)
+
+
+def base_url(settings: Settings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
+
+
+def banner(settings: Settings, info: EngineInfo) -> str:
+    """What is served, where, and a command that can be pasted."""
+    url = base_url(settings)
+    names = [objective.name for objective in info.objectives]
+    key = '-H "Authorization: Bearer $MAVIS_API_KEY" ' if settings.api_key else ""
+    weights = f', "objective_weights": {{"{names[0]}": 1}}' if names else ""
+    model = settings.served_model_name[0] if settings.served_model_name else info.model
+    lines = [
+        f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
+        f"steer towards: {escape(', '.join(names)) or 'nothing, no values are loaded'}",
+        "",
+        "[dim]Type next, in another terminal:[/]",
+        escape(
+            f"curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' \\\n"
+            f'  -d \'{{"messages": [{{"role": "user", "content": "How was your day?"}}]{weights}}}\''
+        ),
+        "[dim]or:[/] " + f"mavis chat --url {url}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""Settings of one server process: flags over environment over defaults, and the only reader of the environment.
+
+Names are vLLM's where vLLM has one. ``MAVIS_`` + the upper-case name is the variable, ``--`` + the dashed name the
+flag. An unknown ``MAVIS_`` variable is an error: a setting that is silently not applied (an API key, say) is worse
+than a server that does not start. Lists are comma-separated.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from mavis_core.config import EngineConfig
+from mavis_core.errors import InvalidRequestError, LoadError
+from server.weights import parse_weights
+
+PREFIX = "MAVIS_"
+StringList = Annotated[tuple[str, ...], NoDecode]
+SecretList = Annotated[tuple[SecretStr, ...], NoDecode]
+WeightMap = Annotated[dict[str, float], NoDecode]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    model: str | None = Field(default=None, description="policy: folder or hub id; none serves the model that ships")
+    values: StringList = Field(default=(), description="value folders or hub ids")
+    served_model_name: StringList = Field(
+        default=(), description="names clients may ask for; the first is the answer's"
+    )
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    api_key: SecretList = Field(default=(), description="accepted bearer keys")
+    allow_unauthenticated: bool = Field(default=False, description="serve other addresses than loopback without keys")
+    objective_weights: WeightMap = Field(
+        default={}, description="weights of requests that bring none: cheerful=0.5,concise=1"
+    )
+    chat_template: Path | None = Field(default=None, description="Jinja file in place of the tokenizer's chat template")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="weights and activations"
+    )
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, ...")
+    max_model_len: int | None = Field(
+        default=None, ge=2, description="most tokens of prompt and answer; none: the model's"
+    )
+    max_num_seqs: int = Field(default=32, ge=1, description="rows decoded together")
+    max_num_batched_tokens: int = Field(default=2048, ge=1, description="tokens of one engine step")
+    enable_chunked_prefill: bool = Field(default=True, description="prefill long prompts in pieces")
+    block_size: int = Field(default=16, ge=1, description="tokens per KV block")
+    kv_cache_tokens: int | None = Field(default=None, ge=1, description="KV slots; none derives it")
+    gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1, description="share of GPU memory to use")
+    max_queue: int = Field(default=128, ge=0, description="requests in flight beyond max_num_seqs before 429")
+    enforce_eager: bool = Field(default=False, description="do not capture decode steps as CUDA graphs")
+    seed: int = Field(default=0, description="seeds of requests that bring none derive from it")
+    max_body_bytes: int = Field(default=2 * 2**20, ge=1024, description="largest request body; above it 413")
+    drain_timeout: float = Field(default=30.0, ge=0, description="seconds that SIGTERM leaves to requests in flight")
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
+        default="info", description="of the log"
+    )
+
+    @field_validator("values", "served_model_name", "api_key", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("objective_weights", mode="before")
+    @classmethod
+    def _parse_weights(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_weights(value, "objective_weights")
+        except InvalidRequestError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("api_key")
+    @classmethod
+    def _no_empty_key(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(not key.get_secret_value().strip() for key in keys):
+            raise ValueError("a key is empty")
+        return keys
+
+    @model_validator(mode="after")
+    def _open_only_on_purpose(self) -> Settings:
+        if not (self.api_key or self.allow_unauthenticated or is_loopback(self.host)):
+            raise ValueError(
+                f"host={self.host} is reachable from other machines and there are no API keys: "
+                "give --api-key (or MAVIS_API_KEY), or say --allow-unauthenticated"
+            )
+        return self
+
+    def engine_config(self) -> EngineConfig:
+        return EngineConfig(
+            max_model_len=self.max_model_len,
+            max_num_seqs=self.max_num_seqs,
+            max_num_batched_tokens=self.max_num_batched_tokens,
+            enable_chunked_prefill=self.enable_chunked_prefill,
+            block_size=self.block_size,
+            kv_cache_tokens=self.kv_cache_tokens,
+            gpu_memory_utilization=self.gpu_memory_utilization,
+            max_queue=self.max_queue,
+            dtype=self.dtype,
+            device=self.device,
+            seed=self.seed,
+            cuda_graphs=not self.enforce_eager,
+        )
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name: it may resolve to anything
+        return False
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings from ``flags`` (None: not given) over the environment.
+
+    Raises:
+        LoadError: one line per wrong setting; values are not shown, one of them may be a key.
+    """
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for variable in os.environ:
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+            close = difflib.get_close_matches(variable.upper(), known, n=1)
+            raise LoadError(f"unknown setting {variable}" + (f"; did you mean {close[0]}?" if close else ""))
+    try:
+        return Settings(**{name: flag for name, flag in flags.items() if flag is not None})
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ")
+            for e in error.errors(include_input=False, include_url=False)
+        ]
+        raise LoadError("; ".join(lines)) from None

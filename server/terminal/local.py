@@ -1,0 +1,59 @@
+"""The terminal chat against an engine in this process; prompts are rendered exactly as the server does it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import cast
+
+from mavis_core.client import EngineClient
+from mavis_core.errors import MavisError
+from mavis_core.guidance import Guidance
+from mavis_core.messages import ObjectiveInfo, Request, RequestOutput
+from mavis_core.sampling_params import SamplingParams
+from mavis_core.tokenizer import Tokenizer
+from server.prompts import Prompts, check_fits
+from server.protocol.chat import ChatMessage
+from server.terminal.backend import BackendError, Piece, Turn
+from server.weights import check_weights
+
+
+class LocalBackend:
+    def __init__(self, engine: EngineClient, tokenizer: Callable[[], Tokenizer]) -> None:
+        self._engine = engine
+        self._prompts = Prompts(tokenizer)
+
+    async def objectives(self) -> list[ObjectiveInfo]:
+        return list(self._engine.info.objectives)
+
+    async def answer(self, turn: Turn) -> AsyncGenerator[Piece, None]:
+        try:
+            request = await self._request(turn)
+            outputs = cast(AsyncGenerator[RequestOutput, None], self._engine.generate(request))
+            async with aclosing(outputs):
+                async for output in outputs:
+                    for delta in output.deltas:
+                        stats = delta.guidance
+                        if delta.finish_reason is None:
+                            yield Piece(delta.text)
+                        elif stats is None:
+                            yield Piece(delta.text, 0.0)
+                        else:
+                            kl = stats.steering_nats + stats.truncation_nats
+                            yield Piece(delta.text, kl, kl / max(stats.tokens, 1), stats.values)
+        except MavisError as error:
+            raise BackendError(str(error)) from None
+
+    async def close(self) -> None:
+        self._prompts.close()
+        await self._engine.close()
+
+    async def _request(self, turn: Turn) -> Request:
+        info = self._engine.info
+        check_weights(turn.weights, info.objectives)
+        guidance = Guidance(weights=turn.weights, beta=turn.beta)
+        sampling = SamplingParams(seed=turn.seed)
+        prompt = await self._prompts.chat([ChatMessage.model_validate(message) for message in turn.messages])
+        check_fits(prompt, sampling, info, "messages", "max_tokens")
+        return Request(uuid.uuid4().hex, prompt, sampling, guidance)

@@ -1,0 +1,99 @@
+"""Where a request's objective weights come from, in what order, and which source won.
+
+Body, then ``X-Objective-Weights``, then the server's default. A source replaces the whole map, it is never merged:
+a client that says ``{}`` gets the plain model whatever the default is. Presets and stored preferences will be
+further entries of ``Sources`` between header and default; nothing else has to change for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import orjson
+
+from mavis_core.bounds import check_number
+from mavis_core.errors import InvalidRequestError, UnknownObjectiveError
+from mavis_core.messages import ObjectiveInfo
+
+HEADER = "X-Objective-Weights"
+Source = Literal["body", "header", "default", "none"]
+SOURCES: tuple[Source, ...] = get_args(Source)
+# An ordinary decimal: float() alone would take "nan", "1_0" and other scripts' digits.
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+MAX_OBJECTIVES_NAMED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The weights in force for one request and the source that won."""
+
+    values: dict[str, float]
+    source: Source
+
+
+def resolve_weights(
+    body: Mapping[str, float] | None,
+    header: str | None,
+    default: Mapping[str, float],
+    objectives: Iterable[ObjectiveInfo],
+) -> Weights:
+    """The first source that is present, checked against the loaded objectives and their ranges.
+
+    A header is checked for form even where the body wins: a client that sends nonsense should hear of it.
+
+    Raises:
+        UnknownObjectiveError, InvalidRequestError.
+    """
+    from_header = None if header is None else parse_weights(header, HEADER)
+    if body is not None:
+        weights = Weights(dict(body), "body")
+    elif from_header is not None:
+        weights = Weights(from_header, "header")
+    elif default:
+        weights = Weights(dict(default), "default")
+    else:
+        return Weights({}, "none")
+    check_weights(weights.values, objectives)
+    return weights
+
+
+def check_weights(weights: Mapping[str, float], objectives: Iterable[ObjectiveInfo]) -> None:
+    known = {objective.name: objective for objective in objectives}
+    unknown = [name for name in weights if name not in known]
+    if unknown:
+        raise UnknownObjectiveError([name[:80] for name in unknown[:8]], known)
+    for name, weight in weights.items():
+        check_number(f"objective_weights.{name}", weight, *known[name].weight_range)
+
+
+def parse_weights(text: str, param: str) -> dict[str, float]:
+    """``{"a": 0.7, "b": 0.3}`` or ``a=0.7,b=0.3``; blank is the empty map.
+
+    Raises:
+        InvalidRequestError: naming ``param``.
+    """
+    weights: dict[str, float]
+    text = text.strip()
+    if text.startswith("{"):
+        try:
+            weights = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequestError(f"{param}: not JSON: {error.msg}", param) from None
+    else:
+        weights = {}
+        for pair in filter(None, map(str.strip, text.split(","))):
+            name, equals, number = (part.strip() for part in pair.partition("="))
+            if not (name and equals and NUMBER.fullmatch(number)):
+                raise InvalidRequestError(f"{param}: {pair[:80]!r} is not name=number", param)
+            if name in weights:
+                raise InvalidRequestError(f"{param}: {name[:80]!r} is given twice", param)
+            weights[name] = float(number)
+    if len(weights) > MAX_OBJECTIVES_NAMED:
+        raise InvalidRequestError(f"{param} names {len(weights)} objectives: at most {MAX_OBJECTIVES_NAMED}", param)
+    for name, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+            raise InvalidRequestError(f"{param}: {name[:80]!r} must be a number", param)
+    return weights

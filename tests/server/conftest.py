@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from server.app import create_app
+from server.settings import Settings
+from tests.server.fake_engine import FakeEngine, FakeTokenizer
+
+USER: list[Any] = [{"role": "user", "content": "hi"}]
+
+
+def make_app(engine: FakeEngine, **settings: Any) -> FastAPI:
+    tokenizer = FakeTokenizer()
+    return create_app(Settings(**settings), engine, lambda: tokenizer)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+async def client(engine: FakeEngine) -> AsyncIterator[httpx.AsyncClient]:
+    app = make_app(engine)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
+
+
+@dataclass
+class Live:
+    """A uvicorn on a free port, in a thread."""
+
+    url: str
+    engine: FakeEngine
+
+    def wait_idle(self, seconds: float = 5.0) -> None:
+        deadline = time.monotonic() + seconds
+        while self.engine.running and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not self.engine.running
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Live]]:
+    stops: list[Callable[[], None]] = []
+
+    def start(engine: FakeEngine | None = None, **settings: Any) -> Live:
+        engine = engine or FakeEngine()
+        config = uvicorn.Config(make_app(engine, **settings), port=0, log_level="error")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.005)
+
+        def stop() -> None:
+            server.should_exit = True
+            thread.join(10)
+
+        stops.append(stop)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        return Live(f"http://127.0.0.1:{port}", engine)
+
+    yield start
+    for stop in stops:
+        stop()
+
+
+@pytest.fixture
+def live(serve: Callable[..., Live]) -> Live:
+    return serve()

@@ -1,0 +1,80 @@
+"""SIGTERM: a real process, a stream in flight, 503 for newcomers, exit code 0."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import orjson
+
+from server import serving
+from server.settings import load_settings
+from tests.server.conftest import USER
+from tests.server.fake_engine import FakeEngine
+
+PROGRAM = """
+from server import serving
+from server.settings import load_settings
+from tests.server.fake_engine import FakeEngine, FakeTokenizer
+settings = load_settings(port={port}, drain_timeout={drain_timeout})
+serving.server_for(settings, FakeEngine(latency=0.05), FakeTokenizer, lambda: None).run()
+"""
+
+
+@contextmanager
+def server(drain_timeout: float) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = PROGRAM.format(port=port, drain_timeout=drain_timeout)
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                httpx.get(url + "/health")
+                break
+            except httpx.ConnectError:
+                time.sleep(0.05)
+        yield process, url
+        process.kill()
+
+
+def stream(url: str, tokens: int, process: subprocess.Popen[bytes]) -> list[Any]:
+    """The chunks of a stream whose server is told to stop at its first chunk; also asks anew meanwhile."""
+    chunks: list[Any] = []
+    body = {"messages": USER, "stream": True, "max_tokens": tokens}
+    with httpx.stream("POST", url + "/v1/chat/completions", json=body, timeout=20) as response:
+        for line in response.iter_lines():
+            if not line:
+                continue
+            chunks.append(line if line == "data: [DONE]" else orjson.loads(line.removeprefix("data: ")))
+            if len(chunks) == 3:
+                process.send_signal(signal.SIGTERM)
+                time.sleep(0.2)
+                assert httpx.get(url + "/ready").status_code == 503
+                assert httpx.get(url + "/health").status_code == 200
+                assert httpx.post(url + "/v1/chat/completions", json={"messages": USER}).status_code == 503
+    return chunks
+
+
+def test_requests_in_flight_finish() -> None:
+    with server(drain_timeout=20) as (process, url):
+        chunks = stream(url, 20, process)
+        assert chunks[-1] == "data: [DONE]"
+        assert chunks[-2]["choices"][0]["finish_reason"] == "length"
+        assert process.wait(10) == 0
+
+
+def test_the_banner_can_be_pasted() -> None:
+    text = serving.banner(load_settings(port=8123, api_key="k"), FakeEngine().info)
+    assert "http://127.0.0.1:8123/v1/chat/completions" in text
+    assert '"objective_weights": {"cheerful": 1}' in text
+    assert "$MAVIS_API_KEY" in text

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from server.metrics import Metrics
+from tests.server.conftest import USER
+
+
+async def test_a_guided_request_is_counted(client: httpx.AsyncClient) -> None:
+    body = {"messages": USER, "max_tokens": 4, "objective_weights": {"cheerful": 1, "concise": 0}}
+    await client.post("/v1/chat/completions", json=body)
+    text = (await client.get("/metrics")).text
+    values = dict(re.findall(r"^(mavis:\S+) (\S+)$", text, re.MULTILINE))
+    assert float(values["mavis:generation_tokens_total"]) == 4
+    assert float(values["mavis:prompt_tokens_total"]) == len(b"user:hi\nassistant:")
+    assert float(values["mavis:token_kl_nats_count"]) == 4
+    assert float(values["mavis:token_kl_nats_sum"]) == pytest.approx(1.2)
+    assert float(values["mavis:request_kl_nats_sum"]) == pytest.approx(1.2)
+    assert float(values["mavis:inter_token_latency_seconds_count"]) == 3
+    assert float(values["mavis:time_to_first_token_seconds_count"]) == 1
+    assert values['mavis:request_success_total{finished_reason="length"}'] == "1.0"
+    assert values['mavis:requests_by_objective_total{objective="cheerful"}'] == "1.0"
+    assert 'mavis:requests_by_objective_total{objective="concise"}' not in values
+    assert values['mavis:weights_source_total{source="body"}'] == "1.0"
+
+
+async def test_a_client_cannot_make_series(client: httpx.AsyncClient) -> None:
+    body = {"messages": USER, "objective_weights": {"made-up": 1}}
+    assert (await client.post("/v1/chat/completions", json=body)).status_code == 400
+    assert "made-up" not in (await client.get("/metrics")).text
+
+
+def test_every_metric_is_documented() -> None:
+    page = Path("docs/metrics.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(mavis:[a-z0-9_]+)", page, re.MULTILINE)) == Metrics().names()

@@ -1,0 +1,255 @@
+"""What a request may say: refusals by name, ranges, shapes, sources of weights. All over ASGI, no socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from tests.server.conftest import USER, make_app
+from tests.server.fake_engine import FakeEngine
+
+CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+
+
+async def ask(client: httpx.AsyncClient, path: str = CHAT, headers: dict[str, str] | None = None, **body: Any) -> Any:
+    prompt = {"messages": USER} if path == CHAT else {"prompt": "hi"}
+    return await client.post(path, json={**prompt, **body}, headers=headers)
+
+
+def error_of(response: httpx.Response, status: int = 400) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    error: dict[str, Any] = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return error
+
+
+REFUSED = [
+    ({"objective_weight": {"cheerful": 1}}, "objective_weight", "did you mean 'objective_weights'"),
+    ({"max_token": 3}, "max_token", "did you mean 'max_tokens'"),
+    ({"guidance": {"bta": 1}}, "guidance.bta", "did you mean 'beta'"),
+    ({"zzz": 3}, "zzz", "unknown field"),
+    ({"objective_weights": {"cheery": 1}}, "objective_weights", "known: cheerful, concise"),
+    ({"objective_weights": {"cheerful": 1e9}}, "objective_weights.cheerful", "-4 to 4"),
+    ({"objective_weights": {"cheerful": True}}, "objective_weights.cheerful", "number"),
+    ({"objective_weights": {"cheerful": "1"}}, "objective_weights.cheerful", "number"),
+    ({"objective_weights": ["cheerful"]}, "objective_weights", "dictionary"),
+    ({"guidance": {"top_k": 0}}, "guidance.top_k", "guidance.top_k=0: must be 1 to 256"),
+    ({"guidance": {"beta": -1}}, "guidance.beta", "0 to 64"),
+    ({"guidance": {"normalise": "max"}}, "guidance.normalise", "minmax"),
+    ({"guidance": {"search": {"beams": 2}}}, "guidance.search", "not supported"),
+    ({"tools": [{"type": "function"}]}, "tools", "not supported"),
+    ({"tool_choice": "auto"}, "tool_choice", "only 'none'"),
+    ({"audio": {}}, "audio", "not supported"),
+    ({"modalities": ["audio"]}, "modalities[0]", "only 'text'"),
+    ({"response_format": {"type": "json_object"}}, "response_format.type", "only 'text'"),
+    ({"reasoning_effort": "low"}, "reasoning_effort", "not supported"),
+    ({"temperature": "1"}, "temperature", "number"),
+    ({"temperature": 3}, "temperature", "0 to 2"),
+    ({"n": 0}, "n", "1 to 128"),
+    ({"n": True}, "n", "integer"),
+    ({"seed": 2**80}, "seed", "integer"),
+    ({"stop": ["x"] * 17}, "stop", "at most 16"),
+    ({"stop": [""]}, "stop[0]", "at least 1"),
+    ({"logit_bias": {"x": 1}}, "logit_bias", "not a token id"),
+    ({"logit_bias": {"257": 1}}, "logit_bias", "0 to 256"),
+    ({"stop_token_ids": [300]}, "stop_token_ids", "0 to 256"),
+    ({"max_tokens": 0}, "max_tokens", "1 to"),
+    ({"max_completion_tokens": 0}, "max_completion_tokens", "1 to"),
+    ({"max_completion_tokens": 4000}, "max_completion_tokens", "leaves 382 of 400"),
+    ({"max_tokens": 3, "max_completion_tokens": 4}, "max_tokens", "disagree"),
+    ({"min_tokens": 5, "max_tokens": 4}, "min_tokens", "at most max_tokens=4"),
+    ({"top_logprobs": 2}, "top_logprobs", "logprobs is true"),
+    ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "0 to 20"),
+    ({"stream_options": {"include_usage": True}}, "stream_options", "stream is true"),
+    ({"messages": []}, "messages", "at least 1"),
+    ({"messages": [{"role": "user", "content": "x" * 400}]}, "messages", "at most 399"),
+    ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role", "'user' or 'assistant'"),
+    ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "string"),
+    ({"messages": [{"role": "user"}]}, "messages[0].content", "required"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+        "messages[0].content[0].type",
+        "only 'text'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "param", "says"), REFUSED, ids=[param for _, param, _ in REFUSED])
+async def test_refused_by_name(
+    client: httpx.AsyncClient, engine: FakeEngine, body: dict[str, Any], param: str, says: str
+) -> None:
+    error = error_of(await ask(client, **body))
+    assert error["param"] == param
+    assert says in error["message"]
+    assert not engine.requests
+
+
+async def test_what_is_accepted_reaches_the_engine(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    response = await ask(
+        client,
+        messages=[
+            {"role": "developer", "content": "be nice"},
+            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "name": "Ann"},
+            {"role": "assistant", "content": "c", "refusal": None, "annotations": [], "tool_calls": None},
+            {"role": "user", "content": "d"},
+        ],
+        temperature=0.5, top_p=0.9, n=2, max_completion_tokens=3, stop="x", presence_penalty=1, frequency_penalty=-1,
+        logit_bias={"3": -5}, seed=7, top_k=5, min_p=0.1, repetition_penalty=1.1, min_tokens=1, stop_token_ids=[4],
+        ignore_eos=True, skip_special_tokens=False, user="u", metadata={"a": "b"}, store=True, safety_identifier="s",
+        service_tier="auto", prompt_cache_key="k", tools=[], tool_choice="none", modalities=["text"],
+        response_format={"type": "text"}, stream=False,
+        guidance={"beta": 2, "top_k": 11, "max_kl_per_token": 0.5, "normalise": "minmax", "allow_empty": True},
+        objective_weights={"cheerful": 1, "concise": -0.5},
+    )  # fmt: skip
+    assert response.status_code == 200, response.text
+    [request] = engine.requests
+    assert bytes(request.prompt_token_ids) == b"system:be nice\nuser:a\nb\nassistant:c\nuser:d\nassistant:"
+    sampling, guidance = request.sampling, request.guidance
+    assert (sampling.temperature, sampling.top_p, sampling.n, sampling.max_tokens) == (0.5, 0.9, 2, 3)
+    assert (sampling.stop, sampling.seed, sampling.logit_bias) == (("x",), 7, {3: -5})
+    assert (sampling.top_k, sampling.min_p, sampling.repetition_penalty) == (5, 0.1, 1.1)
+    assert (sampling.min_tokens, sampling.stop_token_ids, sampling.ignore_eos) == (1, (4,), True)
+    assert (sampling.presence_penalty, sampling.frequency_penalty) == (1, -1)
+    assert sampling.skip_special_tokens is False
+    assert (guidance.weights, guidance.beta, guidance.top_k) == ({"cheerful": 1, "concise": -0.5}, 2, 11)
+    assert (guidance.max_kl_per_token, guidance.normalise, guidance.allow_empty) == (0.5, "minmax", True)
+
+
+@pytest.mark.parametrize("prompt", ["hi", ["hi"], [104, 105], [[104, 105]]])
+async def test_prompt_shapes(client: httpx.AsyncClient, engine: FakeEngine, prompt: Any) -> None:
+    assert (await ask(client, TEXT, prompt=prompt)).status_code == 200
+    assert engine.requests[0].prompt_token_ids == (104, 105)
+    assert engine.requests[0].sampling.max_tokens == 16
+
+
+@pytest.mark.parametrize("prompt", ["", [], [[]], [300], [-1], [1.5], [True], [1, "a"], None, {}, ["a"] * 129])
+async def test_bad_prompts(client: httpx.AsyncClient, engine: FakeEngine, prompt: Any) -> None:
+    error = error_of(await ask(client, TEXT, prompt=prompt))
+    assert error["param"].startswith("prompt")
+    assert not engine.requests
+
+
+@pytest.mark.parametrize(
+    "body", [{"suffix": "x"}, {"best_of": 2}, {"echo": True, "logprobs": 1}, {"logprobs": 21}, {"messages": USER}]
+)
+async def test_text_completions_refuse_by_name(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    assert error_of(await ask(client, TEXT, **body))["param"] == next(iter(body))
+
+
+async def test_the_chat_template_may_refuse(client: httpx.AsyncClient) -> None:
+    two = [{"role": "assistant", "content": "first"}, *USER]
+    error = error_of(await ask(client, messages=two))
+    assert "must begin with" in error["message"]
+    assert error["param"] == "messages"
+
+
+async def test_report(client: httpx.AsyncClient) -> None:
+    response = await ask(client, max_tokens=2, objective_weights={"cheerful": 1}, guidance={"report": True})
+    tokens = response.json()["choices"][0]["guidance"]["tokens"]
+    assert [t["token"] for t in tokens] == ["H", "e"]
+    assert tokens[0]["base_logprob"] == -0.75
+    assert tokens[0]["values"] == {"cheerful": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "weights", "source"),
+    [
+        ({"concise": 1}, "cheerful=2", {"concise": 1}, "body"),
+        ({}, "cheerful=2", {}, "body"),
+        (None, "cheerful=2, concise=-.5", {"cheerful": 2, "concise": -0.5}, "header"),
+        (None, '{"cheerful": 2}', {"cheerful": 2}, "header"),
+        (None, "", {}, "header"),
+        (None, None, {"cheerful": 0.5}, "default"),
+    ],
+)
+async def test_precedence(body: Any, header: str | None, weights: dict[str, float], source: str) -> None:
+    engine = FakeEngine()
+    transport = httpx.ASGITransport(make_app(engine, objective_weights="cheerful=0.5"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+        headers = {} if header is None else {"X-Objective-Weights": header}
+        response = await ask(client, headers=headers, objective_weights=body)
+    guidance = response.json()["choices"][0]["guidance"]
+    assert (guidance["weights"], guidance["source"]) == (weights, source)
+    assert engine.requests[0].guidance.weights == weights
+
+
+async def test_unguided_answers_have_the_same_shape(client: httpx.AsyncClient) -> None:
+    guidance = (await ask(client)).json()["choices"][0]["guidance"]
+    assert guidance == {
+        "weights": {}, "source": "none", "beta": 0, "kl_nats": 0, "kl_per_token": 0, "steering_nats": 0,
+        "truncation_nats": 0, "values": {},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "header", ["cheerful", "cheerful=nan", "cheerful=1_0", "{", '{"cheerful": NaN}', "a=1,a=2", "=1", "{}{}"]
+)
+async def test_bad_header(client: httpx.AsyncClient, header: str) -> None:
+    error = error_of(await ask(client, headers={"X-Objective-Weights": header}))
+    assert error["param"] == "X-Objective-Weights"
+
+
+GARBAGE = [
+    b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff\xfe", b"\x00" * 100, b"[" * 100_000, b'{"a":' * 5000,
+    b'{"messages": NaN}', b'{"temperature": Infinity}', b'{"seed": ' + b"9" * 5000 + b"}", b'{"prompt": "\\ud800"}',
+    b'{"prompt": "x", "prompt": 3}', b'{"' + b"a" * 100_000 + b'": 1}',
+    b'{"metadata": ' + b'{"a":' * 900 + b"1" + b"}" * 901,
+    orjson.dumps({f"k{i}": i for i in range(50_000)}), orjson.dumps({"prompt": [*range(200), "x"] * 500}),
+    orjson.dumps({"messages": [{"role": "user", "content": [1] * 100_000}]}),
+    orjson.dumps({"prompt": "x", "logit_bias": {str(i): "x" for i in range(50_000)}}),
+    orjson.dumps({"prompt": "x", "stop": ["y"] * 10_000}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [CHAT, TEXT])
+@pytest.mark.parametrize("body", GARBAGE, ids=range(len(GARBAGE)))
+async def test_garbage(client: httpx.AsyncClient, path: str, body: bytes) -> None:
+    response = await client.post(path, content=body, headers={"content-type": "application/json"})
+    assert len(error_of(response)["message"]) < 1000
+
+
+async def test_bodies_too_large(client: httpx.AsyncClient) -> None:
+    json = {"content-type": "application/json"}
+    whole = await client.post(CHAT, content=b"x" * 5_000_000, headers=json)
+    assert error_of(whole, 413)["code"] == "body_too_large"
+
+    async def pieces() -> Any:
+        for _ in range(50):
+            yield b"x" * 100_000
+
+    assert error_of(await client.post(CHAT, content=pieces(), headers=json), 413)["code"] == "body_too_large"
+
+
+async def test_other_statuses(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    assert error_of(await client.get("/nope"), 404)["code"] == "not_found"
+    assert error_of(await client.put(CHAT), 405)["code"] == "method_not_allowed"
+    assert error_of(await client.post(CHAT, content=b"{}"), 415)["code"] == "unsupported_media_type"
+    assert error_of(await ask(client, model="gpt-9"), 404)["code"] == "model_not_found"
+    engine.state = "loading"
+    for response in (await ask(client), await client.get("/ready"), await client.get("/v1/models")):
+        assert "loading" in error_of(response, 503)["message"]
+        assert response.headers["retry-after"] == "2"
+    assert (await client.get("/health")).json() == {"status": "loading"}
+    engine.state = "dead"
+    error_of(await client.get("/health"), 503)
+
+
+async def test_internal_errors_tell_nothing(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    engine.requests = None  # type: ignore[assignment]
+    response = await client.post(CHAT, json={"messages": USER}, headers={"x-request-id": "mine-1"})
+    assert error_of(response, 500)["code"] == "internal_error"
+    assert "NoneType" not in response.text
+    assert response.headers["x-request-id"] == "mine-1"
+
+
+async def test_request_ids(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/version", headers={"x-request-id": "abc.1"})).headers["x-request-id"] == "abc.1"
+    assert (await client.get("/version", headers={"x-request-id": "a b;c"})).headers["x-request-id"] != "a b;c"
+
+
+async def test_objectives(client: httpx.AsyncClient) -> None:
+    first = (await client.get("/v1/objectives")).json()["data"][0]
+    assert (first["name"], first["recommended_beta"], first["weight_range"]) == ("cheerful", 1.5, [-4.0, 4.0])

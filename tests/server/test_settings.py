@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from mavis_core.errors import LoadError
+from server.__main__ import serve
+from server.settings import Settings, load_settings
+
+
+def test_flags_over_environment_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAVIS_PORT", "9000")
+    monkeypatch.setenv("MAVIS_API_KEY", "s3cret, other")
+    monkeypatch.setenv("MAVIS_OBJECTIVE_WEIGHTS", "cheerful=1")
+    settings = load_settings(port=9001, values="a,b", host=None)
+    assert (settings.port, settings.host, settings.values) == (9001, "127.0.0.1", ("a", "b"))
+    assert [key.get_secret_value() for key in settings.api_key] == ["s3cret", "other"]
+    assert settings.objective_weights == {"cheerful": 1}
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org"])
+def test_open_addresses_need_keys(host: str) -> None:
+    with pytest.raises(LoadError, match="allow-unauthenticated"):
+        load_settings(host=host)
+    load_settings(host=host, allow_unauthenticated=True)
+    load_settings(host=host, api_key="secret")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
+def test_loopback_needs_none(host: str) -> None:
+    load_settings(host=host)
+
+
+def test_unknown_settings_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LoadError, match="prot"):
+        load_settings(prot=1)
+    monkeypatch.setenv("MAVIS_API_KEYS", "secret")
+    with pytest.raises(LoadError, match=r"MAVIS_API_KEYS; did you mean MAVIS_API_KEY\?") as error:
+        load_settings()
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"port": 70000}, {"dtype": "int8"}, {"objective_weights": "cheerful=x"}, {"api_key": ("",)}]
+)
+def test_wrong_values(wrong: dict[str, object]) -> None:
+    with pytest.raises(LoadError, match=next(iter(wrong))):
+        load_settings(**wrong)
+
+
+def test_every_setting_is_a_flag() -> None:
+    assert set(inspect.signature(serve).parameters) == set(Settings.model_fields)
+
+
+def test_every_setting_is_documented() -> None:
+    page = Path("docs/settings.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `--([a-z-]+)` \| `(MAVIS_[A-Z_]+)` \|", page, re.MULTILINE)
+    expected = [(name.replace("_", "-"), "MAVIS_" + name.upper()) for name in Settings.model_fields]
+    assert sorted(named) == sorted(expected)
