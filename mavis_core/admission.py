@@ -84,7 +84,8 @@ class Admission:
             if tokens and not 0 <= min(tokens) <= max(tokens) < self.vocab_size:
                 wrong = next(t for t in tokens if not 0 <= t < self.vocab_size)
                 raise InvalidRequestError(f"{param}: token id {wrong} is not in 0 to {self.vocab_size - 1}", param)
-        stops = {*self.stop_token_ids, *sampling.stop_token_ids}
+        own = () if sampling.ignore_eos else self.stop_token_ids
+        stops = {*own, *sampling.stop_token_ids}
         if len(stops) >= self.vocab_size:
             raise InvalidRequestError(
                 "stop_token_ids: every token of the vocabulary would stop the answer", "stop_token_ids"

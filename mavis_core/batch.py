@@ -192,9 +192,10 @@ class Batcher:
         prompts = prefill.attention(self._pool)
         if not plan.decode:
             return Batch(prefill.tokens, prefill.positions, prompts, where, rows, plan.prefill, plan.copies)
-        steady = rows is not None and rows.rows == plan.decode
-        decode = rows if steady else RowTensors(plan.decode, self._pool.block_size, self._vocab_size, self._device)
-        assert decode is not None
+        if rows is not None and rows.rows == plan.decode:
+            decode = rows
+        else:
+            decode = RowTensors(plan.decode, self._pool.block_size, self._vocab_size, self._device)
         return Batch(
             torch.cat((decode.last_token, prefill.tokens)),
             torch.cat((decode.length - 1, prefill.positions)),

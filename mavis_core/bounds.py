@@ -6,8 +6,6 @@ One rule for all of them: a real, finite number inside the stated closed range, 
 
 from __future__ import annotations
 
-import math
-
 from mavis_core.errors import InvalidRequestError
 
 
@@ -19,8 +17,9 @@ def check_number(param: str, value: object, low: float, high: float) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidRequestError(f"{param}={value!r}: must be a number from {low:g} to {high:g}", param)
-    if not math.isfinite(value) or not low <= value <= high:
-        raise InvalidRequestError(f"{param}={value:g}: must be {low:g} to {high:g}", param)
+    if not low <= value <= high:  # false for NaN and infinities; an integer may be too big for a float
+        shown = f"{value:g}" if isinstance(value, float) else value
+        raise InvalidRequestError(f"{param}={shown}: must be {low:g} to {high:g}", param)
     return float(value)
 
 

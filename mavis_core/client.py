@@ -6,7 +6,7 @@ thread and two queues; tests implement it with a table.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Literal, Protocol
 
 from mavis_core.messages import EngineInfo, Request, RequestOutput, StepStats
@@ -36,14 +36,14 @@ class EngineClient(Protocol):
         """Requests submitted and not finished."""
         ...
 
-    def generate(self, request: Request) -> AsyncIterator[RequestOutput]: ...
+    def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]: ...
 
     def on_step(self, callback: Callable[[StepStats], None]) -> None:
         """Call ``callback`` on the event loop after every engine step (for metrics)."""
         ...
 
-    async def drain(self, timeout: float) -> bool:
-        """Refuse new requests, wait for those in flight; True if all finished within ``timeout`` seconds."""
+    async def drain(self, seconds: float) -> bool:
+        """Refuse new requests, wait for those in flight; True if all finished within ``seconds``."""
         ...
 
     async def close(self) -> None:

@@ -17,7 +17,7 @@ def held_back(text: str, stops: Sequence[str]) -> int:
     longest = min(len(text), max((len(stop) for stop in stops), default=1) - 1)
     for length in range(longest, 0, -1):
         tail = text[-length:]
-        if any(stop.startswith(tail) for stop in stops):
+        if any(len(stop) > length and stop.startswith(tail) for stop in stops):
             return length
     return 0
 

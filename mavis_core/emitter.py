@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mavis_core.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, RequestOutput, TokenLogprobs, TokenReport
+from mavis_core.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, TokenLogprobs, TokenReport
 from mavis_core.row import Row
 from mavis_core.sampler import FIXED_COLUMNS
 
@@ -98,8 +98,3 @@ class Emitter:
     def _report(self, row: Row, token: int, stats: Sequence[float]) -> TokenReport:
         values = {self._names[column]: stats[FIXED_COLUMNS + column] for column in row.named}
         return TokenReport(token, stats[0], stats[1], stats[2], stats[3], values)
-
-
-def failure(request_id: str, prompt_tokens: int, message: str, param: str | None = None) -> RequestOutput:
-    """The last output of a request that failed alone."""
-    return RequestOutput(request_id, prompt_tokens, (), True, message, param)

@@ -66,6 +66,7 @@ class Engine:
             dtype=str(dtype).removeprefix("torch."),
             device=str(device),
             objectives=tuple(self.values.objectives),
+            sampling_defaults=policy.sampling_defaults,
         )
         self._admission = Admission(
             max_model_len,
@@ -178,6 +179,11 @@ class Engine:
             step_seconds=time.perf_counter() - started,
         )
         return outputs
+
+    def idle_stats(self) -> StepStats:
+        """The state between steps, for gauges after the last row left."""
+        running, waiting = len(self.scheduler.running), len(self.scheduler.waiting)
+        return StepStats(running, waiting, 0, 0, 0, self.scheduler.usage, 0.0, 0.0, 0.0)
 
     def abort_all(self) -> list[str]:
         """Forget every request, after a failed step; their ids. The batch's device state is rebuilt."""

@@ -3,22 +3,26 @@
 In: an inbox of requests and aborts, drained before every step. Out: one hand-over to the loop per step, which
 puts each request's output on that request's own queue; so a slow reader holds back nobody, and its own queue
 is bounded by its own answer. The loop never runs a tensor operation; the thread never awaits.
+Torch is imported by ``build``, on the thread, so a server can open its port before that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING
 
 from mavis_core.client import EngineState
 from mavis_core.config import EngineConfig
-from mavis_core.emitter import failure
-from mavis_core.engine import Engine
-from mavis_core.errors import EngineUnavailableError, InvalidRequestError, QueueFullError
-from mavis_core.messages import Abort, EngineInfo, Request, RequestOutput, StepStats
+from mavis_core.errors import EngineUnavailableError, InvalidRequestError, LoadError, QueueFullError
+from mavis_core.messages import Abort, EngineInfo, Request, RequestOutput, StepStats, failure
+
+if TYPE_CHECKING:
+    from mavis_core.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +43,7 @@ class EngineThread:
         self, build: Callable[[Progress], Engine], config: EngineConfig, progress: Progress | None = None
     ) -> None:
         self._build = build
-        self._progress = progress or (lambda stage, fraction: None)
+        self._progress = progress or _silent
         self._limit = config.max_num_seqs + config.max_queue
         self._inbox: queue.SimpleQueue[Request | Abort | None] = queue.SimpleQueue()
         self._outbox: dict[str, asyncio.Queue[RequestOutput]] = {}
@@ -48,6 +52,8 @@ class EngineThread:
         self._why = "the model is loading"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._engine: Engine | None = None
         self._thread = threading.Thread(target=self._run, name="mavis-engine", daemon=True)
 
@@ -86,7 +92,7 @@ class EngineThread:
     def on_step(self, callback: Callable[[StepStats], None]) -> None:
         self._callbacks.append(callback)
 
-    async def generate(self, request: Request) -> AsyncIterator[RequestOutput]:
+    async def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
         if self._state != "ready":
             raise EngineUnavailableError(self._why)
         if len(self._outbox) >= self._limit:
@@ -95,6 +101,7 @@ class EngineThread:
             raise InvalidRequestError(f"request id {request.id!r} is in flight already", "id")
         mine: asyncio.Queue[RequestOutput] = asyncio.Queue()
         self._outbox[request.id] = mine
+        self._idle.clear()
         self._inbox.put(request)
         finished = False
         try:
@@ -106,15 +113,16 @@ class EngineThread:
                 yield output
         finally:
             del self._outbox[request.id]
+            if not self._outbox:
+                self._idle.set()
             if not finished:
                 self._inbox.put(Abort(request.id))
 
-    async def drain(self, timeout: float) -> bool:
+    async def drain(self, seconds: float) -> bool:
         if self._state == "ready":
             self._state, self._why = "draining", "the server is shutting down"
-        deadline = asyncio.get_running_loop().time() + timeout
-        while self._outbox and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), seconds)
         return not self._outbox
 
     async def close(self) -> None:
@@ -130,6 +138,10 @@ class EngineThread:
     def _run(self) -> None:
         try:
             engine = self._build(self._progress)
+        except LoadError as error:
+            log.error("loading failed: %s", error)
+            self._die(f"loading failed: {error}")
+            return
         except Exception as error:
             log.exception("loading failed")
             self._die(f"loading failed: {error}")
@@ -140,6 +152,7 @@ class EngineThread:
             if not self._receive(engine):
                 return
             if not engine.has_work:
+                self._post(self._loop_deliver, [], engine.idle_stats())
                 continue
             try:
                 outputs = engine.step()
@@ -207,6 +220,10 @@ class EngineThread:
     def _fail_all(self, why: str) -> None:
         for request_id, mine in self._outbox.items():
             mine.put_nowait(failure(request_id, 0, why))
+
+
+def _silent(stage: str, fraction: float) -> None:
+    """No progress wanted."""
 
 
 def _as_exception(output: RequestOutput) -> Exception:

@@ -6,7 +6,8 @@ and one ``StepStats`` per step. They cross a thread or a process boundary unchan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mavis_core.guidance import Guidance
@@ -168,7 +169,11 @@ class ObjectiveInfo:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """Constants of a loaded engine that a server needs to check and describe requests."""
+    """Constants of a loaded engine that a server needs to check and describe requests.
+
+    ``sampling_defaults`` are the checkpoint's own (generation_config.json), by ``SamplingParams`` names: what a
+    request that says nothing gets, as vLLM's ``--generation-config auto``.
+    """
 
     model: str
     max_model_len: int
@@ -177,3 +182,9 @@ class EngineInfo:
     dtype: str
     device: str
     objectives: tuple[ObjectiveInfo, ...]
+    sampling_defaults: Mapping[str, float] = field(default_factory=dict)
+
+
+def failure(request_id: str, prompt_tokens: int, message: str, param: str | None = None) -> RequestOutput:
+    """The last output of a request that failed alone; ``param`` (also "") marks an invalid request."""
+    return RequestOutput(request_id, prompt_tokens, (), True, message, param)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from mavis_core.engine import Engine
+from mavis_core.errors import InvalidRequestError
 from mavis_core.guidance import Guidance
 from mavis_core.messages import FinishReason, GuidanceStats, Request, TokenLogprobs, TokenReport
 from mavis_core.sampling_params import SamplingParams
@@ -51,7 +52,11 @@ def generate(
     guidances = [plain] * len(prompts) if isinstance(plain, Guidance) else list(plain)
     answers: list[list[Completion]] = []
     for i, (prompt, params, steer) in enumerate(zip(prompts, samplings, guidances, strict=True)):
-        engine.add(Request(str(i), tuple(_encode(engine, prompt)), params, steer))
+        try:
+            engine.add(Request(str(i), tuple(_encode(engine, prompt)), params, steer))
+        except InvalidRequestError:
+            engine.abort_all()
+            raise
         answers.append([Completion(index) for index in range(params.n)])
     with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:
         while engine.has_work:

@@ -28,6 +28,9 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
     return found
 
 
+GENERATION_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+
+
 class Policy:
     """A loaded base model.
 
@@ -94,6 +97,12 @@ class Policy:
         if found is None:
             return ()
         return tuple(found) if isinstance(found, (list, tuple)) else (int(found),)
+
+    @property
+    def sampling_defaults(self) -> dict[str, float]:
+        """What the checkpoint's generation_config.json sets of ``SamplingParams``' fields."""
+        stated = self.generation.to_diff_dict()
+        return {name: stated[name] for name in GENERATION_FIELDS if stated.get(name) is not None}
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Raw logits: hidden (B, D) -> (B, V) float32."""

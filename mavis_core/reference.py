@@ -104,7 +104,8 @@ def _survivors(scaled: list[float], sampling: SamplingParams) -> list[int]:
         order = order[: sampling.top_k]
     if sampling.top_p < 1:
         normaliser = _log_normaliser([scaled[a] for a in order])
-        kept, before = [], 0.0
+        kept: list[int] = []
+        before = 0.0
         for a in order:
             if kept and before >= sampling.top_p:
                 break

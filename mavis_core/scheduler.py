@@ -76,8 +76,8 @@ class Scheduler:
         for row in self.running:
             if row.prefilling:
                 budget -= self._plan_chunk(plan, row, budget)
-        while self.waiting and not plan.preempted and budget > 0 and (row := self._admit(plan, budget)) is not None:
-            budget -= self._plan_chunk(plan, row, budget)
+        while self.waiting and not plan.preempted and budget > 0 and (admitted := self._admit(plan, budget)):
+            budget -= self._plan_chunk(plan, admitted, budget)
         plan.decode.sort(key=lambda row: not row.guided)
         for row in plan.decode:
             row.computed += 1

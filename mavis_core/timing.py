@@ -31,6 +31,6 @@ class StepTimer:
         if first is None or last is None:
             return 0.0
         if isinstance(first, torch.cuda.Event) and isinstance(last, torch.cuda.Event):
-            return first.elapsed_time(last) / 1000
+            return float(first.elapsed_time(last)) / 1000
         assert isinstance(first, float) and isinstance(last, float)
         return last - first

@@ -140,7 +140,6 @@ def engine_client(
         done(engine)
         return engine
 
-    # engine_thread imports torch: the price of one import before the port opens.
     from mavis_core.engine_thread import EngineThread
 
     return EngineThread(build, config, progress)

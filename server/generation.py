@@ -7,9 +7,8 @@ stream: its response starts only once the first output is there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import cast
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -52,7 +51,7 @@ async def first_of(outputs: Outputs) -> tuple[int, RequestOutput]:
 
 async def run(engine: EngineClient, number: int, request: Request, observation: Observation) -> Outputs:
     """The request's outputs with the number of its prompt; an output that carries an error raises it."""
-    outputs = cast(AsyncGenerator[RequestOutput, None], engine.generate(request))
+    outputs = engine.generate(request)
     async with aclosing(outputs):
         async for output in outputs:
             observation.see(output)

@@ -41,7 +41,7 @@ class DrainingServer(uvicorn.Server):
         self._on_start()
         await super().startup(sockets)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Runs in the signal handler: only hands over to the loop."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop)

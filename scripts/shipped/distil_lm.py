@@ -62,15 +62,23 @@ def principal(embedding: Tensor, width: int) -> Tensor:
 class Batches:
     """Sequences with siblings, padded to one length, and the teachers' values at every asked position."""
 
-    def __init__(self, policy: Policy, teacher: HeadNetwork, examples: Examples, sequences: list[Tensor], starts: Tensor) -> None:
-        self.policy, self.teacher, self.examples, self.sequences, self.starts = policy, teacher, examples, sequences, starts
+    def __init__(
+        self, policy: Policy, teacher: HeadNetwork, examples: Examples, sequences: list[Tensor], starts: Tensor
+    ) -> None:
+        self.policy, self.teacher, self.examples, self.sequences, self.starts = (
+            policy,
+            teacher,
+            examples,
+            sequences,
+            starts,
+        )
         counts = torch.tensor([len(s) for s in sequences]) - starts
         self.first = counts.cumsum(0) - counts
         with torch.inference_mode():
             self.table = teacher.read_tokens(unit_rms(policy.readout.weight))
 
     def build(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """ids, positions (R, T), mask (R, 1, T, T) bool, targets (R, T, M), asked (R, T) bool of rollouts ``chosen``."""
+        """Rollouts ``chosen``: ids, positions (R, T), mask (R, 1, T, T), targets (R, T, M), asked (R, T) bool."""
         longest = max(len(self.sequences[i]) for i in chosen.tolist())
         rows, total = len(chosen), longest + SIBLINGS
         ids = torch.zeros(rows, total, dtype=torch.long)
@@ -133,7 +141,9 @@ def main(
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.05)
     order = torch.arange(len(sequences))
     train, test = order[~held_out(len(sequences))], order[held_out(len(sequences))]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * (len(train) // BATCH + 1), pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, lr, total_steps=epochs * (len(train) // BATCH + 1), pct_start=0.05
+    )
     for _ in range(epochs):
         for chosen in tqdm(train[torch.randperm(len(train), generator=generator)].split(BATCH), mininterval=10):
             with torch.no_grad():
@@ -148,15 +158,17 @@ def main(
     training = {"student_of": "head", "rollouts": len(sequences), "epochs": epochs, "seed": seed, **report}
     recommended = {o.name: o.recommended_beta for value in teachers for o in value.spec.objectives}
     objectives = tuple(
-        ObjectiveConfig(name, load(name).description, normalisation.mean[i].item(), normalisation.std[i].item(), recommended[name])
-        for i, name in enumerate(names())
+        ObjectiveConfig(name, load(name).description, mean, std, recommended[name])
+        for name, mean, std in zip(names(), normalisation.mean.tolist(), normalisation.std.tolist(), strict=True)
     )
     save_lm(out, ValueConfig("lm", objectives, identify(policy), settings, training), backbone, readout)
     print(json.dumps(training), f"{time.perf_counter() - began:.0f} s")
 
 
 @torch.inference_mode()
-def evaluate(batches: Batches, backbone: nn.Module, readout: nn.Module, test: Tensor, targets: Tensor) -> dict[str, Any]:
+def evaluate(
+    batches: Batches, backbone: nn.Module, readout: nn.Module, test: Tensor, targets: Tensor
+) -> dict[str, Any]:
     """Held out: share of the teachers' variance explained, and MSE against the rewards at answer tokens."""
     generator = torch.Generator().manual_seed(0)
     backbone.eval()

@@ -51,19 +51,19 @@ class _Dropout:
     def __init__(self, p: float) -> None:
         self.p = p
 
-    def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:  # noqa: ARG002
+    def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         return F.dropout(output, self.p, training=module.training)
 
 
 def _causal_sdpa(
-    module: nn.Module,  # noqa: ARG001
+    module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,  # noqa: ARG001
+    attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    **kwargs: Any,  # noqa: ARG001
+    **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Always causal, never a mask tensor: keeps the flash kernel, also under torch.compile.
 

@@ -63,7 +63,11 @@ def main(
         for objective in config.objectives:
             beta, kl = tune(engine, conversations, objective.name)
             tuned.append(dataclasses.replace(objective, recommended_beta=round(beta, 3)))
-            measured[objective.name] = {"beta": round(beta, 3), "steering_nats_per_token": round(kl, 4), "prompts": count}
+            measured[objective.name] = {
+                "beta": round(beta, 3),
+                "steering_nats_per_token": round(kl, 4),
+                "prompts": count,
+            }
         training = {**config.training, "recommended_beta": measured}
         dataclasses.replace(config, objectives=tuple(tuned), training=training).save(folder)
 

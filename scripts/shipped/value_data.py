@@ -54,7 +54,9 @@ class Examples:
 def collect(policy: Policy, sequences: list[Tensor], prompt_lengths: Tensor) -> Examples:
     """Run every sequence through the policy once and keep the states before its answer tokens."""
     hidden, tokens, rollout = [], [], []
-    for i, (sequence, start) in enumerate(tqdm(list(zip(sequences, prompt_lengths.tolist(), strict=True)), unit="rollout")):
+    for i, (sequence, start) in enumerate(
+        tqdm(list(zip(sequences, prompt_lengths.tolist(), strict=True)), unit="rollout")
+    ):
         states = policy.backbone.forward_plain(sequence[:-1].to(policy.device))
         hidden.append(states[start - 1 :].float().cpu())
         tokens.append(sequence[start:])

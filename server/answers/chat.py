@@ -23,7 +23,7 @@ class ChatAnswer(Answer):
             "guidance": self._guidance(choice.guidance, choice.reports),
         }
 
-    def _opening(self, prompt: int, choice: Choice) -> list[dict[str, Any]]:  # noqa: ARG002
+    def _opening(self, prompt: int, choice: Choice) -> list[dict[str, Any]]:
         delta = {"role": "assistant", "content": ""}
         return [{"index": choice.index, "delta": delta, "logprobs": None, "finish_reason": None}]
 

@@ -6,6 +6,7 @@ carries (``refusal: null`` and so on) are taken back as they are: clients echo o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -71,7 +72,7 @@ class ChatCompletionRequest(GenerationRequest):
     def limit_name(self) -> str:
         return "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
 
-    def sampling(self) -> SamplingParams:
+    def sampling(self, defaults: Mapping[str, float]) -> SamplingParams:
         self.check_stream_options()
         limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         if limit is not None:
@@ -84,7 +85,7 @@ class ChatCompletionRequest(GenerationRequest):
             if not self.logprobs:
                 raise InvalidRequestError("top_logprobs: only allowed where logprobs is true", "top_logprobs")
             check_integer("top_logprobs", self.top_logprobs, 0, MAX_LOGPROBS)
-        return self.sampling_params(limit, (self.top_logprobs or 0) if self.logprobs else None)
+        return self.sampling_params(limit, (self.top_logprobs or 0) if self.logprobs else None, defaults)
 
 
 class TopLogprob(Strict):

@@ -6,6 +6,7 @@ need the log-probabilities of the prompt, which the engine does not compute yet,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -37,13 +38,13 @@ class CompletionRequest(GenerationRequest):
             return [self.prompt]  # type: ignore[list-item]
         return list(self.prompt)  # type: ignore[arg-type]
 
-    def sampling(self) -> SamplingParams:
+    def sampling(self, defaults: Mapping[str, float]) -> SamplingParams:
         self.check_stream_options()
         if self.best_of is not None and self.best_of != (self.n or 1):
             raise InvalidRequestError(f"best_of={self.best_of}: only supported where equal to n", "best_of")
         if self.echo and self.logprobs is not None:
             raise InvalidRequestError("echo together with logprobs is not supported", "echo")
-        return self.sampling_params(self.max_tokens, self.logprobs)
+        return self.sampling_params(self.max_tokens, self.logprobs, defaults)
 
 
 class TextLogprobs(Strict):

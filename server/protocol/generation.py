@@ -6,7 +6,8 @@ Names, defaults and meaning follow OpenAI's "Create chat completion" and "Create
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -85,13 +86,16 @@ class GenerationRequest(Strict):
         if self.stream_options is not None and not self.stream:
             raise InvalidRequestError("stream_options: only allowed where stream is true", "stream_options")
 
-    def sampling_params(self, max_tokens: int | None, logprobs: int | None) -> SamplingParams:
-        """Raises InvalidRequestError on a value out of range."""
+    def sampling_params(
+        self, max_tokens: int | None, logprobs: int | None, defaults: Mapping[str, float]
+    ) -> SamplingParams:
+        """What the request says, else the checkpoint's ``defaults``; raises InvalidRequestError when out of range."""
         plain = (
             "temperature", "top_p", "n", "presence_penalty", "frequency_penalty", "seed", "top_k", "min_p",
             "repetition_penalty", "min_tokens", "ignore_eos", "skip_special_tokens",
         )  # fmt: skip
-        given = {name: value for name in plain if (value := getattr(self, name)) is not None}
+        given: dict[str, Any] = dict(defaults)
+        given |= {name: value for name in plain if (value := getattr(self, name)) is not None}
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         return SamplingParams(
             max_tokens=max_tokens,

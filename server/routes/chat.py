@@ -37,7 +37,7 @@ async def create_chat_completion(http: HttpRequest) -> Response:
     info = service.ready_info()
     body = parse(ChatCompletionRequest, payload)
     model = service.check_model(body.model, info)
-    sampling = body.sampling()
+    sampling = body.sampling(info.sampling_defaults)
     weights = resolve_weights(
         body.objective_weights, http.headers.get(HEADER), service.settings.objective_weights, info.objectives
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import cast
 
 from mavis_core.client import EngineClient
 from mavis_core.errors import MavisError
 from mavis_core.guidance import Guidance
-from mavis_core.messages import ObjectiveInfo, Request, RequestOutput
+from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.tokenizer import Tokenizer
 from server.prompts import Prompts, check_fits
@@ -30,7 +29,7 @@ class LocalBackend:
     async def answer(self, turn: Turn) -> AsyncGenerator[Piece, None]:
         try:
             request = await self._request(turn)
-            outputs = cast(AsyncGenerator[RequestOutput, None], self._engine.generate(request))
+            outputs = self._engine.generate(request)
             async with aclosing(outputs):
                 async for output in outputs:
                     for delta in output.deltas:

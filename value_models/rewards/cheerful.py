@@ -14,7 +14,7 @@ class Cheerful:
     name = "cheerful"
     description = "positive, friendly wording (VADER compound score, -1 to 1)"
 
-    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:  # noqa: ARG002
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
         score = _polarity()
         return [score(response)["compound"] for response in responses]
 

@@ -16,5 +16,5 @@ class Concise:
     name = "concise"
     description = "few words (minus the number of words / 20, not below -3)"
 
-    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:  # noqa: ARG002
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
         return [max(FLOOR, -len(response.split()) / WORDS_PER_UNIT) for response in responses]

@@ -16,7 +16,7 @@ class Curious:
     name = "curious"
     description = "asks back (1 if it ends in a question, 0.5 if it asks one anywhere, else 0)"
 
-    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:  # noqa: ARG002
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
         return [_score(response) for response in responses]
 
 

@@ -69,7 +69,7 @@ class Factual:
     name = "factual"
     description = "plain statements rather than opinions (probability of 'objective', 0 to 1)"
 
-    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:  # noqa: ARG002
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
         classifier = _shipped()
         return [classifier.probability(response) for response in responses]
 
