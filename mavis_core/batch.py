@@ -182,9 +182,9 @@ class Batcher:
 
     def prepare(self, plan: Plan) -> Batch:
         if not plan.prefill:
-            rows = self._rows(plan.decode)
-            attention = rows.decode_attention(self._pool)
-            return Batch(rows.last_token, rows.length - 1, attention, None, rows, [], [])
+            steady = self._rows(plan.decode)
+            attention = steady.decode_attention(self._pool)
+            return Batch(steady.last_token, steady.length - 1, attention, None, steady, [], [])
         drawing, last = _drawing(plan)
         rows = self._rows(drawing) if drawing else None
         prefill = PrefillBatch.build(plan.prefill, self._pool.block_size, self._device)

@@ -44,6 +44,7 @@ class Policy:
     """
 
     def __init__(self, model: Any, tokenizer: Tokenizer | None, name: str) -> None:
+        self.model = model
         self.backbone = PagedModel(model, name)
         self.tokenizer = tokenizer
         self.name = name

@@ -1,0 +1,166 @@
+"""Decode speed, as ratios measured side by side in one run.
+
+    python -m benchmarks.decode                    the model that ships
+    python -m benchmarks.decode --shape 1b         random weights of that shape
+
+Arms: transformers' generate(), the engine unguided, guided by heads, guided by a four-output value LM. The same
+prompts, rows and numbers of new tokens, no early stop; whole calls, prefill included. The arms run in turn,
+round after round; a ratio is the median over rounds of the round's own quotient, so a machine that drifts
+drifts for both.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from benchmarks.machine import describe
+from benchmarks.shapes import OBJECTIVES, SHAPES, random_head, random_lm, random_policy
+from mavis_core.config import EngineConfig
+from mavis_core.engine import Engine
+from mavis_core.guidance import Guidance
+from mavis_core.offline import generate
+from mavis_core.policy import Policy, resolve_device
+from mavis_core.sampling_params import SamplingParams
+from value_models.folders import load_value
+from value_models.loading import SHIPPED_HEADS, SHIPPED_LM, SHIPPED_POLICY, stack_heads, value_folders
+
+PROMPT_TOKENS = 32
+BANDWIDTH_BYTES = 2 << 30
+
+
+class Arms:
+    """The four ways to decode the same thing."""
+
+    def __init__(self, shape: str | None, device: torch.device, rows: int) -> None:
+        config = EngineConfig(max_num_seqs=rows, max_num_batched_tokens=max(2048, rows))
+        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+        if shape is None:
+            self.policy = Policy.load(str(SHIPPED_POLICY), device, dtype)
+            heads = stack_heads([load_value(folder, self.policy) for folder in value_folders(str(SHIPPED_HEADS))])
+            lms = [load_value(SHIPPED_LM, self.policy)]
+        else:
+            self.policy = random_policy(SHAPES[shape], device, dtype)
+            heads, lms = [random_head(self.policy)], [random_lm(self.policy, max(128, SHAPES[shape].hidden // 4), 2)]
+        self.names = [objective.name for objective in heads[0].spec.objectives]
+        self.by_heads = Engine(self.policy, heads, config)
+        self.by_lm = Engine(self.policy, lms, config)
+
+    def transformers(self, prompts: list[list[int]], tokens: int) -> None:
+        """generate() on the same weights, with its own attention and cache."""
+        model = self.policy.model
+        ids = torch.tensor(prompts, device=self.policy.device)
+        with torch.inference_mode():
+            found = model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=True,
+                top_k=0,
+                max_new_tokens=tokens,
+                eos_token_id=None,
+                pad_token_id=0,
+            )
+        assert found.shape[1] == ids.shape[1] + tokens
+
+    def engine(self, engine: Engine, guidance: Guidance | None) -> Callable[[list[list[int]], int], None]:
+        def run(prompts: list[list[int]], tokens: int) -> None:
+            found = generate(engine, prompts, SamplingParams(max_tokens=tokens, ignore_eos=True, seed=1), guidance)
+            assert all(len(choices[0].token_ids) == tokens for choices in found)
+
+        return run
+
+    def all(self) -> dict[str, Callable[[list[list[int]], int], None]]:
+        steer = Guidance(dict.fromkeys(self.names, 0.5), beta=1.0)
+        return {
+            "transformers": self.transformers,
+            "unguided": self.engine(self.by_heads, None),
+            "head": self.engine(self.by_heads, steer),
+            "lm": self.engine(self.by_lm, steer),
+        }
+
+
+def bandwidth(device: torch.device) -> float:
+    """Bytes per second of a large copy on the device, read plus written."""
+    source = torch.empty(BANDWIDTH_BYTES, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    times = []
+    for _ in range(5):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        target.copy_(source)
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return 2 * BANDWIDTH_BYTES / min(times)
+
+
+def measure(shape: str | None, device: torch.device, rows: int, tokens: int, rounds: int) -> dict[str, Any]:
+    """Tokens per second of every arm at ``rows`` rows and the ratios between them."""
+    arms = Arms(shape, device, rows)
+    vocab = arms.policy.vocab_size
+    prompts = [[6 + (17 * i + 31 * j) % (vocab - 6) for j in range(PROMPT_TOKENS)] for i in range(rows)]
+    runs = arms.all()
+    for run in runs.values():
+        run(prompts, 4)
+    speeds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run(prompts, tokens)
+            speeds[name].append(rows * tokens / (time.perf_counter() - start))
+
+    def ratio(a: str, b: str) -> float:
+        return round(statistics.median(x / y for x, y in zip(speeds[a], speeds[b], strict=True)), 3)
+
+    result: dict[str, Any] = {
+        "rows": rows,
+        "tokens_per_s": {name: round(statistics.median(found), 1) for name, found in speeds.items()},
+        "unguided / transformers": ratio("unguided", "transformers"),
+        "head / unguided": ratio("head", "unguided"),
+        "lm / unguided": ratio("lm", "unguided"),
+    }
+    if device.type == "cuda":
+        weights = sum(p.numel() * p.element_size() for p in arms.policy.backbone.base.parameters())
+        per_step = rows / result["tokens_per_s"]["unguided"]
+        result["weight_bytes_per_s"] = round(weights / per_step / 1e9, 1)
+        result["memory_bytes_per_s"] = round(bandwidth(device) / 1e9, 1)
+    return result
+
+
+def main(
+    shape: Annotated[str | None, typer.Option(help=f"random weights: {', '.join(SHAPES)}")] = None,
+    rows: Annotated[list[int] | None, typer.Option(help="rows of the batch; may be repeated")] = None,
+    tokens: Annotated[int, typer.Option(help="new tokens per row")] = 96,
+    rounds: int = 7,
+    device: str = "auto",
+    out: Annotated[Path | None, typer.Option(help="JSON file to write")] = None,
+) -> None:
+    """Measure and print; one line per number of rows."""
+    if shape is not None and shape not in SHAPES:
+        raise typer.BadParameter(f"--shape {shape}: must be one of {', '.join(SHAPES)}")
+    results = []
+    for count in rows or [1, 8, 32]:
+        results.append(measure(shape, resolve_device(device), count, tokens, rounds))
+        print(json.dumps(results[-1]), flush=True)
+    report = {
+        "benchmark": "decode",
+        "shape": shape or "shipped",
+        "objectives": len(OBJECTIVES),
+        "prompt_tokens": PROMPT_TOKENS,
+        "new_tokens": tokens,
+        "rounds": rounds,
+        "machine": describe(),
+        "results": results,
+    }
+    if out is not None:
+        out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

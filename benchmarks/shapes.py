@@ -1,0 +1,81 @@
+"""Random-weight models of given shapes, for timings that do not depend on what the weights say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from mavis_core.messages import ObjectiveInfo
+from mavis_core.policy import Policy
+from value_models.folders import build_lm
+from value_models.head import HeadNetwork, HeadValue
+from value_models.lm import LmValue
+
+OBJECTIVES = ("first", "second", "third", "fourth")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A Llama's dimensions."""
+
+    vocab: int
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    intermediate: int
+
+    def config(self) -> LlamaConfig:
+        return LlamaConfig(
+            vocab_size=self.vocab,
+            hidden_size=self.hidden,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.kv_heads,
+            intermediate_size=self.intermediate,
+            max_position_embeddings=2048,
+            tie_word_embeddings=False,
+        )
+
+
+SHAPES = {
+    "30m": Shape(4096, 512, 8, 8, 4, 1408),
+    "1b": Shape(32000, 2048, 22, 32, 4, 5632),
+    "7b": Shape(32000, 4096, 32, 32, 8, 14336),
+}
+
+
+def random_policy(shape: Shape, device: torch.device, dtype: torch.dtype) -> Policy:
+    """A policy of random weights, made on its device."""
+    torch.manual_seed(0)
+    with device:
+        model = LlamaForCausalLM._from_config(shape.config(), dtype=dtype)
+    return Policy(model.to(device), None, "random")
+
+
+def random_head(policy: Policy) -> HeadValue:
+    """Four heads, stacked, of the width and rank that ship."""
+    network = HeadNetwork(len(OBJECTIVES), policy.readout.weight.shape[1], 256, 32)
+    return HeadValue("random-head", _objectives("head"), network, policy.readout.weight)
+
+
+def random_lm(policy: Policy, hidden: int, layers: int) -> LmValue:
+    """One four-output value LM over the policy's vocabulary."""
+    architecture = {
+        "model_type": "llama",
+        "vocab_size": policy.vocab_size,
+        "hidden_size": hidden,
+        "intermediate_size": 2 * hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": max(1, hidden // 64),
+        "num_key_value_heads": 1,
+        "max_position_embeddings": policy.max_model_len,
+    }
+    backbone, readout = build_lm(architecture, len(OBJECTIVES))
+    return LmValue("random-lm", _objectives("lm"), backbone, readout)
+
+
+def _objectives(kind: str) -> list[ObjectiveInfo]:
+    return [ObjectiveInfo(name, name, kind, "random", 0.0, 1.0, 1.0, (-16.0, 16.0)) for name in OBJECTIVES]
