@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mavis_core.attention import AttentionStep, Chunk, DecodeAttention, MixedAttention, PrefillAttention, length_mask
+from mavis_core.guidance import Guidance
 from mavis_core.kv_pool import KVPool
 from mavis_core.logit_edits import LogitEdits
 from mavis_core.row import Row
@@ -34,7 +35,7 @@ class RowTensors:
         temperature: (B,) float32, 1 for greedy rows, whose noise is scaled to nothing by ``noise`` (0 or 1).
         top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on.
         k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows.
-        width: K, the most candidates any guided row asks for.
+        width: K, the most candidates any guided row asks for; ``full`` says that all rows have that many.
     """
 
     def __init__(self, rows: Sequence[Row], block_size: int, vocab_size: int, device: torch.device) -> None:
@@ -56,10 +57,12 @@ class RowTensors:
         ).to(device)
         self.temperature, self.noise, self.top_p, self.min_p = floats.T.contiguous()
         self.scaled = any(s.temperature not in (0, 1) for s in sampling)
+        self.greedy = any(s.temperature == 0 for s in sampling)
         self.filtered = any(s.top_k > 0 or s.top_p < 1 or s.min_p > 0 for s in sampling)
         self.keys = torch.tensor([row.key for row in rows], dtype=torch.int32).to(device)
         self.edits = LogitEdits(self.rows, vocab_size, device)
         self.width = max((g.top_k for g in guidance), default=0)
+        self.full = self._full(guidance, vocab_size)
         self.k = torch.tensor([g.top_k for g in guidance], dtype=torch.int64).to(device)
         self.beta = torch.tensor([row.beta for row in rows[: self.guided]], dtype=torch.float32).to(device)
         limits = [torch.inf if g.max_kl_per_token is None else g.max_kl_per_token for g in guidance]
@@ -73,6 +76,11 @@ class RowTensors:
         table = [row.blocks + [0] * (self._columns - len(row.blocks)) for row in rows]
         self.block_table = torch.tensor(table).to(device)
 
+    def _full(self, guidance: Sequence[Guidance], vocab_size: int) -> bool:
+        """Whether every guided row surely has ``width`` candidates, whatever tokens are banned."""
+        banned = max((len(row.stop_ids) for row in self.rows), default=0)
+        return not self.filtered and all(g.top_k == self.width for g in guidance) and self.width + banned <= vocab_size
+
     @property
     def max_length(self) -> int:
         return max(len(row.tokens) for row in self.rows)
@@ -83,7 +91,7 @@ class RowTensors:
 
     def advance(self, drawn: Tensor) -> None:
         """Append the drawn tokens (B,) int64: the state of the next step."""
-        self.last_token = drawn
+        self.last_token.copy_(drawn)
         self.length += 1
         self.position += 1
         self.edits.advance(drawn)

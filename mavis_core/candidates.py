@@ -15,16 +15,16 @@ class Candidates(NamedTuple):
         ids: (G, K) int64 token ids.
         logits: (G, K) float32, ell / T; -inf where not valid.
         reference: (G, K) float32, log ref over the full vocabulary (nats); -inf where not valid.
-        valid: (G, K) bool; a row has at least one valid candidate.
+        valid: (G, K) bool, at least one per row; None where every entry is valid.
     """
 
     ids: Tensor
     logits: Tensor
     reference: Tensor
-    valid: Tensor
+    valid: Tensor | None
 
 
-def find_candidates(scaled: Tensor, surviving: Tensor, k: Tensor, width: int) -> Candidates:
+def find_candidates(scaled: Tensor, surviving: Tensor, k: Tensor, width: int, full: bool = False) -> Candidates:
     """The ``k`` most likely tokens of ref = softmax(scaled) among the surviving ones (MAVIS, eq. of p over C).
 
     Args:
@@ -33,10 +33,13 @@ def find_candidates(scaled: Tensor, surviving: Tensor, k: Tensor, width: int) ->
             ``scaled`` itself.
         k: (G,) int64, 1 to ``width``, each row's own k.
         width: K, the largest k of the rows (host integer).
+        full: the caller knows that every row has ``width`` finite candidates and asks for all of them.
     """
     width = min(width, scaled.shape[1])
     logits, ids = surviving.topk(width, dim=1)
+    normaliser = scaled.logsumexp(dim=1, keepdim=True)
+    if full:
+        return Candidates(ids, logits, logits - normaliser, None)
     valid = (torch.arange(width, device=k.device) < k[:, None]) & (logits > -torch.inf)
     logits = logits.masked_fill(~valid, -torch.inf)
-    reference = logits - scaled.logsumexp(dim=1, keepdim=True)
-    return Candidates(ids, logits, reference, valid)
+    return Candidates(ids, logits, logits - normaliser, valid)

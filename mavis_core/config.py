@@ -24,7 +24,6 @@ class EngineConfig:
         dtype: "auto" (float32 on CPU, the checkpoint's on GPU), "float32", "bfloat16", "float16".
         device: "auto", "cpu", "cuda", "cuda:1", ...
         seed: seeds of requests that bring none derive from it and the request id.
-        cuda_graphs: capture decode steps as CUDA graphs (ignored on the CPU).
     """
 
     max_model_len: int | None = None
@@ -38,7 +37,6 @@ class EngineConfig:
     dtype: str = "auto"
     device: str = "auto"
     seed: int = 0
-    cuda_graphs: bool = True
 
     def __post_init__(self) -> None:
         for name in ("max_num_seqs", "max_num_batched_tokens", "block_size"):

@@ -6,7 +6,9 @@ token, a stop string, the length limit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from operator import add
 
 from mavis_core.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, TokenLogprobs, TokenReport
 from mavis_core.row import Row
@@ -73,28 +75,25 @@ class Emitter:
         return text, None
 
     def _add(self, row: Row, stats: Sequence[float]) -> None:
-        columns = [FIXED_COLUMNS + column for column in row.named]
-        spreads = [FIXED_COLUMNS + len(self._names) + column for column in row.named]
-        step = [*stats[2:FIXED_COLUMNS], *(stats[c] for c in columns), *(stats[c] for c in spreads)]
-        row.totals = [a + b for a, b in zip(row.totals, step, strict=True)] if row.totals else step
+        """Add a step to the row's totals: [steering, truncation, sampled, base mass, V..., spread...]."""
+        steering, truncation, logprob, base = stats[:FIXED_COLUMNS]
+        step = [steering, truncation, logprob - base, math.exp(-truncation), *(stats[c] for c in self._columns(row))]
+        row.totals = list(map(add, row.totals, step)) if row.totals else step
         row.guided_tokens += 1
+
+    def _columns(self, row: Row) -> list[int]:
+        """Where the values and the spreads of the row's named objectives stand in its statistics."""
+        shift = FIXED_COLUMNS + len(self._names)
+        return [FIXED_COLUMNS + c for c in row.named] + [shift + c for c in row.named]
 
     def _summary(self, row: Row) -> GuidanceStats:
         count, named = row.guided_tokens, len(row.named)
         steering, truncation, sampled, mass = row.totals[:4]
         names = [self._names[column] for column in row.named]
-        values, spreads = row.totals[4 : 4 + named], row.totals[4 + named :]
-        return GuidanceStats(
-            row.beta,
-            count,
-            steering,
-            truncation,
-            sampled,
-            {name: total / count for name, total in zip(names, values, strict=True)},
-            mass / count,
-            {name: total / count for name, total in zip(names, spreads, strict=True)},
-        )
+        means = [total / count for total in row.totals[4:]]
+        values, spreads = dict(zip(names, means[:named], strict=True)), dict(zip(names, means[named:], strict=True))
+        return GuidanceStats(row.beta, count, steering, truncation, sampled, values, mass / count, spreads)
 
     def _report(self, row: Row, token: int, stats: Sequence[float]) -> TokenReport:
         values = {self._names[column]: stats[FIXED_COLUMNS + column] for column in row.named}
-        return TokenReport(token, stats[0], stats[1], stats[2], stats[3], values)
+        return TokenReport(token, stats[2], stats[3], stats[0], stats[1], values)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
+from mavis_core import offline
 from mavis_core.admission import Admission
 from mavis_core.batch import Batcher
 from mavis_core.candidates import find_candidates
@@ -19,13 +20,16 @@ from mavis_core.capacity import kv_blocks
 from mavis_core.config import EngineConfig
 from mavis_core.emitter import Emitter
 from mavis_core.errors import InvalidRequestError
+from mavis_core.guidance import Guidance
 from mavis_core.kv_pool import KVPool
 from mavis_core.logprobs import collect_logprobs
 from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats
 from mavis_core.noise import token_hashes
+from mavis_core.offline import Completion
 from mavis_core.policy import Policy
 from mavis_core.row import Row
 from mavis_core.sampler import draw, scale, survive, tilt
+from mavis_core.sampling_params import SamplingParams
 from mavis_core.scheduler import Plan, Scheduler
 from mavis_core.timing import StepTimer
 from mavis_core.tokenizer import Tokenizer
@@ -102,6 +106,16 @@ class Engine:
         self._rows[request.id] = rows
         self.scheduler.add(rows[0])
 
+    def generate(
+        self,
+        prompts: Sequence[str | Sequence[int]],
+        sampling: SamplingParams | Sequence[SamplingParams],
+        guidance: Guidance | Sequence[Guidance] | None = None,
+        progress: bool = False,
+    ) -> list[list[Completion]]:
+        """Answer every prompt, offline; per prompt its ``n`` choices (see ``offline.generate``)."""
+        return offline.generate(self, prompts, sampling, guidance, progress)
+
     def abort(self, request_id: str) -> None:
         """Forget a request; unknown ids are ignored (it may just have finished)."""
         for row in self._rows.pop(request_id, ()):
@@ -129,7 +143,7 @@ class Engine:
         scaled = scale(rows.edits.apply(raw), rows)
         surviving, tilted, g = survive(scaled, rows), None, rows.guided
         if g:
-            candidates = find_candidates(scaled[:g], surviving[:g], rows.k, rows.width)
+            candidates = find_candidates(scaled[:g], surviving[:g], rows.k, rows.width, rows.full)
             timer.mark("value")
             scored, values = self.values.score(rows, candidates, hidden[:g])
             timer.mark("tilt")

@@ -26,6 +26,17 @@ def steering_kl(reference: Tensor, logprobs: Tensor) -> Tensor:
     return (logprobs.exp() * ratio).sum(dim=1).clamp_min(0.0)
 
 
+def exact_kl(reference: Tensor, logprobs: Tensor) -> tuple[Tensor, Tensor]:
+    """(steering, truncation), nats, (G,) each: ``steering_kl`` and ``truncation_kl`` with one normaliser.
+
+    reference (G, K) log-probabilities over the full vocabulary, logprobs (G, K) log p; -inf where not valid.
+    """
+    mass = reference.logsumexp(dim=1)
+    ratio = (logprobs - reference).nan_to_num_(nan=0.0)
+    steering = (logprobs.exp() * ratio).sum(dim=1) + mass
+    return steering.clamp_min_(0.0), (-mass).clamp_min_(0.0)
+
+
 def truncation_kl(reference: Tensor) -> Tensor:
     """-log ref(C), nats: reference (G, K) log-probabilities over the full vocabulary -> (G,), at least 0."""
     return (-reference.logsumexp(dim=1)).clamp_min(0.0)

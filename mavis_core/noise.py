@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -50,12 +51,16 @@ def token_hashes(vocab_size: int, device: torch.device | str = "cpu") -> Tensor:
     return _mix((ids + 1) * _signed(0x9E3779B1))
 
 
+@lru_cache
+def _position_constants(device: torch.device) -> tuple[Tensor, Tensor]:
+    steps = torch.tensor((_signed(_POSITION_1), _signed(_POSITION_2)), dtype=torch.int32, device=device)
+    return steps, torch.tensor((0, 1), dtype=torch.int32, device=device)
+
+
 def position_keys(keys: Tensor, positions: Tensor) -> Tensor:
     """Row keys (B, 2) int32 at output positions (B,) -> (B, 2) int32; the second is odd."""
-    position = positions.to(torch.int32)
-    first = keys[:, 0] + position * _signed(_POSITION_1)
-    second = (keys[:, 1] ^ (position * _signed(_POSITION_2))) | 1
-    return torch.stack((first, second), dim=1)
+    steps, odd = _position_constants(keys.device)
+    return (keys + positions.to(torch.int32)[:, None] * steps) | odd
 
 
 def gumbel(keys: Tensor, hashes: Tensor) -> Tensor:
@@ -86,7 +91,7 @@ def gumbel_reference(seed: int, choice: int, position: int, token: int) -> float
 
     first, second = (part & _MASK for part in row_key(seed, choice))
     first = (first + position * _POSITION_1) & _MASK
-    second = (second ^ (position * _POSITION_2 & _MASK)) | 1
+    second = ((second + position * _POSITION_2) & _MASK) | 1
     token_hash = mix((token + 1) * 0x9E3779B1 & _MASK)
     x = mix(((token_hash ^ first) * second) & _MASK)
     signed = x - (1 << 32) if x >> 31 else x

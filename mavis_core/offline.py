@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from mavis_core.engine import Engine
 from mavis_core.errors import InvalidRequestError
 from mavis_core.guidance import Guidance
 from mavis_core.messages import FinishReason, GuidanceStats, Request, TokenLogprobs, TokenReport
 from mavis_core.sampling_params import SamplingParams
+
+if TYPE_CHECKING:
+    from mavis_core.engine import Engine
 
 
 @dataclass(slots=True)

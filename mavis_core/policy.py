@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -55,8 +56,8 @@ class Policy:
         self._probe_readout(model)
 
     @classmethod
-    def load(cls, path: str, device: torch.device, dtype: torch.dtype | str) -> Policy:
-        """Load from a local folder or a hub id; never runs code from the checkpoint.
+    def load(cls, path: str, device: torch.device, dtype: torch.dtype | str, name: str | None = None) -> Policy:
+        """Load from a local folder or a hub id, to be known as ``name``; never runs code from the checkpoint.
 
         Raises:
             LoadError: naming the path and what is wrong with it.
@@ -69,9 +70,9 @@ class Policy:
                 source, dtype=dtype, trust_remote_code=False, use_safetensors=True
             )
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise LoadError(f"{path}: {error}") from error
-        return cls(model.to(device), tokenizer, path)
+        return cls(model.to(device), tokenizer, name or path)
 
     @property
     def device(self) -> torch.device:

@@ -10,11 +10,11 @@ from torch import Tensor
 from mavis_core.batch import RowTensors
 from mavis_core.candidates import Candidates
 from mavis_core.filters import apply_filters
-from mavis_core.kl import sampled_kl, steering_kl, truncation_kl
+from mavis_core.kl import exact_kl
 from mavis_core.noise import gumbel, position_keys
-from mavis_core.tilt import combine, limit_tilt, minmax, tilted_logprobs
+from mavis_core.tilt import combine, highest, limit_tilt, lowest, minmax, tilted_logprobs
 
-FIXED_COLUMNS = 6
+FIXED_COLUMNS = 4
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ class Drawn:
     Attributes:
         tokens: (B,) int64.
         chosen: (G,) int64, index of the drawn candidate.
-        stats: (G, 6 + 2 M) float32: log p, log ref, steering, truncation, sampled, ref(C), then V of the
-            drawn candidate and max - min of V over the candidates, per objective; None without guided rows.
+        stats: (G, 4 + 2 M) float32: steering, truncation, log p, log ref, then V of the drawn candidate and
+            max - min of V over the candidates, per objective; None without guided rows.
     """
 
     tokens: Tensor
@@ -72,7 +72,9 @@ def tilt(candidates: Candidates, values: Tensor, rows: RowTensors) -> Tilted:
     combined = combine(values, rows.weights)
     if rows.normalised:
         combined = torch.where(rows.minmax[:, None], minmax(combined, candidates.valid), combined)
-    amount = (combined * rows.beta[:, None]).masked_fill(~candidates.valid, 0.0)
+    amount = combined * rows.beta[:, None]
+    if candidates.valid is not None:
+        amount = amount.masked_fill(~candidates.valid, 0.0)
     if rows.limited:
         amount = limit_tilt(candidates.logits, amount, rows.limit)
     return Tilted(candidates, values, tilted_logprobs(candidates.logits, amount))
@@ -92,34 +94,25 @@ def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors, hashes: Ten
     chosen = stats = None
     if tilted is not None:
         ids = tilted.candidates.ids
-        noise = gumbel(keys[:guided], hashes[ids]) * rows.noise[:guided, None]
-        chosen = (tilted.logprobs + noise).argmax(dim=1)
+        chosen = (tilted.logprobs + _noise(keys[:guided], hashes[ids], rows, slice(guided))).argmax(dim=1)
         parts.append(ids.gather(1, chosen[:, None])[:, 0])
         stats = _statistics(tilted, chosen)
     if guided < len(rows.rows):
-        noise = gumbel(keys[guided:], hashes) * rows.noise[guided:, None]
+        noise = _noise(keys[guided:], hashes, rows, slice(guided, None))
         parts.append((surviving[guided:] + noise).argmax(dim=1))
     return Drawn(parts[0] if len(parts) == 1 else torch.cat(parts), chosen, stats)
 
 
+def _noise(keys: Tensor, hashes: Tensor, rows: RowTensors, which: slice) -> Tensor:
+    noise = gumbel(keys, hashes)
+    return noise * rows.noise[which, None] if rows.greedy else noise
+
+
 def _statistics(tilted: Tilted, chosen: Tensor) -> Tensor:
-    reference, values = tilted.candidates.reference, tilted.values
-    at = chosen[:, None]
-    logprob = tilted.logprobs.gather(1, at)[:, 0]
-    base = reference.gather(1, at)[:, 0]
-    truncation = truncation_kl(reference)
-    fixed = torch.stack(
-        (
-            logprob,
-            base,
-            steering_kl(reference, tilted.logprobs),
-            truncation,
-            sampled_kl(logprob, base),
-            (-truncation).exp(),
-        ),
-        dim=1,
-    )
-    picked = values.gather(1, at[:, :, None].expand(-1, -1, values.shape[2]))[:, 0]
-    invalid = ~tilted.candidates.valid[:, :, None]
-    spread = values.masked_fill(invalid, -torch.inf).amax(1) - values.masked_fill(invalid, torch.inf).amin(1)
-    return torch.cat((fixed, picked, spread), dim=1)
+    reference, values, valid = tilted.candidates.reference, tilted.values, tilted.candidates.valid
+    steering, truncation = exact_kl(reference, tilted.logprobs)
+    every = torch.cat((tilted.logprobs[:, :, None], reference[:, :, None], values), dim=2)
+    picked = every[torch.arange(chosen.shape[0], device=chosen.device), chosen]
+    valid = None if valid is None else valid[:, :, None]
+    spread = highest(values, valid) - lowest(values, valid)
+    return torch.cat((steering[:, None], truncation[:, None], picked, spread), dim=1)

@@ -19,10 +19,20 @@ def combine(values: Tensor, weights: Tensor) -> Tensor:
     return torch.bmm(values, weights.unsqueeze(2)).squeeze(2)
 
 
-def minmax(combined: Tensor, valid: Tensor) -> Tensor:
-    """Scale each row's valid entries to 0..1; all equal gives 0. (G, K) float32, (G, K) bool -> (G, K)."""
-    low = combined.masked_fill(~valid, torch.inf).amin(dim=1, keepdim=True)
-    high = combined.masked_fill(~valid, -torch.inf).amax(dim=1, keepdim=True)
+def lowest(x: Tensor, valid: Tensor | None) -> Tensor:
+    """Smallest valid entry over dimension 1; x (G, K, ...), valid broadcasts against it, None is all."""
+    return (x if valid is None else x.masked_fill(~valid, torch.inf)).amin(dim=1)
+
+
+def highest(x: Tensor, valid: Tensor | None) -> Tensor:
+    """Largest valid entry over dimension 1, as ``lowest``."""
+    return (x if valid is None else x.masked_fill(~valid, -torch.inf)).amax(dim=1)
+
+
+def minmax(combined: Tensor, valid: Tensor | None) -> Tensor:
+    """Scale each row's valid entries to 0..1; all equal gives 0. (G, K) float32, (G, K) bool or None -> (G, K)."""
+    low = lowest(combined, valid)[:, None]
+    high = highest(combined, valid)[:, None]
     span = high - low
     scaled = (combined - low) / torch.where(span > 0, span, torch.ones_like(span))
     return torch.where(span > 0, scaled, torch.zeros_like(scaled))

@@ -43,7 +43,7 @@ class ScoreStep:
 
     Attributes:
         candidates: (G, K) int64.
-        valid: (G, K) bool.
+        valid: (G, K) bool, None where all are.
         length: (G,) int64, tokens of each row so far: the position a candidate would take.
         block_table: (G, P) int64, blocks of each row, wide enough for ``length`` + 1 tokens.
         weights: (G, M_all) float32, beta-free lambdas of all loaded objectives.
@@ -53,7 +53,7 @@ class ScoreStep:
     """
 
     candidates: Tensor
-    valid: Tensor
+    valid: Tensor | None
     length: Tensor
     block_table: Tensor
     weights: Tensor
@@ -65,7 +65,7 @@ class ScoreStep:
         """The step of a subset of its rows: (R,) int64 indices."""
         return ScoreStep(
             self.candidates[rows],
-            self.valid[rows],
+            None if self.valid is None else self.valid[rows],
             self.length[rows],
             self.block_table[rows],
             self.weights[rows],

@@ -50,7 +50,6 @@ def serve(
     kv_cache_tokens: Annotated[Number, typer.Option(help="KV slots. Default: derived.")] = None,
     gpu_memory_utilization: Annotated[Share, typer.Option(help="Share of GPU memory. Default: 0.85.")] = None,
     max_queue: Annotated[Number, typer.Option(help="Requests waiting before 429. Default: 128.")] = None,
-    enforce_eager: Annotated[Switch, typer.Option(help="No CUDA graphs.")] = None,
     seed: Annotated[Number, typer.Option(help="Of requests that bring none. Default: 0.")] = None,
     max_body_bytes: Annotated[Number, typer.Option(help="Largest body. Default: 2 MiB.")] = None,
     drain_timeout: Annotated[Share, typer.Option(help="Seconds that SIGTERM leaves to requests.")] = None,

@@ -56,7 +56,6 @@ class Settings(BaseSettings):
     kv_cache_tokens: int | None = Field(default=None, ge=1, description="KV slots; none derives it")
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1, description="share of GPU memory to use")
     max_queue: int = Field(default=128, ge=0, description="requests in flight beyond max_num_seqs before 429")
-    enforce_eager: bool = Field(default=False, description="do not capture decode steps as CUDA graphs")
     seed: int = Field(default=0, description="seeds of requests that bring none derive from it")
     max_body_bytes: int = Field(default=2 * 2**20, ge=1024, description="largest request body; above it 413")
     drain_timeout: float = Field(default=30.0, ge=0, description="seconds that SIGTERM leaves to requests in flight")
@@ -110,7 +109,6 @@ class Settings(BaseSettings):
             dtype=self.dtype,
             device=self.device,
             seed=self.seed,
-            cuda_graphs=not self.enforce_eager,
         )
 
 

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    StrictDataclassError,
+)
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -55,6 +60,8 @@ def load_value(folder: Path, policy: Policy) -> ValueFunction:
         tensors = load_file(folder / WEIGHTS_FILE)
     except (OSError, SafetensorError) as error:
         raise LoadError(f"{folder / WEIGHTS_FILE}: {error}") from error
+    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise LoadError(f"{folder / WEIGHTS_FILE}: {', '.join(broken)}: has numbers that are not finite")
     objectives = _describe(config, folder)
     try:
         if config.kind == "head":
@@ -62,9 +69,11 @@ def load_value(folder: Path, policy: Policy) -> ValueFunction:
             network.load_state_dict(tensors)
             return HeadValue(folder.name, objectives, network, policy.readout.weight)
         backbone, readout = build_lm(config.architecture, len(objectives))
+        if backbone.config.vocab_size < policy.vocab_size:
+            raise ValueError(f"vocab_size={backbone.config.vocab_size}: the policy has {policy.vocab_size} tokens")
         _load_parts(tensors, backbone=backbone, readout=readout)
         return LmValue(folder.name, objectives, backbone, readout)
-    except (RuntimeError, TypeError, ValueError, KeyError) as error:
+    except (RuntimeError, TypeError, ValueError, KeyError, AttributeError, StrictDataclassError) as error:
         raise LoadError(f"{folder}: tensors and architecture do not fit: {error}") from error
 
 
@@ -90,6 +99,8 @@ def save_lm(folder: Path, config: ValueConfig, backbone: nn.Module, readout: nn.
 
 
 def _load_parts(tensors: dict[str, Tensor], **modules: nn.Module) -> None:
+    if unknown := [name for name in tensors if name.split(".")[0] not in modules]:
+        raise ValueError(f"unknown tensors {', '.join(unknown)}")
     for prefix, module in modules.items():
         dot = prefix + "."
         module.load_state_dict({n.removeprefix(dot): t for n, t in tensors.items() if n.startswith(dot)})

@@ -51,16 +51,22 @@ class HeadNetwork(nn.Module):
         return torch.baddbmm(self.state_out_bias, inner, self.state_out)
 
     def read_tokens(self, embedding: Tensor) -> Tensor:
-        """Rows of E, scaled to unit RMS: (N, D) -> A (N, M, r)."""
+        """Rows of E, scaled to unit RMS: (N, D) -> A (N, M * r)."""
         objectives = self.token_in.shape[0]
         inner = F.gelu(torch.baddbmm(self.token_in_bias, embedding.expand(objectives, -1, -1), self.token_in))
-        return torch.bmm(inner, self.token_out).transpose(0, 1)
+        return torch.bmm(inner, self.token_out).transpose(0, 1).flatten(1)
 
     def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """hidden (G, D), the candidates' rows of A (G, K, M, r) -> V (G, K, M)."""
-        state = self.read_state(hidden).transpose(0, 1)
-        products = (table * state[:, None, :, :-1]).sum(-1)
-        return products + state[:, None, :, -1]
+        """hidden (G, D), the candidates' rows of A (G, K, M * r) -> V (G, K, M).
+
+        The M products of a row are one matrix product with u laid out block-diagonally.
+        """
+        state = self.read_state(hidden)
+        objectives, rows, _ = state.shape
+        blocks = hidden.new_zeros(rows, objectives, self.rank, objectives)
+        blocks.diagonal(dim1=1, dim2=3).copy_(state[:, :, :-1].permute(1, 2, 0))
+        constant = state[:, :, -1].T[:, None]
+        return torch.baddbmm(constant, table, blocks.view(rows, objectives * self.rank, objectives))
 
 
 def unit_rms(embedding: Tensor) -> Tensor:
@@ -110,7 +116,9 @@ class HeadValue:
         """Nothing to read: the policy's hidden state holds the text."""
 
     def score(self, step: ScoreStep, out: Tensor) -> None:
-        out.copy_(self.network(step.hidden.float(), self._table[step.candidates]))
+        rows, width = step.candidates.shape
+        table = self._table.index_select(0, step.candidates.reshape(-1)).view(rows, width, -1)
+        out.copy_(self.network(step.hidden.float(), table))
 
     def commit(self, step: ScoreStep, chosen: Tensor) -> None:
         """Nothing to keep."""

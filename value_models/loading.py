@@ -17,6 +17,7 @@ from value_models.value_config import CONFIG_FILE
 
 SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_POLICY = SHIPPED / "policy"
+SHIPPED_NAME = "mavis-small"
 SHIPPED_HEADS = SHIPPED / "heads"
 SHIPPED_LM = SHIPPED / "lm"
 NAMED = {"shipped:heads": SHIPPED_HEADS, "shipped:lm": SHIPPED_LM}
@@ -64,11 +65,12 @@ def build_engine(
     Raises:
         LoadError: naming the culprit.
     """
+    name = model
     if model is None:
-        model, values = str(SHIPPED_POLICY), list(values) or ["shipped:heads"]
+        name, model, values = SHIPPED_NAME, str(SHIPPED_POLICY), list(values) or ["shipped:heads"]
     device = resolve_device(config.device)
-    progress(f"loading the policy from {Path(model).name}", 0.05)
-    policy = Policy.load(model, device, resolve_dtype(config.dtype, device))
+    progress(f"loading the policy {name}", 0.05)
+    policy = Policy.load(model, device, resolve_dtype(config.dtype, device), name)
     folders = [folder for path in values for folder in value_folders(path)]
     loaded = []
     for i, folder in enumerate(folders):

@@ -7,6 +7,7 @@ so a folder never means something else than it says.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -96,22 +97,39 @@ class ValueConfig:
             got = data.get("format") if isinstance(data, dict) else type(data).__name__
             raise LoadError(f"{path}: format={got!r}: must be {FORMAT}; is this the folder of a value?")
         top = _take(cls, data, str(path))
+        if not isinstance(top["objectives"], list) or not top["objectives"]:
+            raise LoadError(f"{path}: objectives: must be a list of at least one objective")
         objectives = tuple(_objective(item, f"{path}: objectives[{i}]") for i, item in enumerate(top["objectives"]))
-        if not objectives:
-            raise LoadError(f"{path}: objectives is empty: a value scores at least one")
+        names = [objective.name for objective in objectives]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise LoadError(f"{path}: objectives: {', '.join(map(repr, sorted(twice)))} twice")
         policy = PolicyIdentity(**_take(PolicyIdentity, top["policy"], f"{path}: policy"))
+        if not isinstance(top["architecture"], dict):
+            raise LoadError(f"{path}: architecture: must be an object, got {type(top['architecture']).__name__}")
         return cls(top["kind"], objectives, policy, top["architecture"], top.get("training", {}))
 
 
 def _objective(data: Any, where: str) -> ObjectiveConfig:
     found = _take(ObjectiveConfig, data, where)
-    low, high = found.pop("weight_range", (-MAX_WEIGHT, MAX_WEIGHT))
-    objective = ObjectiveConfig(**found, weight_range=(float(low), float(high)))
+    for key in ("name", "description"):
+        if not isinstance(found[key], str) or not found["name"]:
+            raise LoadError(f"{where}: {key}={found[key]!r}: must be text, the name at least one character")
+    for key in ("reward_mean", "reward_std", "recommended_beta"):
+        if not _is_number(found[key]):
+            raise LoadError(f"{where}: {key}={found[key]!r}: must be a finite number")
+    span = found.pop("weight_range", [-MAX_WEIGHT, MAX_WEIGHT])
+    if not isinstance(span, list) or len(span) != 2 or not all(map(_is_number, span)) or span[0] > span[1]:
+        raise LoadError(f"{where}: weight_range={span!r}: must be [lowest, highest]")
+    objective = ObjectiveConfig(**found, weight_range=(float(span[0]), float(span[1])))
     if not objective.reward_std > 0:
         raise LoadError(f"{where}: reward_std={objective.reward_std}: must be above 0")
     if not 0 <= objective.recommended_beta <= MAX_BETA:
         raise LoadError(f"{where}: recommended_beta={objective.recommended_beta}: must be 0 to {MAX_BETA:g}")
     return objective
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def _take(cls: type[Any], data: Any, where: str) -> dict[str, Any]:

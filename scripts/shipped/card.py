@@ -20,20 +20,22 @@ import typer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 SAMPLES = 20
-_DATA = """| corpus | source | licence |
+_DIALOGUES = """| corpus | source | licence |
 |---|---|---|
 | self-dialogues | jfainberg/self_dialogue_corpus | BSD-3-Clause |
 | Schema-Guided Dialogue | google-research-datasets/dstc8-schema-guided-dialogue | CC BY-SA 4.0 |
 | Topical-Chat (valid, test) | alexa/Topical-Chat | CDLA-Sharing-1.0 |
 | Synthetic-Persona-Chat (valid, test) | google-research-datasets/Synthetic-Persona-Chat | CC BY 4.0 |
 | Taskmaster-4, coffee (a quarter) | google-research-datasets/Taskmaster | CC BY 4.0 |
-| simple English stories | African and Pratham storybooks, FairytaleQA, TinyStories | CC BY 4.0, Apache-2.0, \
-CDLA-Sharing-1.0 |
-| children's books | mlschmitt/classic-books-markdown | public domain |
-
+"""
+_TERMS = """
 Two of the sources are share-alike: CC BY-SA 4.0 asks that adaptations of the text keep its licence and name its
 authors, CDLA-Sharing-1.0 asks the same of the data when it is passed on. Apart from the prompts quoted
-below, no text of the corpora is part of this folder. Stories were used in the first 40 % of training only."""
+below, no text of the corpora is part of this folder."""
+_STORIES = """| simple English stories | African and Pratham storybooks, FairytaleQA, TinyStories | CC BY 4.0, Apache-2.0, \
+CDLA-Sharing-1.0 |
+| children's books | mlschmitt/classic-books-markdown | public domain |
+"""
 
 
 def main(
@@ -51,7 +53,7 @@ def main(
         prompts = [json.loads(next(lines))["messages"] for _ in range(SAMPLES)]
     torch.manual_seed(seed)
     samples = [(messages, _answer(policy, tokenizer, messages)) for messages in prompts]
-    (model / "README.md").write_text(_card(training, held_out, samples, seed), encoding="utf-8")
+    (model / "README.md").write_text(_card(training, policy.config, held_out, samples, seed), encoding="utf-8")
 
 
 def held_out_loss(policy: Any, tokens: np.ndarray[Any, Any], tokenizer: Any) -> float:
@@ -75,7 +77,9 @@ def _answer(policy: Any, tokenizer: Any, messages: list[dict[str, str]]) -> str:
     return str(tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
-def _card(training: dict[str, Any], held_out: float, samples: list[tuple[list[dict[str, str]], str]], seed: int) -> str:
+def _card(
+    training: dict[str, Any], config: Any, held_out: float, samples: list[tuple[list[dict[str, str]], str]], seed: int
+) -> str:
     run, corpus = training["run"], training["corpus"]
     shown = "\n\n".join(
         "\n".join([*(f"    {m['role']}: {m['content']}" for m in messages), f"    > {answer}"])
@@ -89,11 +93,12 @@ training dialogues and nothing filters what it says.
 
 | | |
 |---|---|
-| architecture | Llama, {training["parameters"]:,} parameters, hidden 320, 6 layers, 10 heads (2 key-value) |
+| architecture | Llama, {training["parameters"]:,} parameters, hidden {config.hidden_size}, \
+{config.num_hidden_layers} layers, {config.num_attention_heads} heads ({config.num_key_value_heads} key-value) |
 | tokenizer | own byte-level BPE, 4,096 entries, {corpus["test_chat"]["bytes_per_token"]} bytes per token |
-| context | 1,024 tokens |
+| context | 1,024 tokens, trained on rows of {run["length"]} |
 | chat template | system, user, assistant |
-| training | {training["steps"]:,} steps, {training["tokens"] / 1e6:,.0f} M tokens |
+| training | {training["steps"]:,} steps, {training["tokens"] / 1e6:,.1f} M tokens, {run["rows"] * run["length"]:,} per step |
 | time | {training["seconds"] / 60:.1f} minutes |
 | hardware | {training["hardware"]}, torch {training["torch"]} |
 | recipe | {run["optimizer"]}, peak rate {run["lr"]}, dropout {run["dropout"]}, weight decay {run["weight_decay"]} |
@@ -108,7 +113,7 @@ training dialogues and nothing filters what it says.
 {corpus["dialogues"]["train"]:,} dialogues, {corpus["train_chat"]["tokens"]:,} tokens; split by dialogue, those that \
 open alike together: {corpus["dialogues"]["valid"]:,} for validation, {corpus["dialogues"]["test"]:,} for testing.
 
-{_DATA}
+{_DIALOGUES}{_STORIES if run["story_share"] else ""}{_TERMS}
 
 Made by `scripts/shipped/corpus.py`, `train_policy.py` and `card.py`.
 

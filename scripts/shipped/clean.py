@@ -1,7 +1,7 @@
 """Light cleaning of one chat turn, so that what the small model learns to say reads well.
 
 A third of the self-dialogue corpus was typed in lower case without final punctuation. A model of
-eight million parameters has no room for two orthographies: spelling "i" and "I" apart costs
+a few million parameters has no room for two orthographies: spelling "i" and "I" apart costs
 probability at every token and the answers look careless. Cleaning is therefore orthographic only
 (spaces, quotes, apostrophes, capitals, the last full stop); words are never changed.
 """

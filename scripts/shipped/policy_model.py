@@ -1,8 +1,8 @@
 """The shipped policy's architecture, and what training adds to it from outside.
 
-A plain Llama, so that any transformers program loads it. Llama has attention dropout only, while
-dozens of epochs over 13 M tokens need more: dropout after the embedding and after each residual
-branch hangs on as forward hooks and leaves no trace in the saved model.
+A plain Llama, so that any transformers program loads it. Llama has attention dropout only; a run that passes the
+corpus many times needs more: dropout after the embedding and after each residual branch hangs on as forward hooks
+and leaves no trace in the saved model.
 """
 
 from __future__ import annotations

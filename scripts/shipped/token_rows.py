@@ -2,7 +2,7 @@
 
 Every epoch the documents are put in a new order, laid end to end and cut into rows at a new
 offset, so that each token is seen exactly once per epoch but never twice with the same
-neighbours. With dozens of epochs over a small corpus fixed neighbours would be learned by heart.
+neighbours. Over many epochs of a small corpus fixed neighbours would be learned by heart.
 Attention may cross a document's `<|begin|>` inside a row: masking it costs the fused causal
 kernel and the model learns to look no further back.
 """

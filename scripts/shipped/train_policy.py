@@ -4,8 +4,8 @@
 
 Time is the budget and the schedule's only clock: the learning rate and the stories' share of a
 batch are functions of the fraction of the budget that is used, so a run always ends annealed.
-The corpus is passed dozens of times, so the run keeps the weights (raw or averaged) with the
-lowest validation loss instead of trusting the last ones.
+A long run passes the small corpus many times, so the weights (raw or averaged) with the lowest validation
+loss are kept, not the last ones.
 """
 
 from __future__ import annotations

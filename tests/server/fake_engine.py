@@ -42,10 +42,10 @@ class FakeTokenizer:
         self.all_special_ids = [EOS]
         self.backend_tokenizer: Any = SimpleNamespace(decoder="ByteLevel")
 
-    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:  # noqa: ARG002
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         return list(text.encode())
 
-    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:  # noqa: ARG002
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         return bytes(i for i in token_ids if i != EOS).decode(errors="replace")
 
     def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]:

@@ -37,7 +37,7 @@ CHECKS = [
 
 
 @SCHEMA.hook
-def map_body(context: Any, body: Any) -> Any:  # noqa: ARG001
+def map_body(context: Any, body: Any) -> Any:
     """What the schema cannot say: which names exist. Without this hardly a request would reach the engine."""
     if isinstance(body, dict):
         if isinstance(body.get("model"), str):

@@ -20,7 +20,7 @@ def test_sentencepiece_lone_bytes() -> None:
             super().__init__()
             self.backend_tokenizer = SimpleNamespace(decoder="Sequence")
 
-        def convert_ids_to_tokens(self, ids: object) -> list[str]:  # noqa: ARG002
+        def convert_ids_to_tokens(self, ids: object) -> list[str]:
             return ["<0xE2>"]
 
     assert TokenText(Pieces())(7)[1] == [0xE2]

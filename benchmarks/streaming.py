@@ -1,0 +1,165 @@
+"""32 clients streaming over HTTP against the engine alone: what the server costs.
+
+    python -m benchmarks.streaming                  a random model of 30 M parameters
+    python -m benchmarks.streaming --shape shipped  the model that ships
+
+In one run: the engine offline with 32 rows, then ``mavis serve`` as its own process with 32 concurrent streaming
+clients in this one, in turn, round after round. Both give the same number of tokens per row, guided. The machine's
+cores are shared by server, engine and clients, as they are for anybody who runs all three on one machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import torch
+import typer
+from transformers import AutoTokenizer
+
+from benchmarks.machine import describe
+from benchmarks.shapes import SHAPES, random_head, random_policy
+from mavis_core.config import EngineConfig
+from mavis_core.engine import Engine
+from mavis_core.guidance import Guidance
+from mavis_core.sampling_params import SamplingParams
+from value_models.folders import save_head
+from value_models.identity import identify
+from value_models.loading import SHIPPED_HEADS, SHIPPED_POLICY, build_engine
+from value_models.value_config import ObjectiveConfig, ValueConfig
+
+CLIENTS = 32
+STEP_TARGET_S = 0.020
+
+
+def save_random(shape: str, folder: Path) -> tuple[str, str]:
+    """A random policy with the tokenizer that ships, and a random head for it: (model folder, values folder)."""
+    policy = random_policy(SHAPES[shape], torch.device("cpu"), torch.float32)
+    policy.model.save_pretrained(folder / "model")
+    AutoTokenizer.from_pretrained(SHIPPED_POLICY).save_pretrained(folder / "model")
+    config = EngineConfig()
+    loaded = build_engine(str(folder / "model"), [], config).policy
+    head = random_head(loaded)
+    objectives = tuple(ObjectiveConfig(o.name, o.description, 0.0, 1.0, 1.0) for o in head.spec.objectives)
+    width, rank = head.shape
+    architecture = {"hidden_size": SHAPES[shape].hidden, "width": width, "rank": rank}
+    save_head(folder / "head", ValueConfig("head", objectives, identify(loaded), architecture), head.network)
+    return str(folder / "model"), str(folder / "head")
+
+
+def offline(engine: Engine, prompt: list[int], weights: dict[str, float], tokens: int) -> float:
+    """Tokens per second of the engine alone."""
+    start = time.perf_counter()
+    engine.generate([prompt] * CLIENTS, SamplingParams(max_tokens=tokens, ignore_eos=True), Guidance(weights, beta=1.0))
+    return CLIENTS * tokens / (time.perf_counter() - start)
+
+
+async def one_client(client: httpx.AsyncClient, prompt: list[int], weights: dict[str, float], tokens: int) -> int:
+    """Stream one answer; the tokens that the usage chunk counted."""
+    body = {
+        "prompt": prompt,
+        "max_tokens": tokens,
+        "ignore_eos": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "objective_weights": weights,
+        "guidance": {"beta": 1.0},
+    }
+    counted = 0
+    async with client.stream("POST", "/v1/completions", json=body) as response:
+        response.raise_for_status()
+        async for line in response.aiter_lines():
+            if '"usage":{' in line:
+                counted = json.loads(line.removeprefix("data: "))["usage"]["completion_tokens"]
+    return counted
+
+
+async def streamed(url: str, prompt: list[int], weights: dict[str, float], tokens: int) -> float:
+    """Tokens per second over all clients, from the first request to the last byte."""
+    limits = httpx.Limits(max_connections=CLIENTS)
+    async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
+        start = time.perf_counter()
+        found = await asyncio.gather(*(one_client(client, prompt, weights, tokens) for _ in range(CLIENTS)))
+        seconds = time.perf_counter() - start
+    assert found == [tokens] * CLIENTS, found
+    return CLIENTS * tokens / seconds
+
+
+def serve(model: str, values: str, port: int) -> subprocess.Popen[bytes]:
+    """``mavis serve`` in a process of its own, ready."""
+    command = [sys.executable, "-m", "server", "serve", "--model", model, "--values", values, "--port", str(port)]
+    process = subprocess.Popen([*command, "--log-level", "error"], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/ready", timeout=2).status_code == 200:
+                return process
+        except httpx.TransportError:
+            time.sleep(0.2)
+            continue
+        time.sleep(0.2)
+    process.kill()
+    raise RuntimeError("the server did not become ready within 120 s")
+
+
+def main(
+    shape: Annotated[str, typer.Option(help=f"shipped, {', '.join(SHAPES)}")] = "30m",
+    tokens: Annotated[int, typer.Option(help="new tokens per client")] = 64,
+    rounds: int = 5,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write")] = None,
+) -> None:
+    """Measure both and print their ratio."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, values = (
+            (str(SHIPPED_POLICY), str(SHIPPED_HEADS)) if shape == "shipped" else save_random(shape, Path(folder))
+        )
+        engine = build_engine(model, [values], EngineConfig())
+        weights = {objective.name: 0.5 for objective in engine.info.objectives}
+        prompt = list(range(6, 38))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        process = serve(model, values, port)
+        try:
+            report = measure(engine, f"http://127.0.0.1:{port}", prompt, weights, tokens, rounds)
+        finally:
+            process.terminate()
+            process.wait(60)
+    report = {"benchmark": "streaming", "shape": shape, "clients": CLIENTS, "machine": describe(), **report}
+    print(json.dumps(report))
+    if out is not None:
+        out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def measure(
+    engine: Engine, url: str, prompt: list[int], weights: dict[str, float], tokens: int, rounds: int
+) -> dict[str, Any]:
+    offline(engine, prompt, weights, 4)
+    asyncio.run(streamed(url, prompt, weights, 4))
+    alone, over_http = [], []
+    for _ in range(rounds):
+        alone.append(offline(engine, prompt, weights, tokens))
+        over_http.append(asyncio.run(streamed(url, prompt, weights, tokens)))
+    step = CLIENTS / statistics.median(alone)
+    return {
+        "new_tokens": tokens,
+        "rounds": rounds,
+        "engine_tokens_per_s": round(statistics.median(alone), 1),
+        "http_tokens_per_s": round(statistics.median(over_http), 1),
+        "engine_step_ms": round(1000 * step, 2),
+        "step_is_20_ms_or_more": step >= STEP_TARGET_S,
+        "http / engine": round(statistics.median(h / a for h, a in zip(over_http, alone, strict=True)), 3),
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,16 @@
+"""Before anything imports torch or the hub: one thread (the machine is shared) and no network.
+
+Properties are checked on the same examples every time, so that a red test is about the change at hand.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,0 +1,58 @@
+"""Links resolve, the README's tree is the tree, and every source file has its line in the architecture page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, README, anchors, blocks, links, read
+
+ARCHITECTURE = Path("docs/architecture.md")
+PACKAGES = ("mavis_core", "value_models", "server")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links(page: Path) -> None:
+    for link in links(page):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        found = (page.parent / target) if target else page
+        assert found.exists(), link
+        assert not anchor or anchor in anchors(found), link
+
+
+def tree() -> list[Path]:
+    """Paths of the README's file tree; two spaces of indent a level."""
+    paths: list[Path] = []
+    parents: list[Path] = []
+    for line in blocks(README, "text")[-1].splitlines():
+        name = line.split()[0]
+        level = (len(line) - len(line.lstrip())) // 2
+        parents[level:] = [(parents[level - 1] if level else Path()) / name]
+        paths.append(parents[level])
+    return paths
+
+
+def test_the_tree_exists() -> None:
+    for path in tree():
+        assert path.exists(), path
+
+
+def test_the_tree_is_whole() -> None:
+    shown = set(tree())
+    for top in (*PACKAGES, "scripts", "benchmarks", "docs", "docker", "examples", "tests"):
+        assert Path(top) in shown
+    packages = {init.parent for name in (*PACKAGES, "scripts") for init in Path(name).rglob("__init__.py")}
+    assert packages <= shown
+    assert set(Path("docs").glob("*.md")) <= shown
+
+
+def test_every_source_file_has_a_line() -> None:
+    page = read(ARCHITECTURE)
+    for package in PACKAGES:
+        section = page.split(f"### {package}\n")[1].split("\n### ")[0]
+        named = re.findall(r"^\| `([\w/]+\.py)` \| \S", section, re.MULTILINE)
+        assert sorted(named) == sorted(str(path.relative_to(package)) for path in Path(package).rglob("*.py"))

@@ -1,0 +1,25 @@
+"""Rows without a model, for the parts of the engine that only move them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mavis_core.admission import Admission
+from mavis_core.guidance import Guidance
+from mavis_core.row import Row
+from mavis_core.sampling_params import SamplingParams
+from tests.models import byte_tokenizer, objective, request
+
+VOCAB, STOP = 257, 7
+
+
+def admission(max_model_len: int = 31, tokenizer: bool = False, stops: tuple[int, ...] = (STOP,)) -> Admission:
+    """Of an engine with objectives a (beta 1), b (beta 3) and c (weights 0 to 2, beta 5)."""
+    objectives = [objective("a", 1.0), objective("b", 3.0), objective("c", 5.0, (0, 2))]
+    return Admission(max_model_len, VOCAB, stops, objectives, byte_tokenizer() if tokenizer else None, 0)
+
+
+def rows(
+    prompt: Sequence[int], sampling: SamplingParams | None = None, guidance: Guidance | None = None, name: str = "r"
+) -> list[Row]:
+    return admission().rows(request(name, prompt, sampling or SamplingParams(), guidance))

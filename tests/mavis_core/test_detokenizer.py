@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mavis_core.detokenizer import Detokenizer, held_back
+from tests.models import byte_tokenizer
+
+TOKENIZER = byte_tokenizer()
+EOS = 256
+
+
+def feed(tokens: Sequence[int], stops: Sequence[str] = (), start: int = 0) -> tuple[list[str], str | None]:
+    """The pieces as they come, the flushed rest last; the stop string that ended it. Stops count from ``start``."""
+    target = Detokenizer(TOKENIZER.backend_tokenizer, stops, True)
+    pieces = []
+    for i, token in enumerate(tokens):
+        text, stop = target.push(token, i >= start)
+        pieces.append(text)
+        if stop is not None:
+            return pieces, stop
+    return [*pieces, target.flush()], None
+
+
+@pytest.mark.parametrize(
+    ("text", "stops", "length"),
+    [
+        ("abc", ["cd"], 1),
+        ("abc", ["bcd", "cx"], 2),
+        ("abc", ["abc"], 0),  # a whole stop string is found, not held back
+        ("abc", ["c", "xyz"], 0),
+        ("aaa", ["aaab"], 3),
+        ("abc", ["x"], 0),
+        ("abc", [], 0),
+        ("", ["ab"], 0),
+    ],
+)
+def test_held_back_is_the_longest_tail_that_begins_a_stop(text: str, stops: list[str], length: int) -> None:
+    assert held_back(text, stops) == length
+
+
+def test_characters_appear_whole() -> None:
+    pieces, _ = feed("aé€😀b".encode())
+    assert pieces == ["a", "", "é", "", "", "€", "", "", "", "😀", "b", ""]
+
+
+def test_an_unfinished_character_is_shown_at_the_end() -> None:
+    pieces, _ = feed("a€".encode()[:-1])
+    assert "".join(pieces) == "a\ufffd"
+
+
+def test_a_stop_string_across_tokens_is_never_shown() -> None:
+    pieces, stop = feed(b"hello STOP more", ["STOP"])
+    assert "".join(pieces) == "hello "
+    assert stop == "STOP"
+    assert len(pieces) == len("hello STOP")
+
+
+def test_what_looked_like_a_stop_is_released_when_it_is_none() -> None:
+    pieces, stop = feed(b"STO STX", ["STOP"])
+    assert "".join(pieces) == "STO STX"
+    assert pieces[:4] == ["", "", "", "STO "]
+    assert stop is None
+
+
+def test_held_back_text_is_flushed_at_the_end() -> None:
+    assert feed(b"so STO", ["STOP"])[0][-1] == "STO"
+
+
+def test_the_earliest_stop_wins() -> None:
+    pieces, stop = feed("ab€cd".encode(), ["cd", "€c"])
+    assert ("".join(pieces), stop) == ("ab", "€c")
+
+
+def test_stops_do_not_count_before_min_tokens() -> None:
+    pieces, stop = feed(b"xENDyENDz", ["END"], start=5)
+    assert ("".join(pieces), stop) == ("xENDy", "END")
+
+
+def test_special_tokens_can_be_hidden() -> None:
+    target = Detokenizer(TOKENIZER.backend_tokenizer, (), True)
+    shown = Detokenizer(TOKENIZER.backend_tokenizer, (), False)
+    tokens = [ord("a"), EOS, ord("b")]
+    assert "".join(target.push(t, True)[0] for t in tokens) + target.flush() == "ab"
+    assert "".join(shown.push(t, True)[0] for t in tokens) + shown.flush() == "a<eos>b"
+
+
+def test_without_a_tokenizer_there_is_no_text() -> None:
+    target = Detokenizer(None, (), True)
+    assert target.push(3, True) == ("", None)
+    assert target.flush() == ""
+
+
+@settings(max_examples=80)
+@given(st.text(max_size=20), st.lists(st.text("abé€", min_size=1, max_size=4), max_size=3))
+def test_streamed_text_is_the_text_up_to_the_first_stop(text: str, stops: list[str]) -> None:
+    pieces, stop = feed(text.encode(), stops)
+    shown = "".join(pieces)
+    ends = [text.find(s) + len(s) for s in stops if s in text]
+    if not ends:
+        assert (shown, stop) == (text, None)
+    else:
+        completed = text[: min(ends)]
+        assert stop is not None
+        assert completed == shown + completed[len(shown) :]
+        assert completed[len(shown) :].startswith(stop)
+        assert not any(s in shown for s in stops)
+
+
+@settings(max_examples=50)
+@given(st.binary(max_size=30))
+def test_any_bytes_stream_to_what_a_whole_decode_shows(tokens: bytes) -> None:
+    pieces, _ = feed(tokens)
+    assert "".join(pieces) == tokens.decode(errors="replace")

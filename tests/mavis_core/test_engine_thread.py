@@ -1,0 +1,267 @@
+"""The engine on its thread: what arrives, what is left behind, and what happens when a step fails."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from mavis_core.config import EngineConfig
+from mavis_core.engine import Engine
+from mavis_core.engine_thread import EngineThread
+from mavis_core.errors import EngineUnavailableError, InvalidRequestError, QueueFullError
+from mavis_core.guidance import Guidance
+from mavis_core.messages import Request, RequestOutput, StepStats
+from mavis_core.sampling_params import SamplingParams
+from tests.models import assert_idle, request, run
+from tests.table import memoryless_policy
+
+CONFIG = EngineConfig(max_num_seqs=3, max_queue=2, block_size=4)
+
+
+class FlakyEngine(Engine):
+    """Fails its next ``failures`` steps after they were scheduled; waits ``pause`` seconds in each step."""
+
+    failures = 0
+    pause = 0.0
+
+    def step(self) -> list[RequestOutput]:
+        time.sleep(self.pause)
+        outputs = super().step()
+        if self.failures > 0:
+            self.failures -= 1
+            raise RuntimeError("out of luck")
+        return outputs
+
+
+def build(progress: Callable[[str, float], None]) -> FlakyEngine:
+    progress("building", 0.5)
+    policy: Any = memoryless_policy([0.1, 0.2, 0.3, 0.4, 0.5], 2000)
+    return FlakyEngine(policy, [], CONFIG)
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[tuple[EngineThread, FlakyEngine]]:
+    client = EngineThread(build, CONFIG)
+    client.start()
+    await client.wait_ready()
+    engine = client.engine
+    assert isinstance(engine, FlakyEngine)
+    try:
+        yield client, engine
+    finally:
+        await client.close()
+
+
+def wanted(name: str = "r", tokens: int = 5, n: int = 1) -> Request:
+    return request(name, [1, 2, 3], SamplingParams(seed=3, max_tokens=tokens, n=n))
+
+
+async def answer(client: EngineThread, one: Request) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    async for output in client.generate(one):
+        for delta in output.deltas:
+            found.setdefault(delta.index, []).extend(delta.token_ids)
+    return found
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never happened")
+
+
+def alone(one: Request) -> dict[int, list[int]]:
+    engine = build(lambda stage, fraction: None)
+    engine.add(one)
+    return run(engine)[one.id]
+
+
+async def test_answers_equal_the_engines_own() -> None:
+    async with running() as (client, engine):
+        requests = [wanted(str(i), 3 + i, n=1 + i % 2) for i in range(5)]
+        answers = await asyncio.gather(*(answer(client, one) for one in requests))
+        assert answers == [alone(one) for one in requests]
+        assert client.in_flight == 0
+        await until(lambda: not engine.has_work)
+        assert_idle(engine)
+
+
+async def test_loading_refuses_and_reports_progress() -> None:
+    gate = threading.Event()
+    stages: list[tuple[str, float]] = []
+
+    def slow(progress: Callable[[str, float], None]) -> Engine:
+        gate.wait(5)
+        return build(progress)
+
+    client = EngineThread(slow, CONFIG, lambda stage, fraction: stages.append((stage, fraction)))
+    client.start()
+    assert client.state == "loading"
+    with pytest.raises(EngineUnavailableError, match="the model is loading"):
+        _ = client.info
+    with pytest.raises(EngineUnavailableError, match="the model is loading"):
+        await answer(client, wanted())
+    gate.set()
+    await client.wait_ready()
+    assert client.state == "ready"
+    assert client.info.vocab_size == 5
+    assert stages == [("building", 0.5)]
+    await client.close()
+
+
+async def test_failed_loading_is_dead_and_says_why() -> None:
+    def broken(progress: Callable[[str, float], None]) -> Engine:
+        raise ValueError("no such folder")
+
+    client = EngineThread(broken, CONFIG)
+    client.start()
+    await client.wait_ready()
+    assert (client.state, client.reason) == ("dead", "loading failed: no such folder")
+    with pytest.raises(EngineUnavailableError, match="no such folder"):
+        await answer(client, wanted())
+    await client.close()
+
+
+@pytest.mark.parametrize("how", ["aclose", "cancel", "cancel before the first output"])
+async def test_leaving_early_aborts(how: str) -> None:
+    async with running() as (client, engine):
+        engine.pause = 0.01
+        if how == "aclose":
+            stream = client.generate(wanted(tokens=1500, n=3))
+            await anext(stream)
+            await stream.aclose()  # type: ignore[attr-defined]
+        else:
+            task = asyncio.create_task(answer(client, wanted(tokens=1500, n=3)))
+            await until(lambda: engine.has_work if how == "cancel" else client.in_flight == 1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert client.in_flight == 0
+        await until(lambda: client._inbox.empty() and not engine.has_work)
+        assert_idle(engine)
+        assert await answer(client, wanted()) == alone(wanted())
+
+
+async def test_a_full_queue_refuses_and_recovers() -> None:
+    async with running() as (client, engine):
+        engine.pause = 0.01
+        tasks = [asyncio.create_task(answer(client, wanted(str(i), 20))) for i in range(5)]
+        await until(lambda: client.in_flight == 5)
+        with pytest.raises(QueueFullError, match="5 requests are in flight, the limit is 5"):
+            await answer(client, wanted("late"))
+        answers = await asyncio.gather(*tasks)
+        assert all(len(found[0]) == 20 for found in answers)
+        assert await answer(client, wanted("late")) == alone(wanted("late"))
+
+
+async def test_a_refused_request_fails_alone() -> None:
+    async with running() as (client, engine):
+        other = asyncio.create_task(answer(client, wanted("other", 9)))
+        with pytest.raises(InvalidRequestError, match="unknown objective 'joy'") as caught:
+            await answer(client, request("bad", [1], guidance=Guidance({"joy": 1.0})))
+        assert caught.value.param == "objective_weights"
+        with pytest.raises(InvalidRequestError, match="at most 1999"):
+            await answer(client, request("long", [1] * 3000))
+        assert await other == alone(wanted("other", 9))
+        await until(lambda: not engine.has_work)
+        assert_idle(engine)
+
+
+async def test_an_id_in_flight_is_refused_and_the_first_goes_on() -> None:
+    async with running() as (client, engine):
+        engine.pause = 0.01
+        first = asyncio.create_task(answer(client, wanted("x", 20)))
+        await until(lambda: client.in_flight == 1)
+        with pytest.raises(InvalidRequestError, match="'x' is in flight already"):
+            await answer(client, wanted("x"))
+        assert await first == alone(wanted("x", 20))
+
+
+async def test_one_failed_step_fails_what_ran_and_the_next_is_served() -> None:
+    async with running() as (client, engine):
+        engine.failures = 1
+        answers = await asyncio.gather(
+            *(answer(client, wanted(str(i), 50, n=2)) for i in range(3)), return_exceptions=True
+        )
+        failed = [found for found in answers if isinstance(found, BaseException)]
+        assert failed
+        assert all(isinstance(error, EngineUnavailableError) for error in failed)
+        assert {str(error) for error in failed} == {"the engine failed: RuntimeError"}
+        assert client.state == "ready"
+        assert await answer(client, wanted()) == alone(wanted())
+        await until(lambda: not engine.has_work)
+        assert_idle(engine)
+
+
+async def test_two_failures_with_a_success_between_are_not_in_a_row() -> None:
+    async with running() as (client, engine):
+        for _ in range(4):
+            engine.failures = 1
+            with pytest.raises(EngineUnavailableError):
+                await answer(client, wanted())
+            assert await answer(client, wanted()) == alone(wanted())
+
+
+async def test_three_failed_steps_in_a_row_are_the_end() -> None:
+    async with running() as (client, engine):
+        engine.failures = 99
+        for _ in range(3):
+            with pytest.raises(EngineUnavailableError, match="the engine failed"):
+                await answer(client, wanted())
+        await until(lambda: client.state == "dead")
+        assert client.reason == "the engine failed 3 times in a row: out of luck"
+        with pytest.raises(EngineUnavailableError, match="3 times in a row"):
+            await answer(client, wanted())
+        assert client.in_flight == 0
+
+
+async def test_draining_refuses_and_waits() -> None:
+    async with running() as (client, engine):
+        engine.pause = 0.01
+        task = asyncio.create_task(answer(client, wanted(tokens=30)))
+        await until(lambda: client.in_flight == 1)
+        assert await client.drain(0.05) is False
+        assert client.state == "draining"
+        with pytest.raises(EngineUnavailableError, match="shutting down"):
+            await answer(client, wanted("late"))
+        assert await client.drain(10) is True
+        assert await task == alone(wanted(tokens=30))
+
+
+async def test_closing_fails_what_is_in_flight() -> None:
+    async with running() as (client, engine):
+        engine.pause = 0.01
+        task = asyncio.create_task(answer(client, wanted(tokens=1500)))
+        await until(lambda: engine.has_work)
+        await client.close()
+        with pytest.raises(EngineUnavailableError, match="shutting down"):
+            await task
+        assert client.state == "dead"
+        assert not client._thread.is_alive()
+
+
+async def test_a_slow_reader_holds_back_nobody() -> None:
+    async with running() as (client, _):
+        slow = client.generate(wanted("slow", 200))
+        await anext(slow)
+        assert await answer(client, wanted("quick")) == alone(wanted("quick"))
+        rest = [output async for output in slow]
+        assert sum(len(d.token_ids) for output in rest for d in output.deltas) == 199
+
+
+async def test_step_statistics_reach_the_loop() -> None:
+    seen: list[tuple[StepStats, int]] = []
+    async with running() as (client, _):
+        client.on_step(lambda stats: seen.append((stats, threading.get_ident())))
+        await answer(client, wanted(tokens=7))
+    assert sum(stats.generation_tokens for stats, _ in seen) == 7
+    assert sum(stats.prompt_tokens for stats, _ in seen) == 3
+    assert {thread for _, thread in seen} == {threading.get_ident()}

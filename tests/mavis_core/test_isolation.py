@@ -1,0 +1,114 @@
+"""Nobody shares a row: 32 requests that join and leave in random order get exactly the tokens each gets alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import cache
+
+import pytest
+
+from mavis_core.config import EngineConfig
+from mavis_core.engine import Engine
+from mavis_core.guidance import Guidance
+from mavis_core.messages import Request
+from mavis_core.sampling_params import SamplingParams
+from tests.models import EOS, VOCAB, assert_idle, collect, mixed_values, request, run, tiny_policy
+
+
+def requests(seed: int) -> list[Request]:
+    """32 requests, no two alike: a third unguided, the others by heads, by the LM, or both."""
+    choose = random.Random(seed)
+    found = []
+    for i in range(32):
+        sampling = SamplingParams(
+            n=4 if i % 5 == 0 else 1,
+            max_tokens=choose.randint(3, 11),
+            min_tokens=choose.choice([0, 0, 1]),
+            temperature=choose.choice([0, 0.5, 1.0, 1.0, 1.7]),
+            top_p=choose.choice([1.0, 1.0, 0.8, 0.4]),
+            top_k=choose.choice([0, 0, 3, 17]),
+            min_p=choose.choice([0.0, 0.0, 0.1]),
+            presence_penalty=choose.choice([0.0, 0.0, 0.9]),
+            frequency_penalty=choose.choice([0.0, 0.0, -0.6]),
+            repetition_penalty=choose.choice([1.0, 1.0, 1.4]),
+            logit_bias={choose.randrange(VOCAB): 3.0, EOS: 2.0} if choose.random() < 0.3 else {},
+            seed=choose.randrange(-(2**63), 2**63),
+            stop_token_ids=(choose.randrange(VOCAB),) if choose.random() < 0.3 else (),
+            logprobs=choose.choice([None, 0, 3]),
+        )
+        names = choose.sample("abcd", choose.randint(1, 4)) if i % 3 else []
+        guidance = Guidance(
+            {name: choose.uniform(-3, 3) for name in names},
+            beta=choose.uniform(0.2, 3),
+            top_k=choose.choice([1, 2, 7, 13]),
+            max_kl_per_token=choose.choice([None, None, 0.1, 1.0]),
+            normalise=choose.choice(["none", "none", "minmax"]),
+            allow_empty=choose.random() < 0.5,
+            report=choose.random() < 0.5,
+        )
+        prompt = [choose.randrange(VOCAB) for _ in range(choose.randint(1, 30))]
+        found.append(request(f"{seed}-{i}", prompt, sampling, guidance))
+    return found
+
+
+def engine(architecture: str, chunked: bool, rows: int = 61) -> Engine:
+    config = EngineConfig(max_num_seqs=rows, max_num_batched_tokens=67, block_size=5, enable_chunked_prefill=chunked)
+    return Engine(tiny_policy(architecture), mixed_values(architecture), config)
+
+
+@cache
+def alone(architecture: str) -> dict[str, dict[int, list[int]]]:
+    """One request at a time, one row at a time."""
+    single = engine(architecture, True, rows=1)
+    found: dict[str, dict[int, list[int]]] = {}
+    for one in requests(1):
+        single.add(one)
+        found |= run(single)
+    return found
+
+
+def together(
+    target: Engine, wanted: Sequence[Request], seed: int
+) -> tuple[dict[str, dict[int, list[int]]], set[str], int]:
+    """Joining in random order at random steps; every sixth is aborted at a random step. Tokens, aborted, most rows."""
+    choose = random.Random(seed)
+    queue = list(wanted)
+    choose.shuffle(queue)
+    doomed = {one.id for one in queue[::6]}
+    found: dict[str, dict[int, list[int]]] = {}
+    aborted: set[str] = set()
+    joined: list[str] = []
+    most = 0
+    while queue or target.has_work:
+        for one in queue[: choose.choice([0, 1, 5, 13])]:
+            target.add(one)
+            joined.append(one.id)
+            queue.remove(one)
+        collect(target, found)
+        most = max(most, len(target.scheduler.running))
+        for name in [name for name in joined if name in doomed and choose.random() < 0.3]:
+            if name in target._rows:
+                target.abort(name)
+                aborted.add(name)
+            doomed.discard(name)
+    return found, aborted, most
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+@pytest.mark.parametrize("chunked", [True, False])
+def test_each_gets_what_it_gets_alone(architecture: str, chunked: bool) -> None:
+    wanted = requests(1)
+    expected = alone(architecture)
+    target = engine(architecture, chunked)
+    for order in range(2):
+        found, aborted, most = together(target, wanted, order)
+        assert_idle(target)
+        assert aborted
+        assert most > 20
+        for one in wanted:
+            if one.id not in aborted:
+                assert found[one.id] == expected[one.id], one
+                continue
+            for choice, tokens in found.get(one.id, {}).items():
+                assert tokens == expected[one.id][choice][: len(tokens)], one

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mavis_core.config import EngineConfig
+from mavis_core.engine import Engine
+from mavis_core.errors import ContextLengthError
+from mavis_core.offline import generate
+from mavis_core.sampling_params import SamplingParams
+from tests.models import assert_idle, byte_tokenizer
+from tests.table import memoryless_policy
+
+
+def letters_engine() -> Engine:
+    """Draws 'a' or 'b' at even odds."""
+    logits = [-1e4] * 257
+    logits[ord("a")] = logits[ord("b")] = 0.0
+    policy: Any = memoryless_policy(logits, 13, (256,), byte_tokenizer())
+    return Engine(policy, [], EngineConfig(max_num_seqs=5, block_size=4))
+
+
+def test_texts_and_ids_are_answered_in_order() -> None:
+    sampling = [SamplingParams(seed=1, max_tokens=3), SamplingParams(seed=2, max_tokens=5, n=3)]
+    first, second = generate(letters_engine(), ["hi", [104, 105]], sampling)
+    assert [len(choice.token_ids) for choice in (*first, *second)] == [3, 5, 5, 5]
+    assert [choice.index for choice in second] == [0, 1, 2]
+    for choice in (*first, *second):
+        assert choice.text == bytes(choice.token_ids).decode()
+        assert set(choice.text) <= {"a", "b"}
+        assert choice.finish_reason == "length"
+
+
+def test_one_bad_prompt_runs_nothing_and_leaves_nothing() -> None:
+    engine = letters_engine()
+    with pytest.raises(ContextLengthError):
+        generate(engine, [[1], [1] * 99], SamplingParams(max_tokens=3, seed=0))
+    assert_idle(engine)
+    assert len(generate(engine, [[1]], SamplingParams(max_tokens=3, seed=0))[0][0].token_ids) == 3

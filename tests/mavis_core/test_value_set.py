@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mavis_core.config import EngineConfig
+from mavis_core.engine import Engine
+from mavis_core.errors import LoadError
+from mavis_core.guidance import Guidance
+from mavis_core.offline import generate
+from mavis_core.sampling_params import SamplingParams
+from mavis_core.value_set import ValueSet
+from tests.models import head_value, lm_value, mixed_values, tiny_policy
+
+
+def test_two_values_of_one_name_collide() -> None:
+    policy = tiny_policy("llama")
+    with pytest.raises(LoadError, match="objective 'b' is scored by two values, head-a-b and head-b; load one of them"):
+        ValueSet([head_value(policy, "a", "b"), head_value(policy, "b")])
+
+
+def test_columns_follow_the_loading_order() -> None:
+    values = ValueSet(mixed_values("llama"))
+    assert [o.name for o in values.objectives] == ["a", "b", "c", "d"]
+    assert len(values.caches) == 1
+
+
+def test_the_order_of_values_does_not_show() -> None:
+    policy, prompts = tiny_policy("llama"), [[3, 5, 7], [8, 13]]
+    guidance = Guidance({"a": 2.0, "c": -2.0, "d": 1.0}, beta=1.0, top_k=7)
+    answers = []
+    for reverse in (False, True):
+        values = [head_value(policy, "a"), lm_value("llama", "c", "d")]
+        engine = Engine(policy, values[::-1] if reverse else values, EngineConfig(block_size=4))
+        answers.append(generate(engine, prompts, SamplingParams(seed=5, max_tokens=9), guidance))
+    for (one,), (other,) in zip(*answers, strict=True):
+        assert one.token_ids == other.token_ids
+        assert one.guidance is not None
+        assert other.guidance is not None
+        assert one.guidance.values == pytest.approx(other.guidance.values, abs=1e-5)
+
+
+def test_a_value_that_nobody_names_is_not_evaluated() -> None:
+    policy = tiny_policy("llama")
+    lm = lm_value("llama", "c")
+    engine = Engine(policy, [head_value(policy, "a"), lm], EngineConfig(block_size=4))
+
+    def refuse(*args: object) -> torch.Tensor:
+        raise AssertionError("the LM ran")
+
+    lm.score = lm.extend = lm.commit = refuse  # type: ignore[method-assign,assignment]
+    (answer,) = generate(engine, [[3, 5]], SamplingParams(seed=0, max_tokens=5), Guidance({"a": 1.0}))
+    assert answer[0].token_ids
+    with pytest.raises(AssertionError, match="the LM ran"):
+        generate(engine, [[3, 5]], SamplingParams(seed=0, max_tokens=5), Guidance({"c": 1.0}))

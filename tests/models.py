@@ -1,0 +1,148 @@
+"""Tiny random policies, values and tokenizers that the engine's tests share. Dimensions are distinct."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    GemmaConfig,
+    GemmaForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from mavis_core.engine import Engine
+from mavis_core.guidance import Guidance
+from mavis_core.messages import ObjectiveInfo, Request
+from mavis_core.policy import Policy
+from mavis_core.sampling_params import SamplingParams
+from value_models.head import HeadNetwork, HeadValue
+from value_models.lm import LmValue
+
+VOCAB, HIDDEN, EOS, CONTEXT = 61, 24, 2, 128
+WIDTH, RANK = 7, 3
+ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {
+    "llama": (LlamaConfig, LlamaForCausalLM),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+    "mistral": (MistralConfig, MistralForCausalLM),
+    "gemma": (GemmaConfig, GemmaForCausalLM),
+    "gpt2": (GPT2Config, GPT2LMHeadModel),
+}
+
+
+def tiny_config(architecture: str) -> Any:
+    config = ARCHITECTURES[architecture][0]
+    shared = {
+        "vocab_size": VOCAB,
+        "eos_token_id": EOS,
+        "bos_token_id": 1,
+        "pad_token_id": 0,
+        "initializer_range": 0.3,
+    }
+    if architecture == "gpt2":
+        return config(n_embd=HIDDEN, n_layer=2, n_head=6, n_positions=CONTEXT, **shared)
+    return config(
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        head_dim=4,
+        intermediate_size=41,
+        max_position_embeddings=CONTEXT,
+        **shared,
+    )
+
+
+def tiny_model(architecture: str, seed: int = 0) -> Any:
+    """A random transformers causal LM with logits spread enough that few draws are close calls."""
+    torch.manual_seed(seed)
+    return ARCHITECTURES[architecture][1](tiny_config(architecture)).eval()
+
+
+@cache
+def tiny_policy(architecture: str) -> Policy:
+    return Policy(tiny_model(architecture), None, f"tiny-{architecture}")
+
+
+def objective(name: str, beta: float = 1.0, weight_range: tuple[float, float] = (-16, 16)) -> ObjectiveInfo:
+    return ObjectiveInfo(name, f"about {name}", "test", "v", 0.0, 1.0, beta, weight_range)
+
+
+def head_network(objectives: int, seed: int) -> HeadNetwork:
+    torch.manual_seed(seed)
+    network = HeadNetwork(objectives, HIDDEN, WIDTH, RANK)
+    for parameter in network.parameters():
+        parameter.data.normal_(0, 0.3)
+    return network
+
+
+def head_value(policy: Policy, *names: str, seed: int = 1) -> HeadValue:
+    network = head_network(len(names), seed)
+    return HeadValue("head-" + "-".join(names), [objective(n) for n in names], network, policy.readout.weight)
+
+
+def lm_value(architecture: str, *names: str, seed: int = 5) -> LmValue:
+    model = tiny_model(architecture, seed)
+    return LmValue("lm-" + "-".join(names), [objective(n) for n in names], model, torch.nn.Linear(HIDDEN, len(names)))
+
+
+def mixed_values(architecture: str) -> list[HeadValue | LmValue]:
+    """Objectives a and b from two stacked heads, c and d from one LM."""
+    policy = tiny_policy(architecture)
+    heads = HeadValue.stack([head_value(policy, "a", seed=1), head_value(policy, "b", seed=2)])
+    return [heads, lm_value(architecture, "c", "d")]
+
+
+def request(
+    name: str, prompt: Sequence[int], sampling: SamplingParams | None = None, guidance: Guidance | None = None
+) -> Request:
+    return Request(name, tuple(prompt), sampling or SamplingParams(max_tokens=3, seed=0), guidance or Guidance())
+
+
+def run(engine: Engine) -> dict[str, dict[int, list[int]]]:
+    """Step until idle: request id -> choice -> tokens."""
+    tokens: dict[str, dict[int, list[int]]] = {}
+    while engine.has_work:
+        collect(engine, tokens)
+    return tokens
+
+
+def collect(engine: Engine, tokens: dict[str, dict[int, list[int]]]) -> None:
+    """One step, its tokens added to ``tokens``."""
+    for output in engine.step():
+        choices = tokens.setdefault(output.request_id, {})
+        for delta in output.deltas:
+            choices.setdefault(delta.index, []).extend(delta.token_ids)
+
+
+def assert_idle(engine: Engine) -> None:
+    """No row and no block is left behind."""
+    assert not engine.has_work
+    assert not engine.scheduler.running
+    assert not engine.scheduler.waiting
+    assert engine.scheduler.blocks.free == engine.scheduler.blocks.num_blocks
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """One token per byte in the order of byte values, then <eos> = 256."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in printable]
+    symbol = {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
+    backend = Tokenizer(models.BPE(vocab={symbol[b]: b for b in range(256)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>")

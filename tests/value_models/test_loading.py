@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mavis_core.config import EngineConfig
+from mavis_core.errors import LoadError
+from mavis_core.guidance import Guidance
+from mavis_core.offline import generate
+from mavis_core.policy import Policy
+from mavis_core.sampling_params import SamplingParams
+from tests.models import HIDDEN, byte_tokenizer, head_network, head_value, lm_value, tiny_model, tiny_policy
+from tests.value_models.configs import HEAD, value_config
+from value_models.folders import save_head
+from value_models.head import HeadNetwork, HeadValue
+from value_models.loading import build_engine, stack_heads, value_folders
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    tiny_model("llama").save_pretrained(tmp_path / "model")
+    byte_tokenizer().save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def values(tmp_path: Path, model: Path) -> Path:
+    """A folder with two values of one shape and one of another."""
+    policy = Policy.load(str(model), torch.device("cpu"), torch.float32)
+    save_head(tmp_path / "values" / "x", value_config(policy, "a"), head_network(1, 1))
+    save_head(tmp_path / "values" / "y", value_config(policy, "b"), head_network(1, 2))
+    wide = {**HEAD, "width": 11}
+    save_head(tmp_path / "values" / "z", value_config(policy, "c", architecture=wide), HeadNetwork(1, HIDDEN, 11, 3))
+    return tmp_path / "values"
+
+
+def test_a_folder_of_values_is_all_of_them(values: Path) -> None:
+    assert [folder.name for folder in value_folders(str(values))] == ["x", "y", "z"]
+    assert value_folders(str(values / "y")) == [values / "y"]
+
+
+def test_a_folder_without_values_is_a_load_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LoadError, match=r"empty: no config.json in it or in its sub-folders"):
+        value_folders(str(tmp_path / "empty"))
+
+
+def test_only_heads_of_one_shape_are_stacked() -> None:
+    policy = tiny_policy("llama")
+    wide = HeadValue(
+        "wide", head_value(policy, "w").spec.objectives, HeadNetwork(1, HIDDEN, 11, 3), policy.readout.weight
+    )
+    lm = lm_value("llama", "c")
+    found = stack_heads([head_value(policy, "a"), lm, wide, head_value(policy, "b")])
+    assert [[o.name for o in value.spec.objectives] for value in found] == [["a", "b"], ["w"], ["c"]]
+    assert found[-1] is lm
+
+
+def test_an_engine_is_built_from_folders_with_progress(model: Path, values: Path) -> None:
+    seen: list[tuple[str, float]] = []
+    engine = build_engine(str(model), [str(values)], EngineConfig(), lambda stage, done: seen.append((stage, done)))
+    assert {o.name for o in engine.info.objectives} == {"a", "b", "c"}
+    assert [done for _, done in seen] == sorted(done for _, done in seen)
+    assert seen[0][0] == "loading the policy from model"
+    assert seen[-1] == ("ready", 1.0)
+    (answer,) = generate(engine, ["\x05\x07"], SamplingParams(seed=0, max_tokens=3), Guidance({"a": 1.0, "c": -1.0}))
+    assert answer[0].guidance is not None
+    assert answer[0].guidance.beta == 2.0
+
+
+def test_two_folders_with_one_objective_collide(model: Path, values: Path) -> None:
+    with pytest.raises(LoadError, match="objective 'a' is scored by two values"):
+        build_engine(str(model), [str(values), str(values / "x")], EngineConfig())
