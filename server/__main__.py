@@ -127,6 +127,9 @@ def engine_client(
 
     def build(report: Callable[[str, float], None]) -> Engine:
         report("importing torch", 0.0)
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # ours is enough
         from server.weights import check_weights
         from value_models.loading import build_engine
 

@@ -32,8 +32,8 @@ _TERMS = """
 Two of the sources are share-alike: CC BY-SA 4.0 asks that adaptations of the text keep its licence and name its
 authors, CDLA-Sharing-1.0 asks the same of the data when it is passed on. Apart from the prompts quoted
 below, no text of the corpora is part of this folder."""
-_STORIES = """| simple English stories | African and Pratham storybooks, FairytaleQA, TinyStories | CC BY 4.0, Apache-2.0, \
-CDLA-Sharing-1.0 |
+_STORIES = """| simple English stories | African and Pratham storybooks, FairytaleQA, TinyStories | \
+CC BY 4.0, Apache-2.0, CDLA-Sharing-1.0 |
 | children's books | mlschmitt/classic-books-markdown | public domain |
 """
 
@@ -98,7 +98,8 @@ training dialogues and nothing filters what it says.
 | tokenizer | own byte-level BPE, 4,096 entries, {corpus["test_chat"]["bytes_per_token"]} bytes per token |
 | context | 1,024 tokens, trained on rows of {run["length"]} |
 | chat template | system, user, assistant |
-| training | {training["steps"]:,} steps, {training["tokens"] / 1e6:,.1f} M tokens, {run["rows"] * run["length"]:,} per step |
+| training | {training["steps"]:,} steps of {run["rows"] * run["length"]:,} tokens, \
+{training["tokens"] / 1e6:,.1f} M in all |
 | time | {training["seconds"] / 60:.1f} minutes |
 | hardware | {training["hardware"]}, torch {training["torch"]} |
 | recipe | {run["optimizer"]}, peak rate {run["lr"]}, dropout {run["dropout"]}, weight decay {run["weight_decay"]} |

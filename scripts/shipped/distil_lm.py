@@ -84,7 +84,7 @@ class Batches:
         ids = torch.zeros(rows, total, dtype=torch.long)
         positions = torch.arange(total).repeat(rows, 1)
         mask = torch.ones(total, total, dtype=torch.bool).tril().repeat(rows, 1, 1)
-        targets = torch.zeros(rows, total, self.table.shape[1])
+        targets = torch.zeros(rows, total, self.teacher.state_in.shape[0])
         asked = torch.zeros(rows, total, dtype=torch.bool)
         for r, i in enumerate(chosen.tolist()):
             sequence, start = self.sequences[i], int(self.starts[i])

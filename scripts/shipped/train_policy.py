@@ -73,13 +73,13 @@ class Average:
         self.decay = decay
         self.steps = 0
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
+    @torch.no_grad()
     def update(self) -> None:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self.mean, self.live, 1 - decay)
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
+    @torch.no_grad()
     def swap(self) -> None:
         """Exchanges the model's weights with the mean; a second call exchanges them back."""
         for live, mean in zip(self.live, self.mean, strict=True):
@@ -222,7 +222,7 @@ def train(
     return best, {"steps": step, "tokens": tokens, "tokens_per_s": round(tokens / elapsed)}
 
 
-@torch.no_grad()  # type: ignore[untyped-decorator]
+@torch.no_grad()
 def evaluate(model: LlamaForCausalLM, tokens: Tensor, run: Run) -> float:
     """Mean loss in nats per token over the array (N,) cut into rows, without dropout."""
     model.eval()

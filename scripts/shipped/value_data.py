@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from mavis_core.policy import Policy
 
 HELD_OUT = 0.1
+ROWS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,20 @@ class Examples:
 @torch.inference_mode()
 def collect(policy: Policy, sequences: list[Tensor], prompt_lengths: Tensor) -> Examples:
     """Run every sequence through the policy once and keep the states before its answer tokens."""
-    hidden, tokens, rollout = [], [], []
-    for i, (sequence, start) in enumerate(
-        tqdm(list(zip(sequences, prompt_lengths.tolist(), strict=True)), unit="rollout")
-    ):
-        states = policy.backbone.forward_plain(sequence[:-1].to(policy.device))
-        hidden.append(states[start - 1 :].float().cpu())
-        tokens.append(sequence[start:])
-        rollout.append(torch.full((len(sequence) - start,), i))
-    return Examples(torch.cat(hidden), torch.cat(tokens), torch.cat(rollout))
+    order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+    starts = prompt_lengths.tolist()
+    hidden: dict[int, Tensor] = {}
+    for first in tqdm(range(0, len(order), ROWS), unit="batch", mininterval=5):
+        chosen = order[first : first + ROWS]
+        # Padding lies to the right, where causal attention never looks.
+        padded = pad_sequence([sequences[i][:-1] for i in chosen], batch_first=True)
+        states = policy.backbone.base(input_ids=padded.to(policy.device), use_cache=False).last_hidden_state
+        for i, row in zip(chosen, states.float().cpu(), strict=True):
+            hidden[i] = row[starts[i] - 1 : len(sequences[i]) - 1].clone()
+    answers = [sequence[start:] for sequence, start in zip(sequences, starts, strict=True)]
+    lengths = torch.tensor([len(tokens) for tokens in answers])
+    rollout = torch.arange(len(sequences)).repeat_interleave(lengths)
+    return Examples(torch.cat([hidden[i] for i in range(len(sequences))]), torch.cat(answers), rollout)
 
 
 def held_out(rollouts: int) -> Tensor:

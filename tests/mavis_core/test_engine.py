@@ -87,7 +87,8 @@ def test_every_option_equals_the_reference(architecture: str) -> None:
     for (prompt, sampling, guidance), (answer,) in zip(requests(), answers, strict=True):
         expected = reference_generate(policy, values, prompt, sampling, guidance, guidance.beta or 0.0)
         assert answer.token_ids == expected.tokens, (sampling, guidance)
-        assert answer.finish_reason == ("length" if len(answer.token_ids) == LENGTH else "stop")
+        stops = {*(() if sampling.ignore_eos else (EOS,)), *sampling.stop_token_ids}
+        assert answer.finish_reason == ("stop" if answer.token_ids[-1] in stops else "length")
         if not guidance.active:
             assert answer.guidance is None
             continue
@@ -140,7 +141,7 @@ def test_a_fork_equals_its_choices_alone() -> None:
     one_by_one = tokens_of(tiny_engine(max_num_seqs=1, max_num_batched_tokens=64), n=4)
     assert together == one_by_one
     policy, values = tiny_policy("llama"), mixed_values("llama")
-    for i in (0, 2, 6, 10):
+    for i in (0, 6, 10):
         prompt, sampling, guidance = requests()[i]
         for choice in range(4):
             alone = reference_generate(policy, values, prompt, sampling, guidance, guidance.beta or 0.0, choice)
@@ -207,8 +208,8 @@ def known_engine(values: list[Any] | None = None, stops: tuple[int, ...] = (), *
 
 
 def first_tokens(engine: Engine, sampling: dict[str, Any], guidance: Guidance | None = None) -> list[int]:
-    params = [SamplingParams(n=128, max_tokens=1, seed=seed, **sampling) for seed in range(32)]
-    return [choice.token_ids[0] for choices in generate(engine, [[3]] * 32, params, guidance) for choice in choices]
+    params = [SamplingParams(n=128, max_tokens=1, seed=seed, **sampling) for seed in range(12)]
+    return [choice.token_ids[0] for choices in generate(engine, [[3]] * 12, params, guidance) for choice in choices]
 
 
 @pytest.mark.parametrize(
@@ -384,7 +385,7 @@ def deep_engine(**config: Any) -> Engine:
     return Engine(policy, [value], EngineConfig(**config))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.data())
 def test_any_history_of_arrivals_and_aborts_gives_the_same_tokens(data: st.DataObject) -> None:
     most = data.draw(st.integers(1, 5), "rows")

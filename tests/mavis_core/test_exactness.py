@@ -122,7 +122,7 @@ def guided(weights: dict[str, float], **settings: Any) -> Guidance:
     return Guidance(weights, beta=BETA, allow_empty=True, **settings)
 
 
-def sample(target: Engine, guidance: Guidance, requests: int = 32) -> list[Completion]:
+def sample(target: Engine, guidance: Guidance, requests: int = 20) -> list[Completion]:
     params = [SamplingParams(n=128, seed=seed) for seed in range(requests)]
     return [choice for choices in generate(target, [[PROMPT]] * requests, params, guidance) for choice in choices]
 
@@ -175,7 +175,7 @@ def test_the_base_model_samples_its_own_distribution() -> None:
 @pytest.mark.parametrize("k", [VOCAB, 3])
 def test_the_reported_kl_is_exact(k: int) -> None:
     """Per step equal to the table's; over whole texts its mean is the KL of the two distributions."""
-    answers = sample(engine(*WEIGHTS), guided({"mix": 1.0}, top_k=k, report=True), 16)
+    answers = sample(engine(*WEIGHTS), guided({"mix": 1.0}, top_k=k, report=True), 8)
     steered, base = distribution("mix", k), distribution(None)
     assert p_value(texts(answers), steered) > 1e-3
     totals = []

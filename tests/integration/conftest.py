@@ -1,0 +1,81 @@
+"""``mavis serve`` with the model that ships, as its own process, once per run."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+
+@dataclass
+class Served:
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def metric(self, name: str) -> float:
+        text = httpx.get(f"{self.url}/metrics", timeout=30).text
+        found = re.search(rf"^{re.escape(name)}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
+        assert found is not None, f"no metric {name}"
+        return float(found[1])
+
+    def wait_idle(self, seconds: float = 20.0) -> None:
+        """Until no row runs, waits or holds a KV block."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self.idle():
+            time.sleep(0.05)
+        assert self.idle()
+
+    def idle(self) -> bool:
+        names = ("mavis:num_requests_running", "mavis:num_requests_waiting", "mavis:kv_cache_usage_perc")
+        return all(self.metric(name) == 0 for name in names)
+
+
+def start(*options: str) -> Served:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "server", "serve", "--port", str(port), "--log-level", "error", *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/ready", timeout=10).status_code == 200:
+                return Served(url, process)
+        except httpx.TransportError:
+            time.sleep(0.1)
+            continue
+        time.sleep(0.1)
+    process.kill()
+    raise AssertionError(f"mavis serve did not become ready (exit code {process.poll()})")
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Served]:
+    served = start("--max-num-seqs", "16", "--max-queue", "24")
+    yield served
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(30) == 0
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., Served]]:
+    """Servers with other options, for tests that end them."""
+    running: list[Served] = []
+
+    def run(*options: str) -> Served:
+        running.append(start(*options))
+        return running[-1]
+
+    yield run
+    for served in running:
+        served.process.kill()
+        served.process.wait(30)

@@ -1,0 +1,178 @@
+"""The model that ships behind the real server: guided answers through the official client, and abuse.
+
+What a unit test shows on fakes is shown here once more on the whole: process, socket, engine, values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from openai import BadRequestError, OpenAI
+
+from tests.integration.conftest import Served
+
+USER: list[Any] = [{"role": "user", "content": "How was your day?"}]
+OBJECTIVES = {"cheerful", "concise", "curious", "factual"}
+
+
+def ask(served: Served, **body: Any) -> Any:
+    response = httpx.post(f"{served.url}/v1/chat/completions", json={"messages": USER, **body}, timeout=60)
+    assert response.status_code == 200, response.text
+    return response.json()["choices"][0]
+
+
+def test_the_official_client_streams_a_guided_answer(served: Served) -> None:
+    client = OpenAI(base_url=f"{served.url}/v1", api_key="none")
+    stream = client.chat.completions.create(
+        model=client.models.list().data[0].id,
+        messages=USER,
+        seed=1,
+        stream=True,
+        stream_options={"include_usage": True},
+        extra_body={"objective_weights": {"cheerful": 1.0, "concise": 0.5}},
+    )
+    chunks = list(stream)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    last: Any = [chunk for chunk in chunks if chunk.choices][-1].choices[0]
+    assert text.strip()
+    assert last.finish_reason in ("stop", "length")
+    assert last.guidance["weights"] == {"cheerful": 1.0, "concise": 0.5}
+    assert last.guidance["source"] == "body"
+    assert last.guidance["kl_nats"] > 0
+    assert set(last.guidance["values"]) == {"cheerful", "concise"}
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens > 0
+
+
+def test_weights_zero_are_the_base_model(served: Served) -> None:
+    plain = ask(served, seed=5)
+    zeros = ask(served, seed=5, objective_weights={"cheerful": 0, "curious": 0})
+    off = ask(served, seed=5, objective_weights={"cheerful": 1}, guidance={"beta": 0})
+    guided = ask(served, seed=5, objective_weights={"cheerful": 8})
+    assert plain["message"] == zeros["message"] == off["message"]
+    assert plain["guidance"]["kl_nats"] == zeros["guidance"]["kl_nats"] == 0
+    assert guided["message"] != plain["message"]
+
+
+def test_the_kl_budget_holds_at_every_token(served: Served) -> None:
+    choice = ask(
+        served,
+        seed=2,
+        max_tokens=30,
+        objective_weights={"cheerful": 16},
+        guidance={"max_kl_per_token": 0.1, "report": True},
+    )
+    steps = choice["guidance"]["tokens"]
+    assert len(steps) > 0
+    assert all(step["steering_nats"] <= 0.1 + 1e-4 for step in steps)
+    assert any(step["steering_nats"] > 0.05 for step in steps)
+
+
+def test_objectives_are_described(served: Served) -> None:
+    listed = httpx.get(f"{served.url}/v1/objectives").json()["data"]
+    assert {entry["name"] for entry in listed} == OBJECTIVES
+    assert all(entry["recommended_beta"] > 0 and math.isfinite(entry["reward_mean"]) for entry in listed)
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ({"messages": [{"role": "user", "content": "word " * 3000}]}, "messages"),
+        ({"objective_weights": {"helpful": 1}}, "cheerful"),
+        ({"objective_weight": {"cheerful": 1}}, "objective_weights"),
+        ({"objective_weights": {"cheerful": 1e9}}, "objective_weights.cheerful"),
+        ({"objective_weights": {"cheerful": "much"}}, "objective_weights"),
+        ({"objective_weights": {"cheerful": 1}, "guidance": {"top_k": 0}}, "guidance.top_k"),
+        ({"temperature": -1}, "temperature"),
+        ({"n": "three"}, "n"),
+    ],
+)
+def test_bad_input_names_the_culprit(served: Served, body: dict[str, Any], names: str) -> None:
+    client = OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0)
+    with pytest.raises(BadRequestError) as refused:
+        client.post("/chat/completions", body={"model": "mavis-small", "messages": USER, **body}, cast_to=object)
+    assert names in str(refused.value)
+    ask(served, max_tokens=1)
+
+
+def test_broken_bodies(served: Served) -> None:
+    url, kind = f"{served.url}/v1/chat/completions", {"content-type": "application/json"}
+    bodies: dict[bytes, int] = {
+        b"{": 400,
+        b"[]": 400,
+        b"\xff\xfe": 400,
+        b'{"messages": [], "objective_weights": {"cheerful": NaN}}': 400,
+        b'{"a":' * 5000 + b"1" + b"}" * 5000: 400,
+        b'{"x": "' + b"a" * 5_000_000 + b'"}': 413,
+    }
+    for body, status in bodies.items():
+        response = httpx.post(url, content=body, headers=kind, timeout=60)
+        assert response.status_code == status, (body[:40], response.text[:200])
+        assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+    ask(served, max_tokens=1)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_leaves_no_row(served: Served, stream: bool) -> None:
+    body = {
+        "prompt": list(range(10, 40)),
+        "max_tokens": 900,
+        "ignore_eos": True,
+        "n": 3,
+        "objective_weights": {"curious": 1},
+        "stream": stream,
+    }
+    if stream:
+        with httpx.stream("POST", f"{served.url}/v1/completions", json=body, timeout=30) as response:
+            next(response.iter_bytes())
+            assert served.metric("mavis:num_requests_running") == 3
+    else:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{served.url}/v1/completions", json=body, timeout=1.0)
+    served.wait_idle()
+    ask(served, max_tokens=1)
+
+
+async def test_300_requests_at_once(served: Served) -> None:
+    limits = httpx.Limits(max_connections=300)
+    async with httpx.AsyncClient(base_url=served.url, timeout=110, limits=limits) as client:
+
+        async def one(i: int) -> int:
+            weights = {"cheerful": (i % 5) - 2.0, "concise": (i % 3) - 1.0}
+            body = {"messages": USER, "max_tokens": 4, "objective_weights": weights, "stream": i % 2 == 0}
+            response = await client.post("/v1/chat/completions", json=body)
+            if response.status_code == 429:
+                assert int(response.headers["retry-after"]) >= 1
+            return response.status_code
+
+        statuses = await asyncio.gather(*(one(i) for i in range(300)))
+    assert set(statuses) <= {200, 429}
+    assert statuses.count(200) >= 16
+    served.wait_idle()
+    ask(served, max_tokens=1)
+
+
+def test_sigterm_lets_an_answer_finish(start_server: Callable[..., Served]) -> None:
+    served = start_server("--drain-timeout", "30")
+    found: list[Any] = []
+    body = {"prompt": list(range(10, 40)), "max_tokens": 200, "ignore_eos": True}
+    asking = threading.Thread(
+        target=lambda: found.append(httpx.post(f"{served.url}/v1/completions", json=body, timeout=60))
+    )
+    asking.start()
+    deadline = time.monotonic() + 20
+    while served.metric("mavis:num_requests_running") < 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    served.process.send_signal(signal.SIGTERM)
+    asking.join(60)
+    assert found[0].status_code == 200
+    assert found[0].json()["usage"]["completion_tokens"] == 200
+    assert served.process.wait(30) == 0
