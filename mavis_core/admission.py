@@ -63,7 +63,7 @@ class Admission:
                 beta=self._beta(guidance) if guidance.active else 0.0,
                 weights=weights,
                 named=named,
-                detokenizer=Detokenizer(backend, sampling.stop, sampling.skip_special_tokens),
+                detokenizer=Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, prompt),
             )
             for index in range(sampling.n)
         ]

@@ -190,11 +190,11 @@ class Batcher:
 
     def prepare(self, plan: Plan) -> Batch:
         if not plan.prefill:
-            steady = self._rows(plan.decode)
+            steady = self._rows(plan.decode, True)
             attention = steady.decode_attention(self._pool)
             return Batch(steady.last_token, steady.length - 1, attention, None, steady, [], [])
         drawing, last = _drawing(plan)
-        rows = self._rows(drawing) if drawing else None
+        rows = self._rows(drawing, len(drawing) == len(plan.decode)) if drawing else None
         prefill = PrefillBatch.build(plan.prefill, self._pool.block_size, self._device)
         where = torch.tensor(last, dtype=torch.int64).to(self._device)
         prompts = prefill.attention(self._pool)
@@ -214,8 +214,9 @@ class Batcher:
             plan.copies,
         )
 
-    def _rows(self, drawing: Sequence[Row]) -> RowTensors:
-        if self._current is None or not self._current.follows(drawing):
+    def _rows(self, drawing: Sequence[Row], decoding: bool) -> RowTensors:
+        """The last tensors if all go on ``decoding``; a row that was just prefilled may have other blocks."""
+        if not decoding or self._current is None or not self._current.follows(drawing):
             self._current = RowTensors(drawing, self._pool.block_size, self._vocab_size, self._device)
         else:
             self._current.sync_blocks()

@@ -11,6 +11,8 @@ from typing import Any
 
 from tokenizers.decoders import DecodeStream
 
+PROMPT_TAIL = 6
+
 
 def held_back(text: str, stops: Sequence[str]) -> int:
     """Length of the longest tail of ``text`` that is a proper prefix of some stop string."""
@@ -29,12 +31,15 @@ class Detokenizer:
         tokenizer: a ``tokenizers.Tokenizer``, or None when text is not wanted (token-only use).
         stops: stop strings.
         skip_special_tokens: leave special tokens out.
+        prompt: token ids before the answer: whether its first word keeps its leading space depends on them.
     """
 
-    def __init__(self, tokenizer: Any | None, stops: Sequence[str], skip_special_tokens: bool) -> None:
+    def __init__(
+        self, tokenizer: Any | None, stops: Sequence[str], skip_special_tokens: bool, prompt: Sequence[int] = ()
+    ) -> None:
         self._tokenizer = tokenizer
         self._stops = stops
-        self._stream = DecodeStream(skip_special_tokens=skip_special_tokens)
+        self._stream = DecodeStream(ids=list(prompt[-PROMPT_TAIL:]), skip_special_tokens=skip_special_tokens)
         self._skip_special_tokens = skip_special_tokens
         self._unfinished: list[int] = []
         self._pending = ""

@@ -90,7 +90,8 @@ class ValueSet:
                 part = out.new_zeros(readers.shape[0], out.shape[1], columns.stop - columns.start)
                 value.score(step.take(readers), part)
                 out[readers, :, columns] = part
-        return step, out
+        # A value that is not a number must not reach rows that do not ask for it (0 * nan is nan): it counts as 0.
+        return step, out.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
     def commit(self, rows: RowTensors, step: ScoreStep, chosen: Tensor) -> None:
         """Keep what the drawn candidates (G,), indices into K, leave behind."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from mavis_core.detokenizer import Detokenizer, held_back
 from tests.models import byte_tokenizer
@@ -115,3 +116,15 @@ def test_streamed_text_is_the_text_up_to_the_first_stop(text: str, stops: list[s
 def test_any_bytes_stream_to_what_a_whole_decode_shows(tokens: bytes) -> None:
     pieces, _ = feed(tokens)
     assert "".join(pieces) == tokens.decode(errors="replace")
+
+
+def test_the_first_word_keeps_the_space_that_the_prompt_calls_for() -> None:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=60, show_progress=False)
+    tokenizer.train_from_iterator(["hello world how are you"] * 3, trainer)
+    prompt, answer = tokenizer.encode("hello world").ids, tokenizer.encode("how are you").ids
+    for before, text in ((prompt, " how are you"), ([], "how are you")):
+        detokenizer = Detokenizer(tokenizer, (), True, before)
+        assert "".join(detokenizer.push(token, True)[0] for token in answer) + detokenizer.flush() == text

@@ -10,7 +10,8 @@ from mavis_core.guidance import Guidance
 from mavis_core.offline import generate
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.value_set import ValueSet
-from tests.models import head_value, lm_value, mixed_values, tiny_policy
+from tests.models import head_value, lm_value, mixed_values, objective, tiny_policy
+from tests.table import TokenValue, memoryless_policy
 
 
 def test_two_values_of_one_name_collide() -> None:
@@ -53,3 +54,19 @@ def test_a_value_that_nobody_names_is_not_evaluated() -> None:
     assert answer[0].token_ids
     with pytest.raises(AssertionError, match="the LM ran"):
         generate(engine, [[3, 5]], SamplingParams(seed=0, max_tokens=5), Guidance({"c": 1.0}))
+
+
+def test_a_value_that_is_not_a_number_counts_as_zero() -> None:
+    policy = memoryless_policy([0.3, -0.2, 0.5, 0.1, 0.0])
+    table = torch.tensor([[torch.nan, 1.0], [torch.inf, -1.0], [0.0, 0.5], [-torch.inf, 0.0], [2.0, 0.0]])
+    engine = Engine(policy, [TokenValue([objective("bad"), objective("good")], table)], EngineConfig(block_size=4))  # type: ignore[arg-type]
+    clean = Engine(
+        policy,  # type: ignore[arg-type]
+        [TokenValue([objective("bad"), objective("good")], table.nan_to_num(0.0, 0.0, 0.0))],
+        EngineConfig(block_size=4),
+    )
+    guidances = [Guidance({"good": 2.0}), Guidance({"bad": 1.0})]
+    found, wanted = (generate(e, [[1], [1]], SamplingParams(seed=3, max_tokens=9), guidances) for e in (engine, clean))
+    for (one,), (other,) in zip(found, wanted, strict=True):
+        assert one.token_ids == other.token_ids
+        assert one.guidance == other.guidance
