@@ -57,7 +57,7 @@ def random_policy(shape: Shape, device: torch.device, dtype: torch.dtype) -> Pol
 
 def random_head(policy: Policy) -> HeadValue:
     """Four heads, stacked, of the width and rank that ship."""
-    network = HeadNetwork(len(OBJECTIVES), policy.readout.weight.shape[1], 256, 32)
+    network = HeadNetwork(len(OBJECTIVES), policy.readout.weight.shape[1], 128, 16)
     return HeadValue("random-head", _objectives("head"), network, policy.readout.weight)
 
 

@@ -18,10 +18,12 @@ from mavis_core.attention import AttentionStep, Chunk, DecodeAttention, MixedAtt
 from mavis_core.guidance import Guidance
 from mavis_core.kv_pool import KVPool
 from mavis_core.logit_edits import LogitEdits
+from mavis_core.noise import position_keys
 from mavis_core.row import Row
 from mavis_core.scheduler import Plan, PrefillChunk
 
 TABLE_SLACK = 8
+KEYS_AHEAD = 64
 
 
 class RowTensors:
@@ -31,7 +33,7 @@ class RowTensors:
         last_token, length, position: (B,) int64; the newest token, how many tokens there are with it, and how
             many of them are output.
         block_table: (B, P) int64.
-        keys: (B, 2) int32, of the noise.
+        keys: (B, 1) int64, of the noise at this position.
         temperature: (B,) float32, 1 for greedy rows, whose noise is scaled to nothing by ``noise`` (0 or 1).
         top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on.
         k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows.
@@ -59,7 +61,8 @@ class RowTensors:
         self.scaled = any(s.temperature not in (0, 1) for s in sampling)
         self.greedy = any(s.temperature == 0 for s in sampling)
         self.filtered = any(s.top_k > 0 or s.top_p < 1 or s.min_p > 0 for s in sampling)
-        self.keys = torch.tensor([row.key for row in rows], dtype=torch.int32).to(device)
+        self._row_keys = torch.tensor([row.key for row in rows], dtype=torch.int64).to(device)
+        self._refresh_keys()
         self.edits = LogitEdits(self.rows, vocab_size, device)
         self.width = max((g.top_k for g in guidance), default=0)
         self.full = self._full(guidance, vocab_size)
@@ -89,11 +92,24 @@ class RowTensors:
         """Whether ``rows`` are these rows and every block table still fits."""
         return self.rows == list(rows) and max(len(row.blocks) for row in rows) <= self._columns
 
+    @property
+    def keys(self) -> Tensor:
+        return self._keys[:, self._step : self._step + 1]
+
+    def _refresh_keys(self) -> None:
+        """Keys of the noise for the next positions, many at a time."""
+        ahead = torch.arange(KEYS_AHEAD, device=self.position.device)
+        self._keys = position_keys(self._row_keys, self.position[:, None] + ahead)
+        self._step = 0
+
     def advance(self, drawn: Tensor) -> None:
         """Append the drawn tokens (B,) int64: the state of the next step."""
         self.last_token.copy_(drawn)
         self.length += 1
         self.position += 1
+        self._step += 1
+        if self._step == KEYS_AHEAD:
+            self._refresh_keys()
         self.edits.advance(drawn)
 
     def sync_blocks(self) -> None:

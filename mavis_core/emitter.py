@@ -20,6 +20,7 @@ class Emitter:
 
     def __init__(self, objectives: Sequence[ObjectiveInfo]) -> None:
         self._names = [objective.name for objective in objectives]
+        self._known: dict[tuple[int, ...], tuple[list[str], list[int]]] = {}
 
     def emit(
         self,
@@ -76,24 +77,28 @@ class Emitter:
 
     def _add(self, row: Row, stats: Sequence[float]) -> None:
         """Add a step to the row's totals: [steering, truncation, sampled, base mass, V..., spread...]."""
-        steering, truncation, logprob, base = stats[:FIXED_COLUMNS]
-        step = [steering, truncation, logprob - base, math.exp(-truncation), *(stats[c] for c in self._columns(row))]
+        steering, truncation = max(0.0, stats[0]), max(0.0, stats[1])
+        columns = self._named(row.named)[1]
+        step = [steering, truncation, stats[2] - stats[3], math.exp(-truncation), *(stats[c] for c in columns)]
         row.totals = list(map(add, row.totals, step)) if row.totals else step
         row.guided_tokens += 1
 
-    def _columns(self, row: Row) -> list[int]:
-        """Where the values and the spreads of the row's named objectives stand in its statistics."""
-        shift = FIXED_COLUMNS + len(self._names)
-        return [FIXED_COLUMNS + c for c in row.named] + [shift + c for c in row.named]
+    def _named(self, named: tuple[int, ...]) -> tuple[list[str], list[int]]:
+        """Names of columns, and where their values and spreads stand in a row's statistics; made once per choice."""
+        if named not in self._known:
+            shift = FIXED_COLUMNS + len(self._names)
+            where = [FIXED_COLUMNS + c for c in named] + [shift + c for c in named]
+            self._known[named] = [self._names[c] for c in named], where
+        return self._known[named]
 
     def _summary(self, row: Row) -> GuidanceStats:
         count, named = row.guided_tokens, len(row.named)
         steering, truncation, sampled, mass = row.totals[:4]
-        names = [self._names[column] for column in row.named]
+        names = self._named(row.named)[0]
         means = [total / count for total in row.totals[4:]]
         values, spreads = dict(zip(names, means[:named], strict=True)), dict(zip(names, means[named:], strict=True))
         return GuidanceStats(row.beta, count, steering, truncation, sampled, values, mass / count, spreads)
 
     def _report(self, row: Row, token: int, stats: Sequence[float]) -> TokenReport:
         values = {self._names[column]: stats[FIXED_COLUMNS + column] for column in row.named}
-        return TokenReport(token, stats[2], stats[3], stats[0], stats[1], values)
+        return TokenReport(token, stats[2], stats[3], max(0.0, stats[0]), max(0.0, stats[1]), values)

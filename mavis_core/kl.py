@@ -29,12 +29,16 @@ def steering_kl(reference: Tensor, logprobs: Tensor) -> Tensor:
 def exact_kl(reference: Tensor, logprobs: Tensor) -> tuple[Tensor, Tensor]:
     """(steering, truncation), nats, (G,) each: ``steering_kl`` and ``truncation_kl`` with one normaliser.
 
+    Not clamped: float32 rounding can leave either a few 1e-7 below 0.
+
     reference (G, K) log-probabilities over the full vocabulary, logprobs (G, K) log p; -inf where not valid.
     """
-    mass = reference.logsumexp(dim=1)
-    ratio = (logprobs - reference).nan_to_num_(nan=0.0)
-    steering = (logprobs.exp() * ratio).sum(dim=1) + mass
-    return steering.clamp_min_(0.0), (-mass).clamp_min_(0.0)
+    mass = reference.exp().sum(dim=1).log()
+    probability = logprobs.exp()
+    ratio = logprobs - reference
+    # Where an entry is not valid both are -inf: p = 0 leaves it out of the sum.
+    steering = torch.where(probability > 0, probability * ratio, 0.0).sum(dim=1) + mass
+    return steering, -mass
 
 
 def truncation_kl(reference: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Row:
     limit: int
     stop_ids: tuple[int, ...]
     own_stops: int
-    key: tuple[int, int]
+    key: int
     guided: bool
     beta: float
     weights: tuple[float, ...]

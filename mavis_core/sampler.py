@@ -11,7 +11,7 @@ from mavis_core.batch import RowTensors
 from mavis_core.candidates import Candidates
 from mavis_core.filters import apply_filters
 from mavis_core.kl import exact_kl
-from mavis_core.noise import gumbel, position_keys
+from mavis_core.noise import gumbel
 from mavis_core.tilt import combine, highest, limit_tilt, lowest, minmax, tilted_logprobs
 
 FIXED_COLUMNS = 4
@@ -86,9 +86,9 @@ def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors, hashes: Ten
     Args:
         surviving: (B, V) from ``survive``.
         tilted: of the first G rows, or None.
-        hashes: (V,) int32 from ``token_hashes``.
+        hashes: (V,) int64 from ``token_hashes``.
     """
-    keys = position_keys(rows.keys, rows.position)
+    keys = rows.keys
     guided = rows.guided
     parts = []
     chosen = stats = None
@@ -112,7 +112,9 @@ def _statistics(tilted: Tilted, chosen: Tensor) -> Tensor:
     reference, values, valid = tilted.candidates.reference, tilted.values, tilted.candidates.valid
     steering, truncation = exact_kl(reference, tilted.logprobs)
     every = torch.cat((tilted.logprobs[:, :, None], reference[:, :, None], values), dim=2)
-    picked = every[torch.arange(chosen.shape[0], device=chosen.device), chosen]
-    valid = None if valid is None else valid[:, :, None]
-    spread = highest(values, valid) - lowest(values, valid)
-    return torch.cat((steering[:, None], truncation[:, None], picked, spread), dim=1)
+    picked = every.gather(1, chosen[:, None, None].expand(-1, 1, every.shape[2]))[:, 0]
+    if valid is None:
+        low, high = values.aminmax(dim=1)
+    else:
+        low, high = lowest(values, valid[:, :, None]), highest(values, valid[:, :, None])
+    return torch.cat((steering[:, None], truncation[:, None], picked, high - low), dim=1)

@@ -89,8 +89,8 @@ class ValueFunction(Protocol):
         """Read prompt chunks of the rows this value guides: tokens and positions (N,) int64."""
         ...
 
-    def score(self, step: ScoreStep, out: Tensor) -> None:
-        """Write V of every candidate into ``out``: (G, K, M) float32, a view of the step's values."""
+    def score(self, step: ScoreStep) -> Tensor:
+        """V of every candidate: (G, K, M) float32."""
         ...
 
     def commit(self, step: ScoreStep, chosen: Tensor) -> None:

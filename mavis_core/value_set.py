@@ -81,17 +81,23 @@ class ValueSet:
             candidates.reference,
             rows.max_length,
         )
-        out = torch.zeros(*candidates.ids.shape, len(self.objectives), dtype=torch.float32, device=hidden.device)
-        for value, columns in zip(self.values, self._columns, strict=True):
-            readers = self._readers(value, columns, rows)
-            if readers is None:
-                value.score(step, out[:, :, columns])
-            elif readers.numel():
-                part = out.new_zeros(readers.shape[0], out.shape[1], columns.stop - columns.start)
-                value.score(step.take(readers), part)
-                out[readers, :, columns] = part
+        parts = [
+            self._part(value, columns, self._readers(value, columns, rows), step)
+            for value, columns in zip(self.values, self._columns, strict=True)
+        ]
+        out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         # A value that is not a number must not reach rows that do not ask for it (0 * nan is nan): it counts as 0.
         return step, out.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+
+    def _part(self, value: ValueFunction, columns: slice, readers: Tensor | None, step: ScoreStep) -> Tensor:
+        """One value's columns, 0 for rows that it does not read."""
+        if readers is None:
+            return value.score(step)
+        shape = (*step.candidates.shape, columns.stop - columns.start)
+        part = torch.zeros(shape, dtype=torch.float32, device=step.candidates.device)
+        if readers.numel():
+            part[readers] = value.score(step.take(readers))
+        return part
 
     def commit(self, rows: RowTensors, step: ScoreStep, chosen: Tensor) -> None:
         """Keep what the drawn candidates (G,), indices into K, leave behind."""

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
+    from mavis_core.config import EngineConfig
     from mavis_core.engine import Engine
-    from mavis_core.engine_thread import EngineThread
-    from mavis_core.tokenizer import Tokenizer
+    from mavis_core.queue_client import QueueClient
     from server.settings import Settings
 
 app = typer.Typer(name="mavis", no_args_is_help=True, add_completion=False, help="Steerable LLM inference.")
@@ -51,6 +52,7 @@ def serve(
     gpu_memory_utilization: Annotated[Share, typer.Option(help="Share of GPU memory. Default: 0.85.")] = None,
     max_queue: Annotated[Number, typer.Option(help="Requests waiting before 429. Default: 128.")] = None,
     seed: Annotated[Number, typer.Option(help="Of requests that bring none. Default: 0.")] = None,
+    engine_process: Annotated[Switch, typer.Option(help="The engine in a process of its own.")] = None,
     max_body_bytes: Annotated[Number, typer.Option(help="Largest body. Default: 2 MiB.")] = None,
     drain_timeout: Annotated[Share, typer.Option(help="Seconds that SIGTERM leaves to requests.")] = None,
     log_level: Annotated[Text, typer.Option(help="critical, error, warning, info or debug.")] = None,
@@ -63,23 +65,28 @@ def serve(
 
     console = Console(stderr=True)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    failed: list[Exception] = []
+    failed: list[str] = []
+    tasks: list[asyncio.Task[None]] = []
     with serving.LoadingBar(console) as bar:
 
-        def done(engine: Engine) -> None:
+        async def announce() -> None:
+            await client.wait_ready()
             bar.__exit__()
-            console.print(serving.banner(settings, engine.info), soft_wrap=True)
+            if client.state != "dead":
+                console.print(serving.banner(settings, client.info), soft_wrap=True)
+            elif not server.should_exit:
+                failed.append(client.reason)
+                server.should_exit = True  # a server without a model ends, and does not answer 503 for ever
 
-        def broken(error: Exception) -> None:
-            bar.__exit__()
-            failed.append(error)
-            server.should_exit = True  # a server without a model ends, and does not answer 503 for ever
+        def start() -> None:
+            client.start()
+            tasks.append(asyncio.create_task(announce()))
 
-        client = engine_client(settings, bar, done, broken)
-        server = serving.server_for(settings, client, lambda: tokenizer_of(client), client.start)
+        client = engine_client(settings, bar)
+        server = serving.server_for(settings, client, lambda: client.tokenizer, start)
         server.run()
     if failed:
-        fail(str(failed[0]))
+        fail(failed[0])
 
 
 @app.command()
@@ -106,51 +113,47 @@ def chat(
 
         settings = settings_or_exit(model=model, values=values)
         with LoadingBar(console) as bar:
-            client = engine_client(settings, bar, lambda _: None, lambda _: None)
+            client = engine_client(settings, bar)
             client.start()
             await client.wait_ready()
         if client.state != "ready":
             fail(client.reason)
-        await Repl(LocalBackend(client, lambda: tokenizer_of(client)), console).run()
+        await Repl(LocalBackend(client, lambda: client.tokenizer), console).run()
 
     asyncio.run(talk())
 
 
-def engine_client(
-    settings: Settings,
-    progress: Callable[[str, float], None],
-    done: Callable[[Engine], None],
-    broken: Callable[[Exception], None],
-) -> EngineThread:
-    """An engine that loads on its own thread once started; ``done`` and ``broken`` are called there."""
+def engine_client(settings: Settings, progress: Callable[[str, float], None]) -> QueueClient:
+    """An engine that loads once started, on a thread or in a process of its own."""
     config = settings.engine_config()
+    build = partial(load_engine, settings.model, settings.values, settings.objective_weights, config)
+    if settings.engine_process:
+        from mavis_core.engine_process import EngineProcess
 
-    def build(report: Callable[[str, float], None]) -> Engine:
-        report("importing torch", 0.0)
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()  # ours is enough
-        from server.weights import check_weights
-        from value_models.loading import build_engine
-
-        try:
-            engine = build_engine(settings.model, settings.values, config, report)
-            check_weights(settings.objective_weights, engine.info.objectives)
-        except Exception as error:
-            broken(error)
-            raise
-        done(engine)
-        return engine
-
+        return EngineProcess(build, config, progress)
     from mavis_core.engine_thread import EngineThread
 
     return EngineThread(build, config, progress)
 
 
-def tokenizer_of(client: EngineThread) -> Tokenizer:
-    tokenizer = client.engine.tokenizer
-    assert tokenizer is not None, "build_engine always loads one"
-    return tokenizer
+def load_engine(
+    model: str | None,
+    values: Sequence[str],
+    weights: Mapping[str, float],
+    config: EngineConfig,
+    report: Callable[[str, float], None],
+) -> Engine:
+    """The engine, if it can serve these default weights; runs where the engine will."""
+    report("importing torch", 0.0)
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # ours is enough
+    from server.weights import check_weights
+    from value_models.loading import build_engine
+
+    engine = build_engine(model, values, config, report)
+    check_weights(weights, engine.info.objectives)
+    return engine
 
 
 def settings_or_exit(**flags: Any) -> Settings:

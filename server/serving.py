@@ -23,7 +23,7 @@ LoadingProgress = Callable[[str, float], None]
 
 @dataclass(slots=True)
 class LoadingBar:
-    """A progress bar that the engine's thread moves."""
+    """A progress bar that loading moves."""
 
     console: Console
     _bar: Progress = field(init=False)

@@ -76,9 +76,9 @@ class TableValue:
     def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
         """The history is in the hidden state."""
 
-    def score(self, step: ScoreStep, out: Tensor) -> None:
+    def score(self, step: ScoreStep) -> Tensor:
         following = (step.candidates + 1) * self.base ** step.length[:, None]
-        out.copy_(self.table[step.hidden[:, -1:].long() + following])
+        return self.table[step.hidden[:, -1:].long() + following]
 
     def commit(self, step: ScoreStep, chosen: Tensor) -> None:
         """Nothing to keep."""
@@ -130,8 +130,8 @@ class TokenValue:
     def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
         """The value does not depend on the text."""
 
-    def score(self, step: ScoreStep, out: Tensor) -> None:
-        out.copy_(self.table[step.candidates])
+    def score(self, step: ScoreStep) -> Tensor:
+        return self.table[step.candidates]
 
     def commit(self, step: ScoreStep, chosen: Tensor) -> None:
         """Nothing to keep."""

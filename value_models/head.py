@@ -51,22 +51,20 @@ class HeadNetwork(nn.Module):
         return torch.baddbmm(self.state_out_bias, inner, self.state_out)
 
     def read_tokens(self, embedding: Tensor) -> Tensor:
-        """Rows of E, scaled to unit RMS: (N, D) -> A (N, M * r)."""
+        """Rows of E, scaled to unit RMS: (N, D) -> A (N, M, r + 1), the last column 1: it carries c."""
         objectives = self.token_in.shape[0]
         inner = F.gelu(torch.baddbmm(self.token_in_bias, embedding.expand(objectives, -1, -1), self.token_in))
-        return torch.bmm(inner, self.token_out).transpose(0, 1).flatten(1)
+        table = torch.bmm(inner, self.token_out).transpose(0, 1)
+        return torch.cat((table, torch.ones_like(table[:, :, :1])), dim=2)
 
     def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """hidden (G, D), the candidates' rows of A (G, K, M * r) -> V (G, K, M).
+        """hidden (G, D), the candidates' rows of A (G, K, M, r + 1) -> V (G, K, M)."""
+        return product(self.read_state(hidden), table)
 
-        The M products of a row are one matrix product with u laid out block-diagonally.
-        """
-        state = self.read_state(hidden)
-        objectives, rows, _ = state.shape
-        blocks = hidden.new_zeros(rows, objectives, self.rank, objectives)
-        blocks.diagonal(dim1=1, dim2=3).copy_(state[:, :, :-1].permute(1, 2, 0))
-        constant = state[:, :, -1].T[:, None]
-        return torch.baddbmm(constant, table, blocks.view(rows, objectives * self.rank, objectives))
+
+def product(state: Tensor, table: Tensor) -> Tensor:
+    """[u, c] . [A, 1]: state (M, G, r + 1), table (G, K, M, r + 1) -> V (G, K, M)."""
+    return (table * state.transpose(0, 1)[:, None]).sum(-1)
 
 
 def unit_rms(embedding: Tensor) -> Tensor:
@@ -108,17 +106,27 @@ class HeadValue:
 
     @torch.inference_mode()
     def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
-        """Everything in float32: it is tiny, and values are exponentiated."""
-        self.network.to(device=device, dtype=torch.float32)
-        self._table = self.network.read_tokens(unit_rms(self._embedding.to(device)))
+        """Everything in float32: it is tiny, and values are exponentiated.
+
+        The table over the vocabulary is computed here, and the first layers of all objectives laid out as one.
+        """
+        network = self.network.to(device=device, dtype=torch.float32)
+        self._table = network.read_tokens(unit_rms(self._embedding.to(device)))
+        self._first = network.state_in.transpose(1, 2).flatten(0, 1).contiguous()
+        self._first_bias = network.state_in_bias.flatten()
 
     def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
         """Nothing to read: the policy's hidden state holds the text."""
 
-    def score(self, step: ScoreStep, out: Tensor) -> None:
+    def score(self, step: ScoreStep) -> Tensor:
+        """Six kernels whatever M: linear, gelu, batched product, one gather of K rows, product, sum."""
         rows, width = step.candidates.shape
-        table = self._table.index_select(0, step.candidates.reshape(-1)).view(rows, width, -1)
-        out.copy_(self.network(step.hidden.float(), table))
+        objectives, size = self._table.shape[1:]
+        inner = F.gelu(F.linear(step.hidden.float(), self._first, self._first_bias))
+        inner = inner.view(rows, objectives, -1).transpose(0, 1)
+        state = torch.baddbmm(self.network.state_out_bias, inner, self.network.state_out)
+        table = self._table.flatten(1).index_select(0, step.candidates.reshape(-1))
+        return product(state, table.view(rows, width, objectives, size))
 
     def commit(self, step: ScoreStep, chosen: Tensor) -> None:
         """Nothing to keep."""

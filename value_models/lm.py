@@ -47,13 +47,14 @@ class LmValue:
     def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
         self.model.forward(tokens, positions, attention)
 
-    def score(self, step: ScoreStep, out: Tensor) -> None:
+    def score(self, step: ScoreStep) -> Tensor:
         rows, width = step.candidates.shape
         blocks = -(-step.max_length // self._pool.block_size)
         self._siblings = SiblingAttention(self._pool, step.block_table[:, :blocks], step.length, width)
         positions = step.length.repeat_interleave(width)
         hidden = self.model.forward(step.candidates.reshape(-1), positions, self._siblings)
-        out.copy_(self.readout(hidden.float()).view(rows, width, -1))
+        values: Tensor = self.readout(hidden.float())
+        return values.view(rows, width, -1)
 
     def commit(self, step: ScoreStep, chosen: Tensor) -> None:
         """Move the drawn sibling's KV to the slot of its position, all layers in one write."""

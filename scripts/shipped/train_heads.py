@@ -28,8 +28,8 @@ from value_models.identity import identify
 from value_models.rewards.registry import load, names
 from value_models.value_config import ObjectiveConfig, ValueConfig
 
-WIDTH = 256
-RANK = 32
+WIDTH = 128
+RANK = 16
 BATCH = 2048
 
 

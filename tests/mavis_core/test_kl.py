@@ -56,8 +56,8 @@ def test_the_one_sample_estimate_is_unbiased() -> None:
     each = sampled_kl(logprobs[0], found.reference[0])
     assert (logprobs[0].exp() * each).sum().item() == pytest.approx(exact, abs=1e-6)
     draws = 20000
-    keys = torch.tensor([row_key(7, choice) for choice in range(draws)], dtype=torch.int32)
-    noise = gumbel(position_keys(keys, torch.zeros(draws, dtype=torch.int64)), token_hashes(7)[found.ids[0]])
+    keys = torch.tensor([row_key(7, choice) for choice in range(draws)], dtype=torch.int64)
+    noise = gumbel(position_keys(keys, torch.zeros(draws, 1, dtype=torch.int64)), token_hashes(7)[found.ids[0]])
     samples = each[(logprobs + noise).argmax(1)]
     assert samples.mean().item() == pytest.approx(exact, abs=4 * samples.std().item() / draws**0.5)
     assert samples.std().item() > exact

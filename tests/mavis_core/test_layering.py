@@ -24,7 +24,10 @@ TORCH_FREE = (
     "scheduler",
     "row",
     "detokenizer",
+    "engine_loop",
+    "queue_client",
     "engine_thread",
+    "engine_process",
 )
 
 

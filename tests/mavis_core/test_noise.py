@@ -20,8 +20,8 @@ ENOUGH = 1e-3
 
 def draws(keys: Iterable[tuple[int, int]], positions: Iterable[int]) -> list[int]:
     """One token per (seed, choice) and position."""
-    rows = torch.tensor([row_key(seed, choice) for seed, choice in keys], dtype=torch.int32)
-    noise = gumbel(position_keys(rows, torch.tensor(list(positions))), token_hashes(len(PROBABILITIES)))
+    rows = torch.tensor([row_key(seed, choice) for seed, choice in keys], dtype=torch.int64)
+    noise = gumbel(position_keys(rows, torch.tensor(list(positions))[:, None]), token_hashes(len(PROBABILITIES)))
     found: list[int] = (LOGITS + noise).argmax(1).tolist()
     return found
 
@@ -35,23 +35,23 @@ def draws(keys: Iterable[tuple[int, int]], positions: Iterable[int]) -> list[int
     st.integers(1, 5),
 )
 def test_equals_plain_integers(seed: int, choice: int, position: int, token: int, rows: int) -> None:
-    keys = torch.tensor([row_key(seed + i if seed < 0 else seed - i, choice) for i in range(rows)], dtype=torch.int32)
+    keys = torch.tensor([row_key(seed + i if seed < 0 else seed - i, choice) for i in range(rows)], dtype=torch.int64)
     ids = torch.tensor([token, 3, 8])
-    found = gumbel(position_keys(keys, torch.full((rows,), position)), token_hashes(2**18 + 1)[ids])
+    found = gumbel(position_keys(keys, torch.full((rows, 1), position)), token_hashes(2**18 + 1)[ids])
     expected = [gumbel_reference(seed, choice, position, a) for a in (token, 3, 8)]
     torch.testing.assert_close(found[0], torch.tensor(expected), rtol=2e-5, atol=2e-5)
 
 
 def test_a_token_has_the_same_noise_as_candidate_and_in_the_vocabulary() -> None:
-    keys = position_keys(torch.tensor([row_key(5, 0), row_key(6, 0)], dtype=torch.int32), torch.tensor([3, 4]))
+    keys = position_keys(torch.tensor([row_key(5, 0), row_key(6, 0)], dtype=torch.int64), torch.tensor([[3], [4]]))
     hashes = token_hashes(11)
     ids = torch.tensor([[7, 0, 3], [10, 2, 2]])
     assert torch.equal(gumbel(keys, hashes[ids]), gumbel(keys, hashes).gather(1, ids))
 
 
 def test_the_noise_is_finite_and_bounded() -> None:
-    keys = torch.tensor([row_key(seed, 0) for seed in range(300)], dtype=torch.int32)
-    noise = gumbel(position_keys(keys, torch.arange(300)), token_hashes(5003))
+    keys = torch.tensor([row_key(seed, 0) for seed in range(300)], dtype=torch.int64)
+    noise = gumbel(position_keys(keys, torch.arange(300)[:, None]), token_hashes(5003))
     assert noise.min() > -3.2
     assert noise.max() < 22.9
     assert noise.mean().item() == pytest.approx(0.5772, abs=0.01)

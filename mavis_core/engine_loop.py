@@ -1,0 +1,127 @@
+"""The loop that owns an engine: take what arrives, step, hand on what came of it, count failures.
+
+It is the same on a thread and in a process of its own; whoever runs it brings the inbox and ``emit``. It knows no
+event loop, and torch only through ``build``, so a server can open its port before that is imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mavis_core.errors import InvalidRequestError, MavisError
+from mavis_core.messages import Abort, EngineInfo, Request, RequestOutput, StepStats, failure
+
+if TYPE_CHECKING:
+    from mavis_core.engine import Engine
+
+log = logging.getLogger(__name__)
+
+MAX_FAILURES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A stage of building the engine and the fraction done."""
+
+    stage: str
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The engine is built; ``tokenizer_source`` is where its tokenizer came from, None for none or an unnamed one."""
+
+    info: EngineInfo
+    tokenizer_source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What one step, or a refusal without one (then without ``stats``), has to say, to whoever it concerns."""
+
+    outputs: tuple[RequestOutput, ...]
+    stats: StepStats | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The engine will not answer any more."""
+
+    why: str
+
+
+Event = Loading | Ready | Stepped | Dead
+Emit = Callable[[Event], None]
+Build = Callable[[Callable[[str, float], None]], "Engine"]
+Inbox = queue.SimpleQueue[Request | Abort | None]
+
+
+def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
+    """Build an engine and serve ``inbox`` with it, until None arrives or it is beyond help.
+
+    Args:
+        build: makes the engine; reports (stage, fraction done).
+        inbox: drained before every step.
+        emit: called in order, one ``Stepped`` per step; must not block for long.
+    """
+    try:
+        engine = build(lambda stage, fraction: emit(Loading(stage, fraction)))
+    except Exception as error:
+        log.error("loading failed: %s", error, exc_info=not isinstance(error, MavisError))
+        emit(Dead(f"loading failed: {error}"))
+        return
+    emit(Ready(engine.info, getattr(engine.tokenizer, "name_or_path", None) or None))
+    try:
+        _serve(engine, inbox, emit)
+    except Exception as error:  # even clearing up failed, as it does after a device error
+        log.exception("the engine is beyond help")
+        emit(Dead(f"the engine failed: {error}"))
+
+
+def _serve(engine: Engine, inbox: Inbox, emit: Emit) -> None:
+    failures = 0
+    while _receive(engine, inbox, emit):
+        if not engine.has_work:
+            emit(Stepped((), engine.idle_stats()))
+            continue
+        try:
+            outputs = engine.step()
+            failures = 0
+        except Exception as error:
+            log.exception("an engine step failed")
+            failures += 1
+            outputs = [failure(i, 0, f"the engine failed: {type(error).__name__}") for i in engine.abort_all()]
+            if failures >= MAX_FAILURES:
+                emit(Stepped(tuple(outputs), None))
+                emit(Dead(f"the engine failed {failures} times in a row: {error}"))
+                return
+        emit(Stepped(tuple(outputs), engine.last_step))
+
+
+def _receive(engine: Engine, inbox: Inbox, emit: Emit) -> bool:
+    """Take what is in the inbox, waiting for it while there is nothing to do; False is the end."""
+    block = not engine.has_work
+    while True:
+        try:
+            message = inbox.get(block=block)
+        except queue.Empty:
+            return True
+        if message is None:
+            return False
+        if isinstance(message, Abort):
+            engine.abort(message.request_id)
+        else:
+            _add(engine, message, emit)
+        block = False
+
+
+def _add(engine: Engine, request: Request, emit: Emit) -> None:
+    try:
+        engine.add(request)
+    except InvalidRequestError as error:
+        refused = failure(request.id, len(request.prompt_token_ids), str(error), error.param or "")
+        emit(Stepped((refused,), None))

@@ -1,0 +1,146 @@
+"""The engine in a spawned process of its own, so that it and the event loop never share a GIL.
+
+One pipe carries the frozen messages: requests and aborts in, the loop's events out. Each end has a thread that
+empties the pipe at once, so neither the event loop nor a step ever waits for it. Here that thread also watches the
+process: killed from outside (SIGKILL, out of memory) it fails every request in flight at once. There it ends the
+process when the pipe closes, which is how a child learns that its parent is gone.
+Signals are the parent's business: the child ignores SIGINT and SIGTERM, so that a drain can finish.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any
+
+from mavis_core.config import EngineConfig
+from mavis_core.engine_loop import Build, Dead, Inbox, Ready, run_engine
+from mavis_core.errors import EngineUnavailableError
+from mavis_core.queue_client import CLOSE_SECONDS, Progress, QueueClient
+from mavis_core.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    Pipe = Connection[Any, Any]
+
+log = logging.getLogger(__name__)
+
+
+class EngineProcess(QueueClient):
+    """An ``EngineClient`` over an engine that is built and run in a child process.
+
+    Args:
+        build: makes the engine, in the child; picklable, for example ``partial(build_engine, model, values, config)``.
+        config, progress: see ``QueueClient``.
+    """
+
+    def __init__(self, build: Build, config: EngineConfig, progress: Progress | None = None) -> None:
+        super().__init__(config, progress)
+        self._build = build
+        self._tokenizer: Tokenizer | None = None
+        self._process: BaseProcess | None = None
+        self._listener: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the child, None before ``start``."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        if self._tokenizer is None:
+            raise EngineUnavailableError(self._why if self._info is None else "this engine has no tokenizer")
+        return self._tokenizer
+
+    def _start(self) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        ours, theirs = spawn.Pipe()
+        self._process = spawn.Process(
+            target=_child, args=(self._build, theirs, logging.root.level), name="mavis-engine"
+        )
+        self._process.start()
+        theirs.close()  # the child's copy is the only one now: its end closes the pipe
+        atexit.register(self._process.kill)  # multiprocessing would wait at exit for one that was never closed
+        threading.Thread(target=self._send, args=(ours,), name="mavis-engine-in", daemon=True).start()
+        self._listener = threading.Thread(
+            target=self._listen, args=(ours, self._process), name="mavis-engine-out", daemon=True
+        )
+        self._listener.start()
+
+    def _join(self) -> None:
+        if self._process is None or self._listener is None:
+            return
+        self._listener.join(CLOSE_SECONDS if self._info is not None else 0.0)  # loading cannot be interrupted
+        if self._listener.is_alive():
+            self._process.kill()
+            self._listener.join(CLOSE_SECONDS)
+        atexit.unregister(self._process.kill)
+
+    # Below here: threads of the parent.
+
+    def _send(self, pipe: Pipe) -> None:
+        with contextlib.suppress(OSError):  # the child is gone, which the listener reports
+            while (message := self._inbox.get()) is not None:
+                pipe.send(message)
+            pipe.send(None)
+
+    def _listen(self, pipe: Pipe, process: BaseProcess) -> None:
+        with contextlib.suppress(ImportError):  # slow, so meanwhile; whether it is needed is known later
+            import transformers  # noqa: F401
+        with contextlib.suppress(EOFError, OSError):
+            while pipe in wait([pipe, process.sentinel]):
+                event = pipe.recv()
+                if isinstance(event, Ready) and event.tokenizer_source is not None:
+                    try:
+                        self._tokenizer = _load_tokenizer(event.tokenizer_source)
+                    except Exception as error:
+                        log.exception("loading the tokenizer failed")
+                        event = Dead(f"loading failed: {error}")
+                self._post(event)
+        process.join()
+        why = f"the engine process {_end(process.exitcode)}"
+        if self._state != "dead":
+            log.error(why)
+        self._post(Dead(why))
+
+
+def _load_tokenizer(source: str) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    tokenizer: Tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    return tokenizer
+
+
+def _end(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    return f"was ended by {name}" + (" (out of memory is the usual cause)" if name == "SIGKILL" else "")
+
+
+# Below here: the child.
+
+
+def _child(build: Build, pipe: Pipe, log_level: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logging.basicConfig(level=log_level, format="%(levelname)s %(name)s (engine process): %(message)s")
+    inbox: Inbox = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone
+        run_engine(build, inbox, pipe.send)
+
+
+def _receive(pipe: Pipe, inbox: Inbox) -> None:
+    try:
+        while True:
+            inbox.put(pipe.recv())
+    except (EOFError, OSError):
+        os._exit(1)  # without a parent there is nobody to work for, nor to tell

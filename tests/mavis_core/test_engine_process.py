@@ -1,0 +1,181 @@
+"""The engine in a process of its own: the thread's answers, and what only a process can do, which is to be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from mavis_core.config import EngineConfig
+from mavis_core.engine import Engine
+from mavis_core.engine_process import EngineProcess
+from mavis_core.engine_thread import EngineThread
+from mavis_core.errors import EngineUnavailableError, InvalidRequestError, LoadError
+from mavis_core.guidance import Guidance
+from mavis_core.messages import Request, StepStats
+from mavis_core.queue_client import QueueClient
+from mavis_core.sampling_params import SamplingParams
+from tests.models import byte_tokenizer, request, tiny_model
+from value_models.loading import build_engine
+
+CONFIG = EngineConfig(max_num_seqs=3, max_queue=5, block_size=4, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    tiny_model("llama").save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def slow_build(folder: Path, report: Callable[[str, float], None]) -> Engine:
+    """An engine whose answers last long enough to be interrupted."""
+    engine = build_engine(str(folder), [], CONFIG, report)
+    step = engine.step
+
+    def slowly() -> object:
+        time.sleep(0.02)
+        return step()
+
+    engine.step = slowly  # type: ignore[assignment,method-assign]
+    return engine
+
+
+def refuse(report: Callable[[str, float], None]) -> Engine:
+    report("reading", 0.5)
+    raise LoadError("value.json: kind='x': must be y")
+
+
+def hang(report: Callable[[str, float], None]) -> Engine:
+    report("hanging", 0.1)
+    time.sleep(600)
+    raise AssertionError
+
+
+@asynccontextmanager
+async def running(client: QueueClient) -> AsyncIterator[None]:
+    client.start()
+    await client.wait_ready()
+    try:
+        yield
+    finally:
+        await client.close()
+
+
+def wanted(name: str, tokens: int = 6, n: int = 1) -> Request:
+    sampling = SamplingParams(seed=3, max_tokens=tokens, n=n, ignore_eos=True, logprobs=2)
+    return request(name, [1, 2, 3], sampling)
+
+
+async def answer(client: QueueClient, one: Request) -> list[object]:
+    return [output async for output in client.generate(one)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never happened")
+
+
+async def test_answers_equal_the_threads(saved: Path) -> None:
+    build = partial(build_engine, str(saved), [], CONFIG)
+    stages: list[str] = []
+    process, thread = EngineProcess(build, CONFIG, lambda stage, _: stages.append(stage)), EngineThread(build, CONFIG)
+    with pytest.raises(EngineUnavailableError, match="loading"):
+        _ = process.tokenizer
+    async with running(process), running(thread):
+        assert stages[-1] == "ready"
+        assert process.info == thread.info
+        assert process.tokenizer.encode("héllo") == thread.tokenizer.encode("héllo")
+        requests = [wanted(str(i), 4 + i, n=1 + i % 2) for i in range(4)]
+        answers = [await asyncio.gather(*(answer(c, one) for one in requests)) for c in (process, thread)]
+        assert answers[0] == answers[1]
+        with pytest.raises(InvalidRequestError, match="unknown objective 'joy'") as caught:
+            await answer(process, request("bad", [1], guidance=Guidance({"joy": 1.0})))
+        assert caught.value.param == "objective_weights"
+    assert process.state == "dead"
+    assert multiprocessing.active_children() == []
+
+
+async def test_interrupting_and_leaving_and_being_killed(saved: Path) -> None:
+    client = EngineProcess(partial(slow_build, saved), CONFIG)
+    steps: list[StepStats] = []
+    client.on_step(steps.append)
+    async with running(client):
+        assert client.pid is not None
+        os.kill(client.pid, signal.SIGINT)  # as Ctrl-C does, which reaches parent and child
+        os.kill(client.pid, signal.SIGTERM)
+        async with aclosing(client.generate(wanted("left", 100, n=2))) as stream:
+            await anext(stream)
+        assert client.in_flight == 0
+        await until(lambda: (steps[-1].running, steps[-1].waiting, steps[-1].kv_cache_usage) == (0, 0, 0.0))
+        assert sum(stats.generation_tokens for stats in steps) < 50
+
+        task = asyncio.create_task(answer(client, wanted("cut off", 100)))
+        count = len(steps)
+        await until(lambda: len(steps) > count)
+        os.kill(client.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        with pytest.raises(EngineUnavailableError, match="the engine process was ended by SIGKILL"):
+            await task
+        assert time.monotonic() - killed < 1
+        assert client.state == "dead"
+        with pytest.raises(EngineUnavailableError, match="SIGKILL"):
+            await answer(client, wanted("late"))
+    assert multiprocessing.active_children() == []
+
+
+async def test_a_load_error_is_told() -> None:
+    stages: list[tuple[str, float]] = []
+    client = EngineProcess(refuse, CONFIG, lambda stage, fraction: stages.append((stage, fraction)))
+    async with running(client):
+        assert (client.state, client.reason) == ("dead", "loading failed: value.json: kind='x': must be y")
+        assert stages == [("reading", 0.5)]
+    assert multiprocessing.active_children() == []
+
+
+async def test_closing_does_not_wait_for_loading() -> None:
+    stages: list[str] = []
+    client = EngineProcess(hang, CONFIG, lambda stage, _: stages.append(stage))
+    client.start()
+    while not stages:
+        await asyncio.sleep(0.05)
+    started = time.monotonic()
+    await client.close()
+    assert time.monotonic() - started < 2
+    assert (client.state, client.reason) == ("dead", "the server is shutting down")
+    assert multiprocessing.active_children() == []
+
+
+PARENT = """
+import asyncio
+from tests.mavis_core.test_engine_process import CONFIG, EngineProcess, hang
+async def main():
+    client = EngineProcess(hang, CONFIG, lambda *_: print(client.pid, flush=True))
+    client.start()
+    await client.wait_ready()
+asyncio.run(main())
+"""
+
+
+async def test_a_child_does_not_outlive_its_parent() -> None:
+    import subprocess
+    import sys
+
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert Path(f"/proc/{child}").exists()
+        parent.kill()
+    await until(lambda: not Path(f"/proc/{child}").exists() or "State:\tZ" in Path(f"/proc/{child}/status").read_text())
