@@ -73,6 +73,7 @@ class EngineProcess(QueueClient):
             target=self._listen, args=(ours, self._process), name="mavis-engine-out", daemon=True
         )
         self._listener.start()
+        threading.Thread(target=_import_tokenizers, daemon=True).start()  # takes seconds, so while the child loads
 
     def _join(self) -> None:
         if self._process is None or self._listener is None:
@@ -92,8 +93,6 @@ class EngineProcess(QueueClient):
             pipe.send(None)
 
     def _listen(self, pipe: Pipe, process: BaseProcess) -> None:
-        with contextlib.suppress(ImportError):  # slow, so meanwhile; whether it is needed is known later
-            import transformers  # noqa: F401
         with contextlib.suppress(EOFError, OSError):
             while pipe in wait([pipe, process.sentinel]):
                 event = pipe.recv()
@@ -104,11 +103,18 @@ class EngineProcess(QueueClient):
                         log.exception("loading the tokenizer failed")
                         event = Dead(f"loading failed: {error}")
                 self._post(event)
+        process.join(1.0)
+        process.kill()  # nothing to one that has ended; one that only closed its end has nothing more to say
         process.join()
         why = f"the engine process {_end(process.exitcode)}"
         if self._state != "dead":
             log.error(why)
         self._post(Dead(why))
+
+
+def _import_tokenizers() -> None:
+    with contextlib.suppress(ImportError):  # if it is needed after all, `_load_tokenizer` says so
+        from transformers import AutoTokenizer  # noqa: F401
 
 
 def _load_tokenizer(source: str) -> Tokenizer:

@@ -177,4 +177,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from server.__main__ import main as named_main  # an engine process can import ``load_engine`` from there, not here
+
+    named_main()

@@ -6,6 +6,8 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -15,15 +17,15 @@ from pathlib import Path
 import pytest
 
 from mavis_core.config import EngineConfig
-from mavis_core.engine import Engine
 from mavis_core.engine_process import EngineProcess
 from mavis_core.engine_thread import EngineThread
-from mavis_core.errors import EngineUnavailableError, InvalidRequestError, LoadError
+from mavis_core.errors import EngineUnavailableError, InvalidRequestError
 from mavis_core.guidance import Guidance
 from mavis_core.messages import Request, StepStats
 from mavis_core.queue_client import QueueClient
 from mavis_core.sampling_params import SamplingParams
 from tests.models import byte_tokenizer, request, tiny_model
+from tests.spawned import hang, refuse, slow_engine
 from value_models.loading import build_engine
 
 CONFIG = EngineConfig(max_num_seqs=3, max_queue=5, block_size=4, device="cpu")
@@ -35,30 +37,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_model("llama").save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
     return folder
-
-
-def slow_build(folder: Path, report: Callable[[str, float], None]) -> Engine:
-    """An engine whose answers last long enough to be interrupted."""
-    engine = build_engine(str(folder), [], CONFIG, report)
-    step = engine.step
-
-    def slowly() -> object:
-        time.sleep(0.02)
-        return step()
-
-    engine.step = slowly  # type: ignore[assignment,method-assign]
-    return engine
-
-
-def refuse(report: Callable[[str, float], None]) -> Engine:
-    report("reading", 0.5)
-    raise LoadError("value.json: kind='x': must be y")
-
-
-def hang(report: Callable[[str, float], None]) -> Engine:
-    report("hanging", 0.1)
-    time.sleep(600)
-    raise AssertionError
 
 
 @asynccontextmanager
@@ -76,8 +54,13 @@ def wanted(name: str, tokens: int = 6, n: int = 1) -> Request:
     return request(name, [1, 2, 3], sampling)
 
 
-async def answer(client: QueueClient, one: Request) -> list[object]:
-    return [output async for output in client.generate(one)]
+async def answer(client: QueueClient, one: Request) -> dict[int, list[tuple[str, tuple[int, ...], int]]]:
+    """Choice -> (text, tokens, number of log-probabilities) of each delta."""
+    found: dict[int, list[tuple[str, tuple[int, ...], int]]] = {}
+    async for output in client.generate(one):
+        for delta in output.deltas:
+            found.setdefault(delta.index, []).append((delta.text, delta.token_ids, len(delta.logprobs)))
+    return found
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -109,7 +92,7 @@ async def test_answers_equal_the_threads(saved: Path) -> None:
 
 
 async def test_interrupting_and_leaving_and_being_killed(saved: Path) -> None:
-    client = EngineProcess(partial(slow_build, saved), CONFIG)
+    client = EngineProcess(partial(slow_engine, str(saved)), CONFIG)
     steps: list[StepStats] = []
     client.on_step(steps.append)
     async with running(client):
@@ -149,8 +132,7 @@ async def test_closing_does_not_wait_for_loading() -> None:
     stages: list[str] = []
     client = EngineProcess(hang, CONFIG, lambda stage, _: stages.append(stage))
     client.start()
-    while not stages:
-        await asyncio.sleep(0.05)
+    await until(lambda: bool(stages))
     started = time.monotonic()
     await client.close()
     assert time.monotonic() - started < 2
@@ -160,22 +142,21 @@ async def test_closing_does_not_wait_for_loading() -> None:
 
 PARENT = """
 import asyncio
-from tests.mavis_core.test_engine_process import CONFIG, EngineProcess, hang
+from mavis_core.config import EngineConfig
+from mavis_core.engine_process import EngineProcess
+from tests.spawned import hang
 async def main():
-    client = EngineProcess(hang, CONFIG, lambda *_: print(client.pid, flush=True))
+    client = EngineProcess(hang, EngineConfig(), lambda *_: print(client.pid, flush=True))
     client.start()
     await client.wait_ready()
 asyncio.run(main())
 """
 
 
-async def test_a_child_does_not_outlive_its_parent() -> None:
-    import subprocess
-    import sys
-
+def test_a_child_does_not_outlive_its_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert Path(f"/proc/{child}").exists()
+        os.kill(child, 0)
         parent.kill()
-    await until(lambda: not Path(f"/proc/{child}").exists() or "State:\tZ" in Path(f"/proc/{child}/status").read_text())
+        parent.communicate(timeout=20)  # the child has the same stdout: it ends when both are gone
