@@ -126,7 +126,8 @@ def plot(table: dict[str, dict[str, Any]], out: Path) -> None:
         axis.set_xlabel("weight")
         axis.set_xticks([-1, 0, 1])
         axis.margins(0.2)
-    axes[0].set_ylabel("mean reward (label: steering nats per token)")
+    axes[0].set_ylabel("mean reward")
+    figure.suptitle("label: steering KL, nats per token", fontsize=9)
     for suffix in ("png", "svg"):
         figure.savefig(out / f"steering.{suffix}", dpi=120)
 
