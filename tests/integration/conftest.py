@@ -26,6 +26,12 @@ class Served:
         assert found is not None, f"no metric {name}"
         return float(found[1])
 
+    def wait_for(self, name: str, value: float, seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.metric(name) != value:
+            time.sleep(0.02)
+        assert self.metric(name) == value
+
     def wait_idle(self, seconds: float = 20.0) -> None:
         """Until no row runs, waits or holds a KV block."""
         deadline = time.monotonic() + seconds

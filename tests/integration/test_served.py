@@ -9,7 +9,6 @@ import asyncio
 import math
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +84,7 @@ def test_objectives_are_described(served: Served) -> None:
 @pytest.mark.parametrize(
     ("body", "names"),
     [
-        ({"messages": [{"role": "user", "content": "word " * 3000}]}, "messages"),
+        ({"messages": [{"role": "user", "content": "word " * 3000}]}, "the prompt has 3005 tokens"),
         ({"objective_weights": {"helpful": 1}}, "cheerful"),
         ({"objective_weight": {"cheerful": 1}}, "objective_weights"),
         ({"objective_weights": {"cheerful": 1e9}}, "objective_weights.cheerful"),
@@ -132,8 +131,9 @@ def test_a_client_that_leaves_leaves_no_row(served: Served, stream: bool) -> Non
     }
     if stream:
         with httpx.stream("POST", f"{served.url}/v1/completions", json=body, timeout=30) as response:
-            next(response.iter_bytes())
-            assert served.metric("mavis:num_requests_running") == 3
+            chunks = response.iter_bytes()  # held: dropping the iterator closes the connection
+            next(chunks)
+            served.wait_for("mavis:num_requests_running", 3)
     else:
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{served.url}/v1/completions", json=body, timeout=1.0)
@@ -168,9 +168,7 @@ def test_sigterm_lets_an_answer_finish(start_server: Callable[..., Served]) -> N
         target=lambda: found.append(httpx.post(f"{served.url}/v1/completions", json=body, timeout=60))
     )
     asking.start()
-    deadline = time.monotonic() + 20
-    while served.metric("mavis:num_requests_running") < 1 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    served.wait_for("mavis:num_requests_running", 1)
     served.process.send_signal(signal.SIGTERM)
     asking.join(60)
     assert found[0].status_code == 200
