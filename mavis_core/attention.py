@@ -57,10 +57,11 @@ class DecodeAttention:
         kv_heads = key.shape[1]
         self.pool.write(layer, self.slots, key, value)
         cached = self.pool.gather(layer, self.block_table)
+        keys, values = cached.permute(2, 0, 3, 1, 4).unbind(0)
         out = F.scaled_dot_product_attention(
             query.reshape(rows, kv_heads, heads // kv_heads, dim),
-            cached[:, :, 0].transpose(1, 2),
-            cached[:, :, 1].transpose(1, 2),
+            keys,
+            values,
             attn_mask=self.mask,
             scale=scaling,
         )

@@ -26,33 +26,40 @@ TABLE_SLACK = 8
 KEYS_AHEAD = 64
 
 
+def first(rows: Tensor, count: int) -> Tensor:
+    """The first ``count`` rows; the tensor itself if that is all of them, which saves making a view."""
+    return rows if count == rows.shape[0] else rows[:count]
+
+
 class RowTensors:
     """Per-row state of the B rows that draw in a step, the first G of them guided.
 
     Attributes:
-        last_token, length, position: (B,) int64; the newest token, how many tokens there are with it, and how
-            many of them are output.
+        last_token, newest, length: (B,) int64; the newest token, its position, and how many tokens there are with it.
         block_table: (B, P) int64.
         keys: (B, 1) int64, of the noise at this position.
         temperature: (B,) float32, 1 for greedy rows, whose noise is scaled to nothing by ``noise`` (0 or 1).
         top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on.
-        k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows.
+        k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows; ``pull`` is
+            beta * weights, (G, M, 1).
+        readers: by a value's first column, which guided rows it scores; kept by ``ValueSet``.
         width: K, the most candidates any guided row asks for; ``full`` says that all rows have that many.
     """
 
     def __init__(self, rows: Sequence[Row], block_size: int, vocab_size: int, device: torch.device) -> None:
         self.rows = list(rows)
         self.guided = sum(row.guided for row in rows)
+        self.readers: dict[int, Tensor | None] = {}
         self._block_size = block_size
         sampling = [row.request.sampling for row in rows]
         guidance = [row.request.guidance for row in rows[: self.guided]]
         integers = torch.tensor(
             [
-                (row.tokens[-1], len(row.tokens), row.output_length, s.top_k if s.top_k > 0 else vocab_size)
+                (row.tokens[-1], len(row.tokens) - 1, len(row.tokens), s.top_k if s.top_k > 0 else vocab_size)
                 for row, s in zip(rows, sampling, strict=True)
             ]
         ).to(device)
-        self.last_token, self.length, self.position, self.top_k = integers.T.contiguous()
+        self.last_token, self.newest, self.length, self.top_k = integers.T.contiguous()
         floats = torch.tensor(
             [(s.temperature or 1.0, float(s.temperature > 0), s.top_p, s.min_p) for s in sampling],
             dtype=torch.float32,
@@ -74,10 +81,13 @@ class RowTensors:
         self.normalised = any(g.normalise == "minmax" for g in guidance)
         self.minmax = torch.tensor([g.normalise == "minmax" for g in guidance], dtype=torch.bool).to(device)
         self.weights = torch.tensor([row.weights for row in rows[: self.guided]], dtype=torch.float32).to(device)
+        self.pull = (self.weights * self.beta[:, None])[:, :, None] if self.guided else self.weights
         self._columns = max(len(row.blocks) for row in rows) + TABLE_SLACK
         self._known = [len(row.blocks) for row in rows]
         table = [row.blocks + [0] * (self._columns - len(row.blocks)) for row in rows]
         self.block_table = torch.tensor(table).to(device)
+        self._mask: Tensor | None = None
+        self._lay_out_slots()
 
     def _full(self, guidance: Sequence[Guidance], vocab_size: int) -> bool:
         """Whether every guided row surely has ``width`` candidates, whatever tokens are banned."""
@@ -94,22 +104,23 @@ class RowTensors:
 
     @property
     def keys(self) -> Tensor:
+        if self._step == KEYS_AHEAD:
+            self._refresh_keys()
         return self._keys[:, self._step : self._step + 1]
 
     def _refresh_keys(self) -> None:
         """Keys of the noise for the next positions, many at a time."""
-        ahead = torch.arange(KEYS_AHEAD, device=self.position.device)
-        self._keys = position_keys(self._row_keys, self.position[:, None] + ahead)
+        start = torch.tensor([row.output_length for row in self.rows]).to(self._row_keys.device)
+        ahead = torch.arange(KEYS_AHEAD, device=self._row_keys.device)
+        self._keys = position_keys(self._row_keys, start[:, None] + ahead)
         self._step = 0
 
     def advance(self, drawn: Tensor) -> None:
         """Append the drawn tokens (B,) int64: the state of the next step."""
         self.last_token.copy_(drawn)
         self.length += 1
-        self.position += 1
+        self.newest += 1
         self._step += 1
-        if self._step == KEYS_AHEAD:
-            self._refresh_keys()
         self.edits.advance(drawn)
 
     def sync_blocks(self) -> None:
@@ -124,18 +135,22 @@ class RowTensors:
             where = torch.tensor(gained).to(self.block_table.device)
             self.block_table[where[:, 0], where[:, 1]] = where[:, 2]
             self._known = [len(row.blocks) for row in self.rows]
+            self._lay_out_slots()
+
+    def _lay_out_slots(self) -> None:
+        """The pool slot of every position of every row, (B, P * block); changes only with the blocks."""
+        within = torch.arange(self._block_size, device=self.block_table.device)
+        self._slots = (self.block_table[:, :, None] * self._block_size + within).flatten(1)
 
     def decode_attention(self, pool: KVPool) -> DecodeAttention:
         """Attention of the newest token of every row."""
-        table = self.block_table[:, : -(-self.max_length // self._block_size)]
-        mask = length_mask(self.length, table.shape[1] * self._block_size, pool.data.dtype)
-        return DecodeAttention(pool, self.slots(self.length - 1), table, mask)
-
-    def slots(self, position: Tensor) -> Tensor:
-        """Pool slots of one position per row: (B,) -> (B,) int64."""
-        size = self._block_size
-        block = self.block_table.gather(1, (position // size)[:, None])[:, 0]
-        return block * size + position % size
+        blocks = -(-self.max_length // self._block_size)
+        if self._mask is None:
+            self._mask = length_mask(self.length, self._slots.shape[1], pool.data.dtype)
+        at = self.newest[:, None]
+        self._mask[:, 0, 0].scatter_(1, at, 0.0)
+        slots = self._slots.gather(1, at)[:, 0]
+        return DecodeAttention(pool, slots, self.block_table[:, :blocks], self._mask[..., : blocks * self._block_size])
 
 
 @dataclass(slots=True)
@@ -208,7 +223,7 @@ class Batcher:
         if not plan.prefill:
             steady = self._rows(plan.decode, True)
             attention = steady.decode_attention(self._pool)
-            return Batch(steady.last_token, steady.length - 1, attention, None, steady, [], [])
+            return Batch(steady.last_token, steady.newest, attention, None, steady, [], [])
         drawing, last = _drawing(plan)
         rows = self._rows(drawing, len(drawing) == len(plan.decode)) if drawing else None
         prefill = PrefillBatch.build(plan.prefill, self._pool.block_size, self._device)
@@ -222,7 +237,7 @@ class Batcher:
             decode = RowTensors(plan.decode, self._pool.block_size, self._vocab_size, self._device)
         return Batch(
             torch.cat((decode.last_token, prefill.tokens)),
-            torch.cat((decode.length - 1, prefill.positions)),
+            torch.cat((decode.newest, prefill.positions)),
             MixedAttention(decode.decode_attention(self._pool), prompts),
             where,
             rows,

@@ -13,13 +13,12 @@ class Candidates(NamedTuple):
 
     Attributes:
         ids: (G, K) int64 token ids.
-        logits: (G, K) float32, ell / T; -inf where not valid.
-        reference: (G, K) float32, log ref over the full vocabulary (nats); -inf where not valid.
+        reference: (G, K) float32, log ref over the full vocabulary (nats), which is ell / T up to a constant per
+            row; -inf where not valid.
         valid: (G, K) bool, at least one per row; None where every entry is valid.
     """
 
     ids: Tensor
-    logits: Tensor
     reference: Tensor
     valid: Tensor | None
 
@@ -35,11 +34,11 @@ def find_candidates(scaled: Tensor, surviving: Tensor, k: Tensor, width: int, fu
         width: K, the largest k of the rows (host integer).
         full: the caller knows that every row has ``width`` finite candidates and asks for all of them.
     """
-    width = min(width, scaled.shape[1])
-    logits, ids = surviving.topk(width, dim=1)
-    normaliser = scaled.logsumexp(dim=1, keepdim=True)
+    logprobs = scaled.log_softmax(dim=1)
+    if surviving is not scaled:
+        logprobs = logprobs.masked_fill(surviving == -torch.inf, -torch.inf)
+    reference, ids = logprobs.topk(min(width, scaled.shape[1]), dim=1)
     if full:
-        return Candidates(ids, logits, logits - normaliser, None)
-    valid = (torch.arange(width, device=k.device) < k[:, None]) & (logits > -torch.inf)
-    logits = logits.masked_fill(~valid, -torch.inf)
-    return Candidates(ids, logits, logits - normaliser, valid)
+        return Candidates(ids, reference, None)
+    valid = (torch.arange(reference.shape[1], device=k.device) < k[:, None]) & (reference > -torch.inf)
+    return Candidates(ids, reference.masked_fill(~valid, -torch.inf), valid)

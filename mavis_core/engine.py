@@ -14,7 +14,7 @@ import torch
 
 from mavis_core import offline
 from mavis_core.admission import Admission
-from mavis_core.batch import Batcher
+from mavis_core.batch import Batcher, first
 from mavis_core.candidates import find_candidates
 from mavis_core.capacity import kv_blocks
 from mavis_core.config import EngineConfig
@@ -143,9 +143,9 @@ class Engine:
         scaled = scale(rows.edits.apply(raw), rows)
         surviving, tilted, g = survive(scaled, rows), None, rows.guided
         if g:
-            candidates = find_candidates(scaled[:g], surviving[:g], rows.k, rows.width, rows.full)
+            candidates = find_candidates(first(scaled, g), first(surviving, g), rows.k, rows.width, rows.full)
             timer.mark("value")
-            scored, values = self.values.score(rows, candidates, hidden[:g])
+            scored, values = self.values.score(rows, candidates, first(hidden, g))
             timer.mark("tilt")
             tilted = tilt(candidates, values, rows)
         drawn = draw(surviving, tilted, rows, self._hashes)

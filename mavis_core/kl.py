@@ -26,19 +26,20 @@ def steering_kl(reference: Tensor, logprobs: Tensor) -> Tensor:
     return (logprobs.exp() * ratio).sum(dim=1).clamp_min(0.0)
 
 
-def exact_kl(reference: Tensor, logprobs: Tensor) -> tuple[Tensor, Tensor]:
+def exact_kl(reference: Tensor, logprobs: Tensor, full: bool = False) -> tuple[Tensor, Tensor]:
     """(steering, truncation), nats, (G,) each: ``steering_kl`` and ``truncation_kl`` with one normaliser.
 
     Not clamped: float32 rounding can leave either a few 1e-7 below 0.
 
-    reference (G, K) log-probabilities over the full vocabulary, logprobs (G, K) log p; -inf where not valid.
+    reference (G, K) log-probabilities over the full vocabulary, logprobs (G, K) log p; -inf where not valid, which
+    ``full`` rules out.
     """
     mass = reference.exp().sum(dim=1).log()
-    probability = logprobs.exp()
     ratio = logprobs - reference
-    # Where an entry is not valid both are -inf: p = 0 leaves it out of the sum.
-    steering = torch.where(probability > 0, probability * ratio, 0.0).sum(dim=1) + mass
-    return steering, -mass
+    if not full:
+        # Where an entry is not valid both are -inf: p = 0 leaves it out of the sum.
+        ratio = torch.where(logprobs > -torch.inf, ratio, 0.0)
+    return torch.linalg.vecdot(logprobs.exp(), ratio) + mass, -mass
 
 
 def truncation_kl(reference: Tensor) -> Tensor:

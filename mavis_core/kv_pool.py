@@ -47,10 +47,13 @@ class KVPool:
         self.data = torch.zeros(shape, dtype=dtype, device=device)
         self._slots = self.data.view(spec.layers, num_blocks * block_size, 2, spec.kv_heads, spec.head_dim)
         self._blocks = self.data.view(spec.layers, num_blocks, -1)
+        # Views per layer, made once: decode asks for them in every layer of every step.
+        self._layer_slots = list(self._slots)
+        self._layer_blocks = list(self._blocks)
 
     def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
         """Store keys and values (N, kv heads, head dim) of one layer at ``slots`` (N,) int64."""
-        self._slots[layer].index_copy_(0, slots, torch.stack((keys, values), dim=1))
+        self._layer_slots[layer].index_copy_(0, slots, torch.stack((keys, values), dim=1))
 
     def write_all(self, slots: Tensor, entries: Tensor) -> None:
         """Store entries (layers, N, 2, kv heads, head dim) of all layers at ``slots`` (N,)."""
@@ -59,7 +62,7 @@ class KVPool:
     def gather(self, layer: int, block_table: Tensor) -> Tensor:
         """KV of whole rows: block_table (B, P) int64 -> (B, P * block, 2, kv heads, head dim), a copy."""
         rows, blocks = block_table.shape
-        found = self._blocks[layer].index_select(0, block_table.reshape(-1))
+        found = self._layer_blocks[layer].index_select(0, block_table.reshape(-1))
         return found.view(rows, blocks * self.block_size, 2, self.spec.kv_heads, self.spec.head_dim)
 
     def copy_blocks(self, sources: Tensor, targets: Tensor) -> None:

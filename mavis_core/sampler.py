@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mavis_core.batch import RowTensors
+from mavis_core.batch import RowTensors, first
 from mavis_core.candidates import Candidates
 from mavis_core.filters import apply_filters
 from mavis_core.kl import exact_kl
@@ -48,11 +48,11 @@ class Drawn:
     stats: Tensor | None
 
     def to_host(self) -> tuple[list[int], list[list[float]]]:
-        """The step's only device-to-host copy and sync: token ids and statistics in one tensor."""
+        """The step's only device-to-host copy and sync: token ids (exact in float32 to 2^24) and statistics."""
         if self.stats is None:
             return self.tokens.tolist(), []
         rows, (guided, width) = self.tokens.shape[0], self.stats.shape
-        flat = torch.cat((self.tokens.double(), self.stats.double().reshape(-1))).tolist()
+        flat = torch.cat((self.tokens.float(), self.stats.reshape(-1))).tolist()
         stats = [flat[rows + i * width : rows + (i + 1) * width] for i in range(guided)]
         return [int(token) for token in flat[:rows]], stats
 
@@ -69,15 +69,17 @@ def survive(scaled: Tensor, rows: RowTensors) -> Tensor:
 
 def tilt(candidates: Candidates, values: Tensor, rows: RowTensors) -> Tilted:
     """p over the candidates: p(a) ~ exp(ell_a / T + beta * sum_m lambda_m V_m) with the row's options."""
-    combined = combine(values, rows.weights)
     if rows.normalised:
+        combined = combine(values, rows.weights)
         combined = torch.where(rows.minmax[:, None], minmax(combined, candidates.valid), combined)
-    amount = combined * rows.beta[:, None]
+        amount = combined * rows.beta[:, None]
+    else:
+        amount = torch.bmm(values, rows.pull).squeeze(2)
     if candidates.valid is not None:
         amount = amount.masked_fill(~candidates.valid, 0.0)
     if rows.limited:
-        amount = limit_tilt(candidates.logits, amount, rows.limit)
-    return Tilted(candidates, values, tilted_logprobs(candidates.logits, amount))
+        amount = limit_tilt(candidates.reference, amount, rows.limit)
+    return Tilted(candidates, values, tilted_logprobs(candidates.reference, amount))
 
 
 def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors, hashes: Tensor) -> Drawn:
@@ -94,27 +96,28 @@ def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors, hashes: Ten
     chosen = stats = None
     if tilted is not None:
         ids = tilted.candidates.ids
-        chosen = (tilted.logprobs + _noise(keys[:guided], hashes[ids], rows, slice(guided))).argmax(dim=1)
+        noise = _noise(first(keys, guided), hashes[ids], first(rows.noise, guided), rows.greedy)
+        chosen = (tilted.logprobs + noise).argmax(dim=1)
         parts.append(ids.gather(1, chosen[:, None])[:, 0])
         stats = _statistics(tilted, chosen)
     if guided < len(rows.rows):
-        noise = _noise(keys[guided:], hashes, rows, slice(guided, None))
+        noise = _noise(keys[guided:], hashes, rows.noise[guided:], rows.greedy)
         parts.append((surviving[guided:] + noise).argmax(dim=1))
     return Drawn(parts[0] if len(parts) == 1 else torch.cat(parts), chosen, stats)
 
 
-def _noise(keys: Tensor, hashes: Tensor, rows: RowTensors, which: slice) -> Tensor:
+def _noise(keys: Tensor, hashes: Tensor, scale: Tensor, greedy: bool) -> Tensor:
     noise = gumbel(keys, hashes)
-    return noise * rows.noise[which, None] if rows.greedy else noise
+    return noise * scale[:, None] if greedy else noise
 
 
 def _statistics(tilted: Tilted, chosen: Tensor) -> Tensor:
     reference, values, valid = tilted.candidates.reference, tilted.values, tilted.candidates.valid
-    steering, truncation = exact_kl(reference, tilted.logprobs)
     every = torch.cat((tilted.logprobs[:, :, None], reference[:, :, None], values), dim=2)
     picked = every.gather(1, chosen[:, None, None].expand(-1, 1, every.shape[2]))[:, 0]
     if valid is None:
         low, high = values.aminmax(dim=1)
     else:
         low, high = lowest(values, valid[:, :, None]), highest(values, valid[:, :, None])
-    return torch.cat((steering[:, None], truncation[:, None], picked, high - low), dim=1)
+    steering, truncation = exact_kl(reference, tilted.logprobs, valid is None)
+    return torch.cat((torch.stack((steering, truncation), dim=1), picked, high - low), dim=1)

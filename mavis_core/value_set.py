@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mavis_core.batch import Batch, PrefillBatch, RowTensors
+from mavis_core.batch import Batch, PrefillBatch, RowTensors, first
 from mavis_core.candidates import Candidates
 from mavis_core.errors import LoadError
 from mavis_core.kv_pool import CacheSpec, KVPool
@@ -74,8 +74,8 @@ class ValueSet:
         step = ScoreStep(
             candidates.ids,
             candidates.valid,
-            rows.length[:guided],
-            rows.block_table[:guided],
+            first(rows.length, guided),
+            first(rows.block_table, guided),
             rows.weights,
             hidden,
             candidates.reference,
@@ -109,11 +109,13 @@ class ValueSet:
                 value.commit(step.take(readers), chosen[readers])
 
     def _readers(self, value: ValueFunction, columns: slice, rows: RowTensors) -> Tensor | None:
-        """Indices of the guided rows that a value scores; None is all of them."""
-        found = [i for i, row in enumerate(rows.rows[: rows.guided]) if _reads(row, columns)]
-        if found and (len(found) == rows.guided or not value.spec.caches):
-            return None
-        return torch.tensor(found, dtype=torch.int64).to(rows.length.device)
+        """Indices of the guided rows that a value scores, found once per set of rows; None is all of them."""
+        if columns.start not in rows.readers:
+            found = [i for i, row in enumerate(rows.rows[: rows.guided]) if _reads(row, columns)]
+            everybody = len(found) == rows.guided or (bool(found) and not value.spec.caches)
+            index = None if everybody else torch.tensor(found, dtype=torch.int64).to(rows.length.device)
+            rows.readers[columns.start] = index
+        return rows.readers[columns.start]
 
 
 def _reads(row: Row, columns: slice) -> bool:

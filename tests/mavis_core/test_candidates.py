@@ -18,10 +18,8 @@ def test_equals_a_sorted_list(rows: int, vocab: int, width: int) -> None:
         valid = found.valid[b]
         normaliser = math.log(sum(math.exp(x) for x in scaled[b].tolist()))
         assert found.ids[b][valid].tolist() == order
-        assert found.logits[b][valid].tolist() == [scaled[b, a].item() for a in order]
         expected = torch.tensor([scaled[b, a].item() - normaliser for a in order])
         torch.testing.assert_close(found.reference[b][valid], expected)
-        assert torch.all(found.logits[b][~valid] == -torch.inf)
         assert torch.all(found.reference[b][~valid] == -torch.inf)
 
 

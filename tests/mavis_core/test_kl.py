@@ -20,7 +20,7 @@ def test_the_parts_sum_to_the_kl_over_the_whole_vocabulary(seed: int, vocab: int
     logits = torch.randn(3, vocab, generator=generator) * 2
     width = min(k, vocab)
     found = find_candidates(logits, logits, torch.full((3,), width), width)
-    logprobs = tilted_logprobs(found.logits, beta * torch.randn(3, width, generator=generator))
+    logprobs = tilted_logprobs(found.reference, beta * torch.randn(3, width, generator=generator))
     steering, truncation = steering_kl(found.reference, logprobs), truncation_kl(found.reference)
     for b in range(3):
         reference = logits[b].double().log_softmax(0)
@@ -34,7 +34,7 @@ def test_truncation_alone_is_what_a_small_k_pays() -> None:
     """Half the mass kept costs ln 2, without any tilt."""
     logits = torch.tensor([[0.3, 0.25, 0.2, 0.15, 0.1]]).log()
     found = find_candidates(logits, logits, torch.tensor([2]), 2)
-    p = tilted_logprobs(found.logits, torch.zeros(1, 2))
+    p = tilted_logprobs(found.reference, torch.zeros(1, 2))
     assert steering_kl(found.reference, p).item() == 0
     assert truncation_kl(found.reference).item() == pytest.approx(-math.log(0.55), abs=1e-6)
 
@@ -51,7 +51,7 @@ def test_the_one_sample_estimate_is_unbiased() -> None:
     """Its exact mean over p is the KL, and so is the mean over many Gumbel-max draws, within four errors."""
     logits = torch.tensor([[1.0, 0.0, -1.0, 0.5, 0.2, -0.3, 0.9]])
     found = find_candidates(logits, logits, torch.tensor([5]), 5)
-    logprobs = tilted_logprobs(found.logits, torch.tensor([[0.0, 2.0, -1.0, 0.5, 1.0]]))
+    logprobs = tilted_logprobs(found.reference, torch.tensor([[0.0, 2.0, -1.0, 0.5, 1.0]]))
     exact = (steering_kl(found.reference, logprobs) + truncation_kl(found.reference)).item()
     each = sampled_kl(logprobs[0], found.reference[0])
     assert (logprobs[0].exp() * each).sum().item() == pytest.approx(exact, abs=1e-6)

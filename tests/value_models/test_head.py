@@ -30,7 +30,7 @@ def naive(network: HeadNetwork, hidden: Tensor, embedding: Tensor, m: int) -> fl
     """The module's equation for one state, one token, one objective, number by number."""
 
     def gelu(x: float) -> float:
-        return x * 0.5 * (1 + math.erf(x / math.sqrt(2)))
+        return x * 0.5 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
     def layer(x: list[float], weight: Tensor, bias: list[float]) -> list[float]:
         columns = range(weight.shape[1])
