@@ -94,9 +94,11 @@ async def streamed(url: str, prompt: list[int], weights: dict[str, float], token
     return CLIENTS * tokens / seconds
 
 
-def serve(model: str, values: str, port: int) -> subprocess.Popen[bytes]:
+def serve(model: str, values: str, port: int, engine_process: bool) -> subprocess.Popen[bytes]:
     """``mavis serve`` in a process of its own, ready."""
     command = [sys.executable, "-m", "server", "serve", "--model", model, "--values", values, "--port", str(port)]
+    if engine_process:
+        command.append("--engine-process")
     process = subprocess.Popen([*command, "--log-level", "error"], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
@@ -115,6 +117,7 @@ def main(
     shape: Annotated[str, typer.Option(help=f"shipped, {', '.join(SHAPES)}")] = "30m",
     tokens: Annotated[int, typer.Option(help="new tokens per client")] = 64,
     rounds: int = 5,
+    engine_process: Annotated[bool, typer.Option(help="serve with --engine-process")] = False,
     out: Annotated[Path | None, typer.Option(help="JSON file to write")] = None,
 ) -> None:
     """Measure both and print their ratio."""
@@ -128,13 +131,20 @@ def main(
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        process = serve(model, values, port)
+        process = serve(model, values, port, engine_process)
         try:
             report = measure(engine, f"http://127.0.0.1:{port}", prompt, weights, tokens, rounds)
         finally:
             process.terminate()
             process.wait(60)
-    report = {"benchmark": "streaming", "shape": shape, "clients": CLIENTS, "machine": describe(), **report}
+    report = {
+        "benchmark": "streaming",
+        "shape": shape,
+        "clients": CLIENTS,
+        "engine_process": engine_process,
+        "machine": describe(),
+        **report,
+    }
     print(json.dumps(report))
     if out is not None:
         out.write_text(json.dumps(report, indent=2) + "\n")
