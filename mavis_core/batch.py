@@ -41,7 +41,7 @@ class RowTensors:
         temperature: (B,) float32, 1 for greedy rows, whose noise is scaled to nothing by ``noise`` (0 or 1).
         top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on.
         k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows; ``pull`` is
-            beta * weights, (G, M, 1).
+            beta * weights, (G, M).
         readers: by a value's first column, which guided rows it scores; kept by ``ValueSet``.
         width: K, the most candidates any guided row asks for; ``full`` says that all rows have that many.
     """
@@ -81,7 +81,7 @@ class RowTensors:
         self.normalised = any(g.normalise == "minmax" for g in guidance)
         self.minmax = torch.tensor([g.normalise == "minmax" for g in guidance], dtype=torch.bool).to(device)
         self.weights = torch.tensor([row.weights for row in rows[: self.guided]], dtype=torch.float32).to(device)
-        self.pull = (self.weights * self.beta[:, None])[:, :, None] if self.guided else self.weights
+        self.pull = self.weights * self.beta[:, None] if self.guided else self.weights
         self._columns = max(len(row.blocks) for row in rows) + TABLE_SLACK
         self._known = [len(row.blocks) for row in rows]
         table = [row.blocks + [0] * (self._columns - len(row.blocks)) for row in rows]

@@ -74,7 +74,7 @@ def tilt(candidates: Candidates, values: Tensor, rows: RowTensors) -> Tilted:
         combined = torch.where(rows.minmax[:, None], minmax(combined, candidates.valid), combined)
         amount = combined * rows.beta[:, None]
     else:
-        amount = torch.bmm(values, rows.pull).squeeze(2)
+        amount = combine(values, rows.pull)
     if candidates.valid is not None:
         amount = amount.masked_fill(~candidates.valid, 0.0)
     if rows.limited:

@@ -87,7 +87,7 @@ class ValueSet:
         ]
         out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         # A value that is not a number must not reach rows that do not ask for it (0 * nan is nan): it counts as 0.
-        return step, out.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+        return step, out.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
     def _part(self, value: ValueFunction, columns: slice, readers: Tensor | None, step: ScoreStep) -> Tensor:
         """One value's columns, 0 for rows that it does not read."""

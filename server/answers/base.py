@@ -155,6 +155,15 @@ class Answer(ABC):
         }
         return report | {"tokens": self._reports(reports)} if self._wants_report else report
 
+    def _with_ending(self, made: dict[str, Any], delta: ChoiceDelta) -> dict[str, Any]:
+        """A chunk's choice with what only some chunks carry: why it stopped, and its steering."""
+        if delta.finish_reason:
+            made["stop_reason"] = delta.stop_reason
+        guidance = self._chunk_guidance(delta)
+        if guidance is not None:
+            made["guidance"] = guidance
+        return made
+
     def _chunk_guidance(self, delta: ChoiceDelta) -> dict[str, Any] | None:
         if delta.finish_reason:
             return self._guidance(delta.guidance, list(delta.reports))

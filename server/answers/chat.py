@@ -34,12 +34,7 @@ class ChatAnswer(Answer):
             "logprobs": self._logprobs(delta.logprobs),
             "finish_reason": delta.finish_reason,
         }
-        if delta.finish_reason:
-            made["stop_reason"] = delta.stop_reason
-        guidance = self._chunk_guidance(delta)
-        if guidance is not None:
-            made["guidance"] = guidance
-        return made
+        return self._with_ending(made, delta)
 
     def _logprobs(self, positions: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
         if not self._wants_logprobs:

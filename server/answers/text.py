@@ -41,12 +41,7 @@ class TextAnswer(Answer):
             "logprobs": self._logprobs(choice, delta.logprobs),
             "finish_reason": delta.finish_reason,
         }
-        if delta.finish_reason:
-            made["stop_reason"] = delta.stop_reason
-        guidance = self._chunk_guidance(delta)
-        if guidance is not None:
-            made["guidance"] = guidance
-        return made
+        return self._with_ending(made, delta)
 
     def _logprobs(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
         """Two tokens with the same text share an entry of ``top_logprobs``; the likelier one is kept."""
