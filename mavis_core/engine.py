@@ -24,7 +24,6 @@ from mavis_core.guidance import Guidance
 from mavis_core.kv_pool import KVPool
 from mavis_core.logprobs import collect_logprobs
 from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats
-from mavis_core.noise import token_hashes
 from mavis_core.offline import Completion
 from mavis_core.policy import Policy
 from mavis_core.row import Row
@@ -82,7 +81,6 @@ class Engine:
         )
         self._batcher = Batcher(self.pool, policy.vocab_size, device)
         self._emitter = Emitter(self.values.objectives)
-        self._hashes = token_hashes(policy.vocab_size, device)
         self._rows: dict[str, list[Row]] = {}
         self.last_step: StepStats | None = None
 
@@ -148,7 +146,7 @@ class Engine:
             scored, values = self.values.score(rows, candidates, first(hidden, g))
             timer.mark("tilt")
             tilted = tilt(candidates, values, rows)
-        drawn = draw(surviving, tilted, rows, self._hashes)
+        drawn = draw(surviving, tilted, rows)
         if drawn.chosen is not None:
             self.values.commit(rows, scored, drawn.chosen)
         tokens, stats = drawn.to_host()
