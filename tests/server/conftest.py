@@ -19,8 +19,9 @@ USER: list[Any] = [{"role": "user", "content": "hi"}]
 
 
 def make_app(engine: FakeEngine, **settings: Any) -> FastAPI:
+    """An app that forgets what it stores, unless told where to keep it."""
     tokenizer = FakeTokenizer()
-    return create_app(Settings(**settings), engine, lambda: tokenizer)
+    return create_app(Settings(**{"database": "sqlite://", **settings}), engine, lambda: tokenizer)
 
 
 @pytest.fixture
