@@ -45,7 +45,7 @@ class Database:
         self._in_memory = url.get_backend_name() == "sqlite" and not url.database
         self._file = None if url.get_backend_name() == "postgresql" or self._in_memory else Path(url.database or "")
         self._engine = _engine(url, self._in_memory)
-        self._workers = ThreadPoolExecutor(1 if self._in_memory else THREADS, "database")
+        self._workers: ThreadPoolExecutor | None = None
         self._ready = False
 
     async def read(self, work: Callable[[Connection], T], nothing: T) -> T:
@@ -57,10 +57,16 @@ class Database:
         return await self._off_loop(self._write, work)
 
     def close(self) -> None:
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        """End the threads and connections; the next call would start others."""
+        if self._workers is not None:
+            self._workers.shutdown(wait=False, cancel_futures=True)
+            self._workers = None
         self._engine.dispose()
+        self._ready = False
 
     async def _off_loop(self, call: Callable[..., T], *args: Any) -> T:
+        if self._workers is None:
+            self._workers = ThreadPoolExecutor(1 if self._in_memory else THREADS, "database")
         try:
             async with asyncio.timeout(DEADLINE):
                 return await asyncio.get_running_loop().run_in_executor(self._workers, call, *args)

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, model_validator
 
 from mavis_core.errors import LoadError
 from server.keys import HASHED, ApiKey, KeyRing, digest_of, make_key, read_digest
@@ -39,8 +39,13 @@ class Entry(Strict):
     requests_per_minute: PerMinute | None = None
     tokens_per_minute: PerMinute | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _key_alone(cls, entry: object) -> object:
+        return {"key": entry} if isinstance(entry, str) else entry
 
-FILE: TypeAdapter[list[str | Entry]] = TypeAdapter(Annotated[list[KeyText | Entry], Field(min_length=1)])
+
+FILE = TypeAdapter(Annotated[list[Entry], Field(min_length=1)])
 
 
 def key_ring(settings: Settings) -> KeyRing:
@@ -59,18 +64,15 @@ def key_ring(settings: Settings) -> KeyRing:
 
 
 def read_keys(path: Path) -> list[ApiKey]:
-    keys = []
-    entries = read_yaml(path, FILE, secret=True)
-    for number, entry in enumerate(entries, 1):
-        full = Entry(key=entry) if isinstance(entry, str) else entry
-        keys.append(
-            ApiKey(
-                full.name or f"entry {number}",
-                read_digest(full.key),
-                full.requests_per_minute,
-                full.tokens_per_minute,
-            )
+    keys = [
+        ApiKey(
+            entry.name or f"entry {number}",
+            read_digest(entry.key),
+            entry.requests_per_minute,
+            entry.tokens_per_minute,
         )
+        for number, entry in enumerate(read_yaml(path, FILE, secret=True), 1)
+    ]
     seen: dict[bytes, str] = {}
     for key in keys:
         if key.digest in seen:  # the limits of one of the two would silently not count
