@@ -45,7 +45,7 @@ class Entry(Strict):
         return {"key": entry} if isinstance(entry, str) else entry
 
 
-FILE = TypeAdapter(Annotated[list[Entry], Field(min_length=1)])
+FILE: TypeAdapter[list[Entry]] = TypeAdapter(Annotated[list[Entry], Field(min_length=1)])
 
 
 def key_ring(settings: Settings) -> KeyRing:
@@ -64,6 +64,7 @@ def key_ring(settings: Settings) -> KeyRing:
 
 
 def read_keys(path: Path) -> list[ApiKey]:
+    entries = read_yaml(path, FILE, secret=True)
     keys = [
         ApiKey(
             entry.name or f"entry {number}",
@@ -71,7 +72,7 @@ def read_keys(path: Path) -> list[ApiKey]:
             entry.requests_per_minute,
             entry.tokens_per_minute,
         )
-        for number, entry in enumerate(read_yaml(path, FILE, secret=True), 1)
+        for number, entry in enumerate(entries, 1)
     ]
     seen: dict[bytes, str] = {}
     for key in keys:

@@ -124,6 +124,25 @@ def test_malformed_heads_are_refused(port: int, line: bytes) -> None:
     assert b"Set-Cookie" not in answer
 
 
+TRICKS = [
+    b"/v1/presets/../../etc/passwd", b"/v1/presets/%2e%2e%2f%2e%2e%2fetc%2fpasswd", b"/v1/presets/..\\..\\x",
+    b"/v1/presets/%00", b"/v1/presets/%ff", b"/v1/presets/%ed%a0%80", b"/v1/presets/%", b"/v1/presets/%zz",
+    b"/v1/presets/" + b"a" * 10_000, b"/v1/presets/\xff", b"//v1//presets//x", b"/v1/presets/x;y?z#f",
+    b"/v1/preferences/%00", b"/v1/preferences/%ff", b"/v1/preferences/../presets/x", b"/v1/preferences/",
+    b"/v1/preferences/" + b"a" * 10_000, b"/v1/models/..%2f..%2fetc%2fpasswd", b"/v1/models/fake/model:..%2f..%2fx",
+    b"/v1/models/%00:%00", b"http://other/v1/presets/x", b"*",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", TRICKS, ids=range(len(TRICKS)))
+def test_path_tricks(port: int, target: bytes) -> None:
+    """As they stand, without a client that tidies them up."""
+    for method in (b"GET", b"DELETE", b"PUT"):
+        answer = send(port, head().replace(b"GET /version", method + b" " + target))
+        assert answer.split(b" ", 2)[1] in (b"400", b"403", b"404", b"405", b"415"), answer
+        assert len(answer) < 2000
+
+
 @pytest.mark.parametrize("given", [b"a\tb", b"a b", b"a" * 129, b"a;b", b"\xc3\xa4", b"a%0d%0aSet-Cookie:x", b""])
 def test_a_request_id_is_only_taken_over_where_it_is_harmless(port: int, given: bytes) -> None:
     answer = send(port, head(b"X-Request-Id: " + given))
