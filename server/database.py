@@ -42,8 +42,9 @@ class Database:
 
     def __init__(self, address: str) -> None:
         url = parse_url(address)
-        self._in_memory = url.get_backend_name() == "sqlite" and not url.database
-        self._file = None if url.get_backend_name() == "postgresql" or self._in_memory else Path(url.database or "")
+        lite = url.get_backend_name() == "sqlite"
+        self._in_memory = lite and url.database in (None, "", ":memory:")
+        self._file = Path(url.database) if lite and url.database and not self._in_memory else None
         self._engine = _engine(url, self._in_memory)
         self._workers: ThreadPoolExecutor | None = None
         self._ready = False
@@ -77,23 +78,23 @@ class Database:
             ) from None
 
     def _read(self, work: Callable[[Connection], T], nothing: T) -> T:
-        if self._file is not None and not self._file.exists():
+        if self._file is not None and not os.path.exists(self._file):  # nor where its folder is closed to us
             return nothing
         with self._engine.connect() as connection:
             if not self._ready:
-                if not all(inspect(connection).has_table(table.name) for table in TABLES):
+                if not _has_tables(connection):
                     return nothing
                 self._ready = True
             return work(connection)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
-        if self._file is not None and not self._file.exists():
+        if self._file is not None and not os.path.exists(self._file):
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600))
             self._ready = False  # also where somebody removed it under us
             self._engine.dispose()
         with self._engine.begin() as connection:
-            if not self._ready:
+            if not (self._ready or _has_tables(connection)):
                 _create_tables(connection)
             made = work(connection)
         self._ready = True
@@ -128,6 +129,10 @@ def _engine(url: URL, in_memory: bool) -> Engine:
     if in_memory:  # one connection: another one would see another, empty database
         return create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False}, hide_parameters=True)
     return create_engine(url, connect_args={"timeout": 4}, hide_parameters=True)
+
+
+def _has_tables(connection: Connection) -> bool:
+    return all(inspect(connection).has_table(table.name) for table in TABLES)
 
 
 def _create_tables(connection: Connection) -> None:

@@ -8,12 +8,13 @@ would be collected in memory: ``BoundedHeads`` counts what arrives of an unfinis
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from server.errors import error_object, error_response
 
 MAX_BYTES = 64 * 1024
 MAX_LINES = 128
+REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class HeaderLimit:
@@ -47,7 +48,7 @@ class BoundedHeads(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         if self._head_bytes > MAX_BYTES and not self.transport.is_closing():
-            self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+            self.transport.write(REFUSAL)
             self.transport.close()
 
     def on_message_begin(self) -> None:

@@ -33,9 +33,13 @@ WeightMap = Annotated[dict[str, float], NoDecode]
 
 
 def default_database() -> SecretStr:
-    """A file where the XDG base directory specification wants state that survives restarts."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
+    """A file where the XDG base directory specification wants state that survives restarts.
+
+    A user without a home gets the system's place; whether it can be written to, the first write will tell.
+    """
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    home = Path(os.path.expanduser("~"))
+    base = state if state.is_absolute() else home / ".local" / "state" if home.is_absolute() else Path("/var/lib")
     return SecretStr(f"sqlite:///{base / 'mavis' / 'mavis.db'}")
 
 
