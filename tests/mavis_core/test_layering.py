@@ -28,6 +28,10 @@ TORCH_FREE = (
     "queue_client",
     "engine_thread",
     "engine_process",
+    "structure",
+    "grammar",
+    "matcher",
+    "grammar_thread",
 )
 
 
@@ -56,12 +60,13 @@ def test_imports_point_downwards(package: str, forbidden: set[str]) -> None:
     assert [(path, module) for path, module in found if module.split(".")[0] in forbidden] == []
 
 
-def test_mavis_core_needs_torch_transformers_and_what_they_need() -> None:
+def test_mavis_core_needs_torch_transformers_what_they_need_and_llguidance() -> None:
     allowed = set(sys.stdlib_module_names) | {
         "mavis_core",
         "torch",
         "transformers",
         "tokenizers",
+        "llguidance",
         "safetensors",
         "tqdm",
     }
