@@ -18,15 +18,16 @@ from threading import Lock
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.gbnf_to_lark import gbnf_to_lark, is_lark_syntax
 
+from mavis_core.deep_stack import call_deep
 from mavis_core.errors import InvalidRequestError
 from mavis_core.matcher import Matcher, shorten
 from mavis_core.structure import Structure
 from mavis_core.tokenizer import Tokenizer
 
-MAX_MULTIPLE = 10_000
+MAX_MULTIPLE = 100_000
 # Hostile grammars end here: a step stays below 0.1 s and a request's lexer below some 20 MB.
 LIMITS = LLParserLimits(
-    initial_lexer_fuel=200_000,
+    initial_lexer_fuel=50_000,
     step_lexer_fuel=50_000,
     step_max_items=20_000,
     max_lexer_states=20_000,
@@ -58,9 +59,7 @@ class GrammarCompiler:
             InvalidRequestError: with param "structure"; the library's reason, shortened.
         """
         tokenizer = self._ready()
-        matcher = LLMatcher(tokenizer, _grammar(structure), log_level=0, limits=LIMITS)
-        if not matcher.is_error():
-            matcher.compute_bitmask()  # finds what cannot even begin
+        matcher = call_deep(lambda: _start(tokenizer, structure))
         if matcher.is_error():
             raise InvalidRequestError(f"structure: {structure.kind}: {shorten(matcher.get_error())}", "structure")
         return Matcher(matcher, tokenizer.eos_tokens)
@@ -82,6 +81,13 @@ class GrammarCompiler:
                         f"structure: not with this model's tokenizer: {shorten(str(error))}", "structure"
                     ) from error
             return self._tokenizer
+
+
+def _start(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
+    matcher = LLMatcher(tokenizer, _grammar(structure), log_level=0, limits=LIMITS)
+    if not matcher.is_error():
+        matcher.compute_bitmask()  # finds what cannot even begin
+    return matcher
 
 
 def _grammar(structure: Structure) -> str:
@@ -138,11 +144,18 @@ def _check_multiples(schema: object) -> None:
             pending += node.values()
             value = node.get("multipleOf")
             if isinstance(value, (int, Decimal)) and value > 0:
-                digits = str(value).lower().partition("e")[0].replace(".", "").strip("0")
-                multiple = math.lcm(multiple, int(digits)) if len(digits) < 9 else MAX_MULTIPLE + 1
+                multiple = math.lcm(multiple, _coefficient(value))
         if multiple > MAX_MULTIPLE:
             raise InvalidRequestError(
-                f"structure: json_schema: the least common multiple of all multipleOf (their significant digits) "
+                f"structure: json_schema: the least common multiple of all multipleOf (without their decimal points) "
                 f"must be at most {MAX_MULTIPLE}",
                 "structure",
             )
+
+
+def _coefficient(value: int | Decimal) -> int:
+    """An integer as it is, digits alone of what has a point; beyond the bound what is just beyond it."""
+    if value >= 1 and value == int(min(value, MAX_MULTIPLE + 1)):
+        return int(value)
+    digits = "".join(map(str, Decimal(value).as_tuple().digits)).rstrip("0")
+    return int(digits) if len(digits) < 9 else MAX_MULTIPLE + 1

@@ -48,7 +48,8 @@ def generate(
         progress: show a bar.
 
     Raises:
-        InvalidRequestError: a prompt cannot be served (nothing has run then), or an answer cannot go on in its structure.
+        InvalidRequestError: a prompt cannot be served (nothing has run then), or an answer cannot go on in its
+            structure.
     """
     samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingParams) else list(sampling)
     plain = guidance if guidance is not None else Guidance()

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from mavis_core.errors import InvalidRequestError
 
 Kind = Literal["json_schema", "regex", "choice", "grammar"]
-MAX_STRUCTURE_LENGTH = 131_072
+MAX_STRUCTURE_LENGTH = 65_536
 MAX_CHOICES_TO_OFFER = 4096
 
 
@@ -23,7 +23,7 @@ class Structure:
 
     Attributes:
         kind: how ``source`` is written.
-        source: at most 131,072 characters;
+        source: at most 65,536 characters;
             json_schema: the schema as JSON text, an object or true (any JSON value). Answers are compact JSON; the
                 schema's own ``x-guidance`` (llguidance's options, such as ``whitespace_flexible``) overrides that.
             regex: the whole answer, in the syntax of Rust's ``regex`` without look-around and back references.
