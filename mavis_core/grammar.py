@@ -95,9 +95,12 @@ def _grammar(structure: Structure) -> str:
     source = structure.source
     match structure.kind:
         case "json_schema":
-            _check_multiples(json.loads(source, parse_float=Decimal))
+            schema = json.loads(source, parse_float=Decimal)
+            _check_multiples(schema)
             try:
-                return LLMatcher.grammar_from_json_schema(source, defaults={"whitespace_flexible": False})
+                return LLMatcher.grammar_from_json_schema(
+                    "{}" if schema is True else source, defaults={"whitespace_flexible": False}
+                )
             except ValueError as error:
                 raise InvalidRequestError(f"structure: json_schema: {shorten(str(error))}", "structure") from error
         case "regex":
@@ -106,8 +109,8 @@ def _grammar(structure: Structure) -> str:
             strings = (json.dumps(choice, ensure_ascii=False) for choice in json.loads(source))
             return LLMatcher.grammar_from_lark("start: " + " | ".join(strings))
         case "grammar":
-            for schema in _schemas_within(source):
-                _check_multiples(schema)
+            for within in _schemas_within(source):
+                _check_multiples(within)
             return LLMatcher.grammar_from_lark(_lark(source))
 
 
@@ -154,8 +157,10 @@ def _check_multiples(schema: object) -> None:
 
 
 def _coefficient(value: int | Decimal) -> int:
-    """An integer as it is, digits alone of what has a point; beyond the bound what is just beyond it."""
-    if value >= 1 and value == int(min(value, MAX_MULTIPLE + 1)):
+    """An integer as it is, the digits of what has a point; beyond the bound what is just beyond it."""
+    if value > MAX_MULTIPLE:
+        return MAX_MULTIPLE + 1
+    if value == int(value):
         return int(value)
     digits = "".join(map(str, Decimal(value).as_tuple().digits)).rstrip("0")
     return int(digits) if len(digits) < 9 else MAX_MULTIPLE + 1

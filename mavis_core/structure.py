@@ -48,8 +48,8 @@ class Structure:
             raise _wrong(f"the {self.kind} has {len(self.source)} characters: at most {MAX_STRUCTURE_LENGTH}")
         if not _is_text(self.source):
             raise _wrong(f"the {self.kind} holds half of a surrogate pair, which is not text")
-        if self.kind == "json_schema" and not isinstance(self._parsed(), (dict, bool)):
-            raise _wrong("the json_schema must be a JSON object, true or false")
+        if self.kind == "json_schema" and not (isinstance(found := self._parsed(), dict) or found is True):
+            raise _wrong("the json_schema must be a JSON object or true")
         if self.kind == "choice":
             self._check_choices(self._parsed())
 
