@@ -80,7 +80,7 @@ def reference_generate(
         if drawn in stops:
             break
         if matcher is not None:
-            if not matcher.accepts(drawn):
+            if drawn in policy.stop_token_ids:  # ignored, but nothing else could follow
                 break
             matcher.advance(drawn)
             if matcher.exhausted:
@@ -92,7 +92,9 @@ def _forbidden(matcher: Matcher, policy: Policy, stops: set[int], banned: bool) 
     """Tokens that a structure forbids, by asking for each: text as the grammar says, stop tokens at its end only."""
     ends = {*stops, *policy.stop_token_ids}
     allowed = {token for token in range(policy.vocab_size) if token not in ends and matcher.accepts(token)}
-    if matcher.complete and (not banned or not allowed):
+    if matcher.complete and not banned:
+        allowed |= stops
+    if matcher.complete and not allowed:
         allowed |= stops or ends
     assert allowed, "the structure cannot go on"
     return set(range(policy.vocab_size)) - allowed
