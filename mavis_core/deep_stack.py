@@ -13,12 +13,12 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 Result = TypeVar("Result")
-STACK_BYTES = 1 << 30
+STACK_BYTES = 1 << 29
 _starting = threading.Lock()
 
 
 def call_deep(function: Callable[[], Result]) -> Result:
-    """``function()`` on a thread of its own with a stack of 1 GB (of address space); what it raises is raised here."""
+    """``function()`` on a thread of its own with 512 MB of stack (address space); what it raises is raised here."""
     future: Future[Result] = Future()
 
     def run() -> None:

@@ -29,7 +29,7 @@ from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput,
 from mavis_core.noise import token_hashes
 from mavis_core.offline import Completion
 from mavis_core.policy import Policy
-from mavis_core.row import Row
+from mavis_core.row import Row, structure_error
 from mavis_core.sampler import draw, scale, survive, tilt
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.scheduler import Plan, Scheduler
@@ -180,10 +180,9 @@ class Engine:
         outputs = []
         for request_id, found in deltas.items():
             mine = self._rows[request_id]
-            errors = [row.matcher.error for row in mine if row.finish_reason == "error" and row.matcher is not None]
-            if errors:
+            if mine[0].matcher is not None and (error := structure_error(mine)) is not None:
                 self.abort(request_id)
-                outputs.append(failure(request_id, mine[0].prompt_length, errors[0] or "", "structure"))
+                outputs.append(failure(request_id, mine[0].prompt_length, error, "structure"))
                 continue
             finished = all(row.finish_reason is not None for row in mine)
             if finished:

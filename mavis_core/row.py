@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mavis_core.detokenizer import Detokenizer
@@ -72,3 +73,8 @@ class Row:
         if output < self.request.sampling.min_tokens:
             return True
         return self.guided and output == 0 and not self.request.guidance.allow_empty
+
+
+def structure_error(rows: Sequence[Row]) -> str | None:
+    """Why one of a request's rows could not go on in its structure, or None."""
+    return next((row.matcher.error for row in rows if row.matcher is not None and row.matcher.error is not None), None)

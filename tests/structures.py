@@ -5,24 +5,28 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import torch
+
 from mavis_core.grammar import GrammarCompiler
 from mavis_core.matcher import Matcher
 from mavis_core.policy import Policy
 from mavis_core.structure import Structure
 from tests.models import ARCHITECTURES, byte_tokenizer, tiny_config
 
+# A few more logits than the tokenizer has tokens, as padded vocabularies have.
 BYTE_VOCAB, BYTE_EOS = 263, 256
-"""A few more logits than the tokenizer has tokens, as padded vocabularies have."""
+
+
+def byte_model(seed: int) -> Any:
+    torch.manual_seed(seed)
+    config: Any = tiny_config("llama")
+    config.vocab_size, config.eos_token_id = BYTE_VOCAB, BYTE_EOS
+    return ARCHITECTURES["llama"][1](config).eval()
 
 
 @cache
 def byte_policy() -> Policy:
-    import torch
-
-    torch.manual_seed(3)
-    config: Any = tiny_config("llama")
-    config.vocab_size, config.eos_token_id = BYTE_VOCAB, BYTE_EOS
-    return Policy(ARCHITECTURES["llama"][1](config).eval(), byte_tokenizer(), "tiny-bytes")
+    return Policy(byte_model(3), byte_tokenizer(), "tiny-bytes")
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import torch
 
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
@@ -19,9 +20,10 @@ from mavis_core.offline import Completion, generate
 from mavis_core.reference import reference_generate
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.structure import Structure
-from tests.models import assert_idle, head_value, request
-from tests.structures import BYTE_EOS, byte_policy
+from tests.models import HIDDEN, assert_idle, head_value, objective, request
+from tests.structures import BYTE_EOS, byte_model, byte_policy
 from value_models.head import HeadValue
+from value_models.lm import LmValue
 from value_models.loading import build_engine
 
 ITEM = {
@@ -105,18 +107,21 @@ SETTINGS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"weights": {"a": 2.0, "b": -1.0}, "beta": 3.0, "top_k": 5}),
     ({"logit_bias": {BYTE_EOS: 30.0}}, {"weights": {"a": 2.0}, "beta": 3.0, "top_k": 40}),
     ({"min_p": 0.02, "stop_token_ids": (120, 49)}, {"weights": {"b": 4.0}, "beta": 2.0, "max_kl_per_token": 0.1}),
+    ({}, {"weights": {"c": 4.0, "b": 1.0}, "beta": 2.0, "top_k": 7}),
     ({"temperature": 0}, {"weights": {"b": 4.0}, "beta": 2.0, "normalise": "minmax", "allow_empty": True}),
 ]
 
 
 @cache
-def values() -> tuple[HeadValue, HeadValue]:
-    return head_value(byte_policy(), "a", seed=1), head_value(byte_policy(), "b", seed=2)
+def values() -> list[HeadValue | LmValue]:
+    torch.manual_seed(8)
+    lm = LmValue("lm-c", [objective("c")], byte_model(5), torch.nn.Linear(HIDDEN, 1))
+    return [HeadValue.stack([head_value(byte_policy(), "a", seed=1), head_value(byte_policy(), "b", seed=2)]), lm]
 
 
 def tiny_engine(**config: Any) -> Engine:
     defaults: dict[str, Any] = {"block_size": 5, "max_num_seqs": 23, "max_num_batched_tokens": 29}
-    return Engine(byte_policy(), list(values()), EngineConfig(**{**defaults, **config}))
+    return Engine(byte_policy(), values(), EngineConfig(**{**defaults, **config}))
 
 
 def wanted(n: int = 1) -> list[tuple[list[int], SamplingParams, Guidance]]:
@@ -262,6 +267,7 @@ def test_candidates_come_from_the_mask() -> None:
         )
         assert answer.guidance is not None
         assert answer.guidance.truncation_nats == pytest.approx(0, abs=1e-5)
+        assert answer.guidance.steering_nats > 0
         assert answer.guidance.topk_base_mass == pytest.approx(1, abs=1e-5)
         texts.add(answer.text)
     assert texts == {"q", "z"}
