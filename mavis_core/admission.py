@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mavis_core.detokenizer import Detokenizer
 from mavis_core.errors import ContextLengthError, InvalidRequestError, UnknownObjectiveError
 from mavis_core.guidance import Guidance
+from mavis_core.matcher import Matcher
 from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.noise import row_key
 from mavis_core.row import Row
@@ -35,8 +36,8 @@ class Admission:
     tokenizer: Tokenizer | None
     seed: int
 
-    def rows(self, request: Request) -> list[Row]:
-        """One row per choice, the first of which carries the others as forks.
+    def rows(self, request: Request, matcher: Matcher | None = None) -> list[Row]:
+        """One row per choice, the first of which carries the others as forks; each with its own copy of ``matcher``.
 
         Raises:
             InvalidRequestError: and its subclasses, naming the field.
@@ -64,6 +65,7 @@ class Admission:
                 weights=weights,
                 named=named,
                 detokenizer=Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, prompt),
+                matcher=None if matcher is None else matcher.copy(),
             )
             for index in range(sampling.n)
         ]

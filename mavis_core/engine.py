@@ -20,13 +20,15 @@ from mavis_core.capacity import kv_blocks
 from mavis_core.config import EngineConfig
 from mavis_core.emitter import Emitter
 from mavis_core.errors import InvalidRequestError
+from mavis_core.grammar import GrammarCompiler
 from mavis_core.guidance import Guidance
 from mavis_core.kv_pool import KVPool
 from mavis_core.logprobs import collect_logprobs
-from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats
+from mavis_core.matcher import Matcher
+from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats, failure
 from mavis_core.offline import Completion
 from mavis_core.policy import Policy
-from mavis_core.row import Row
+from mavis_core.row import Row, structure_error
 from mavis_core.sampler import draw, scale, survive, tilt
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.scheduler import Plan, Scheduler
@@ -79,6 +81,7 @@ class Engine:
             policy.tokenizer,
             config.seed,
         )
+        self.grammars = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
         self._batcher = Batcher(self.pool, policy.vocab_size, device)
         self._emitter = Emitter(self.values.objectives)
         self._rows: dict[str, list[Row]] = {}
@@ -92,15 +95,20 @@ class Engine:
     def has_work(self) -> bool:
         return bool(self._rows)
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request, matcher: Matcher | None = None) -> None:
         """Queue a request.
+
+        Args:
+            matcher: of its structure if it has one, from ``grammars``; None compiles it here and now.
 
         Raises:
             InvalidRequestError: it cannot be served; nothing else is affected.
         """
         if request.id in self._rows:
             raise InvalidRequestError(f"request id {request.id!r} is in flight already", "id")
-        rows = self._admission.rows(request)
+        if matcher is None and request.sampling.structure is not None:
+            matcher = self.grammars.compile(request.sampling.structure)
+        rows = self._admission.rows(request, matcher)
         self._rows[request.id] = rows
         self.scheduler.add(rows[0])
 
@@ -170,6 +178,10 @@ class Engine:
         outputs = []
         for request_id, found in deltas.items():
             mine = self._rows[request_id]
+            if mine[0].matcher is not None and (error := structure_error(mine)) is not None:
+                self.abort(request_id)
+                outputs.append(failure(request_id, mine[0].prompt_length, error, "structure"))
+                continue
             finished = all(row.finish_reason is not None for row in mine)
             if finished:
                 del self._rows[request_id]

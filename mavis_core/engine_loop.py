@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mavis_core.errors import InvalidRequestError, MavisError
+from mavis_core.grammar_thread import Compiled, GrammarThread
+from mavis_core.matcher import Matcher
 from mavis_core.messages import Abort, EngineInfo, Request, RequestOutput, StepStats, failure
+from mavis_core.sampling_params import SamplingParams
+from mavis_core.structure import Structure
 
 if TYPE_CHECKING:
     from mavis_core.engine import Engine
@@ -57,7 +61,7 @@ class Dead:
 Event = Loading | Ready | Stepped | Dead
 Emit = Callable[[Event], None]
 Build = Callable[[Callable[[str, float], None]], "Engine"]
-Inbox = queue.SimpleQueue[Request | Abort | None]
+Inbox = queue.SimpleQueue[Request | Compiled | Abort | None]
 
 
 def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
@@ -75,16 +79,19 @@ def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
         emit(Dead(f"loading failed: {error}"))
         return
     emit(Ready(engine.info, getattr(engine.tokenizer, "name_or_path", None) or None))
+    grammars = GrammarThread(engine.grammars.compile, inbox.put)
     try:
-        _serve(engine, inbox, emit)
+        _serve(engine, grammars, inbox, emit)
     except Exception as error:  # even clearing up failed, as it does after a device error
         log.exception("the engine is beyond help")
         emit(Dead(f"the engine failed: {error}"))
+    finally:
+        grammars.close()
 
 
-def _serve(engine: Engine, inbox: Inbox, emit: Emit) -> None:
+def _serve(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) -> None:
     failures = 0
-    while _receive(engine, inbox, emit):
+    while _receive(engine, grammars, inbox, emit):
         if not engine.has_work:
             emit(Stepped((), engine.idle_stats()))
             continue
@@ -102,7 +109,7 @@ def _serve(engine: Engine, inbox: Inbox, emit: Emit) -> None:
         emit(Stepped(tuple(outputs), engine.last_step))
 
 
-def _receive(engine: Engine, inbox: Inbox, emit: Emit) -> bool:
+def _receive(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) -> bool:
     """Take what is in the inbox, waiting for it while there is nothing to do; False is the end."""
     block = not engine.has_work
     while True:
@@ -112,16 +119,25 @@ def _receive(engine: Engine, inbox: Inbox, emit: Emit) -> bool:
             return True
         if message is None:
             return False
-        if isinstance(message, Abort):
-            engine.abort(message.request_id)
-        else:
-            _add(engine, message, emit)
+        match message:
+            case Abort():
+                engine.abort(message.request_id)
+                grammars.forget(message.request_id)
+            case Compiled():
+                if grammars.wanted(message):
+                    _add(engine, message.request, message.result, emit)
+            case Request(sampling=SamplingParams(structure=Structure() as structure)):
+                grammars.submit(message, structure)
+            case Request():
+                _add(engine, message, None, emit)
         block = False
 
 
-def _add(engine: Engine, request: Request, emit: Emit) -> None:
+def _add(engine: Engine, request: Request, matcher: Matcher | InvalidRequestError | None, emit: Emit) -> None:
     try:
-        engine.add(request)
+        if isinstance(matcher, InvalidRequestError):
+            raise matcher
+        engine.add(request, matcher)
     except InvalidRequestError as error:
         refused = failure(request.id, len(request.prompt_token_ids), str(error), error.param or "")
         emit(Stepped((refused,), None))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mavis_core.detokenizer import Detokenizer
+from mavis_core.matcher import Matcher
 from mavis_core.messages import FinishReason, Request
 
 
@@ -25,6 +27,7 @@ class Row:
         weights: lambda of every loaded objective, in the engine's order (empty for an unguided row).
         named: columns of the objectives that the request named; these are evaluated and reported.
         detokenizer: text so far.
+        matcher: place in the structure that the answer must have, or None; moved by the emitter.
         computed: tokens whose KV is in the pools; set by the scheduler.
         blocks: block table; set by the scheduler.
         target: tokens to prefill before the next draw; set by the scheduler at admission.
@@ -46,6 +49,7 @@ class Row:
     weights: tuple[float, ...]
     named: tuple[int, ...]
     detokenizer: Detokenizer
+    matcher: Matcher | None = None
     computed: int = 0
     blocks: list[int] = field(default_factory=list)
     target: int = 0
@@ -69,3 +73,8 @@ class Row:
         if output < self.request.sampling.min_tokens:
             return True
         return self.guided and output == 0 and not self.request.guidance.allow_empty
+
+
+def structure_error(rows: Sequence[Row]) -> str | None:
+    """Why one of a request's rows could not go on in its structure, or None."""
+    return next((row.matcher.error for row in rows if row.matcher is not None and row.matcher.error is not None), None)

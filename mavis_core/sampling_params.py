@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from mavis_core.bounds import check_integer, check_number
 from mavis_core.errors import InvalidRequestError
+from mavis_core.structure import Structure
 
 MAX_CHOICES = 128
 MAX_STOP_STRINGS = 16
@@ -40,6 +41,8 @@ class SamplingParams:
         ignore_eos: the model's own stop tokens do not end the answer.
         logprobs: None is none; N asks for the sampled token and the N most likely, 0 to 20.
         skip_special_tokens: leave special tokens out of the text.
+        structure: the form that the answer must have, or None; see ``Structure``, and ``matcher.py`` for what it means
+            for stop tokens. A stop string ends the answer wherever it stands, complete or not.
 
     Raises:
         InvalidRequestError: naming the field.
@@ -62,6 +65,7 @@ class SamplingParams:
     ignore_eos: bool = False
     logprobs: int | None = None
     skip_special_tokens: bool = True
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         check_integer("n", self.n, 1, MAX_CHOICES)
@@ -103,3 +107,7 @@ class SamplingParams:
             check_integer("stop_token_ids", token, 0, MAX_TOKEN_ID)
         if self.logprobs is not None:
             check_integer("logprobs", self.logprobs, 0, MAX_LOGPROBS)
+        if self.structure is not None and not isinstance(self.structure, Structure):
+            raise InvalidRequestError(
+                f"structure: must be a Structure, not {type(self.structure).__name__}", "structure"
+            )
