@@ -46,6 +46,7 @@ class Admission:
         own = () if sampling.ignore_eos else self.stop_token_ids
         prompt = list(request.prompt_token_ids)
         longest = self.max_model_len - len(prompt)
+        most = longest if sampling.max_tokens is None else min(sampling.max_tokens, longest)
         weights, named = self._weights(guidance)
         backend = self.tokenizer.backend_tokenizer if self.tokenizer is not None else None
         seed = self._derive_seed(request.id) if sampling.seed is None else sampling.seed
@@ -55,7 +56,7 @@ class Admission:
                 index=index,
                 tokens=list(prompt),
                 prompt_length=len(prompt),
-                limit=len(prompt) + min(sampling.max_tokens or longest, longest),
+                limit=len(prompt) + most,
                 stop_ids=own + sampling.stop_token_ids,
                 own_stops=len(own),
                 key=row_key(seed, index),
@@ -67,6 +68,8 @@ class Admission:
             )
             for index in range(sampling.n)
         ]
+        if sampling.prompt_logprobs is not None:
+            rows[0].prompt_logprobs = [None]  # nothing predicts the first token
         rows[0].forks = rows[1:]
         return rows
 

@@ -27,6 +27,7 @@ from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput,
 from mavis_core.noise import token_hashes
 from mavis_core.offline import Completion
 from mavis_core.policy import Policy
+from mavis_core.prompt_logprobs import score_prompts
 from mavis_core.row import Row
 from mavis_core.sampler import draw, scale, survive, tilt
 from mavis_core.sampling_params import SamplingParams
@@ -134,6 +135,7 @@ class Engine:
         hidden = self.policy.backbone.forward(batch.tokens, batch.positions, batch.attention)
         timer.mark("extend")
         self.values.extend(batch)
+        score_prompts(self.policy, plan, hidden)
         self._copy(plan)
         rows = batch.rows
         if rows is None:
@@ -175,7 +177,10 @@ class Engine:
             finished = all(row.finish_reason is not None for row in mine)
             if finished:
                 del self._rows[request_id]
-            outputs.append(RequestOutput(request_id, mine[0].prompt_length, tuple(found), finished))
+            scored = mine[0].take_prompt_logprobs()
+            outputs.append(
+                RequestOutput(request_id, mine[0].prompt_length, tuple(found), finished, prompt_logprobs=scored)
+            )
         return outputs
 
     def _record(

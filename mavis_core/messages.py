@@ -35,11 +35,11 @@ class Abort:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprobs:
-    """Log-probabilities in nats at one generated position.
+    """Log-probabilities in nats at one position.
 
     Attributes:
-        token_id: the sampled token.
-        logprob: of the sampled token; unguided rows: raw log-softmax of the model's logits at T = 1 (as
+        token_id: the sampled token, or the prompt's.
+        logprob: of that token; prompts and unguided rows: raw log-softmax of the model's logits at T = 1 (as
             vLLM), guided rows: log p, the distribution it was drawn from.
         top: the most likely tokens as (id, logprob), best first; at most as many as asked for.
     """
@@ -123,7 +123,8 @@ class RequestOutput:
     """Deltas of one request from one step. ``finished`` is True exactly once, in the last one.
 
     ``error`` is set (and ``finished`` True) when the request failed alone; an invalid request names its
-    field in ``error_param``.
+    field in ``error_param``. ``prompt_logprobs``, one entry per prompt token and None for the first, comes once,
+    with the first token of the first choice.
     """
 
     request_id: str
@@ -132,6 +133,7 @@ class RequestOutput:
     finished: bool
     error: str | None = None
     error_param: str | None = None
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Completion:
     guidance: GuidanceStats | None = None
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     reports: list[TokenReport] = field(default_factory=list)
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
 
 
 def generate(
@@ -64,6 +65,9 @@ def generate(
     with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:
         while engine.has_work:
             for output in engine.step():
+                if output.prompt_logprobs is not None:
+                    for choice in answers[int(output.request_id)]:
+                        choice.prompt_logprobs = output.prompt_logprobs
                 for delta in output.deltas:
                     choice = answers[int(output.request_id)][delta.index]
                     choice.text += delta.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mavis_core.detokenizer import Detokenizer
-from mavis_core.messages import FinishReason, Request
+from mavis_core.messages import FinishReason, Request, TokenLogprobs
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +31,8 @@ class Row:
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
         totals: running sums [steering, truncation, sampled, base mass, V and spread of the named objectives].
         finish_reason: set once, by the emitter or an abort.
+        prompt_logprobs: of the prompt's tokens as far as they are scored; None if not asked for or handed out, and
+            on all but the request's first choice.
     """
 
     request: Request
@@ -53,6 +55,7 @@ class Row:
     totals: list[float] = field(default_factory=list)
     guided_tokens: int = 0
     finish_reason: FinishReason | None = None
+    prompt_logprobs: list[TokenLogprobs | None] | None = None
 
     @property
     def output_length(self) -> int:
@@ -61,6 +64,18 @@ class Row:
     @property
     def prefilling(self) -> bool:
         return self.computed < self.target
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether prompt tokens are still to be scored."""
+        return self.prompt_logprobs is not None and len(self.prompt_logprobs) < self.prompt_length
+
+    def take_prompt_logprobs(self) -> tuple[TokenLogprobs | None, ...] | None:
+        """The prompt's log-probabilities, once they are all there, once."""
+        if self.prompt_logprobs is None or self.scores_prompt:
+            return None
+        found, self.prompt_logprobs = tuple(self.prompt_logprobs), None
+        return found
 
     @property
     def banned(self) -> bool:
