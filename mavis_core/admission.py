@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mavis_core.detokenizer import Detokenizer
@@ -11,6 +11,7 @@ from mavis_core.errors import ContextLengthError, InvalidRequestError, UnknownOb
 from mavis_core.guidance import Guidance
 from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.noise import row_key
+from mavis_core.prefix import prefix_root
 from mavis_core.row import Row
 from mavis_core.tokenizer import Tokenizer
 
@@ -26,6 +27,7 @@ class Admission:
         objectives: loaded, in column order.
         tokenizer: for text, or None.
         seed: of the engine, for requests without one.
+        caching: by the objectives of values that keep a KV cache, the value's name.
     """
 
     max_model_len: int
@@ -34,6 +36,7 @@ class Admission:
     objectives: Sequence[ObjectiveInfo]
     tokenizer: Tokenizer | None
     seed: int
+    caching: Mapping[str, str]
 
     def rows(self, request: Request) -> list[Row]:
         """One row per choice, the first of which carries the others as forks.
@@ -49,6 +52,8 @@ class Admission:
         most = longest if sampling.max_tokens is None else min(sampling.max_tokens, longest)
         weights, named = self._weights(guidance)
         backend = self.tokenizer.backend_tokenizer if self.tokenizer is not None else None
+        readers = {self.caching[name] for name in guidance.weights if name in self.caching} if guidance.active else ()
+        root = prefix_root(tuple(readers), request.cache_salt)
         seed = self._derive_seed(request.id) if sampling.seed is None else sampling.seed
         rows = [
             Row(
@@ -60,6 +65,7 @@ class Admission:
                 stop_ids=own + sampling.stop_token_ids,
                 own_stops=len(own),
                 key=row_key(seed, index),
+                keys=[root],
                 guided=guidance.active,
                 beta=self._beta(guidance) if guidance.active else 0.0,
                 weights=weights,

@@ -61,7 +61,12 @@ class Engine:
         self.pool = KVPool(policy.backbone.cache, blocks, config.block_size, dtype, device)
         self.values.bind(blocks, config.block_size, dtype, device)
         self.scheduler = Scheduler(
-            blocks, config.block_size, config.max_num_seqs, config.max_num_batched_tokens, config.enable_chunked_prefill
+            blocks,
+            config.block_size,
+            config.max_num_seqs,
+            config.max_num_batched_tokens,
+            config.enable_chunked_prefill,
+            config.enable_prefix_caching,
         )
         self.info = EngineInfo(
             model=policy.name,
@@ -80,6 +85,7 @@ class Engine:
             self.values.objectives,
             policy.tokenizer,
             config.seed,
+            self.values.caching,
         )
         self._batcher = Batcher(self.pool, policy.vocab_size, device)
         self._emitter = Emitter(self.values.objectives)
@@ -177,9 +183,15 @@ class Engine:
             finished = all(row.finish_reason is not None for row in mine)
             if finished:
                 del self._rows[request_id]
-            scored = mine[0].take_prompt_logprobs()
             outputs.append(
-                RequestOutput(request_id, mine[0].prompt_length, tuple(found), finished, prompt_logprobs=scored)
+                RequestOutput(
+                    request_id,
+                    mine[0].prompt_length,
+                    tuple(found),
+                    finished,
+                    prompt_logprobs=mine[0].take_prompt_logprobs(),
+                    cached_tokens=mine[0].cached_tokens or 0,
+                )
             )
         return outputs
 
@@ -196,6 +208,8 @@ class Engine:
             policy_forward_seconds=timer.seconds("forward", "extend"),
             value_forward_seconds=timer.seconds("value", "tilt"),
             step_seconds=time.perf_counter() - started,
+            prefix_cache_queries=plan.queried,
+            prefix_cache_hits=plan.cached,
         )
         return outputs
 
@@ -205,9 +219,13 @@ class Engine:
         return StepStats(running, waiting, 0, 0, 0, self.scheduler.usage, 0.0, 0.0, 0.0)
 
     def abort_all(self) -> list[str]:
-        """Forget every request, after a failed step; their ids. The batch's device state is rebuilt."""
+        """Forget every request, after a failed step; their ids.
+
+        The batch's device state is rebuilt, and the prefix cache dropped: that step may not have filled its blocks.
+        """
         ids = list(self._rows)
         for request_id in ids:
             self.abort(request_id)
+        self.scheduler.forget_prefixes()
         self._batcher = Batcher(self.pool, self.policy.vocab_size, self.policy.device)
         return ids

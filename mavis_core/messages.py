@@ -18,12 +18,17 @@ FinishReason = Literal["stop", "length", "abort", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt and how to continue it. ``id`` is unique among the requests in flight."""
+    """One prompt and how to continue it. ``id`` is unique among the requests in flight.
+
+    Requests read each other's cached prefixes only under the same ``cache_salt``: how long a prompt takes tells
+    whether somebody sent its beginning before, and whoever minds gives every user a salt of their own.
+    """
 
     id: str
     prompt_token_ids: tuple[int, ...]
     sampling: SamplingParams
     guidance: Guidance
+    cache_salt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ class RequestOutput:
 
     ``error`` is set (and ``finished`` True) when the request failed alone; an invalid request names its
     field in ``error_param``. ``prompt_logprobs``, one entry per prompt token and None for the first, comes once,
-    with the first token of the first choice.
+    with the first token of the first choice. ``cached_tokens`` of the prompt were read from the prefix cache.
     """
 
     request_id: str
@@ -134,11 +139,16 @@ class RequestOutput:
     error: str | None = None
     error_param: str | None = None
     prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StepStats:
-    """One engine step, for metrics. Times in seconds, on the device's clock where it has one."""
+    """One engine step, for metrics. Times in seconds, on the device's clock where it has one.
+
+    ``prefix_cache_queries`` counts the tokens of the rows admitted for the first time, ``prefix_cache_hits`` those of
+    them that were in the cache. ``kv_cache_usage`` is the share of blocks that rows hold, cached ones aside.
+    """
 
     running: int
     waiting: int
@@ -149,6 +159,8 @@ class StepStats:
     policy_forward_seconds: float
     value_forward_seconds: float
     step_seconds: float
+    prefix_cache_queries: int = 0
+    prefix_cache_hits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ class Row:
         computed: tokens whose KV is in the pools; set by the scheduler.
         blocks: block table; set by the scheduler.
         target: tokens to prefill before the next draw; set by the scheduler at admission.
+        keys: of its full blocks, the root first (``prefix.py``); set by admission, extended by the scheduler.
+        cached_tokens: tokens read from the prefix cache at its first admission, None before; set by the scheduler.
+        published: how many of its blocks others can find; set by the scheduler.
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
         totals: running sums [steering, truncation, sampled, base mass, V and spread of the named objectives].
         finish_reason: set once, by the emitter or an abort.
@@ -43,6 +46,7 @@ class Row:
     stop_ids: tuple[int, ...]
     own_stops: int
     key: int
+    keys: list[bytes]
     guided: bool
     beta: float
     weights: tuple[float, ...]
@@ -51,6 +55,8 @@ class Row:
     computed: int = 0
     blocks: list[int] = field(default_factory=list)
     target: int = 0
+    cached_tokens: int | None = None
+    published: int = 0
     forks: list[Row] = field(default_factory=list)
     totals: list[float] = field(default_factory=list)
     guided_tokens: int = 0

@@ -50,6 +50,11 @@ class ValueSet:
         return [cache for value in self.values for cache in value.spec.caches]
 
     @property
+    def caching(self) -> dict[str, str]:
+        """By the objectives of values with a cache, the value's name."""
+        return {o.name: value.spec.name for value in self.values if value.spec.caches for o in value.spec.objectives}
+
+    @property
     def pools(self) -> list[KVPool]:
         return [pool for pools in self._pools for pool in pools]
 

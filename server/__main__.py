@@ -47,6 +47,7 @@ def serve(
     max_num_seqs: Annotated[Number, typer.Option(help="Rows decoded together. Default: 32.")] = None,
     max_num_batched_tokens: Annotated[Number, typer.Option(help="Tokens of one step. Default: 2048.")] = None,
     enable_chunked_prefill: Annotated[Switch, typer.Option(help="Prefill long prompts in pieces.")] = None,
+    enable_prefix_caching: Annotated[Switch, typer.Option(help="Reuse the KV of prompts that begin alike.")] = None,
     block_size: Annotated[Number, typer.Option(help="Tokens per KV block. Default: 16.")] = None,
     kv_cache_tokens: Annotated[Number, typer.Option(help="KV slots. Default: derived.")] = None,
     gpu_memory_utilization: Annotated[Share, typer.Option(help="Share of GPU memory. Default: 0.85.")] = None,

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     max_num_seqs: int = Field(default=32, ge=1, description="rows decoded together")
     max_num_batched_tokens: int = Field(default=2048, ge=1, description="tokens of one engine step")
     enable_chunked_prefill: bool = Field(default=True, description="prefill long prompts in pieces")
+    enable_prefix_caching: bool = Field(default=True, description="reuse the KV of prompts that begin alike")
     block_size: int = Field(default=16, ge=1, description="tokens per KV block")
     kv_cache_tokens: int | None = Field(default=None, ge=1, description="KV slots; none derives it")
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1, description="share of GPU memory to use")
@@ -103,6 +104,7 @@ class Settings(BaseSettings):
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,
             enable_chunked_prefill=self.enable_chunked_prefill,
+            enable_prefix_caching=self.enable_prefix_caching,
             block_size=self.block_size,
             kv_cache_tokens=self.kv_cache_tokens,
             gpu_memory_utilization=self.gpu_memory_utilization,

@@ -1,7 +1,7 @@
 """An ``EngineClient`` and a tokenizer without a model: every answer is ``SCRIPT``, one byte per token and step.
 
 Numbers that a test can predict: each guided token costs 0.25 nats of steering and 0.05 of truncation, and an
-objective's value is twice its weight.
+objective's value is twice its weight. Of every prompt four tokens are cached.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ SCRIPT = b"Hello there, friend."
 EOS = 256
 VOCAB = 257
 STEERING, TRUNCATION = 0.25, 0.05
+CACHED = 4
 NAMES = ("cheerful", "concise")
 
 
@@ -118,11 +119,17 @@ class FakeEngine:
                     raise EngineUnavailableError("the engine died")
                 last = step == most - 1
                 prompt = len(request.prompt_token_ids)
+                cached = 0 if request.cache_salt else min(CACHED, prompt - 1)
+                queried, hits = (0, 0) if step else (prompt, cached)
                 for callback in self._callbacks:
-                    callback(StepStats(len(self.running), 0, 0 if step else prompt, 1, 0, 0.5, 0.01, 0.002, 0.013))
+                    callback(
+                        StepStats(
+                            len(self.running), 0, 0 if step else prompt, 1, 0, 0.5, 0.01, 0.002, 0.013, queried, hits
+                        )
+                    )
                 deltas = tuple(self._delta(request, index, step, last) for index in range(request.sampling.n))
                 finished = last
-                yield RequestOutput(request.id, prompt, deltas, last)
+                yield RequestOutput(request.id, prompt, deltas, last, cached_tokens=cached)
         finally:
             self.running.discard(request.id)
             if not finished:
