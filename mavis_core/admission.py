@@ -27,7 +27,7 @@ class Admission:
         objectives: loaded, in column order.
         tokenizer: for text, or None.
         seed: of the engine, for requests without one.
-        caching: by the objectives of values that keep a KV cache, the value's name.
+        caching: by the objectives of values that keep a KV cache, what stands for the value.
     """
 
     max_model_len: int

@@ -1,7 +1,7 @@
 """What the engine and the world exchange: plain frozen values, nothing shared, nothing callable.
 
-In: ``Request`` and ``Abort``. Out: one ``RequestOutput`` per request and step in which something happened,
-and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
+In: ``Request``, ``Abort``, ``LoadValue`` and ``UnloadValue``. Out: one ``RequestOutput`` per request and step in which
+something happened, and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
 """
 
 from __future__ import annotations
@@ -36,6 +36,22 @@ class Abort:
     """Forget a request: its rows and KV are freed, nothing more is emitted. Unknown ids are ignored."""
 
     request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadValue:
+    """Load the values at ``source`` into the running engine; answered by one event with this ``id``."""
+
+    id: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadValue:
+    """Unload the value ``name``; answered by one event with this ``id``."""
+
+    id: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

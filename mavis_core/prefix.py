@@ -16,7 +16,7 @@ DIGEST_BYTES = 32
 
 
 def prefix_root(readers: Sequence[str], salt: str | None) -> bytes:
-    """The key before the first block: names of the values with a cache that read the row, and the request's salt."""
+    """The key before the first block: the values with a cache that read the row, and the request's salt."""
     return _digest(json.dumps([sorted(readers), salt]).encode())
 
 
