@@ -34,10 +34,12 @@ TheValues = Annotated[Text, typer.Option(help="Value folders or hub ids, comma-s
 def serve(
     model: TheModel = None,
     values: TheValues = None,
+    values_dir: Annotated[Path | None, typer.Option(help="Folder whose values the admin may load at run time.")] = None,
     served_model_name: Annotated[Text, typer.Option(help="Names clients may ask for, comma-separated.")] = None,
     host: Annotated[Text, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[Number, typer.Option(help="Port to listen on. Default: 8000.")] = None,
     api_key: Annotated[Text, typer.Option(help="Accepted bearer keys; better in MAVIS_API_KEY.")] = None,
+    admin_api_key: Annotated[Text, typer.Option(help="Opens admin endpoints; better in MAVIS_ADMIN_API_KEY.")] = None,
     allow_unauthenticated: Annotated[Switch, typer.Option(help="Other addresses than loopback without keys.")] = None,
     objective_weights: Annotated[Text, typer.Option(help="Default weights: cheerful=0.5,concise=1.")] = None,
     chat_template: Annotated[Path | None, typer.Option(help="Jinja file in place of the tokenizer's.")] = None,

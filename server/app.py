@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from mavis_core.client import EngineClient
 from mavis_core.tokenizer import Tokenizer
@@ -18,8 +19,9 @@ from server.errors import install_error_handlers
 from server.openapi import install_openapi
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
+from server.protocol.values import LoadValueRequest
 from server.request_id import RequestId
-from server.routes import chat, completions, listing, operations
+from server.routes import chat, completions, listing, operations, values
 from server.service import Service, package_version
 from server.settings import Settings
 
@@ -49,8 +51,13 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
     for group in (chat, completions, listing, operations):
         app.include_router(group.router)
     install_error_handlers(app)
-    install_openapi(app, [ChatCompletionRequest, CompletionRequest], bool(settings.api_key), OPEN_PATHS)
+    requests: list[type[BaseModel]] = [ChatCompletionRequest, CompletionRequest]
+    if settings.admin_api_key is not None:
+        app.include_router(values.router)
+        requests.append(LoadValueRequest)
+    install_openapi(app, requests, bool(settings.api_key), OPEN_PATHS)
     if settings.api_key:
-        app.add_middleware(BearerAuth, keys=settings.api_key)
+        admin = () if settings.admin_api_key is None else (settings.admin_api_key,)
+        app.add_middleware(BearerAuth, keys=(*settings.api_key, *admin))
     app.add_middleware(RequestId)  # outermost: refused requests carry an id too
     return app

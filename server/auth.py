@@ -26,10 +26,14 @@ OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json"})
 class BearerAuth:
     def __init__(self, app: ASGIApp, keys: Iterable[SecretStr]) -> None:
         self._app = app
-        self._digests = [hashlib.sha256(key.get_secret_value().encode()).digest() for key in keys]
+        self._digests = [digest_of(key) for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._accepts(Headers(scope=scope)):
+        if (
+            scope["type"] != "http"
+            or scope["path"] in OPEN_PATHS
+            or bearer_matches(Headers(scope=scope), self._digests)
+        ):
             await self._app(scope, receive, send)
             return
         body = error_object(
@@ -40,8 +44,14 @@ class BearerAuth:
         )
         await error_response(401, body, {"www-authenticate": "Bearer"})(scope, receive, send)
 
-    def _accepts(self, headers: Headers) -> bool:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        digest = hashlib.sha256(token.strip().encode("latin-1")).digest()
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        return scheme.lower() == "bearer" and any(matches)
+
+def digest_of(key: SecretStr) -> bytes:
+    return hashlib.sha256(key.get_secret_value().encode()).digest()
+
+
+def bearer_matches(headers: Headers, digests: Iterable[bytes]) -> bool:
+    """Whether the bearer token is one of those behind ``digests``, all of which are compared."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    digest = hashlib.sha256(token.strip().encode("latin-1")).digest()
+    matches = [hmac.compare_digest(digest, known) for known in digests]
+    return scheme.lower() == "bearer" and any(matches)

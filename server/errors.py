@@ -18,7 +18,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mavis_core.errors import EngineUnavailableError, InvalidRequestError, LoadError, MavisError, QueueFullError
+from mavis_core.errors import (
+    EngineUnavailableError,
+    InvalidRequestError,
+    LoadError,
+    MavisError,
+    QueueFullError,
+    UnknownValueError,
+    ValueConflictError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +41,10 @@ class ContentTypeError(MavisError):
 
 class UnknownModelError(MavisError):
     """The request asks for a model that is not served."""
+
+
+class AdminOnlyError(MavisError):
+    """The caller does not hold the admin key."""
 
 
 class RequestFailedError(MavisError):
@@ -55,6 +67,9 @@ class Answer:
 TABLE: dict[type[MavisError], Answer] = {
     InvalidRequestError: Answer(400, "invalid_request_error"),
     UnknownModelError: Answer(404, "invalid_request_error", "model_not_found", "model"),
+    AdminOnlyError: Answer(403, "invalid_request_error", "admin_only"),
+    UnknownValueError: Answer(404, "invalid_request_error", "value_not_found"),
+    ValueConflictError: Answer(409, "invalid_request_error", "value_conflict"),
     BodyTooLargeError: Answer(413, "invalid_request_error", "body_too_large"),
     ContentTypeError: Answer(415, "invalid_request_error", "unsupported_media_type"),
     QueueFullError: Answer(429, "rate_limit_error", "queue_full", retry_after=1),

@@ -31,12 +31,14 @@ class Settings(BaseSettings):
 
     model: str | None = Field(default=None, description="policy: folder or hub id; none serves the model that ships")
     values: StringList = Field(default=(), description="value folders or hub ids")
+    values_dir: Path | None = Field(default=None, description="folder whose values the admin may load at run time")
     served_model_name: StringList = Field(
         default=(), description="names clients may ask for; the first is the answer's"
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
     api_key: SecretList = Field(default=(), description="accepted bearer keys")
+    admin_api_key: SecretStr | None = Field(default=None, description="key that opens the admin endpoints, too")
     allow_unauthenticated: bool = Field(default=False, description="serve other addresses than loopback without keys")
     objective_weights: WeightMap = Field(
         default={}, description="weights of requests that bring none: cheerful=0.5,concise=1"
@@ -88,6 +90,20 @@ class Settings(BaseSettings):
         if any(not key.get_secret_value().strip() for key in keys):
             raise ValueError("a key is empty")
         return keys
+
+    @field_validator("admin_api_key")
+    @classmethod
+    def _no_empty_admin_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not key.get_secret_value().strip():
+            raise ValueError("the key is empty")
+        return key
+
+    @field_validator("values_dir")
+    @classmethod
+    def _existing_folder(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder")
+        return folder
 
     @model_validator(mode="after")
     def _open_only_on_purpose(self) -> Settings:

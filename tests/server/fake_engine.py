@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from jinja2 import TemplateError
 
 from mavis_core.client import EngineState
-from mavis_core.errors import EngineUnavailableError, QueueFullError
+from mavis_core.errors import (
+    EngineUnavailableError,
+    LoadError,
+    QueueFullError,
+    UnknownValueError,
+    ValueConflictError,
+)
 from mavis_core.messages import (
     ChoiceDelta,
     EngineInfo,
@@ -134,6 +141,26 @@ class FakeEngine:
             self.running.discard(request.id)
             if not finished:
                 self.aborted.append(request.id)
+
+    async def load_value(self, source: str) -> EngineInfo:
+        """Every folder holds one objective of its own name; one named ``unfit`` is refused."""
+        name = source.rpartition("/")[2]
+        if name == "unfit":
+            raise LoadError("unfit: trained for another policy")
+        if any(objective.name == name for objective in self._info.objectives):
+            raise ValueConflictError(f"objective {name!r} is scored already")
+        new = ObjectiveInfo(name, f"how {name} it is", "lm", name, 0.1, 0.5, 1.5, (-4.0, 4.0))
+        self._info = replace(self._info, objectives=(*self._info.objectives, new))
+        return self._info
+
+    async def unload_value(self, name: str) -> EngineInfo:
+        left = tuple(objective for objective in self._info.objectives if objective.value != name)
+        if left == self._info.objectives:
+            raise UnknownValueError(f"no value named {name!r} is loaded")
+        if self.running:
+            raise ValueConflictError(f"value {name!r} is in use")
+        self._info = replace(self._info, objectives=left)
+        return self._info
 
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 (the Protocol's)
         self.state = "draining"
