@@ -18,12 +18,12 @@ from mavis_core.attention import AttentionStep, Chunk, DecodeAttention, MixedAtt
 from mavis_core.guidance import Guidance
 from mavis_core.kv_pool import KVPool
 from mavis_core.logit_edits import LogitEdits
-from mavis_core.noise import position_keys
+from mavis_core.noise import token_hashes
+from mavis_core.noise_ahead import NoiseAhead
 from mavis_core.row import Row
 from mavis_core.scheduler import Plan, PrefillChunk
 
 TABLE_SLACK = 8
-KEYS_AHEAD = 64
 
 
 def first(rows: Tensor, count: int) -> Tensor:
@@ -37,8 +37,8 @@ class RowTensors:
     Attributes:
         last_token, newest, length: (B,) int64; the newest token, its position, and how many tokens there are with it.
         block_table: (B, P) int64.
-        keys: (B, 1) int64, of the noise at this position.
-        temperature: (B,) float32, 1 for greedy rows, whose noise is scaled to nothing by ``noise`` (0 or 1).
+        noise: Gumbel noise at this position; 0 for greedy rows.
+        temperature: (B,) float32, 1 for greedy rows.
         top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on.
         k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows; ``pull`` is
             beta * weights, (G, M).
@@ -46,7 +46,8 @@ class RowTensors:
         width: K, the most candidates any guided row asks for; ``full`` says that all rows have that many.
     """
 
-    def __init__(self, rows: Sequence[Row], block_size: int, vocab_size: int, device: torch.device) -> None:
+    def __init__(self, rows: Sequence[Row], block_size: int, hashes: Tensor) -> None:
+        vocab_size, device = hashes.shape[0], hashes.device
         self.rows = list(rows)
         self.guided = sum(row.guided for row in rows)
         self.readers: dict[int, Tensor | None] = {}
@@ -64,12 +65,12 @@ class RowTensors:
             [(s.temperature or 1.0, float(s.temperature > 0), s.top_p, s.min_p) for s in sampling],
             dtype=torch.float32,
         ).to(device)
-        self.temperature, self.noise, self.top_p, self.min_p = floats.T.contiguous()
+        self.temperature, random, self.top_p, self.min_p = floats.T.contiguous()
         self.scaled = any(s.temperature not in (0, 1) for s in sampling)
-        self.greedy = any(s.temperature == 0 for s in sampling)
         self.filtered = any(s.top_k > 0 or s.top_p < 1 or s.min_p > 0 for s in sampling)
-        self._row_keys = torch.tensor([row.key for row in rows], dtype=torch.int64).to(device)
-        self._refresh_keys()
+        keys, positions = torch.tensor([(row.key, row.output_length) for row in rows]).to(device).T.contiguous()
+        greedy = any(s.temperature == 0 for s in sampling)
+        self.noise = NoiseAhead(keys, positions, hashes, random if greedy else None)
         self.edits = LogitEdits(self.rows, vocab_size, device)
         self.width = max((g.top_k for g in guidance), default=0)
         self.full = self._full(guidance, vocab_size)
@@ -102,25 +103,12 @@ class RowTensors:
         """Whether ``rows`` are these rows and every block table still fits."""
         return self.rows == list(rows) and max(len(row.blocks) for row in rows) <= self._columns
 
-    @property
-    def keys(self) -> Tensor:
-        if self._step == KEYS_AHEAD:
-            self._refresh_keys()
-        return self._keys[:, self._step : self._step + 1]
-
-    def _refresh_keys(self) -> None:
-        """Keys of the noise for the next positions, many at a time."""
-        start = torch.tensor([row.output_length for row in self.rows]).to(self._row_keys.device)
-        ahead = torch.arange(KEYS_AHEAD, device=self._row_keys.device)
-        self._keys = position_keys(self._row_keys, start[:, None] + ahead)
-        self._step = 0
-
     def advance(self, drawn: Tensor) -> None:
         """Append the drawn tokens (B,) int64: the state of the next step."""
         self.last_token.copy_(drawn)
         self.length += 1
         self.newest += 1
-        self._step += 1
+        self.noise.advance()
         self.edits.advance(drawn)
 
     def sync_blocks(self) -> None:
@@ -215,7 +203,7 @@ class Batcher:
 
     def __init__(self, pool: KVPool, vocab_size: int, device: torch.device) -> None:
         self._pool = pool
-        self._vocab_size = vocab_size
+        self._hashes = token_hashes(vocab_size, device)
         self._device = device
         self._current: RowTensors | None = None
 
@@ -234,7 +222,7 @@ class Batcher:
         if rows is not None and rows.rows == plan.decode:
             decode = rows
         else:
-            decode = RowTensors(plan.decode, self._pool.block_size, self._vocab_size, self._device)
+            decode = RowTensors(plan.decode, self._pool.block_size, self._hashes)
         return Batch(
             torch.cat((decode.last_token, prefill.tokens)),
             torch.cat((decode.newest, prefill.positions)),
@@ -248,7 +236,7 @@ class Batcher:
     def _rows(self, drawing: Sequence[Row], decoding: bool) -> RowTensors:
         """The last tensors if all go on ``decoding``; a row that was just prefilled may have other blocks."""
         if not decoding or self._current is None or not self._current.follows(drawing):
-            self._current = RowTensors(drawing, self._pool.block_size, self._vocab_size, self._device)
+            self._current = RowTensors(drawing, self._pool.block_size, self._hashes)
         else:
             self._current.sync_blocks()
         return self._current

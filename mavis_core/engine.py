@@ -24,7 +24,6 @@ from mavis_core.guidance import Guidance
 from mavis_core.kv_pool import KVPool
 from mavis_core.logprobs import collect_logprobs
 from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats
-from mavis_core.noise import token_hashes
 from mavis_core.offline import Completion
 from mavis_core.policy import Policy
 from mavis_core.prompt_logprobs import score_prompts
@@ -79,7 +78,6 @@ class Engine:
             config.enable_chunked_prefill,
             config.enable_prefix_caching,
         )
-        self._hashes = token_hashes(policy.vocab_size, device)
         self._rows: dict[str, list[Row]] = {}
         self.last_step: StepStats | None = None
         self._know_values()
@@ -210,7 +208,7 @@ class Engine:
             scored, values = self.values.score(rows, candidates, first(hidden, g))
             timer.mark("tilt")
             tilted = tilt(candidates, values, rows)
-        drawn = draw(surviving, tilted, rows, self._hashes)
+        drawn = draw(surviving, tilted, rows)
         if drawn.chosen is not None:
             self.values.commit(rows, scored, drawn.chosen)
         tokens, stats = drawn.to_host()

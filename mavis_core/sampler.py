@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mavis_core.batch import RowTensors, first
+from mavis_core.batch import RowTensors
 from mavis_core.candidates import Candidates
 from mavis_core.filters import apply_filters
 from mavis_core.kl import exact_kl
-from mavis_core.noise import gumbel
 from mavis_core.tilt import combine, highest, limit_tilt, lowest, minmax, tilted_logprobs
 
 FIXED_COLUMNS = 4
@@ -82,33 +81,24 @@ def tilt(candidates: Candidates, values: Tensor, rows: RowTensors) -> Tilted:
     return Tilted(candidates, values, tilted_logprobs(candidates.reference, amount))
 
 
-def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors, hashes: Tensor) -> Drawn:
+def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
     """One token per row, by Gumbel-max over p for guided rows and over the surviving vocabulary for the rest.
 
     Args:
         surviving: (B, V) from ``survive``.
         tilted: of the first G rows, or None.
-        hashes: (V,) int64 from ``token_hashes``.
     """
-    keys = rows.keys
     guided = rows.guided
     parts = []
     chosen = stats = None
     if tilted is not None:
         ids = tilted.candidates.ids
-        noise = _noise(first(keys, guided), hashes[ids], first(rows.noise, guided), rows.greedy)
-        chosen = (tilted.logprobs + noise).argmax(dim=1)
+        chosen = (tilted.logprobs + rows.noise.of_candidates(ids)).argmax(dim=1)
         parts.append(ids.gather(1, chosen[:, None])[:, 0])
         stats = _statistics(tilted, chosen)
     if guided < len(rows.rows):
-        noise = _noise(keys[guided:], hashes, rows.noise[guided:], rows.greedy)
-        parts.append((surviving[guided:] + noise).argmax(dim=1))
+        parts.append((surviving[guided:] + rows.noise.over_vocabulary(guided)).argmax(dim=1))
     return Drawn(parts[0] if len(parts) == 1 else torch.cat(parts), chosen, stats)
-
-
-def _noise(keys: Tensor, hashes: Tensor, scale: Tensor, greedy: bool) -> Tensor:
-    noise = gumbel(keys, hashes)
-    return noise * scale[:, None] if greedy else noise
 
 
 def _statistics(tilted: Tilted, chosen: Tensor) -> Tensor:

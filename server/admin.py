@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from server.auth import bearer_matches, digest_of
+from server.auth import caller_of
 from server.errors import AdminOnlyError
 from server.service import service_of
 
 
 async def require_admin(http: Request) -> None:
     """Raises AdminOnlyError unless the caller holds the admin key."""
-    key = service_of(http).settings.admin_api_key
-    if key is None:
-        raise AdminOnlyError("this needs an admin key, and the server has none: start it with --admin-api-key")
-    if not bearer_matches(http.headers, [digest_of(key)]):
+    if caller_of(http).admin:
+        return
+    if service_of(http).keys.has_admin:
         raise AdminOnlyError("this needs the admin key: send 'Authorization: Bearer <admin key>'")
+    raise AdminOnlyError("this needs an admin key, and the server has none: start it with --admin-api-key")

@@ -20,15 +20,18 @@ from server.answers.base import Answer
 from server.disconnect import while_connected
 from server.errors import RequestFailedError
 from server.observation import Observation
+from server.rate_limits import Allowance
 from server.service import Service
 from server.streams import AnswerStream, Outputs
+from server.throttle import reserve_tokens
 
 
 async def respond_with(
     http: HttpRequest, service: Service, requests: Sequence[Request], answer: Answer, stream: bool
 ) -> Response:
+    allowance = reserve_tokens(http, requests)
     runs = [
-        run(service.engine, number, request, Observation(service.metrics, request.sampling.n))
+        run(service.engine, number, request, Observation(service.metrics, request.sampling.n), allowance)
         for number, request in enumerate(requests)
     ]
     outputs = runs[0] if len(runs) == 1 else fan_in(runs)
@@ -49,12 +52,17 @@ async def first_of(outputs: Outputs) -> tuple[int, RequestOutput]:
     return await anext(outputs)
 
 
-async def run(engine: EngineClient, number: int, request: Request, observation: Observation) -> Outputs:
+async def run(
+    engine: EngineClient, number: int, request: Request, observation: Observation, allowance: Allowance
+) -> Outputs:
     """The request's outputs with the number of its prompt; an output that carries an error raises it."""
     outputs = engine.generate(request)
+    unread = len(request.prompt_token_ids)  # charged once something has come of it
     async with aclosing(outputs):
         async for output in outputs:
             observation.see(output)
+            allowance.spent += unread + sum(len(delta.token_ids) for delta in output.deltas)
+            unread = 0
             if output.error is not None:
                 if output.error_param is not None:
                     raise InvalidRequestError(output.error, output.error_param or None)

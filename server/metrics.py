@@ -7,12 +7,13 @@ and a test compares.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from mavis_core.messages import StepStats
+from server.token_histogram import TokenHistogram
 
 PREFIX: Final = "mavis:"
 FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160,
@@ -49,7 +50,7 @@ class Metrics:
         self.time_to_first_token_seconds = self._histogram(
             "time_to_first_token_seconds", "From arrival to the first token", FIRST_TOKEN
         )
-        self.inter_token_latency_seconds = self._histogram(
+        self.inter_token_latency_seconds = self._per_token(
             "inter_token_latency_seconds", "Between two tokens of a request", BETWEEN_TOKENS
         )
         self.e2e_request_latency_seconds = self._histogram(
@@ -61,7 +62,7 @@ class Metrics:
         )
         self.request_params_n = self._histogram("request_params_n", "Choices asked for", CHOICES)
 
-        self.token_kl_nats = self._histogram("token_kl_nats", "Exact KL of one guided token's step", TOKEN_NATS)
+        self.token_kl_nats = self._per_token("token_kl_nats", "Exact KL of one guided token's step", TOKEN_NATS)
         self.request_kl_nats = self._histogram("request_kl_nats", "Exact KL of one guided choice", REQUEST_NATS)
         self.topk_base_mass = self._histogram("topk_base_mass", "Mean base mass of the candidates", MASS)
         self.value_spread = self._histogram("value_spread", "Mean max - min over candidates", SPREAD, ("objective",))
@@ -101,3 +102,6 @@ class Metrics:
 
     def _histogram(self, name: str, about: str, buckets: Iterable[float], labels: Iterable[str] = ()) -> Histogram:
         return Histogram(PREFIX + name, about, labels, buckets=tuple(buckets), registry=self.registry)
+
+    def _per_token(self, name: str, about: str, buckets: Sequence[float]) -> TokenHistogram:
+        return TokenHistogram(PREFIX + name, about, buckets, self.registry)

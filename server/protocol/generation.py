@@ -21,7 +21,7 @@ from mavis_core.sampling_params import (
     MAX_TOKEN_ID,
     SamplingParams,
 )
-from server.protocol.fields import NO_EFFECT, Strict, ranged
+from server.protocol.fields import Strict, ranged
 from server.protocol.steering import GuidanceOptions, ObjectiveWeights
 
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_LENGTH)]
@@ -53,7 +53,7 @@ class GenerationRequest(Strict):
     seed: int | None = ranged(-(2**63), 2**63 - 1)
     stream: bool | None = None
     stream_options: StreamOptions | None = Field(default=None, description="Only where stream is true.")
-    user: str | None = Field(default=None, description=NO_EFFECT)
+    user: str | None = Field(default=None, description="Whose stored preferences apply.")
 
     # vLLM's
     top_k: int | None = ranged(-1, MAX_TOKEN_ID, "0 and -1 are off.")

@@ -7,7 +7,7 @@ that is what changes from request to request; how the tilt works is grouped unde
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -27,7 +27,7 @@ class GuidanceOptions(Strict):
     report: bool | None = Field(default=None, description="Per token: log-probabilities, KL, values.")
     search: Refused = None
 
-    def with_weights(self, weights: Mapping[str, float]) -> Guidance:
-        """Raises InvalidRequestError on a value out of range."""
+    def with_weights(self, weights: Mapping[str, float], defaults: Mapping[str, Any]) -> Guidance:
+        """What the request says, else ``defaults``; raises InvalidRequestError on a value out of range."""
         given = {name: value for name, value in self.model_dump(exclude={"search"}).items() if value is not None}
-        return Guidance(weights=dict(weights), **given)
+        return Guidance(weights=dict(weights), **{**defaults, **given})

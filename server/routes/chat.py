@@ -16,10 +16,9 @@ from server.observation import count_request
 from server.openapi import body_of, errors, streamed
 from server.prompts import check_fits
 from server.protocol.chat import ChatCompletion, ChatCompletionRequest
-from server.protocol.steering import GuidanceOptions
 from server.service import service_of
+from server.steering import resolve_steering
 from server.validation import parse
-from server.weights import HEADER, resolve_weights
 
 router = APIRouter()
 
@@ -36,27 +35,23 @@ async def create_chat_completion(http: HttpRequest) -> Response:
     payload = await read_json(http, service.settings.max_body_bytes)
     info = service.ready_info()
     body = parse(ChatCompletionRequest, payload)
-    model = service.check_model(body.model, info)
     sampling = body.sampling(info.sampling_defaults)
-    weights = resolve_weights(
-        body.objective_weights, http.headers.get(HEADER), service.settings.objective_weights, info.objectives
-    )
-    guidance = (body.guidance or GuidanceOptions()).with_weights(weights.values)
+    steering = await resolve_steering(http, service, body, info)
     prompt = await service.prompts.chat(body.messages)
     check_fits(prompt, sampling, info, "messages", body.limit_name)
-    count_request(service.metrics, guidance, weights.source)
+    count_request(service.metrics, steering)
     answer = ChatAnswer(
         id=f"chatcmpl-{uuid.uuid4().hex}",
-        model=model,
+        model=steering.model,
         fingerprint=service.fingerprint(info),
-        weights=weights,
+        weights=steering.weights,
         n=sampling.n,
         prompts=1,
         token_text=service.token_text,
         wants_logprobs=sampling.logprobs is not None,
-        wants_report=guidance.report,
+        wants_report=steering.guidance.report,
         include_usage=body.include_usage,
         continuous_usage=body.continuous_usage,
     )
-    request = Request(answer.id, prompt, sampling, guidance)
+    request = Request(answer.id, prompt, sampling, steering.guidance)
     return await respond_with(http, service, [request], answer, bool(body.stream))

@@ -19,10 +19,9 @@ from server.observation import count_request
 from server.openapi import body_of, errors, streamed
 from server.prompts import check_fits
 from server.protocol.completions import DEFAULT_MAX_TOKENS, Completion, CompletionRequest
-from server.protocol.steering import GuidanceOptions
 from server.service import Service, service_of
+from server.steering import resolve_steering
 from server.validation import parse
-from server.weights import HEADER, resolve_weights
 
 router = APIRouter()
 
@@ -39,33 +38,29 @@ async def create_completion(http: HttpRequest) -> Response:
     payload = await read_json(http, service.settings.max_body_bytes)
     info = service.ready_info()
     body = parse(CompletionRequest, payload)
-    model = service.check_model(body.model, info)
     sampling = body.sampling(info.sampling_defaults)
-    weights = resolve_weights(
-        body.objective_weights, http.headers.get(HEADER), service.settings.objective_weights, info.objectives
-    )
-    guidance = (body.guidance or GuidanceOptions()).with_weights(weights.values)
+    steering = await resolve_steering(http, service, body, info)
     prompts = [await service.prompts.text(prompt) for prompt in body.prompts]
     for prompt in prompts:
         check_fits(prompt, sampling, info, "prompt", "max_tokens")
     _check_room(service, info, len(prompts))
-    count_request(service.metrics, guidance, weights.source)
+    count_request(service.metrics, steering)
     answer = TextAnswer(
         echo=await _texts(service, body) if body.echo else None,
         id=f"cmpl-{uuid.uuid4().hex}",
-        model=model,
+        model=steering.model,
         fingerprint=service.fingerprint(info),
-        weights=weights,
+        weights=steering.weights,
         n=sampling.n,
         prompts=len(prompts),
         token_text=service.token_text,
         wants_logprobs=sampling.logprobs is not None,
-        wants_report=guidance.report,
+        wants_report=steering.guidance.report,
         include_usage=body.include_usage,
         continuous_usage=body.continuous_usage,
     )
     requests = [
-        Request(f"{answer.id}-{i}", prompt, _limited(sampling, info.max_model_len - len(prompt)), guidance)
+        Request(f"{answer.id}-{i}", prompt, _limited(sampling, info.max_model_len - len(prompt)), steering.guidance)
         for i, prompt in enumerate(prompts)
     ]
     return await respond_with(http, service, requests, answer, bool(body.stream))
