@@ -39,6 +39,9 @@ class Emitter:
     def _advance(
         self, row: Row, token: int, stats: Sequence[float] | None, logprobs: TokenLogprobs | None
     ) -> ChoiceDelta:
+        if row.limit == row.prompt_length:  # max_tokens=0 asked to read the prompt; what was drawn is nobody's
+            row.finish_reason = "length"
+            return ChoiceDelta(row.index, "", (), finish_reason="length")
         row.tokens.append(token)
         text, stop_reason = self._finish(row, token)
         guidance = None

@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, assert_never
 
-from mavis_core.errors import InvalidRequestError, MavisError
+from mavis_core.errors import InvalidRequestError, LoadError, MavisError
 from mavis_core.grammar_thread import Compiled, GrammarThread
 from mavis_core.matcher import Matcher
-from mavis_core.messages import Abort, EngineInfo, Request, RequestOutput, StepStats, failure
+from mavis_core.messages import (
+    Abort,
+    EngineInfo,
+    LoadValue,
+    Request,
+    RequestOutput,
+    StepStats,
+    UnloadValue,
+    failure,
+)
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.structure import Structure
 
 if TYPE_CHECKING:
     from mavis_core.engine import Engine
+    from mavis_core.value import ValueFunction, ValueLoader
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +64,34 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True)
+class ValuesChanged:
+    """The answer to ``LoadValue`` or ``UnloadValue``: what the engine is now, or why it is what it was."""
+
+    id: str
+    outcome: EngineInfo | MavisError
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesRead:
+    """From the thread that reads values to the loop, through the inbox."""
+
+    id: str
+    values: Sequence[ValueFunction] = ()
+    error: MavisError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Dead:
     """The engine will not answer any more."""
 
     why: str
 
 
-Event = Loading | Ready | Stepped | Dead
+Event = Loading | Ready | Stepped | ValuesChanged | Dead
 Emit = Callable[[Event], None]
 Build = Callable[[Callable[[str, float], None]], "Engine"]
-Inbox = queue.SimpleQueue[Request | Compiled | Abort | None]
+Message = Request | Compiled | Abort | LoadValue | UnloadValue | ValuesRead
+Inbox = queue.SimpleQueue[Message | None]
 
 
 def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
@@ -119,18 +149,56 @@ def _receive(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) 
             return True
         if message is None:
             return False
-        match message:
-            case Abort():
-                engine.abort(message.request_id)
-                grammars.forget(message.request_id)
-            case Compiled():
-                if grammars.wanted(message):
-                    _add(engine, message.request, message.result, emit)
-            case Request(sampling=SamplingParams(structure=Structure() as structure)):
-                grammars.submit(message, structure)
-            case Request():
-                _add(engine, message, None, emit)
+        _handle(engine, grammars, message, inbox, emit)
         block = False
+
+
+def _handle(engine: Engine, grammars: GrammarThread, message: Message, inbox: Inbox, emit: Emit) -> None:
+    match message:
+        case Request(sampling=SamplingParams(structure=Structure() as structure)):
+            grammars.submit(message, structure)
+        case Request():
+            _add(engine, message, None, emit)
+        case Compiled(request, result):
+            if grammars.wanted(message):
+                _add(engine, request, result, emit)
+        case Abort():
+            engine.abort(message.request_id)
+            grammars.forget(message.request_id)
+        case LoadValue():
+            threading.Thread(target=_read, args=(engine.loader, message, inbox), daemon=True).start()
+        case ValuesRead(id, values, error):
+            emit(ValuesChanged(id, error or _change(engine, partial(engine.load_values, values))))
+        case UnloadValue(id, name):
+            emit(ValuesChanged(id, _change(engine, partial(engine.unload_value, name))))
+        case _:
+            assert_never(message)
+
+
+def _read(loader: ValueLoader | None, message: LoadValue, inbox: Inbox) -> None:
+    """Read values while the engine goes on; the loop takes them when they are there."""
+    try:
+        if loader is None:
+            raise LoadError("this engine was built without a loader of values")
+        read = ValuesRead(message.id, loader.load(message.source))
+    except Exception as error:
+        read = ValuesRead(message.id, error=_refusal(error))
+    inbox.put(read)
+
+
+def _change(engine: Engine, change: Callable[[], None]) -> EngineInfo | MavisError:
+    try:
+        change()
+    except Exception as error:
+        return _refusal(error)
+    return engine.info
+
+
+def _refusal(error: Exception) -> MavisError:
+    if isinstance(error, MavisError):
+        return error
+    log.error("changing the values failed", exc_info=error)
+    return LoadError(f"{type(error).__name__}: {error}")
 
 
 def _add(engine: Engine, request: Request, matcher: Matcher | InvalidRequestError | None, emit: Emit) -> None:

@@ -29,6 +29,7 @@ class Completion:
     guidance: GuidanceStats | None = None
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     reports: list[TokenReport] = field(default_factory=list)
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
 
 
 def generate(
@@ -68,6 +69,9 @@ def generate(
                 if output.error is not None:
                     engine.abort_all()
                     raise InvalidRequestError(output.error, output.error_param)
+                if output.prompt_logprobs is not None:
+                    for choice in answers[int(output.request_id)]:
+                        choice.prompt_logprobs = output.prompt_logprobs
                 for delta in output.deltas:
                     choice = answers[int(output.request_id)][delta.index]
                     choice.text += delta.text

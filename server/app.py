@@ -23,8 +23,9 @@ from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
 from server.protocol.preferences import PreferenceRequest
 from server.protocol.presets import Preset
+from server.protocol.values import LoadValueRequest
 from server.request_id import RequestId
-from server.routes import chat, completions, listing, operations, preferences, presets
+from server.routes import chat, completions, listing, operations, preferences, presets, values
 from server.service import Service, package_version
 from server.settings import Settings
 from server.throttle import Throttle
@@ -61,7 +62,11 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
     for group in (chat, completions, preferences, presets, listing, operations):
         app.include_router(group.router)
     install_error_handlers(app)
-    install_openapi(app, REQUESTS, service.keys.required, OPEN_PATHS)
+    requests = REQUESTS
+    if settings.admin_api_key is not None:
+        app.include_router(values.router)
+        requests = [*REQUESTS, LoadValueRequest]
+    install_openapi(app, requests, service.keys.required, OPEN_PATHS)
     # The last is the outermost: refused requests carry an id and CORS headers too, preflights need no key.
     app.add_middleware(Throttle, limits=service.limits)
     app.add_middleware(BearerAuth, keys=service.keys)

@@ -62,11 +62,12 @@ class Answer(ABC):
         self._include_usage, self._continuous_usage = include_usage, continuous_usage
         self._choices = [Choice(index) for index in range(n * prompts)]
         self._prompt_tokens = [0] * prompts
+        self._cached_tokens = [0] * prompts
         self._completion_tokens = 0
 
     def collect(self, prompt: int, output: RequestOutput) -> None:
         """Add one engine output of prompt number ``prompt`` to the whole answer."""
-        self._prompt_tokens[prompt] = output.prompt_tokens
+        self._count(prompt, output)
         for delta in output.deltas:
             choice = self._take(prompt, delta)
             choice.text.append(delta.text)
@@ -79,7 +80,7 @@ class Answer(ABC):
 
     def chunks(self, prompt: int, output: RequestOutput) -> list[bytes]:
         """The chunks that one engine output makes."""
-        self._prompt_tokens[prompt] = output.prompt_tokens
+        self._count(prompt, output)
         made = []
         for delta in output.deltas:
             choice = self._take(prompt, delta)
@@ -105,6 +106,9 @@ class Answer(ABC):
 
     @abstractmethod
     def _chunk_choice(self, choice: Choice, delta: ChoiceDelta) -> dict[str, Any]: ...
+
+    def _count(self, prompt: int, output: RequestOutput) -> None:
+        self._prompt_tokens[prompt], self._cached_tokens[prompt] = output.prompt_tokens, output.cached_tokens
 
     def _take(self, prompt: int, delta: ChoiceDelta) -> Choice:
         choice = self._choices[prompt * self._n + delta.index]
@@ -136,8 +140,7 @@ class Answer(ABC):
             "prompt_tokens": prompt,
             "completion_tokens": self._completion_tokens,
             "total_tokens": prompt + self._completion_tokens,
-            # The engine keeps no prompt's KV beyond its request, so nothing is ever read from a cache.
-            "prompt_tokens_details": {"cached_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": sum(self._cached_tokens)},
         }
 
     def _guidance(self, stats: GuidanceStats | None, reports: list[TokenReport]) -> dict[str, Any]:

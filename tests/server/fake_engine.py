@@ -1,20 +1,27 @@
 """An ``EngineClient`` and a tokenizer without a model: every answer is ``SCRIPT``, one byte per token and step.
 
 Numbers that a test can predict: each guided token costs 0.25 nats of steering and 0.05 of truncation, and an
-objective's value is twice its weight.
+objective's value is twice its weight. Of every prompt four tokens are cached.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from jinja2 import TemplateError
 
 from mavis_core.client import EngineState
-from mavis_core.errors import EngineUnavailableError, QueueFullError
+from mavis_core.errors import (
+    EngineUnavailableError,
+    LoadError,
+    QueueFullError,
+    UnknownValueError,
+    ValueConflictError,
+)
 from mavis_core.messages import (
     ChoiceDelta,
     EngineInfo,
@@ -33,6 +40,7 @@ SCRIPT = b"Hello there, friend."
 EOS = 256
 VOCAB = 257
 STEERING, TRUNCATION = 0.25, 0.05
+CACHED = 4
 NAMES = ("cheerful", "concise")
 
 
@@ -118,15 +126,41 @@ class FakeEngine:
                     raise EngineUnavailableError("the engine died")
                 last = step == most - 1
                 prompt = len(request.prompt_token_ids)
+                cached = 0 if request.cache_salt else min(CACHED, prompt - 1)
+                queried, hits = (0, 0) if step else (prompt, cached)
                 for callback in self._callbacks:
-                    callback(StepStats(len(self.running), 0, 0 if step else prompt, 1, 0, 0.5, 0.01, 0.002, 0.013))
+                    callback(
+                        StepStats(
+                            len(self.running), 0, 0 if step else prompt, 1, 0, 0.5, 0.01, 0.002, 0.013, queried, hits
+                        )
+                    )
                 deltas = tuple(self._delta(request, index, step, last) for index in range(request.sampling.n))
                 finished = last
-                yield RequestOutput(request.id, prompt, deltas, last)
+                yield RequestOutput(request.id, prompt, deltas, last, cached_tokens=cached)
         finally:
             self.running.discard(request.id)
             if not finished:
                 self.aborted.append(request.id)
+
+    async def load_value(self, source: str) -> EngineInfo:
+        """Every folder holds one objective of its own name; one named ``unfit`` is refused."""
+        name = source.rpartition("/")[2]
+        if name == "unfit":
+            raise LoadError("unfit: trained for another policy")
+        if any(objective.name == name for objective in self._info.objectives):
+            raise ValueConflictError(f"objective {name!r} is scored already")
+        new = ObjectiveInfo(name, f"how {name} it is", "lm", name, 0.1, 0.5, 1.5, (-4.0, 4.0))
+        self._info = replace(self._info, objectives=(*self._info.objectives, new))
+        return self._info
+
+    async def unload_value(self, name: str) -> EngineInfo:
+        left = tuple(objective for objective in self._info.objectives if objective.value != name)
+        if left == self._info.objectives:
+            raise UnknownValueError(f"no value named {name!r} is loaded")
+        if self.running:
+            raise ValueConflictError(f"value {name!r} is in use")
+        self._info = replace(self._info, objectives=left)
+        return self._info
 
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 (the Protocol's)
         self.state = "draining"
