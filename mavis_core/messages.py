@@ -18,12 +18,14 @@ FinishReason = Literal["stop", "length", "abort", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt and how to continue it. ``id`` is unique among the requests in flight."""
+    """One prompt and how to continue it. ``id`` is unique among the requests in flight; prompts share cached KV only
+    with those of the same ``cache_salt``."""
 
     id: str
     prompt_token_ids: tuple[int, ...]
     sampling: SamplingParams
     guidance: Guidance
+    cache_salt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ class RequestOutput:
     """Deltas of one request from one step. ``finished`` is True exactly once, in the last one.
 
     ``error`` is set (and ``finished`` True) when the request failed alone; an invalid request names its
-    field in ``error_param``.
+    field in ``error_param``. ``prompt_logprobs``, where asked for, are in the first output, one per prompt token, None
+    for the first of them. ``cached_tokens`` of the prompt were not computed but found.
     """
 
     request_id: str
@@ -132,6 +135,8 @@ class RequestOutput:
     finished: bool
     error: str | None = None
     error_param: str | None = None
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from mavis_core.bounds import check_integer, check_number
 from mavis_core.errors import InvalidRequestError
+from mavis_core.structure import Structure
 
 MAX_CHOICES = 128
 MAX_STOP_STRINGS = 16
@@ -25,7 +26,8 @@ class SamplingParams:
 
     Attributes:
         n: choices per prompt, 1 to 128; they share the prompt's KV.
-        max_tokens: most tokens to generate, at least 1; None is whatever the context leaves.
+        max_tokens: most tokens to generate, at least 1; None is whatever the context leaves. 0 is allowed where
+            ``prompt_logprobs`` are asked for: the prompt is scored and nothing is generated.
         min_tokens: stop tokens are banned and stop strings ignored before this many tokens.
         temperature: 0 to 2; 0 is greedy.
         top_p: (0, 1]; 1 is off.
@@ -39,6 +41,8 @@ class SamplingParams:
         stop_token_ids: tokens that end the answer, beside the model's own.
         ignore_eos: the model's own stop tokens do not end the answer.
         logprobs: None is none; N asks for the sampled token and the N most likely, 0 to 20.
+        prompt_logprobs: the same for each token of the prompt but the first.
+        structure: what the answer's text must look like; None is anything.
         skip_special_tokens: leave special tokens out of the text.
 
     Raises:
@@ -62,11 +66,13 @@ class SamplingParams:
     ignore_eos: bool = False
     logprobs: int | None = None
     skip_special_tokens: bool = True
+    prompt_logprobs: int | None = None
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         check_integer("n", self.n, 1, MAX_CHOICES)
         if self.max_tokens is not None:
-            check_integer("max_tokens", self.max_tokens, 1, MAX_TOKEN_ID)
+            check_integer("max_tokens", self.max_tokens, 1 if self.prompt_logprobs is None else 0, MAX_TOKEN_ID)
         check_integer("min_tokens", self.min_tokens, 0, MAX_TOKEN_ID)
         if self.max_tokens is not None and self.min_tokens > self.max_tokens:
             raise InvalidRequestError(
@@ -103,3 +109,5 @@ class SamplingParams:
             check_integer("stop_token_ids", token, 0, MAX_TOKEN_ID)
         if self.logprobs is not None:
             check_integer("logprobs", self.logprobs, 0, MAX_LOGPROBS)
+        if self.prompt_logprobs is not None:
+            check_integer("prompt_logprobs", self.prompt_logprobs, 0, MAX_LOGPROBS)

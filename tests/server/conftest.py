@@ -13,13 +13,13 @@ from fastapi import FastAPI
 
 from server.app import create_app
 from server.settings import Settings
-from tests.server.fake_engine import FakeEngine, FakeTokenizer
+from tests.server.fake_engine import TEMPLATE, FakeEngine, FakeTokenizer
 
 USER: list[Any] = [{"role": "user", "content": "hi"}]
 
 
 def make_app(engine: FakeEngine, **settings: Any) -> FastAPI:
-    tokenizer = FakeTokenizer()
+    tokenizer = FakeTokenizer(settings.pop("tokenizer_template", TEMPLATE))
     return create_app(Settings(**settings), engine, lambda: tokenizer)
 
 
