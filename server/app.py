@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from mavis_core.client import EngineClient
 from mavis_core.tokenizer import Tokenizer
@@ -18,10 +19,20 @@ from server.errors import install_error_handlers
 from server.openapi import install_openapi
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
+from server.protocol.responses import ResponsesRequest
+from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
 from server.request_id import RequestId
-from server.routes import chat, completions, listing, operations
+from server.routes import chat, completions, listing, operations, responses, tokens
 from server.service import Service, package_version
 from server.settings import Settings
+
+BODIES: list[type[BaseModel]] = [
+    ChatCompletionRequest,
+    CompletionRequest,
+    ResponsesRequest,
+    TokenizeRequest,
+    DetokenizeRequest,
+]
 
 
 def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[], Tokenizer]) -> FastAPI:
@@ -46,10 +57,10 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         redirect_slashes=False,
     )
     app.state.service = service
-    for group in (chat, completions, listing, operations):
+    for group in (chat, completions, responses, tokens, listing, operations):
         app.include_router(group.router)
     install_error_handlers(app)
-    install_openapi(app, [ChatCompletionRequest, CompletionRequest], bool(settings.api_key), OPEN_PATHS)
+    install_openapi(app, BODIES, bool(settings.api_key), OPEN_PATHS)
     if settings.api_key:
         app.add_middleware(BearerAuth, keys=settings.api_key)
     app.add_middleware(RequestId)  # outermost: refused requests carry an id too

@@ -22,7 +22,7 @@ from server.disconnect import while_connected
 from server.errors import RequestFailedError
 from server.observation import Observation
 from server.streams import AnswerStream, Outputs
-from server.tools.use import Constraint
+from server.tools.use import Constraint, in_clients_words
 
 
 async def respond_with(accepted: Accepted[Any], requests: Sequence[Request], answer: Answer) -> Response:
@@ -66,15 +66,7 @@ async def run(
                     raise EngineUnavailableError("the engine gave up this request")
                 yield number, output
         except InvalidRequestError as error:
-            raise in_clients_words(error, constraint) from None
-
-
-def in_clients_words(error: InvalidRequestError, constraint: Constraint | None) -> InvalidRequestError:
-    """The engine knows one name for structures; the client used another."""
-    if constraint is None or error.param != "structure":
-        return error
-    message = str(error).removeprefix("structure").removeprefix(":").strip()
-    return InvalidRequestError(f"{constraint.field}: {message}", constraint.field, error.code)
+            raise in_clients_words(error, constraint.field) if constraint else error from None
 
 
 async def fan_in(runs: Sequence[Outputs]) -> Outputs:

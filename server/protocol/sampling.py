@@ -7,7 +7,7 @@ of the same names, and those of vLLM's that are not here are refused by name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
@@ -20,7 +20,7 @@ from mavis_core.sampling_params import (
     MAX_TOKEN_ID,
     SamplingParams,
 )
-from server.protocol.fields import EmptyList, Refused, ranged
+from server.protocol.fields import EmptyList, OnlyFalse, OnlyTrue, OnlyZero, Refused, ranged
 from server.protocol.steering import SteeredRequest
 
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_LENGTH)]
@@ -53,10 +53,10 @@ class SampledRequest(SteeredRequest):
     stop_token_ids: Annotated[list[TokenId], Field(fail_fast=True, max_length=MAX_LOGIT_BIAS)] | None = None
     ignore_eos: bool | None = None
     skip_special_tokens: bool | None = None
-    priority: Literal[0] | None = Field(default=None, description="Requests are served in order.")
+    priority: OnlyZero | None = Field(default=None, description="Requests are served in order.")
 
-    use_beam_search: Literal[False] | None = None
-    spaces_between_special_tokens: Literal[True] | None = None
+    use_beam_search: OnlyFalse | None = None
+    spaces_between_special_tokens: OnlyTrue | None = None
     bad_words: EmptyList | None = None
     allowed_token_ids: Refused = None
     length_penalty: Refused = None

@@ -14,9 +14,10 @@ from pydantic import Field, StringConstraints
 from mavis_core.errors import InvalidRequestError
 from mavis_core.structure import Structure
 from server.protocol.fields import Refused, Strict
-from server.tools.use import Constraint
+from server.tools.use import Constraint, in_clients_words
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+StructureKind = Literal["json_schema", "regex", "choice", "grammar"]
 Schema = dict[str, Any]
 Choices = Annotated[
     list[Annotated[str, StringConstraints(min_length=1)]], Field(fail_fast=True, min_length=1, max_length=1024)
@@ -43,7 +44,7 @@ class ResponseFormat(Strict):
             )
         if self.type == "text":
             return None
-        return json_structure(self.json_schema.schema_ if self.json_schema else None)
+        return json_structure(self.json_schema.schema_ if self.json_schema else None, "response_format")
 
 
 class StructuredOutputs(Strict):
@@ -97,10 +98,18 @@ class StructuredFields(Strict):
         return found[0] if found else None
 
 
-def json_structure(schema: Schema | str | None) -> Structure:
+def json_structure(schema: Schema | str | None, field: str) -> Structure:
     if schema is None:
         return ANY_OBJECT
-    return Structure("json_schema", schema if isinstance(schema, str) else orjson.dumps(schema).decode())
+    return structure_of("json_schema", schema if isinstance(schema, str) else orjson.dumps(schema).decode(), field)
+
+
+def structure_of(kind: StructureKind, source: str, field: str) -> Structure:
+    """Raises InvalidRequestError in the client's words where the structure itself cannot be."""
+    try:
+        return Structure(kind, source)
+    except InvalidRequestError as error:
+        raise in_clients_words(error, field) from None
 
 
 def _constraints(
@@ -111,11 +120,17 @@ def _constraints(
     grammar: str | None,
     json_object: bool | None,
 ) -> list[Constraint]:
-    made = {
-        "json": None if schema is None else json_structure(schema),
-        "regex": None if regex is None else Structure("regex", regex),
-        "choice": None if choice is None else Structure("choice", orjson.dumps(choice).decode()),
-        "grammar": None if grammar is None else Structure("grammar", grammar),
-        "json_object": ANY_OBJECT if json_object else None,
-    }
-    return [Constraint(structure, prefix + name) for name, structure in made.items() if structure is not None]
+    found: list[Constraint] = []
+    if schema is not None:
+        found.append(Constraint(json_structure(schema, f"{prefix}json"), f"{prefix}json"))
+    sources: list[tuple[StructureKind, str | None]] = [
+        ("regex", regex),
+        ("choice", None if choice is None else orjson.dumps(choice).decode()),
+        ("grammar", grammar),
+    ]
+    for kind, source in sources:
+        if source is not None:
+            found.append(Constraint(structure_of(kind, source, prefix + kind), prefix + kind))
+    if json_object:
+        found.append(Constraint(ANY_OBJECT, f"{prefix}json_object"))
+    return found

@@ -16,7 +16,7 @@ import orjson
 
 from mavis_core.errors import InvalidRequestError
 from mavis_core.structure import Structure
-from server.tools.use import Constraint, ToolUse
+from server.tools.use import Constraint, ToolUse, in_clients_words
 
 FORMATS = ("response_format", "text.format")
 COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
@@ -32,10 +32,14 @@ def constraint_of(tools: ToolUse, answer: Constraint | None) -> Constraint | Non
         return answer
     if answer is not None and answer.field not in FORMATS:
         raise InvalidRequestError(f"{answer.field}: cannot be combined with tools", answer.field)
-    if tools.mode == "named":
-        return Constraint(Structure("json_schema", orjson.dumps(tools.allowed[0].schema).decode()), "tools")
-    schema = None if answer is None else answer.structure.source
-    return Constraint(Structure("grammar", lark(tools, schema)), "tools")
+    try:
+        if tools.mode == "named":
+            structure = Structure("json_schema", _compact(tools.allowed[0].schema))
+        else:
+            structure = Structure("grammar", lark(tools, None if answer is None else answer.structure.source))
+    except InvalidRequestError as error:
+        raise in_clients_words(error, "tools") from None
+    return Constraint(structure, "tools")
 
 
 def lark(tools: ToolUse, answer_schema: str | None = None) -> str:

@@ -21,6 +21,14 @@ class Constraint:
     field: str
 
 
+def in_clients_words(error: InvalidRequestError, field: str) -> InvalidRequestError:
+    """The engine knows one name for structures, "structure"; the client used ``field``."""
+    if error.param != "structure":
+        return error
+    message = str(error).removeprefix("structure").removeprefix(":").strip()
+    return InvalidRequestError(f"{field}: {message}", field, error.code)
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """``parameters``: JSON schema of its arguments' object; None is a function without any."""
