@@ -69,7 +69,10 @@ def test_every_endpoint_is_documented() -> None:
     assert named == {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
 
 
-@pytest.mark.parametrize("model", ["ChatCompletionRequest", "CompletionRequest", "GuidanceOptions"])
+@pytest.mark.parametrize(
+    "model",
+    ["ChatCompletionRequest", "CompletionRequest", "ResponsesRequest", "TokenizeRequest", "GuidanceOptions"],
+)
 def test_every_field_is_documented(model: str) -> None:
     page = Path("docs/api.md").read_text(encoding="utf-8")
     fields = APP.openapi()["components"]["schemas"][model]["properties"]
