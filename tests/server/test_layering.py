@@ -11,12 +11,12 @@ TORCH_FREE = {
     "errors",
     "bounds",
     "sampling_params",
+    "structure",
     "guidance",
     "messages",
     "config",
     "client",
     "tokenizer",
-    "structure",
 }
 SOURCES = sorted(Path("server").rglob("*.py"))
 

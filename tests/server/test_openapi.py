@@ -71,7 +71,16 @@ def test_every_endpoint_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", ["ChatCompletionRequest", "CompletionRequest", "GuidanceOptions", "Preset", "LoadValueRequest"]
+    "model",
+    [
+        "ChatCompletionRequest",
+        "CompletionRequest",
+        "ResponsesRequest",
+        "TokenizeRequest",
+        "GuidanceOptions",
+        "Preset",
+        "LoadValueRequest",
+    ],
 )
 def test_every_field_is_documented(model: str) -> None:
     page = Path("docs/api.md").read_text(encoding="utf-8")
