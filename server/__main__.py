@@ -55,6 +55,7 @@ def serve(
     engine_process: Annotated[Switch, typer.Option(help="The engine in a process of its own.")] = None,
     max_body_bytes: Annotated[Number, typer.Option(help="Largest body. Default: 2 MiB.")] = None,
     drain_timeout: Annotated[Share, typer.Option(help="Seconds that SIGTERM leaves to requests.")] = None,
+    playground: Annotated[Switch, typer.Option(help="The page with sliders at /. Default: on.")] = None,
     log_level: Annotated[Text, typer.Option(help="critical, error, warning, info or debug.")] = None,
 ) -> None:
     """Serve a model on an OpenAI-compatible port. Every option is also MAVIS_<NAME> in the environment."""

@@ -20,6 +20,7 @@ from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
 from server.request_id import RequestId
 from server.routes import chat, completions, listing, operations
+from server.routes.playground import install_playground
 from server.service import Service, package_version
 from server.settings import Settings
 
@@ -48,6 +49,8 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
     app.state.service = service
     for group in (chat, completions, listing, operations):
         app.include_router(group.router)
+    if settings.playground:
+        install_playground(app)
     install_error_handlers(app)
     install_openapi(app, [ChatCompletionRequest, CompletionRequest], bool(settings.api_key), OPEN_PATHS)
     if settings.api_key:

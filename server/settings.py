@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     engine_process: bool = Field(default=False, description="the engine in a process of its own, not on a thread")
     max_body_bytes: int = Field(default=2 * 2**20, ge=1024, description="largest request body; above it 413")
     drain_timeout: float = Field(default=30.0, ge=0, description="seconds that SIGTERM leaves to requests in flight")
+    playground: bool = Field(default=True, description="the page with sliders at /")
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="of the log"
     )
