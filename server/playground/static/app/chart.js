@@ -1,0 +1,76 @@
+/** The trade-off as a picture: faint samples, their means joined in the order of the weights, standard errors. */
+
+import { shown, svg } from "./dom.js";
+
+const WIDTH = 640;
+const HEIGHT = 460;
+const BOX = { left: 62, right: WIDTH - 26, top: 22, bottom: HEIGHT - 56 };
+
+/**
+ * @typedef {{x: number, y: number}} XY
+ * @typedef {{label: string, samples: XY[], mean: XY, error: XY, base: boolean}} Point
+ */
+
+/** @param {Point[]} points @param {{x: string, y: string}} names @param {string} summary said to assistive technology */
+export function chart(points, names, summary) {
+  const all = points.flatMap(({ samples, mean }) => [...samples, mean]);
+  const x = scale(all.map((at) => at.x), BOX.left, BOX.right);
+  const y = scale(all.map((at) => at.y), BOX.bottom, BOX.top);
+  const onCurve = points.filter(({ base }) => !base);
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary },
+    ...grid(x, y),
+    svg("text", { class: "axis-label", x: (BOX.left + BOX.right) / 2, y: HEIGHT - 8, "text-anchor": "middle" }, `${names.x} (std devs)`),
+    svg("text", { class: "axis-label", transform: `translate(15 ${(BOX.top + BOX.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, `${names.y} (std devs)`),
+    svg("polyline", { class: "curve", points: onCurve.map(({ mean }) => `${x.at(mean.x)},${y.at(mean.y)}`).join(" ") }),
+    ...points.flatMap(({ samples }) => samples.map((at) => svg("circle", { class: "sample", cx: x.at(at.x), cy: y.at(at.y), r: 3.5 }))),
+    ...points.flatMap((point) => drawn(point, x, y)),
+  );
+}
+
+/** @param {Point} point @param {Scale} x @param {Scale} y */
+function drawn({ mean, error, label, base }, x, y) {
+  const [cx, cy] = [x.at(mean.x), y.at(mean.y)];
+  return [
+    svg("line", { class: "whisker", x1: x.at(mean.x - error.x), x2: x.at(mean.x + error.x), y1: cy, y2: cy }),
+    svg("line", { class: "whisker", x1: cx, x2: cx, y1: y.at(mean.y - error.y), y2: y.at(mean.y + error.y) }),
+    svg("circle", { class: `point${base ? " base" : ""}`, cx, cy, r: 6 }),
+    svg("text", { class: "point-label", x: cx + (cx > WIDTH - 120 ? -11 : 11), y: cy - 10, "text-anchor": cx > WIDTH - 120 ? "end" : "start" }, label),
+  ];
+}
+
+/** @param {Scale} x @param {Scale} y */
+function grid(x, y) {
+  const kind = (/** @type {number} */ tick) => (tick === 0 ? "zero" : "grid");
+  return [
+    ...x.ticks.map((tick) => svg("line", { class: kind(tick), x1: x.at(tick), x2: x.at(tick), y1: BOX.top, y2: BOX.bottom })),
+    ...y.ticks.map((tick) => svg("line", { class: kind(tick), x1: BOX.left, x2: BOX.right, y1: y.at(tick), y2: y.at(tick) })),
+    ...x.ticks.map((tick) => svg("text", { x: x.at(tick), y: BOX.bottom + 18, "text-anchor": "middle" }, shown(tick))),
+    ...y.ticks.map((tick) => svg("text", { x: BOX.left - 9, y: y.at(tick) + 4, "text-anchor": "end" }, shown(tick))),
+  ];
+}
+
+/** @typedef {{at: (value: number) => number, ticks: number[]}} Scale */
+
+/**
+ * A linear scale with round ticks that cover all values.
+ * @param {number[]} values @param {number} from @param {number} to @returns {Scale}
+ */
+export function scale(values, from, to) {
+  const least = Math.min(...(values.length ? values : [-1]));
+  const most = Math.max(...(values.length ? values : [1]));
+  const room = Math.max((most - least) * 0.08, 0.05);
+  const step = roundStep((most - least + 2 * room) / 5);
+  const first = Math.floor((least - room) / step);
+  const last = Math.ceil((most + room) / step);
+  const ticks = Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toFixed(6)));
+  const span = (last - first) * step;
+  return { at: (value) => from + ((value - first * step) / span) * (to - from), ticks };
+}
+
+/** 1, 2 or 5 times a power of ten, at least `least`. @param {number} least */
+function roundStep(least) {
+  const power = 10 ** Math.floor(Math.log10(least));
+  return power * ([1, 2, 5].find((digit) => digit * power >= least) ?? 10);
+}
