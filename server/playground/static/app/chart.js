@@ -25,19 +25,26 @@ export function chart(points, names, summary) {
     svg("text", { class: "axis-label", transform: `translate(15 ${(BOX.top + BOX.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, `${names.y} (std devs)`),
     svg("polyline", { class: "curve", points: onCurve.map(({ mean }) => `${x.at(mean.x)},${y.at(mean.y)}`).join(" ") }),
     ...points.flatMap(({ samples }) => samples.map((at) => svg("circle", { class: "sample", cx: x.at(at.x), cy: y.at(at.y), r: 3.5 }))),
-    ...points.flatMap((point) => drawn(point, x, y)),
+    ...points.map((point) => name(point, x, y)),
+    ...points.flatMap((point) => mark(point, x, y)),
   );
 }
 
 /** @param {Point} point @param {Scale} x @param {Scale} y */
-function drawn({ mean, error, label, base }, x, y) {
+function mark({ mean, error, base }, x, y) {
   const [cx, cy] = [x.at(mean.x), y.at(mean.y)];
   return [
     svg("line", { class: "whisker", x1: x.at(mean.x - error.x), x2: x.at(mean.x + error.x), y1: cy, y2: cy }),
     svg("line", { class: "whisker", x1: cx, x2: cx, y1: y.at(mean.y - error.y), y2: y.at(mean.y + error.y) }),
-    svg("circle", { class: `point${base ? " base" : ""}`, cx, cy, r: 6 }),
-    svg("text", { class: "point-label", x: cx + (cx > WIDTH - 120 ? -11 : 11), y: cy - 10, "text-anchor": cx > WIDTH - 120 ? "end" : "start" }, label),
+    svg("circle", { class: base ? "point base" : "point", cx, cy, r: 6 }),
   ];
+}
+
+/** @param {Point} point @param {Scale} x @param {Scale} y */
+function name({ label, mean }, x, y) {
+  const left = x.at(mean.x) > WIDTH - 120;
+  const at = { x: x.at(mean.x) + (left ? -11 : 11), y: y.at(mean.y) - 10, "text-anchor": left ? "end" : "start" };
+  return svg("text", { class: "point-label", ...at }, label);
 }
 
 /** @param {Scale} x @param {Scale} y */

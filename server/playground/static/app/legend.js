@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 
-const KINDS = { shift: "how much likelier steering made it", kl: "KL at this token", off: "off" };
+const KINDS = { shift: "likelier by steering", kl: "KL at this token", off: "off" };
 const ENDS = { shift: ["less", "more"], kl: ["0", "1.5 nats"], off: ["", ""] };
 
 /** @returns {HTMLElement} */

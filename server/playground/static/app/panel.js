@@ -48,7 +48,7 @@ export function settingsPanel(state, connection) {
 
   const show = () => {
     const { settings } = state;
-    if (document.activeElement !== weights) weights.weights = settings.weights;
+    weights.weights = settings.weights;
     for (const { name } of LIMITS) {
       const input = /** @type {HTMLInputElement} */ (inputs.get(name));
       if (document.activeElement !== input) input.value = settings[name] === null ? "" : String(settings[name]);
