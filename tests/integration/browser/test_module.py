@@ -13,7 +13,7 @@ from tests.integration.browser.conftest import OpenPage
 from tests.integration.conftest import Served
 
 EVENTS = (
-    "data: {\"a\": \"für 🐦\"}\r\n\r\ndata:two\r\ndata: lines\r\n\r\n: comment\nid: 3\n\ndata\n\ndata: cr\r\rdata: cut off"
+    'data: {"a": "für 🐦"}\r\n\r\ndata:two\r\ndata: lines\r\n\r\n: comment\nid: 3\n\ndata\n\ndata: cr\r\rdata: cut off'
 )
 EXPECTED = ['{"a": "für 🐦"}', "two\nlines", "", "cr"]
 
@@ -62,7 +62,13 @@ def test_a_track_goes_there_and_back(bare: Page, low_high: tuple[float, float], 
 def test_text_and_reports_are_matched(bare: Page) -> None:
     """Held-back text, half characters, a stop token without text."""
     report: dict[str, Any] = {"token_id": 1, "logprob": -1, "base_logprob": -2}
-    steps: list[tuple[list[str], str]] = [(["I"], "I"), ([" a", "m"], " am"), (["\ufffd"], ""), (["\ufffd", "!"], "é!"), (["</s>"], "")]
+    steps: list[tuple[list[str], str]] = [
+        (["I"], "I"),
+        ([" a", "m"], " am"),
+        (["\ufffd"], ""),
+        (["\ufffd", "!"], "é!"),
+        (["</s>"], ""),
+    ]
     spans = bare.evaluate(
         """async ([steps]) => {
             const { matchTokens } = await import("/playground/app/tokens.js");

@@ -48,7 +48,10 @@ def test_it_loads_what_the_server_has(served: Served, open_page: OpenPage) -> No
     for slider, objective in zip(sliders.all(), listed, strict=True):
         expect(slider).to_have_accessible_name(objective["name"])
         low, high = objective["weight_range"]
-        assert (float(slider.get_attribute("aria-valuemin") or 0), float(slider.get_attribute("aria-valuemax") or 0)) == (
+        assert (
+            float(slider.get_attribute("aria-valuemin") or 0),
+            float(slider.get_attribute("aria-valuemax") or 0),
+        ) == (
             low,
             high,
         )
@@ -176,7 +179,9 @@ def test_errors_are_readable(served: Served, open_page: OpenPage) -> None:
     page.fill("#field-maxTokens", "8")
     alert.get_by_role("button", name="Try again").click()
     expect(page.locator(DONE)).to_have_count(1)
-    broken = {"error": {"message": "the engine gave up", "type": "server_error", "param": None, "code": "request_failed"}}
+    broken = {
+        "error": {"message": "the engine gave up", "type": "server_error", "param": None, "code": "request_failed"}
+    }
     chunk = {"choices": [{"index": 0, "delta": {"content": "Half an"}, "finish_reason": None}]}
     body = f"data: {json.dumps(chunk)}\n\ndata: {json.dumps(broken)}\n\ndata: [DONE]\n\n"
     page.route("**/v1/chat/completions", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
@@ -196,7 +201,9 @@ def test_compare_streams_all_columns_at_once_from_one_seed(served: Served, open_
     weights = [body["objective_weights"].get("cheerful") for body in bodies]
     assert sorted(weights, key=str) == sorted([None, 1.5, -1], key=str)
     assert len({body["seed"] for body in bodies}) == 1
-    texts = [str(words.evaluate("element => element.textContent")) for words in page.locator(".column .answer-text").all()]
+    texts = [
+        str(words.evaluate("element => element.textContent")) for words in page.locator(".column .answer-text").all()
+    ]
     by_weight = {body["objective_weights"].get("cheerful"): body for body in bodies}
     for weight, text in zip([None, 1.5, -1], texts, strict=True):
         assert text == answer_to(served, by_weight[weight] | {"stream": False})["message"]["content"]
@@ -313,7 +320,7 @@ def test_a_preset_of_the_server_is_a_model_name(served: Served, open_page: OpenP
 
 
 def test_the_code_is_what_the_page_sends(served: Served, open_page: OpenPage) -> None:
-    page = ready(open_page(f"{served.url}/#w=cheerful:1&seed=9&n=15&kl=0.5&q=It's \"me\" \\o/"))
+    page = ready(open_page(f'{served.url}/#w=cheerful:1&seed=9&n=15&kl=0.5&q=It\'s "me" \\o/'))
     page.get_by_role("button", name="Code").click()
     code = page.locator("dialog code")
     words = shlex.split(str(code.text_content()).replace("\\\n", " "))
@@ -368,7 +375,10 @@ def test_without_a_mouse(served: Served, open_page: OpenPage) -> None:
     keys = page.keyboard
     for _ in range(40):
         keys.press("Tab")
-        if page.evaluate("document.activeElement.shadowRoot?.activeElement?.shadowRoot?.activeElement?.role") == "slider":
+        if (
+            page.evaluate("document.activeElement.shadowRoot?.activeElement?.shadowRoot?.activeElement?.role")
+            == "slider"
+        ):
             break
     keys.press("PageUp")
     keys.press("ArrowRight")

@@ -1,6 +1,6 @@
 /** The trade-off as a picture: faint samples, their means joined in the order of the weights, standard errors. */
 
-import { shown, svg } from "./dom.js";
+import { fixed, shown, svg } from "./dom.js";
 
 const WIDTH = 640;
 const HEIGHT = 460;
@@ -8,7 +8,7 @@ const BOX = { left: 62, right: WIDTH - 26, top: 22, bottom: HEIGHT - 56 };
 
 /**
  * @typedef {{x: number, y: number}} XY
- * @typedef {{label: string, samples: XY[], mean: XY, error: XY, base: boolean}} Point
+ * @typedef {{label: string, samples: XY[], mean: XY, error: XY, kl: number, base: boolean}} Point
  */
 
 /** @param {Point[]} points @param {{x: string, y: string}} names @param {string} summary said to assistive technology */
@@ -31,12 +31,12 @@ export function chart(points, names, summary) {
 }
 
 /** @param {Point} point @param {Scale} x @param {Scale} y */
-function mark({ mean, error, base }, x, y) {
+function mark({ label, mean, error, kl, base }, x, y) {
   const [cx, cy] = [x.at(mean.x), y.at(mean.y)];
   return [
     svg("line", { class: "whisker", x1: x.at(mean.x - error.x), x2: x.at(mean.x + error.x), y1: cy, y2: cy }),
     svg("line", { class: "whisker", x1: cx, x2: cx, y1: y.at(mean.y - error.y), y2: y.at(mean.y + error.y) }),
-    svg("circle", { class: base ? "point base" : "point", cx, cy, r: 6 }),
+    svg("circle", { class: base ? "point base" : "point", cx, cy, r: 6 }, svg("title", {}, `${label}: ${fixed(kl, 2)} nats per token`)),
   ];
 }
 
@@ -68,7 +68,7 @@ export function scale(values, from, to) {
   const least = Math.min(...(values.length ? values : [-1]));
   const most = Math.max(...(values.length ? values : [1]));
   const room = Math.max((most - least) * 0.08, 0.05);
-  const step = roundStep((most - least + 2 * room) / 5);
+  const step = roundStep((most - least + 2 * room) / 6);
   const first = Math.floor((least - room) / step);
   const last = Math.ceil((most + room) / step);
   const ticks = Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toFixed(6)));

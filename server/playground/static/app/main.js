@@ -68,7 +68,7 @@ function showTheme() {
 }
 
 byId("theme").addEventListener("click", () => {
-  /** @type {any} */ (globalThis).nextTheme();
+  document.dispatchEvent(new Event("next-theme"));
   showTheme();
 });
 showTheme();

@@ -12,18 +12,17 @@
     }
   };
 
-  const apply = (theme) => {
-    root.dataset.theme = ORDER.includes(theme) ? theme : "auto";
+  const keep = (/** @type {string} */ theme) => {
     try {
-      localStorage.setItem(KEY, root.dataset.theme);
+      localStorage.setItem(KEY, theme);
     } catch {
-      root.dataset.themeKept = "no";
+      console.info("storage is switched off: the theme is forgotten with the page");
     }
   };
 
   root.dataset.theme = ORDER.includes(read()) ? read() : "auto";
-  globalThis.nextTheme = () => {
-    apply(ORDER[(ORDER.indexOf(root.dataset.theme) + 1) % ORDER.length]);
-    return root.dataset.theme;
-  };
+  document.addEventListener("next-theme", () => {
+    root.dataset.theme = ORDER[(ORDER.indexOf(root.dataset.theme ?? "auto") + 1) % ORDER.length];
+    keep(root.dataset.theme ?? "auto");
+  });
 }

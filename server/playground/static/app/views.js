@@ -2,7 +2,7 @@
 
 const VIEWS = /** @type {const} */ (["chat", "compare", "sweep"]);
 
-/** @param {import("./state.js").State} state @param {Record<string, {open?: () => void}>} views */
+/** @param {import("./state.js").State} state @param {Record<string, object & {open?: () => void}>} views */
 export function viewTabs(state, views) {
   const tabs = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[role=tab]")]);
   let on = "";

@@ -52,13 +52,16 @@ import { eventData } from "./sse.js";
  * @property {AbortSignal} [signal]
  */
 
+/** In a name of its own: bundlers take `new URL(..., import.meta.url)` for a file to copy. */
+const HERE = import.meta.url;
+
 export class Mavis {
   /**
    * @param {object} [options]
    * @param {string | URL} [options.baseURL] the server's root, without /v1; default: where this module came from
    * @param {string | null} [options.apiKey]
    */
-  constructor({ baseURL = new URL("../../", import.meta.url), apiKey = null } = {}) {
+  constructor({ baseURL = new URL("../../", HERE), apiKey = null } = {}) {
     this.baseURL = String(baseURL).replace(/\/*$/, "/");
     this.apiKey = apiKey;
   }
