@@ -2,7 +2,8 @@
 
 Only SHA-256 digests are held, and all of them are compared in constant time, so neither a prefix nor the number of
 the matching key shows in the timing. ``/health``, ``/ready`` and ``/openapi.json`` stay open: load balancers carry
-no keys. So do the page at ``/`` and its files, which hold nothing secret and ask for a key. ``/metrics`` is open only where no keys are set.
+no keys. So do the page at ``/`` and its files: they hold nothing secret, and ask for the key. ``/metrics`` is open
+only where no keys are set.
 
 A plain ASGI middleware: Starlette's ``BaseHTTPMiddleware`` would put two tasks and a queue between every streamed
 chunk and its socket.

@@ -16,6 +16,7 @@ export function chart(points, names, summary) {
   const all = points.flatMap(({ samples, mean }) => [...samples, mean]);
   const x = scale(all.map((at) => at.x), BOX.left, BOX.right);
   const y = scale(all.map((at) => at.y), BOX.bottom, BOX.top);
+  const labels = placed(points, x, y);
   const onCurve = points.filter(({ base }) => !base);
   return svg(
     "svg",
@@ -25,7 +26,7 @@ export function chart(points, names, summary) {
     svg("text", { class: "axis-label", transform: `translate(15 ${(BOX.top + BOX.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, `${names.y} (std devs)`),
     svg("polyline", { class: "curve", points: onCurve.map(({ mean }) => `${x.at(mean.x)},${y.at(mean.y)}`).join(" ") }),
     ...points.flatMap(({ samples }) => samples.map((at) => svg("circle", { class: "sample", cx: x.at(at.x), cy: y.at(at.y), r: 3.5 }))),
-    ...points.map((point) => name(point, x, y)),
+    ...labels.map(({ at, anchor, text }) => svg("text", { class: "point-label", x: at.x, y: at.y, "text-anchor": anchor }, text)),
     ...points.flatMap((point) => mark(point, x, y)),
   );
 }
@@ -40,11 +41,33 @@ function mark({ label, mean, error, kl, base }, x, y) {
   ];
 }
 
-/** @param {Point} point @param {Scale} x @param {Scale} y */
-function name({ label, mean }, x, y) {
-  const left = x.at(mean.x) > WIDTH - 120;
-  const at = { x: x.at(mean.x) + (left ? -11 : 11), y: y.at(mean.y) - 10, "text-anchor": left ? "end" : "start" };
-  return svg("text", { class: "point-label", ...at }, label);
+const LETTER = 7.6;
+const LINE = 16;
+const SIDES = [[1, -1], [-1, -1], [1, 1], [-1, 1]];
+
+/**
+ * Each label at the corner of its point where it covers the least of other points, labels and the curve's middles.
+ * @param {Point[]} points @param {Scale} x @param {Scale} y
+ */
+function placed(points, x, y) {
+  const dots = points.map(({ mean }) => ({ x: x.at(mean.x), y: y.at(mean.y) }));
+  const middles = dots.slice(1).map((dot, i) => ({ x: (dot.x + dots[i].x) / 2, y: (dot.y + dots[i].y) / 2 }));
+  /** @type {{left: number, right: number, top: number, bottom: number}[]} */
+  const taken = [];
+  return points.map(({ label }, i) => {
+    const options = SIDES.map(([right, down]) => {
+      const at = { x: dots[i].x + right * 10, y: dots[i].y + (down > 0 ? 20 : -10) };
+      const far = at.x + right * label.length * LETTER;
+      const box = { left: Math.min(at.x, far), right: Math.max(at.x, far), top: at.y - LINE, bottom: at.y + 4 };
+      const covered = [...dots, ...middles].filter((dot) => dot.x > box.left - 6 && dot.x < box.right + 6 && dot.y > box.top - 6 && dot.y < box.bottom + 6);
+      const clashes = taken.filter((other) => other.left < box.right && other.right > box.left && other.top < box.bottom && other.bottom > box.top);
+      const outside = box.left < BOX.left || box.right > WIDTH || box.top < 0;
+      return { at, box, anchor: right > 0 ? "start" : "end", text: label, cost: covered.length + 2 * clashes.length + (outside ? 5 : 0) };
+    });
+    const best = options.reduce((least, option) => (option.cost < least.cost ? option : least));
+    taken.push(best.box);
+    return best;
+  });
 }
 
 /** @param {Scale} x @param {Scale} y */

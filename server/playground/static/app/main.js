@@ -38,10 +38,19 @@ connection.addEventListener("change", () => {
   byId("state").dataset.state = status;
   byId("state").replaceChildren(h("span", {}, label));
   byId("state").title = label;
+  dropUnknownPreset();
   notify();
   if (status === "locked") askKey(connection.client.apiKey !== null, (key) => connection.useKey(key));
   if (status === "ready" && state.settings.view === "compare") compare.open();
 });
+
+/** A link may name a preset that this server does not have. */
+function dropUnknownPreset() {
+  const { preset } = state.settings;
+  if (connection.status !== "ready" || preset === null || connection.serverPresets.includes(preset)) return;
+  refused.push(preset);
+  state.set({ preset: null });
+}
 
 /** One line above the view, while there is something to say about the server or the link. */
 function notify() {
@@ -86,7 +95,8 @@ byId("show-code").addEventListener("click", () => {
   const messages = view === "chat" ? chat.messages : [{ role: "user", content: prompt || "How was your day?" }];
   const weights = view === "chat" ? state.settings.weights : { compare, sweep }[view].weights;
   const { model, objectiveNames: objectives, client } = connection;
-  const body = requestBody(state.settings, messages, { weights, objectives, model, seed: seedFor(state.settings) });
+  const preset = view === "chat" ? state.settings.preset : null;
+  const body = requestBody({ ...state.settings, preset }, messages, { weights, objectives, model, seed: seedFor(state.settings) });
   showCode(body, { root: client.baseURL, keyed: client.apiKey !== null });
 });
 
