@@ -370,10 +370,7 @@ def test_without_a_mouse(served: Served, open_page: OpenPage) -> None:
     inner = "?.shadowRoot?.activeElement"
     for _ in range(40):
         keys.press("Tab")
-        if (
-            page.evaluate("document.activeElement.shadowRoot?.activeElement?.shadowRoot?.activeElement?.role")
-            == "slider"
-        ):
+        if page.evaluate(f"document.activeElement{inner}{inner}?.role") == "slider":
             break
     keys.press("PageUp")
     keys.press("ArrowRight")

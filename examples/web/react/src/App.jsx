@@ -27,7 +27,11 @@ export function App() {
     setCost(null);
     setProblem("");
     try {
-      for await (const { text, guidance } of server.chat({ messages: [{ role: "user", content: prompt }], weights, signal })) {
+      for await (const { text, guidance } of server.chat({
+        messages: [{ role: "user", content: prompt }],
+        weights,
+        signal,
+      })) {
         setAnswer((before) => before + text);
         if (guidance) setCost(guidance.kl_nats);
       }

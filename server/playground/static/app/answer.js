@@ -105,7 +105,11 @@ export class AnswerView {
   #span(text, reports) {
     const shift = shiftOf(reports[0]);
     const kl = Math.max(...reports.map(klOf));
-    const span = h("span", { class: `token ${shift < 0 ? "down" : "up"}`, tabindex: this.words.firstChild ? -1 : 0 }, text);
+    const span = h(
+      "span",
+      { class: `token ${shift < 0 ? "down" : "up"}`, tabindex: this.words.firstChild ? -1 : 0 },
+      text,
+    );
     span.style.setProperty("--shift", Math.min(1, Math.abs(shift) / FULL_SHIFT).toFixed(3));
     span.style.setProperty("--kl", Math.min(1, kl / FULL_KL).toFixed(3));
     this.#reports.set(span, { text, reports });

@@ -22,7 +22,8 @@ export function showCard(at, text, reports) {
   at.setAttribute("aria-describedby", card.id);
   const [report] = reports;
   card.replaceChildren(h("div", { class: "name" }, visible(text)), numbers(report));
-  if (reports.length > 1) card.append(h("p", { class: "muted" }, `The first of ${reports.length} tokens in one piece of text.`));
+  if (reports.length > 1)
+    card.append(h("p", { class: "muted" }, `The first of ${reports.length} tokens in one piece of text.`));
   card.hidden = false;
   place(at);
 }

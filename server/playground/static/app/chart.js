@@ -14,19 +14,43 @@ const BOX = { left: 62, right: WIDTH - 26, top: 22, bottom: HEIGHT - 56 };
 /** @param {Point[]} points @param {{x: string, y: string}} names @param {string} summary said to assistive technology */
 export function chart(points, names, summary) {
   const all = points.flatMap(({ samples, mean }) => [...samples, mean]);
-  const x = scale(all.map((at) => at.x), BOX.left, BOX.right);
-  const y = scale(all.map((at) => at.y), BOX.bottom, BOX.top);
+  const x = scale(
+    all.map((at) => at.x),
+    BOX.left,
+    BOX.right,
+  );
+  const y = scale(
+    all.map((at) => at.y),
+    BOX.bottom,
+    BOX.top,
+  );
   const labels = placed(points, x, y);
   const onCurve = points.filter(({ base }) => !base);
   return svg(
     "svg",
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary },
     ...grid(x, y),
-    svg("text", { class: "axis-label", x: (BOX.left + BOX.right) / 2, y: HEIGHT - 8, "text-anchor": "middle" }, `${names.x} (std devs)`),
-    svg("text", { class: "axis-label", transform: `translate(15 ${(BOX.top + BOX.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, `${names.y} (std devs)`),
+    svg(
+      "text",
+      { class: "axis-label", x: (BOX.left + BOX.right) / 2, y: HEIGHT - 8, "text-anchor": "middle" },
+      `${names.x} (std devs)`,
+    ),
+    svg(
+      "text",
+      {
+        class: "axis-label",
+        transform: `translate(15 ${(BOX.top + BOX.bottom) / 2}) rotate(-90)`,
+        "text-anchor": "middle",
+      },
+      `${names.y} (std devs)`,
+    ),
     svg("polyline", { class: "curve", points: onCurve.map(({ mean }) => `${x.at(mean.x)},${y.at(mean.y)}`).join(" ") }),
-    ...points.flatMap(({ samples }) => samples.map((at) => svg("circle", { class: "sample", cx: x.at(at.x), cy: y.at(at.y), r: 3.5 }))),
-    ...labels.map(({ at, anchor, text }) => svg("text", { class: "point-label", x: at.x, y: at.y, "text-anchor": anchor }, text)),
+    ...points.flatMap(({ samples }) =>
+      samples.map((at) => svg("circle", { class: "sample", cx: x.at(at.x), cy: y.at(at.y), r: 3.5 })),
+    ),
+    ...labels.map(({ at, anchor, text }) =>
+      svg("text", { class: "point-label", x: at.x, y: at.y, "text-anchor": anchor }, text),
+    ),
     ...points.flatMap((point) => mark(point, x, y)),
   );
 }
@@ -37,13 +61,22 @@ function mark({ label, mean, error, kl, base }, x, y) {
   return [
     svg("line", { class: "whisker", x1: x.at(mean.x - error.x), x2: x.at(mean.x + error.x), y1: cy, y2: cy }),
     svg("line", { class: "whisker", x1: cx, x2: cx, y1: y.at(mean.y - error.y), y2: y.at(mean.y + error.y) }),
-    svg("circle", { class: base ? "point base" : "point", cx, cy, r: 6 }, svg("title", {}, `${label}: ${fixed(kl, 2)} nats per token`)),
+    svg(
+      "circle",
+      { class: base ? "point base" : "point", cx, cy, r: 6 },
+      svg("title", {}, `${label}: ${fixed(kl, 2)} nats per token`),
+    ),
   ];
 }
 
 const LETTER = 7.6;
 const LINE = 16;
-const SIDES = [[1, -1], [-1, -1], [1, 1], [-1, 1]];
+const SIDES = [
+  [1, -1],
+  [-1, -1],
+  [1, 1],
+  [-1, 1],
+];
 
 /**
  * Each label at the corner of its point where it covers the least of other points, labels and the curve's middles.
@@ -52,17 +85,18 @@ const SIDES = [[1, -1], [-1, -1], [1, 1], [-1, 1]];
 function placed(points, x, y) {
   const dots = points.map(({ mean }) => ({ x: x.at(mean.x), y: y.at(mean.y) }));
   const middles = dots.slice(1).map((dot, i) => ({ x: (dot.x + dots[i].x) / 2, y: (dot.y + dots[i].y) / 2 }));
-  /** @type {{left: number, right: number, top: number, bottom: number}[]} */
+  /** @type {Box[]} */
   const taken = [];
   return points.map(({ label }, i) => {
     const options = SIDES.map(([right, down]) => {
       const at = { x: dots[i].x + right * 10, y: dots[i].y + (down > 0 ? 20 : -10) };
       const far = at.x + right * label.length * LETTER;
       const box = { left: Math.min(at.x, far), right: Math.max(at.x, far), top: at.y - LINE, bottom: at.y + 4 };
-      const covered = [...dots, ...middles].filter((dot) => dot.x > box.left - 6 && dot.x < box.right + 6 && dot.y > box.top - 6 && dot.y < box.bottom + 6);
-      const clashes = taken.filter((other) => other.left < box.right && other.right > box.left && other.top < box.bottom && other.bottom > box.top);
+      const covered = [...dots, ...middles].filter((dot) => overlap(around(dot), box)).length;
+      const clashes = taken.filter((other) => overlap(other, box)).length;
       const outside = box.left < BOX.left || box.right > WIDTH || box.top < 0;
-      return { at, box, anchor: right > 0 ? "start" : "end", text: label, cost: covered.length + 2 * clashes.length + (outside ? 5 : 0) };
+      const cost = covered + 2 * clashes + (outside ? 5 : 0);
+      return { at, box, anchor: right > 0 ? "start" : "end", text: label, cost };
     });
     const best = options.reduce((least, option) => (option.cost < least.cost ? option : least));
     taken.push(best.box);
@@ -70,12 +104,24 @@ function placed(points, x, y) {
   });
 }
 
+/** @typedef {{left: number, right: number, top: number, bottom: number}} Box */
+
+/** @param {XY} dot @returns {Box} */
+const around = ({ x, y }) => ({ left: x - 6, right: x + 6, top: y - 6, bottom: y + 6 });
+
+/** @param {Box} a @param {Box} b */
+const overlap = (a, b) => a.left < b.right && a.right > b.left && a.top < b.bottom && a.bottom > b.top;
+
 /** @param {Scale} x @param {Scale} y */
 function grid(x, y) {
   const kind = (/** @type {number} */ tick) => (tick === 0 ? "zero" : "grid");
   return [
-    ...x.ticks.map((tick) => svg("line", { class: kind(tick), x1: x.at(tick), x2: x.at(tick), y1: BOX.top, y2: BOX.bottom })),
-    ...y.ticks.map((tick) => svg("line", { class: kind(tick), x1: BOX.left, x2: BOX.right, y1: y.at(tick), y2: y.at(tick) })),
+    ...x.ticks.map((tick) =>
+      svg("line", { class: kind(tick), x1: x.at(tick), x2: x.at(tick), y1: BOX.top, y2: BOX.bottom }),
+    ),
+    ...y.ticks.map((tick) =>
+      svg("line", { class: kind(tick), x1: BOX.left, x2: BOX.right, y1: y.at(tick), y2: y.at(tick) }),
+    ),
     ...x.ticks.map((tick) => svg("text", { x: x.at(tick), y: BOX.bottom + 18, "text-anchor": "middle" }, shown(tick))),
     ...y.ticks.map((tick) => svg("text", { x: BOX.left - 9, y: y.at(tick) + 4, "text-anchor": "end" }, shown(tick))),
   ];

@@ -5,18 +5,12 @@ import { byId, h } from "./dom.js";
 import { legend } from "./legend.js";
 import { requestBody } from "./request.js";
 import { seedFor } from "./state.js";
+import { SUGGESTIONS, emptyState } from "./suggestions.js";
 
 /**
  * @typedef {{role: "user", content: string}} UserTurn
  * @typedef {{role: "assistant", view: AnswerView}} AssistantTurn
  */
-
-const SUGGESTIONS = [
-  { prompt: "How was your day?", note: "Try cheerful at 1, then at −1" },
-  { prompt: "What do you like to do on weekends?", note: "Push curious up and be asked back" },
-  { prompt: "Tell me about your favourite music.", note: "Concise against factual" },
-  { prompt: "I just moved to a new city.", note: "All at zero is the model itself" },
-];
 
 export class Chat {
   /** @type {(UserTurn | AssistantTurn)[]} */
@@ -29,12 +23,25 @@ export class Chat {
     this.state = state;
     this.connection = connection;
     this.list = h("div", { class: "transcript" });
-    this.empty = this.#emptyState();
-    this.scroller = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Conversation" }, this.empty, this.list);
+    this.empty = emptyState((prompt) => this.ask(prompt));
+    this.scroller = h(
+      "div",
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Conversation" },
+      this.empty,
+      this.list,
+    );
     this.input = h("textarea", { id: "prompt", rows: 1, "aria-label": "Message", placeholder: "Write a message" });
     this.send = h("button", { class: "button primary" }, "Send");
-    this.stopper = h("button", { type: "button", class: "button stop", hidden: true, onclick: () => this.stop() }, "Stop");
-    this.clear = h("button", { type: "button", class: "button quiet", hidden: true, onclick: () => this.reset() }, "New chat");
+    this.stopper = h(
+      "button",
+      { type: "button", class: "button stop", hidden: true, onclick: () => this.stop() },
+      "Stop",
+    );
+    this.clear = h(
+      "button",
+      { type: "button", class: "button quiet", hidden: true, onclick: () => this.reset() },
+      "New chat",
+    );
     const form = h(
       "form",
       {},
@@ -44,13 +51,13 @@ export class Chat {
     byId("view-chat").append(this.scroller, h("div", { class: "composer" }, form));
     form.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
-      this.ask(this.input.value);
+      this.#sendDraft();
     });
     this.input.addEventListener("input", () => state.set({ prompt: this.input.value }));
     this.input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
-      this.ask(this.input.value);
+      this.#sendDraft();
     });
     this.input.value = state.settings.prompt;
     connection.addEventListener("change", () => this.#buttons());
@@ -69,10 +76,20 @@ export class Chat {
     return this.#running !== null;
   }
 
+  get #isFree() {
+    return !this.isRunning && this.connection.status === "ready";
+  }
+
+  #sendDraft() {
+    if (!this.#isFree) return; // the draft stays
+    const text = this.input.value;
+    this.input.value = "";
+    this.ask(text);
+  }
+
   /** @param {string} text */
   ask(text) {
-    if (!text.trim() || this.#running || this.connection.status !== "ready") return;
-    this.input.value = "";
+    if (!text.trim() || !this.#isFree) return;
     this.#turns.push({ role: "user", content: text.trim() });
     this.state.set({ prompt: text.trim() });
     this.#answer();
@@ -92,7 +109,7 @@ export class Chat {
 
   /** Answers the last user turn anew. */
   again() {
-    if (this.#running || this.connection.status !== "ready") return;
+    if (!this.#isFree) return;
     this.#turns = this.#turns.slice(0, this.#turns.findLastIndex(({ role }) => role === "user") + 1);
     this.#answer();
   }
@@ -118,14 +135,18 @@ export class Chat {
 
   /** @param {(UserTurn | AssistantTurn)[]} turns */
   #wire(turns) {
-    const said = turns.map((turn) => ({ role: turn.role, content: turn.role === "user" ? turn.content : turn.view.text }));
+    const said = turns.map((turn) => ({
+      role: turn.role,
+      content: turn.role === "user" ? turn.content : turn.view.text,
+    }));
     return said.filter(({ role, content }) => role === "user" || content !== "");
   }
 
   #follow() {
     const { scroller } = this;
     if (getComputedStyle(scroller).overflowY === "visible") this.list.lastChild?.scrollIntoView({ block: "end" });
-    else if (scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 160) scroller.scrollTop = scroller.scrollHeight;
+    else if (scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 160)
+      scroller.scrollTop = scroller.scrollHeight;
   }
 
   #render() {
@@ -133,7 +154,9 @@ export class Chat {
     this.empty.hidden = last >= 0;
     this.list.hidden = last < 0;
     this.list.replaceChildren(
-      ...this.#turns.map((turn, i) => (turn.role === "user" ? this.#userTurn(turn, i) : this.#assistantTurn(turn, i === last))),
+      ...this.#turns.map((turn, i) =>
+        turn.role === "user" ? this.#userTurn(turn, i) : this.#assistantTurn(turn, i === last),
+      ),
     );
     this.#buttons();
     this.#follow();
@@ -162,22 +185,32 @@ export class Chat {
         "div",
         { class: "turn-head" },
         h("span", { class: "who" }, steering(view)),
-        again ? h("button", { type: "button", class: "button quiet", onclick: () => this.again() }, "Regenerate") : null,
+        again
+          ? h("button", { type: "button", class: "button quiet", onclick: () => this.again() }, "Regenerate")
+          : null,
       ),
       view.element,
     );
   }
 
-  /** What follows an edited message is gone: it answered something else. @param {HTMLElement} element @param {number} i */
+  /**
+   * What follows an edited message is gone: it answered something else.
+   * @param {HTMLElement} element @param {number} i
+   */
   #edit(element, i) {
     const turn = /** @type {UserTurn} */ (this.#turns[i]);
     const input = h("textarea", { rows: 3, "aria-label": "Edit message" });
     input.value = turn.content;
     const cancel = h("button", { type: "button", class: "button", onclick: () => this.#render() }, "Cancel");
-    const form = h("form", { class: "edit" }, input, h("div", {}, cancel, h("button", { class: "button primary" }, "Send again")));
+    const form = h(
+      "form",
+      { class: "edit" },
+      input,
+      h("div", {}, cancel, h("button", { class: "button primary" }, "Send again")),
+    );
     form.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
-      if (!input.value.trim() || this.#running) return;
+      if (!input.value.trim() || !this.#isFree) return;
       this.#turns = this.#turns.slice(0, i);
       this.ask(input.value);
     });
@@ -191,19 +224,6 @@ export class Chat {
     this.send.disabled = this.connection.status !== "ready";
     this.clear.hidden = this.#turns.length === 0;
   }
-
-  #emptyState() {
-    const cards = SUGGESTIONS.map(({ prompt, note }) =>
-      h("button", { type: "button", class: "suggestion", onclick: () => this.ask(prompt) }, prompt, h("span", {}, note)),
-    );
-    return h(
-      "div",
-      { class: "empty" },
-      h("h1", {}, "Steer the answer while it is written."),
-      h("p", {}, "Each objective pulls every next token towards it, or away from it on the hatched side. Shading shows how far a token was moved, and the readout what that cost."),
-      h("div", { class: "suggestions" }, ...cards),
-    );
-  }
 }
 
 /** @param {AnswerView} view */
@@ -211,5 +231,7 @@ function steering({ guidance, state }) {
   if (state === "running") return "Writing";
   const steered = Object.entries(guidance?.weights ?? {}).filter(([, weight]) => weight !== 0);
   if (!guidance) return "Answer";
-  return steered.map(([name, weight]) => `${name} ${weight > 0 ? "+" : "−"}${Math.abs(weight)}`).join(", ") || "not steered";
+  return (
+    steered.map(([name, weight]) => `${name} ${weight > 0 ? "+" : "−"}${Math.abs(weight)}`).join(", ") || "not steered"
+  );
 }

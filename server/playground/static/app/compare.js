@@ -19,8 +19,16 @@ export class Compare {
     this.connection = connection;
     this.prompt = h("textarea", { id: "compare-prompt", rows: 1 });
     this.go = h("button", { class: "button primary" }, "Compare");
-    this.stopper = h("button", { type: "button", class: "button stop", hidden: true, onclick: () => this.stop() }, "Stop");
-    this.more = h("button", { type: "button", class: "button", onclick: () => this.#add({ ...state.settings.weights }) }, "Add column");
+    this.stopper = h(
+      "button",
+      { type: "button", class: "button stop", hidden: true, onclick: () => this.stop() },
+      "Stop",
+    );
+    this.more = h(
+      "button",
+      { type: "button", class: "button", onclick: () => this.#add({ ...state.settings.weights }) },
+      "Add column",
+    );
     const form = h(
       "form",
       { class: "ask" },
@@ -35,7 +43,11 @@ export class Compare {
         "div",
         { class: "view-head" },
         h("h1", {}, "One prompt, several weights"),
-        h("p", {}, "Every column gets the same prompt and the same seed, so what differs comes from the weights alone."),
+        h(
+          "p",
+          {},
+          "Every column gets the same prompt and the same seed, so what differs comes from the weights alone.",
+        ),
       ),
       form,
       legend(),
@@ -53,7 +65,8 @@ export class Compare {
   /** Called when the view comes up: the prompt is the one of the other views; untouched columns get a contrast. */
   open() {
     this.prompt.value = this.state.settings.prompt || "How was your day?";
-    const untouched = this.#columns.length === 2 && this.#columns.every(({ weights }) => !Object.values(weights).some(Boolean));
+    const untouched =
+      this.#columns.length === 2 && this.#columns.every(({ weights }) => !Object.values(weights).some(Boolean));
     const [, second] = this.#columns;
     const first = this.connection.objectiveNames[0];
     if (!untouched || !first) return;
@@ -87,7 +100,12 @@ export class Compare {
     const errors = await Promise.all(
       this.#columns.map((column) => {
         const settings = { ...this.state.settings, preset: null };
-        const body = requestBody(settings, [{ role: "user", content }], { weights: column.weights, objectives, model, seed });
+        const body = requestBody(settings, [{ role: "user", content }], {
+          weights: column.weights,
+          objectives,
+          model,
+          seed,
+        });
         column.clear();
         return column.answer.run(client.chat({ .../** @type {any} */ (body), signal }), seed, { signal, retry });
       }),

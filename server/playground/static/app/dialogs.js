@@ -1,4 +1,4 @@
-/** The three dialogs: this request as code, the shortcuts, the API key. Native `<dialog>`: focus and Escape are the browser's. */
+/** Three dialogs: this request as code, the shortcuts, the API key. Native ones: the browser does focus and Escape. */
 
 import { h } from "./dom.js";
 import { curl, python } from "./snippet.js";
@@ -17,7 +17,12 @@ export const SHORTCUTS = [
 /** @param {string} title @param {...Node} content */
 function dialog(title, ...content) {
   const close = h("button", { type: "button", class: "button quiet", onclick: () => element.close() }, "Close");
-  const element = h("dialog", { "aria-label": title }, h("div", { class: "dialog-head" }, h("h2", {}, title), close), ...content);
+  const element = h(
+    "dialog",
+    { "aria-label": title },
+    h("div", { class: "dialog-head" }, h("h2", {}, title), close),
+    ...content,
+  );
   element.addEventListener("close", () => element.remove());
   document.body.append(element);
   element.showModal();
@@ -25,7 +30,14 @@ function dialog(title, ...content) {
 }
 
 export function showHelp() {
-  dialog("Keyboard shortcuts", h("dl", { class: "keys" }, ...SHORTCUTS.flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])));
+  dialog(
+    "Keyboard shortcuts",
+    h(
+      "dl",
+      { class: "keys" },
+      ...SHORTCUTS.flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)]),
+    ),
+  );
 }
 
 /** @param {Record<string, any>} body @param {{root: string, keyed: boolean}} server */
@@ -54,12 +66,7 @@ export function showCode(body, server) {
 /** @param {boolean} wrong was there a key already? @param {(key: string) => void} use */
 export function askKey(wrong, use) {
   const input = h("input", { class: "input", type: "password", id: "api-key", required: true, autocomplete: "off" });
-  const form = h(
-    "form",
-    { class: "save-preset" },
-    input,
-    h("button", { class: "button primary" }, "Use key"),
-  );
+  const form = h("form", { class: "save-preset" }, input, h("button", { class: "button primary" }, "Use key"));
   const note = wrong ? "The server does not accept that key." : "This server answers only with an API key.";
   const text = h("label", { for: "api-key" }, `${note} It stays in this tab and is forgotten when you close it.`);
   const element = dialog("API key", text, form);

@@ -27,10 +27,19 @@ viewTabs(state, { chat, compare, sweep });
 let writing = 0;
 state.addEventListener("change", () => {
   clearTimeout(writing);
-  writing = setTimeout(() => history.replaceState(null, "", toHash(state.settings) || location.pathname + location.search), 200);
+  writing = setTimeout(
+    () => history.replaceState(null, "", toHash(state.settings) || location.pathname + location.search),
+    200,
+  );
 });
 
-const WORDS = { connecting: "connecting", loading: "model loading", lost: "no connection", locked: "needs a key", failed: "failed" };
+const WORDS = {
+  connecting: "connecting",
+  loading: "model loading",
+  lost: "no connection",
+  locked: "needs a key",
+  failed: "failed",
+};
 
 connection.addEventListener("change", () => {
   const { status } = connection;
@@ -96,7 +105,12 @@ byId("show-code").addEventListener("click", () => {
   const weights = view === "chat" ? state.settings.weights : { compare, sweep }[view].weights;
   const { model, objectiveNames: objectives, client } = connection;
   const preset = view === "chat" ? state.settings.preset : null;
-  const body = requestBody({ ...state.settings, preset }, messages, { weights, objectives, model, seed: seedFor(state.settings) });
+  const body = requestBody({ ...state.settings, preset }, messages, {
+    weights,
+    objectives,
+    model,
+    seed: seedFor(state.settings),
+  });
   showCode(body, { root: client.baseURL, keyed: client.apiKey !== null });
 });
 
@@ -111,7 +125,8 @@ document.addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]")) return;
   if (event.key === "Escape") [chat, compare, sweep].forEach((view) => view.stop());
   const [target] = event.composedPath();
-  const typing = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
+  const typing =
+    target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "?") showHelp();
   if (event.key === "/") {

@@ -29,7 +29,14 @@ export function settingsPanel(state, connection) {
   for (const limit of LIMITS) {
     const { name, label, min, max, hint, whole } = limit;
     const input = h("input", {
-      class: "input", type: "number", id: `field-${name}`, min, max, step: whole ? 1 : "any", placeholder: hint, inputmode: "decimal",
+      class: "input",
+      type: "number",
+      id: `field-${name}`,
+      min,
+      max,
+      step: whole ? 1 : "any",
+      placeholder: hint,
+      inputmode: "decimal",
     });
     input.addEventListener("input", () => {
       if (input.validity.valid) state.set({ [name]: numberWithin(input.value, limit) });

@@ -36,7 +36,8 @@ export function presetList(state, connection) {
       return h("span", { class: "chip" }, button(id.slice(id.lastIndexOf(":") + 1), chosen, choose));
     });
     place.replaceChildren(...served, ...own);
-    if (!place.firstChild) place.append(h("p", { class: "muted" }, "None yet. A preset keeps weights, beta and KL budget."));
+    if (!place.firstChild)
+      place.append(h("p", { class: "muted" }, "None yet. A preset keeps weights, beta and KL budget."));
   };
 
   /** @param {Preset} preset */
@@ -50,7 +51,11 @@ export function presetList(state, connection) {
       "span",
       { class: "chip" },
       button(name, sameAs(preset, state.settings), () => state.set({ weights, beta, maxKl, preset: null })),
-      h("button", { type: "button", class: "button remove", "aria-label": `Delete preset ${name}`, onclick: remove }, "×"),
+      h(
+        "button",
+        { type: "button", class: "button remove", "aria-label": `Delete preset ${name}`, onclick: remove },
+        "×",
+      ),
     );
   };
 

@@ -24,10 +24,19 @@ export function problem(error, retry, partial = false) {
 function explain(error, partial) {
   if (error instanceof ConnectionLostError) {
     const kept = partial ? "What had arrived is kept above. " : "";
-    return { title: "Connection lost", message: `${kept}The server does not answer; it may be restarting.`, detail: "" };
+    return {
+      title: "Connection lost",
+      message: `${kept}The server does not answer; it may be restarting.`,
+      detail: "",
+    };
   }
   if (error instanceof MavisError) {
-    const parts = [error.status && `HTTP ${error.status}`, error.type, error.code, error.param && `field: ${error.param}`];
+    const parts = [
+      error.status && `HTTP ${error.status}`,
+      error.type,
+      error.code,
+      error.param && `field: ${error.param}`,
+    ];
     const detail = [...parts, error.requestId && `request ${error.requestId}`].filter(Boolean).join(" · ");
     return { title: TITLES[error.status] ?? "The server refused", message: error.message, detail };
   }

@@ -93,7 +93,12 @@ function unescaped(name) {
 /** @param {string} text @returns {Settings["sweep"]} */
 function readSweep(text) {
   const [x = "", y = "", ...numbers] = text.split(",");
-  const bounded = (/** @type {number} */ i, /** @type {number} */ least, /** @type {number} */ most, /** @type {number} */ other) => {
+  const bounded = (
+    /** @type {number} */ i,
+    /** @type {number} */ least,
+    /** @type {number} */ most,
+    /** @type {number} */ other,
+  ) => {
     const number = Number(numbers[i]);
     return number >= least && number <= most ? number : other;
   };

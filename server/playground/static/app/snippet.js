@@ -15,7 +15,9 @@ export function curl(body, { root, keyed }) {
 /** @param {Record<string, any>} body @param {Server} server */
 export function python(body, { root, keyed }) {
   const entries = Object.entries({ ...body, stream: true });
-  const given = entries.filter(([name]) => STANDARD.has(name)).map(([name, value]) => `    ${name}=${literal(value, 4)},`);
+  const given = entries
+    .filter(([name]) => STANDARD.has(name))
+    .map(([name, value]) => `    ${name}=${literal(value, 4)},`);
   const extra = Object.fromEntries(entries.filter(([name]) => !STANDARD.has(name)));
   const key = keyed ? 'os.environ["MAVIS_API_KEY"]' : '"none"';
   return `${keyed ? "import os\n\n" : ""}from openai import OpenAI
@@ -53,5 +55,7 @@ export function literal(value, indent) {
 function flat(value) {
   if (value === null || typeof value !== "object") return literal(value, 0);
   if (Array.isArray(value)) return `[${value.map(flat).join(", ")}]`;
-  return `{${Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}: ${flat(item)}`).join(", ")}}`;
+  return `{${Object.entries(value)
+    .map(([name, item]) => `${JSON.stringify(name)}: ${flat(item)}`)
+    .join(", ")}}`;
 }

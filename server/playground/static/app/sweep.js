@@ -1,23 +1,21 @@
 /**
- * The trade-off of two objectives: weights from (1, 0) to (0, 1), several samples each, drawn as they come.
- *
- * What is plotted is the value models' own estimate, averaged over an answer's tokens, not a reward. The reference
- * point has weights so small that they tilt nothing but still make the server report values.
+ * The trade-off of two objectives: several samples at each weight, drawn and listed as they come. What is plotted is
+ * the value models' own estimate, averaged over an answer's tokens, not a reward.
  */
 
 import { chart } from "./chart.js";
-import { byId, fixed, h, shown } from "./dom.js";
+import { byId, h } from "./dom.js";
+import { inParallel } from "./parallel.js";
+import { plan, summary } from "./plan.js";
+import { pointTable } from "./point_table.js";
 import { problem } from "./problem.js";
 import { requestBody } from "./request.js";
 import { seedFor } from "./state.js";
 
 const AT_ONCE = 6;
-const NEXT_TO_NOTHING = 1e-6;
 
-/**
- * @typedef {{x: number, y: number, kl: number, text: string}} Sample
- * @typedef {{label: string, weights: Record<string, number>, base: boolean, samples: Sample[]}} Run
- */
+/** @typedef {import("./plan.js").Run} Run */
+/** @typedef {import("./plan.js").Sample} Sample */
 
 export class Sweep {
   /** @type {AbortController | null} */
@@ -32,10 +30,28 @@ export class Sweep {
     this.y = h("select", { id: "sweep-y" });
     this.points = h("input", { class: "input", id: "sweep-points", type: "number", min: 2, max: 21, required: true });
     this.samples = h("input", { class: "input", id: "sweep-samples", type: "number", min: 1, max: 32, required: true });
-    this.scale = h("input", { class: "input", id: "sweep-scale", type: "number", min: 0.1, max: 16, step: "any", required: true });
+    this.scale = h("input", {
+      class: "input",
+      id: "sweep-scale",
+      type: "number",
+      min: 0.1,
+      max: 16,
+      step: "any",
+      required: true,
+    });
     this.go = h("button", { class: "button primary" }, "Draw");
-    this.stopper = h("button", { type: "button", class: "button stop", hidden: true, onclick: () => this.#running?.abort() }, "Stop");
-    const fields = [["Across", this.x], ["Up", this.y], ["Points", this.points], ["Samples each", this.samples], ["Total weight", this.scale]];
+    this.stopper = h(
+      "button",
+      { type: "button", class: "button stop", hidden: true, onclick: () => this.#running?.abort() },
+      "Stop",
+    );
+    const fields = [
+      ["Across", this.x],
+      ["Up", this.y],
+      ["Points", this.points],
+      ["Samples each", this.samples],
+      ["Total weight", this.scale],
+    ];
     this.form = h(
       "form",
       { class: "sweep-form" },
@@ -56,7 +72,12 @@ export class Sweep {
         "div",
         { class: "view-head" },
         h("h1", {}, "What one objective costs the other"),
-        h("p", {}, "Weights go from one objective to the other. Each point is the mean of its samples; the closer to the top right, the more of both."),
+        h(
+          "p",
+          {},
+          "Weights go from one objective to the other. Each point is the mean of its samples; " +
+            "the closer to the top right, the more of both.",
+        ),
       ),
       this.form,
       this.progress,
@@ -80,7 +101,8 @@ export class Sweep {
     this.x.value = names.includes(x) ? x : (names[0] ?? "");
     this.y.value = names.includes(y) ? y : (names[1] ?? "");
     this.#buttons();
-    if (!this.result.firstChild && names.length < 2) this.result.append(h("p", { class: "muted" }, "This needs two objectives."));
+    if (!this.result.firstChild && names.length < 2)
+      this.result.append(h("p", { class: "muted" }, "This needs two objectives."));
   }
 
   get isRunning() {
@@ -99,7 +121,8 @@ export class Sweep {
   async run() {
     const { x, y, points, samples, scale } = this.#keep();
     if (this.isRunning || x === y || !this.prompt.value.trim() || this.connection.status !== "ready") {
-      if (x === y) this.trouble.replaceChildren(h("p", { class: "problem", role: "alert" }, "Choose two different objectives."));
+      if (x === y)
+        this.trouble.replaceChildren(h("p", { class: "problem", role: "alert" }, "Choose two different objectives."));
       return;
     }
     const runs = plan(x, y, points, scale);
@@ -114,6 +137,7 @@ export class Sweep {
     try {
       await inParallel(jobs, AT_ONCE, async (job) => {
         job.run.samples.push(await this.#sample(job.run, job.seed, x, y, signal));
+        job.run.samples.sort((one, other) => one.seed - other.seed); // they come back in any order
         this.progress.value += 1;
         this.#show(runs, x, y);
       });
@@ -129,16 +153,24 @@ export class Sweep {
     this.#buttons();
   }
 
-  /** @param {Run} run @param {number} seed @param {string} x @param {string} y @param {AbortSignal} signal @returns {Promise<Sample>} */
+  /**
+   * @param {Run} run @param {number} seed @param {string} x @param {string} y @param {AbortSignal} signal
+   * @returns {Promise<Sample>}
+   */
   async #sample(run, seed, x, y, signal) {
     const { model, objectiveNames: objectives, client } = this.connection;
     const messages = [{ role: "user", content: this.prompt.value.trim() }];
     const settings = { ...this.state.settings, preset: null };
-    const body = requestBody(settings, messages, { weights: run.weights, objectives: objectives.filter((name) => name in run.weights), model, seed });
+    const body = requestBody(settings, messages, {
+      weights: run.weights,
+      objectives: objectives.filter((name) => name in run.weights),
+      model,
+      seed,
+    });
     delete body.guidance.report; // means are enough here
     const [choice] = (await client.complete({ .../** @type {any} */ (body), signal })).choices;
     const { values, kl_per_token: kl } = choice.guidance;
-    return { x: values[x], y: values[y], kl, text: choice.message.content };
+    return { seed, x: values[x], y: values[y], kl, text: choice.message.content };
   }
 
   /** @param {Run[]} runs @param {string} x @param {string} y */
@@ -151,7 +183,7 @@ export class Sweep {
       "The estimates come from the values that steer, so they say what the steering believes, not what a judge would.";
     this.result.replaceChildren(
       h("figure", { class: "chart" }, chart(points, { x, y }, said), h("figcaption", {}, caption)),
-      table(done, x, y),
+      ...(done.length ? [pointTable(done, x, y)] : []),
     );
   }
 
@@ -167,68 +199,4 @@ export class Sweep {
     this.go.disabled = this.connection.status !== "ready" || this.connection.objectives.length < 2;
     this.stopper.hidden = !this.isRunning;
   }
-}
-
-/** @param {string} x @param {string} y @param {number} points @param {number} scale @returns {Run[]} */
-export function plan(x, y, points, scale) {
-  const base = { label: "not steered", weights: { [x]: NEXT_TO_NOTHING, [y]: 0 }, base: true, samples: [] };
-  const runs = Array.from({ length: points }, (_, i) => {
-    const up = Number(((scale * i) / (points - 1)).toFixed(4));
-    const across = Number((scale - up).toFixed(4));
-    return { label: `${shown(across)} : ${shown(up)}`, weights: { [x]: across, [y]: up }, base: false, samples: [] };
-  });
-  return [base, ...runs];
-}
-
-/** Means and their standard errors. @param {Sample[]} samples */
-function summary(samples) {
-  const n = samples.length;
-  const mean = (/** @type {"x" | "y" | "kl"} */ key) => samples.reduce((sum, sample) => sum + sample[key], 0) / n;
-  const error = (/** @type {"x" | "y"} */ key) => {
-    const squares = samples.reduce((sum, sample) => sum + (sample[key] - mean(key)) ** 2, 0);
-    return n > 1 ? Math.sqrt(squares / (n - 1) / n) : 0;
-  };
-  return { mean: { x: mean("x"), y: mean("y") }, error: { x: error("x"), y: error("y") }, kl: mean("kl") };
-}
-
-/** @param {Run[]} runs @param {string} x @param {string} y */
-function table(runs, x, y) {
-  const head = ["weights", x, y, "KL/token"].map((name) => h("th", { scope: "col" }, name));
-  const rows = runs.map(({ label, samples }) => {
-    const { mean, error, kl } = summary(samples);
-    const within = (/** @type {"x" | "y"} */ key) => (samples.length > 1 ? `${fixed(mean[key], 2)} ± ${fixed(error[key], 2)}` : fixed(mean[key], 2));
-    const cells = [label, within("x"), within("y"), fixed(kl, 2)].map((text) => h("td", {}, text));
-    return h("tr", {}, ...cells, h("td", { class: "text" }, samples[0].text));
-  });
-  const heading = h("tr", {}, ...head, h("th", { scope: "col", class: "text" }, "for example"));
-  const title = h("caption", {}, `In numbers: ${counts(runs)}`);
-  return h("div", { class: "table-wrap", tabindex: 0, role: "region", "aria-label": "The points as a table" }, h("table", {}, title, h("thead", {}, heading), h("tbody", {}, ...rows)));
-}
-
-/** @param {Run[]} runs */
-function counts(runs) {
-  const least = Math.min(...runs.map(({ samples }) => samples.length));
-  const most = Math.max(...runs.map(({ samples }) => samples.length));
-  return `${least === most ? most : `${least} to ${most}`} ${most === 1 ? "sample" : "samples"} each`;
-}
-
-/**
- * At most `width` at a time; the first failure ends all.
- * @template T
- * @param {T[]} jobs @param {number} width @param {(job: T) => Promise<void>} work
- */
-async function inParallel(jobs, width, work) {
-  const waiting = [...jobs];
-  let failed = false;
-  const worker = async () => {
-    for (let job = waiting.shift(); job !== undefined && !failed; job = waiting.shift()) {
-      try {
-        await work(job);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: width }, worker));
 }

@@ -84,7 +84,10 @@ export class MavisWeights extends HTMLElement {
     for (const [key, value] of Object.entries(given)) slider.setAttribute(key, String(value));
     if (compact) slider.setAttribute("compact", "");
     else slider.setAttribute("description", description);
-    slider.setAttribute("exportparts", "head, label, value, track, rail, negative, fill, zero, thumb, scale, description");
+    slider.setAttribute(
+      "exportparts",
+      "head, label, value, track, rail, negative, fill, zero, thumb, scale, description",
+    );
     return slider;
   }
 }
