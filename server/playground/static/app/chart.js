@@ -11,7 +11,7 @@ const BOX = { left: 62, right: WIDTH - 26, top: 22, bottom: HEIGHT - 56 };
  * @typedef {{label: string, samples: XY[], mean: XY, error: XY, kl: number, base: boolean}} Point
  */
 
-/** @param {Point[]} points @param {{x: string, y: string}} names @param {string} summary said to assistive technology */
+/** @param {Point[]} points @param {{x: string, y: string}} names @param {string} summary for those who cannot see it */
 export function chart(points, names, summary) {
   const all = points.flatMap(({ samples, mean }) => [...samples, mean]);
   const x = scale(

@@ -226,12 +226,11 @@ export class Chat {
   }
 }
 
-/** @param {AnswerView} view */
+/** The weights an answer was written under. @param {AnswerView} view */
 function steering({ guidance, state }) {
   if (state === "running") return "Writing";
-  const steered = Object.entries(guidance?.weights ?? {}).filter(([, weight]) => weight !== 0);
   if (!guidance) return "Answer";
-  return (
-    steered.map(([name, weight]) => `${name} ${weight > 0 ? "+" : "−"}${Math.abs(weight)}`).join(", ") || "not steered"
-  );
+  const steered = Object.entries(guidance.weights).filter(([, weight]) => weight !== 0);
+  const named = steered.map(([name, weight]) => `${name} ${weight > 0 ? "+" : "−"}${Math.abs(weight)}`);
+  return named.join(", ") || "not steered";
 }
