@@ -73,6 +73,7 @@ def serve(
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Its key. Default: in the same file.")] = None,
     ssl_ca_certs: Annotated[Path | None, typer.Option(help="Require client certificates of these.")] = None,
     drain_timeout: Annotated[Share, typer.Option(help="Seconds that SIGTERM leaves to requests.")] = None,
+    playground: Annotated[Switch, typer.Option(help="The page with sliders at /. Default: on.")] = None,
     log_level: Annotated[Text, typer.Option(help="critical, error, warning, info or debug.")] = None,
 ) -> None:
     """Serve a model on an OpenAI-compatible port. Every option is also MAVIS_<NAME> in the environment."""

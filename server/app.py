@@ -28,6 +28,7 @@ from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
 from server.protocol.values import LoadValueRequest
 from server.request_id import RequestId
 from server.routes import chat, completions, listing, operations, preferences, presets, responses, tokens, values
+from server.routes.playground import install_playground
 from server.service import Service, package_version
 from server.settings import Settings
 from server.throttle import Throttle
@@ -71,6 +72,8 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
     app.state.service = service
     for group in (chat, completions, responses, tokens, preferences, presets, listing, operations):
         app.include_router(group.router)
+    if settings.playground:
+        install_playground(app)
     install_error_handlers(app)
     bodies = BODIES
     if settings.admin_api_key is not None:

@@ -95,6 +95,7 @@ class Settings(BaseSettings):
     ssl_keyfile: Path | None = Field(default=None, description="its private key; none: in the same file")
     ssl_ca_certs: Path | None = Field(default=None, description="authorities whose client certificates are required")
     drain_timeout: float = Field(default=30.0, ge=0, description="seconds that SIGTERM leaves to requests in flight")
+    playground: bool = Field(default=True, description="the page with sliders at /")
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="of the log"
     )
