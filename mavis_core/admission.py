@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mavis_core.detokenizer import Detokenizer
 from mavis_core.errors import ContextLengthError, InvalidRequestError, UnknownObjectiveError
 from mavis_core.guidance import Guidance
+from mavis_core.matcher import Matcher
 from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.noise import row_key
+from mavis_core.prefix import prefix_root
 from mavis_core.row import Row
 from mavis_core.tokenizer import Tokenizer
 
@@ -26,6 +28,7 @@ class Admission:
         objectives: loaded, in column order.
         tokenizer: for text, or None.
         seed: of the engine, for requests without one.
+        caching: by the objectives of values that keep a KV cache, what stands for the value.
     """
 
     max_model_len: int
@@ -34,9 +37,10 @@ class Admission:
     objectives: Sequence[ObjectiveInfo]
     tokenizer: Tokenizer | None
     seed: int
+    caching: Mapping[str, str]
 
-    def rows(self, request: Request) -> list[Row]:
-        """One row per choice, the first of which carries the others as forks.
+    def rows(self, request: Request, matcher: Matcher | None = None) -> list[Row]:
+        """One row per choice, the first of which carries the others as forks; each with its own copy of ``matcher``.
 
         Raises:
             InvalidRequestError: and its subclasses, naming the field.
@@ -46,8 +50,11 @@ class Admission:
         own = () if sampling.ignore_eos else self.stop_token_ids
         prompt = list(request.prompt_token_ids)
         longest = self.max_model_len - len(prompt)
+        most = longest if sampling.max_tokens is None else min(sampling.max_tokens, longest)
         weights, named = self._weights(guidance)
         backend = self.tokenizer.backend_tokenizer if self.tokenizer is not None else None
+        readers = {self.caching[name] for name in guidance.weights if name in self.caching} if guidance.active else ()
+        root = prefix_root(tuple(readers), request.cache_salt)
         seed = self._derive_seed(request.id) if sampling.seed is None else sampling.seed
         rows = [
             Row(
@@ -55,18 +62,22 @@ class Admission:
                 index=index,
                 tokens=list(prompt),
                 prompt_length=len(prompt),
-                limit=len(prompt) + min(sampling.max_tokens or longest, longest),
+                limit=len(prompt) + most,
                 stop_ids=own + sampling.stop_token_ids,
                 own_stops=len(own),
                 key=row_key(seed, index),
+                keys=[root],
                 guided=guidance.active,
                 beta=self._beta(guidance) if guidance.active else 0.0,
                 weights=weights,
                 named=named,
                 detokenizer=Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, prompt),
+                matcher=None if matcher is None else matcher.copy(),
             )
             for index in range(sampling.n)
         ]
+        if sampling.prompt_logprobs is not None:
+            rows[0].prompt_logprobs = [None]  # nothing predicts the first token
         rows[0].forks = rows[1:]
         return rows
 

@@ -1,7 +1,7 @@
 """What the engine and the world exchange: plain frozen values, nothing shared, nothing callable.
 
-In: ``Request`` and ``Abort``. Out: one ``RequestOutput`` per request and step in which something happened,
-and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
+In: ``Request``, ``Abort``, ``LoadValue`` and ``UnloadValue``. Out: one ``RequestOutput`` per request and step in which
+something happened, and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ FinishReason = Literal["stop", "length", "abort", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt and how to continue it. ``id`` is unique among the requests in flight."""
+    """One prompt and how to continue it. ``id`` is unique among the requests in flight.
+
+    Requests read each other's cached prefixes only under the same ``cache_salt``: how long a prompt takes tells
+    whether somebody sent its beginning before, and whoever minds gives every user a salt of their own.
+    """
 
     id: str
     prompt_token_ids: tuple[int, ...]
     sampling: SamplingParams
     guidance: Guidance
+    cache_salt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +39,28 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadValue:
+    """Load the values at ``source`` into the running engine; answered by one event with this ``id``."""
+
+    id: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadValue:
+    """Unload the value ``name``; answered by one event with this ``id``."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class TokenLogprobs:
-    """Log-probabilities in nats at one generated position.
+    """Log-probabilities in nats at one position.
 
     Attributes:
-        token_id: the sampled token.
-        logprob: of the sampled token; unguided rows: raw log-softmax of the model's logits at T = 1 (as
+        token_id: the sampled token, or the prompt's.
+        logprob: of that token; prompts and unguided rows: raw log-softmax of the model's logits at T = 1 (as
             vLLM), guided rows: log p, the distribution it was drawn from.
         top: the most likely tokens as (id, logprob), best first; at most as many as asked for.
     """
@@ -123,7 +144,8 @@ class RequestOutput:
     """Deltas of one request from one step. ``finished`` is True exactly once, in the last one.
 
     ``error`` is set (and ``finished`` True) when the request failed alone; an invalid request names its
-    field in ``error_param``.
+    field in ``error_param``. ``prompt_logprobs``, one entry per prompt token and None for the first, comes once,
+    with the first token of the first choice. ``cached_tokens`` of the prompt were read from the prefix cache.
     """
 
     request_id: str
@@ -132,11 +154,17 @@ class RequestOutput:
     finished: bool
     error: str | None = None
     error_param: str | None = None
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StepStats:
-    """One engine step, for metrics. Times in seconds, on the device's clock where it has one."""
+    """One engine step, for metrics. Times in seconds, on the device's clock where it has one.
+
+    ``prefix_cache_queries`` counts the tokens of the rows admitted for the first time, ``prefix_cache_hits`` those of
+    them that were in the cache. ``kv_cache_usage`` is the share of blocks that rows hold, cached ones aside.
+    """
 
     running: int
     waiting: int
@@ -147,6 +175,8 @@ class StepStats:
     policy_forward_seconds: float
     value_forward_seconds: float
     step_seconds: float
+    prefix_cache_queries: int = 0
+    prefix_cache_hits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Completion:
     guidance: GuidanceStats | None = None
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     reports: list[TokenReport] = field(default_factory=list)
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
 
 
 def generate(
@@ -48,7 +49,8 @@ def generate(
         progress: show a bar.
 
     Raises:
-        InvalidRequestError: a prompt cannot be served; nothing has run then.
+        InvalidRequestError: a prompt cannot be served (nothing has run then), or an answer cannot go on in its
+            structure.
     """
     samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingParams) else list(sampling)
     plain = guidance if guidance is not None else Guidance()
@@ -64,6 +66,12 @@ def generate(
     with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:
         while engine.has_work:
             for output in engine.step():
+                if output.error is not None:
+                    engine.abort_all()
+                    raise InvalidRequestError(output.error, output.error_param)
+                if output.prompt_logprobs is not None:
+                    for choice in answers[int(output.request_id)]:
+                        choice.prompt_logprobs = output.prompt_logprobs
                 for delta in output.deltas:
                     choice = answers[int(output.request_id)][delta.index]
                     choice.text += delta.text

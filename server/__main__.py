@@ -36,6 +36,7 @@ TheValues = Annotated[Text, typer.Option(help="Value folders or hub ids, comma-s
 def serve(
     model: TheModel = None,
     values: TheValues = None,
+    values_dir: Annotated[Path | None, typer.Option(help="Folder whose values the admin may load at run time.")] = None,
     served_model_name: Annotated[Text, typer.Option(help="Names clients may ask for, comma-separated.")] = None,
     host: Annotated[Text, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[Number, typer.Option(help="Port to listen on. Default: 8000.")] = None,
@@ -55,6 +56,7 @@ def serve(
     max_num_seqs: Annotated[Number, typer.Option(help="Rows decoded together. Default: 32.")] = None,
     max_num_batched_tokens: Annotated[Number, typer.Option(help="Tokens of one step. Default: 2048.")] = None,
     enable_chunked_prefill: Annotated[Switch, typer.Option(help="Prefill long prompts in pieces.")] = None,
+    enable_prefix_caching: Annotated[Switch, typer.Option(help="Reuse the KV of prompts that begin alike.")] = None,
     block_size: Annotated[Number, typer.Option(help="Tokens per KV block. Default: 16.")] = None,
     kv_cache_tokens: Annotated[Number, typer.Option(help="KV slots. Default: derived.")] = None,
     gpu_memory_utilization: Annotated[Share, typer.Option(help="Share of GPU memory. Default: 0.85.")] = None,
@@ -71,6 +73,7 @@ def serve(
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Its key. Default: in the same file.")] = None,
     ssl_ca_certs: Annotated[Path | None, typer.Option(help="Require client certificates of these.")] = None,
     drain_timeout: Annotated[Share, typer.Option(help="Seconds that SIGTERM leaves to requests.")] = None,
+    playground: Annotated[Switch, typer.Option(help="The page with sliders at /. Default: on.")] = None,
     log_level: Annotated[Text, typer.Option(help="critical, error, warning, info or debug.")] = None,
 ) -> None:
     """Serve a model on an OpenAI-compatible port. Every option is also MAVIS_<NAME> in the environment."""

@@ -23,13 +23,25 @@ from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
 from server.protocol.preferences import PreferenceRequest
 from server.protocol.presets import Preset
+from server.protocol.responses import ResponsesRequest
+from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
+from server.protocol.values import LoadValueRequest
 from server.request_id import RequestId
-from server.routes import chat, completions, listing, operations, preferences, presets
+from server.routes import chat, completions, listing, operations, preferences, presets, responses, tokens, values
+from server.routes.playground import install_playground
 from server.service import Service, package_version
 from server.settings import Settings
 from server.throttle import Throttle
 
-REQUESTS: list[type[BaseModel]] = [ChatCompletionRequest, CompletionRequest, Preset, PreferenceRequest]
+BODIES: list[type[BaseModel]] = [
+    ChatCompletionRequest,
+    CompletionRequest,
+    ResponsesRequest,
+    TokenizeRequest,
+    DetokenizeRequest,
+    Preset,
+    PreferenceRequest,
+]
 
 
 def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[], Tokenizer]) -> FastAPI:
@@ -58,10 +70,16 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         redirect_slashes=False,
     )
     app.state.service = service
-    for group in (chat, completions, preferences, presets, listing, operations):
+    for group in (chat, completions, responses, tokens, preferences, presets, listing, operations):
         app.include_router(group.router)
+    if settings.playground:
+        install_playground(app)
     install_error_handlers(app)
-    install_openapi(app, REQUESTS, service.keys.required, OPEN_PATHS)
+    bodies = BODIES
+    if settings.admin_api_key is not None:
+        app.include_router(values.router)
+        bodies = [*BODIES, LoadValueRequest]
+    install_openapi(app, bodies, service.keys.required, OPEN_PATHS)
     # The last is the outermost: refused requests carry an id and CORS headers too, preflights need no key.
     app.add_middleware(Throttle, limits=service.limits)
     app.add_middleware(BearerAuth, keys=service.keys)

@@ -1,8 +1,8 @@
 """Who is asking: the bearer key of a request, checked before anything else of it is read.
 
-``/health``, ``/ready`` and ``/openapi.json`` stay open: load balancers carry no keys. ``/metrics`` is open only where
-no keys are set. Where none are, whoever sends something else than the admin key is the anonymous caller: clients of
-OpenAI's always send some key.
+``/health``, ``/ready`` and ``/openapi.json`` stay open: load balancers carry no keys. So do the page at ``/`` and its
+files: they hold nothing secret, and ask for the key. ``/metrics`` is open only where no keys are set. Where none are,
+whoever sends something else than the admin key is the anonymous caller: clients of OpenAI's always send some key.
 
 A plain ASGI middleware: Starlette's ``BaseHTTPMiddleware`` would put two tasks and a queue between every streamed
 chunk and its socket.
@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.errors import error_object, error_response
 from server.keys import ANONYMOUS, ApiKey, KeyRing
 
-OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json", "/", "/mavis.js"})
+OPEN_PREFIX = "/playground/"  # static files; a path under it can reach nothing else, whatever dots it has
 
 
 class BearerAuth:
@@ -30,7 +31,7 @@ class BearerAuth:
             await self._app(scope, receive, send)
             return
         caller = self._caller(Headers(scope=scope))
-        if caller is None and (not self._keys.required or route_path(scope) in OPEN_PATHS):
+        if caller is None and (not self._keys.required or is_open(route_path(scope))):
             caller = ANONYMOUS
         if caller is None:
             await unauthorized()(scope, receive, send)
@@ -54,6 +55,10 @@ def route_path(scope: Scope) -> str:
     """The path as routes are written: without the ``root_path`` that the HTTP server puts in front."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
+
+
+def is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
 
 
 def unauthorized() -> ASGIApp:

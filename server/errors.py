@@ -18,7 +18,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mavis_core.errors import EngineUnavailableError, InvalidRequestError, LoadError, MavisError, QueueFullError
+from mavis_core.errors import (
+    EngineUnavailableError,
+    InvalidRequestError,
+    LoadError,
+    MavisError,
+    QueueFullError,
+    UnknownValueError,
+    ValueConflictError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +99,8 @@ TABLE: dict[type[MavisError], Answer] = {
     UnknownModelError: Answer(404, "invalid_request_error", "model_not_found", "model"),
     NotFoundError: Answer(404, "invalid_request_error"),
     AdminOnlyError: Answer(403, "invalid_request_error", "admin_only"),
+    UnknownValueError: Answer(404, "invalid_request_error", "value_not_found"),
+    ValueConflictError: Answer(409, "invalid_request_error", "value_conflict"),
     ReadOnlyPresetError: Answer(409, "invalid_request_error", "preset_read_only"),
     BodyTooLargeError: Answer(413, "invalid_request_error", "body_too_large"),
     ContentTypeError: Answer(415, "invalid_request_error", "unsupported_media_type"),

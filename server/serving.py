@@ -86,6 +86,7 @@ def banner(settings: Settings, info: EngineInfo) -> str:
         f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
         f"steer towards: {escape(', '.join(names)) or 'nothing, no values are loaded'}",
         "",
+        *([f"[dim]Open in a browser:[/] [bold]{url}/[/]", ""] if settings.playground else []),
         "[dim]Type next, in another terminal:[/]",
         escape(
             f"curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' \\\n"

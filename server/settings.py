@@ -48,6 +48,7 @@ class Settings(BaseSettings):
 
     model: str | None = Field(default=None, description="policy: folder or hub id; none serves the model that ships")
     values: StringList = Field(default=(), description="value folders or hub ids")
+    values_dir: Path | None = Field(default=None, description="folder whose values the admin may load at run time")
     served_model_name: StringList = Field(
         default=(), description="names clients may ask for; the first is the answer's"
     )
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     max_num_seqs: int = Field(default=32, ge=1, description="rows decoded together")
     max_num_batched_tokens: int = Field(default=2048, ge=1, description="tokens of one engine step")
     enable_chunked_prefill: bool = Field(default=True, description="prefill long prompts in pieces")
+    enable_prefix_caching: bool = Field(default=True, description="reuse the KV of prompts that begin alike")
     block_size: int = Field(default=16, ge=1, description="tokens per KV block")
     kv_cache_tokens: int | None = Field(default=None, ge=1, description="KV slots; none derives it")
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1, description="share of GPU memory to use")
@@ -93,6 +95,7 @@ class Settings(BaseSettings):
     ssl_keyfile: Path | None = Field(default=None, description="its private key; none: in the same file")
     ssl_ca_certs: Path | None = Field(default=None, description="authorities whose client certificates are required")
     drain_timeout: float = Field(default=30.0, ge=0, description="seconds that SIGTERM leaves to requests in flight")
+    playground: bool = Field(default=True, description="the page with sliders at /")
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="of the log"
     )
@@ -131,6 +134,13 @@ class Settings(BaseSettings):
         if key is not None and len(key.get_secret_value().strip()) < MIN_ADMIN_KEY:
             raise ValueError(f"must have at least {MIN_ADMIN_KEY} characters; 'mavis key' makes one")
         return key
+
+    @field_validator("values_dir")
+    @classmethod
+    def _existing_folder(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder")
+        return folder
 
     @field_validator("database")
     @classmethod
@@ -174,6 +184,7 @@ class Settings(BaseSettings):
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,
             enable_chunked_prefill=self.enable_chunked_prefill,
+            enable_prefix_caching=self.enable_prefix_caching,
             block_size=self.block_size,
             kv_cache_tokens=self.kv_cache_tokens,
             gpu_memory_utilization=self.gpu_memory_utilization,

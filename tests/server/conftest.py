@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from server.app import create_app
 from server.settings import Settings
-from tests.server.fake_engine import FakeEngine, FakeTokenizer
+from tests.server.fake_engine import TEMPLATE, FakeEngine, FakeTokenizer
 from tests.server.postgres import postgres_url
 
 USER: list[Any] = [{"role": "user", "content": "hi"}]
@@ -24,7 +24,7 @@ USER: list[Any] = [{"role": "user", "content": "hi"}]
 
 def make_app(engine: FakeEngine, **settings: Any) -> FastAPI:
     """An app that forgets what it stores, unless told where to keep it."""
-    tokenizer = FakeTokenizer()
+    tokenizer = FakeTokenizer(settings.pop("tokenizer_template", TEMPLATE))
     return create_app(Settings(**{"database": "sqlite://", **settings}), engine, lambda: tokenizer)
 
 

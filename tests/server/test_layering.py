@@ -7,7 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-TORCH_FREE = {"errors", "bounds", "sampling_params", "guidance", "messages", "config", "client", "tokenizer"}
+TORCH_FREE = {
+    "errors",
+    "bounds",
+    "sampling_params",
+    "structure",
+    "guidance",
+    "messages",
+    "config",
+    "client",
+    "tokenizer",
+}
 SOURCES = sorted(Path("server").rglob("*.py"))
 
 

@@ -70,7 +70,18 @@ def test_every_endpoint_is_documented() -> None:
     assert named == {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
 
 
-@pytest.mark.parametrize("model", ["ChatCompletionRequest", "CompletionRequest", "GuidanceOptions", "Preset"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "ChatCompletionRequest",
+        "CompletionRequest",
+        "ResponsesRequest",
+        "TokenizeRequest",
+        "GuidanceOptions",
+        "Preset",
+        "LoadValueRequest",
+    ],
+)
 def test_every_field_is_documented(model: str) -> None:
     page = Path("docs/api.md").read_text(encoding="utf-8")
     fields = APP.openapi()["components"]["schemas"][model]["properties"]
