@@ -65,7 +65,7 @@ def make_environment(folder: Path, source: Path) -> Path:
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, f"{source}[aiohttp]", *NEEDED], check=True)
     return python
 
@@ -78,9 +78,9 @@ def models_named(files: list[Path]) -> list[str]:
 
 def run_tests(python: Path, source: Path, files: list[Path], url: str, report: Path) -> Outcomes:
     """Test -> variant (sync or async, strict or not, transport) -> its error, empty where it passed."""
-    command = [python, "-m", "pytest", "-q", "--no-header", "--tb=no", "--show-capture=no", "-p", "no:cacheprovider"]
+    command = [str(python), "-m", "pytest", "-q", "--no-header", "--tb=no", "--show-capture=no", "-p", "no:cacheprovider"]
     # Their own options ask for a plugin that runs in parallel; what a deprecation warns about is not our answers.
-    command += ["-o", "addopts=", "-o", "filterwarnings=default", f"--junitxml={report}", *files]
+    command += ["-o", "addopts=", "-o", "filterwarnings=default", f"--junitxml={report}", *map(str, files)]
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         command, cwd=source, env=clean | {"TEST_API_BASE_URL": f"{url}/v1"}, capture_output=True, text=True
