@@ -152,7 +152,7 @@ class Engine:
         if drawn.chosen is not None:
             self.values.commit(rows, scored, drawn.chosen)
         tokens, stats = drawn.to_host()
-        logprobs = collect_logprobs(raw, tilted, drawn, rows)
+        logprobs = collect_logprobs(raw, surviving, tilted, drawn, rows)
         rows.advance(drawn.tokens)
         deltas = self._emitter.emit(rows.rows, tokens, stats, logprobs)
         return self._record(plan, timer, started, self._outputs(rows.rows, deltas))

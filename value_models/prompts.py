@@ -47,7 +47,7 @@ def read_prompts(path: Path, count: int | None = None) -> list[Prompt]:
     """
     try:
         with path.open(encoding="utf-8") as lines:
-            found = []
+            found: list[Prompt] = []
             for number, line in enumerate(lines, 1):
                 if count is not None and len(found) == count:
                     break

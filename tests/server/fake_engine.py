@@ -145,7 +145,7 @@ class FakeEngine:
         logprobs: tuple[TokenLogprobs, ...] = ()
         if sampling.logprobs is not None:
             top = ((token, -0.5), (ord("z"), -1.5), (0xE2, -2.5))[: sampling.logprobs]
-            logprobs = (TokenLogprobs(token, -0.5, top),)
+            logprobs = (TokenLogprobs(token, -0.5, top, -0.5),)
         reports: tuple[TokenReport, ...] = ()
         if guidance.active and guidance.report:
             reports = (TokenReport(token, -0.5, -0.75, STEERING, TRUNCATION, values),)
