@@ -25,7 +25,7 @@ def shard_path(folder: Path, index: int) -> Path:
     return folder / f"shard-{index:05d}.safetensors"
 
 
-def write_shard(path: Path, forest: Forest, metadata: Mapping[str, str]) -> None:
+def write_shard(path: Path, forest: Forest, metadata: Mapping[str, Any]) -> None:
     """The same forest and metadata give the same bytes."""
     arrays = {}
     for f in fields(Forest):
@@ -35,7 +35,7 @@ def write_shard(path: Path, forest: Forest, metadata: Mapping[str, str]) -> None
     write_arrays(path, arrays, metadata)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> None:
     """Arrays and, under the one key "about" (the order of several would be random), what they came from."""
     about = {"about": json.dumps(metadata, sort_keys=True)}
     durable.replace(path, lambda part: save_file(dict(arrays), part, metadata=about))
