@@ -70,17 +70,47 @@ def path_targets(forest: Forest, rewards: Array, zeta: float) -> Array:
     return future_targets(forest, rewards, zeta) - zeta * paid[:, None]
 
 
+def node_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget = "future") -> Array:
+    """The target at the end of every node, (N, M)."""
+    return path_targets(forest, rewards, zeta) if kl == "path" else future_targets(forest, rewards, zeta)
+
+
 def token_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget = "future") -> Array:
     """The target of V(s + a) at every token a, (T, M): that of its node's end, less what is paid in between.
 
+    Tokens of a cut node, its last one included, go on as they were drawn, into the tail: cutting chooses among
+    responses by how they ended, and leaving these outcomes out, or putting fresh ones in their place, would shift the
+    mean of what follows a token. (The fresh children's mean is right at the cut node's end, but as one more example.)
     Prompt tokens get their root's; no value is trained on them.
     """
-    node = np.repeat(np.arange(len(forest)), forest.length)
+    onward = np.arange(len(forest))
+    onward[forest.parent[forest.tail == 1]] = np.flatnonzero(forest.tail)
+    to = np.repeat(onward, forest.length)
+    found = node_targets(forest, rewards, zeta, kl)[to]
     if kl == "path":
-        return np.asarray(path_targets(forest, rewards, zeta)[node])
+        return np.asarray(found)
     sums = np.cumsum(token_kl(forest))
-    later = sums[(forest.start + forest.length - 1)[node]] - sums
-    return np.asarray(future_targets(forest, rewards, zeta)[node] - zeta * later[:, None])
+    last = forest.start + forest.length - 1  # a tail's tokens stand right behind those of the node it was cut from
+    return np.asarray(found - zeta * (sums[last[to]] - sums)[:, None])
+
+
+def examples(
+    forest: Forest, rewards: Array, every_token: bool, zeta: float = 0.0, kl: KlTarget = "future"
+) -> tuple[NDArray[np.int64], Array]:
+    """What is regressed on: indices of tokens (E,), some of them twice, and their targets (E, M).
+
+    Args:
+        every_token: all that were drawn, and the ends of cut nodes once more with their fresh children's mean; else the
+            ends of all nodes.
+    """
+    ends, nodes = forest.start + forest.length - 1, node_targets(forest, rewards, zeta, kl)
+    if not every_token:
+        own = np.flatnonzero(forest.parent >= 0)
+        return ends[own], nodes[own]
+    drawn = np.flatnonzero(np.repeat(forest.parent >= 0, forest.length))
+    cut = forest.parent[forest.tail == 1]
+    tokens = token_targets(forest, rewards, zeta, kl)[drawn]
+    return np.concatenate((drawn, ends[cut])), np.concatenate((tokens, nodes[cut]))
 
 
 def sample_shares(forest: Forest) -> Array:

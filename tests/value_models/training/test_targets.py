@@ -7,11 +7,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.mavis_core.test_exactness import HORIZON, ended, reference
+from tests.mavis_core.test_exactness import END, HORIZON, ended, reference
 from tests.value_models.training.forests import forest, mdp_forest
 from value_models.rollouts.forest import LENGTH, OPEN, STOP, Forest
 from value_models.rollouts.shape import Shape
-from value_models.training.targets import future_targets, path_targets, sample_shares, token_kl, token_targets
+from value_models.training.targets import examples, future_targets, path_targets, sample_shares, token_kl, token_targets
 
 #  0 prompt - 1 - 2 (leaf), 3 (leaf);  4 - 5 (tail), 6 (leaf), 7 (leaf);  8 (leaf)
 ROWS = [
@@ -54,11 +54,26 @@ def test_tokens_inside_a_segment_pay_what_follows_them() -> None:
     found = token_targets(tree, REWARDS[:, :1], 0.1)[:, 0]
     at = int(tree.start[3])
     assert found[at : at + 3].tolist() == pytest.approx([3 - 0.6, 3 - 0.4, 3])
-    ends = tree.start + tree.length - 1
-    assert found[ends] == pytest.approx(future_targets(tree, REWARDS[:, :1], 0.1)[:, 0])
+    ends, uncut = tree.start + tree.length - 1, [0, 1, 2, 3, 5, 6, 7, 8]
+    assert found[ends][uncut] == pytest.approx(future_targets(tree, REWARDS[:, :1], 0.1)[uncut, 0])
     path = token_targets(tree, REWARDS[:, :1], 0.1, "path")[:, 0]
     assert set(path[at : at + 3]) == {path_targets(tree, REWARDS[:, :1], 0.1)[3, 0]}
     assert token_kl(tree)[at : at + 3].tolist() == [1, 2, 4]
+
+
+def test_a_cut_response_goes_on_as_it_was_drawn_and_its_end_is_two_examples() -> None:
+    rows = [(-1, 1, OPEN, 0), (0, 3, OPEN, 0), (1, 2, STOP, 1), (1, 1, STOP, 0), (1, 1, STOP, 0)]
+    tree = forest(rows, [[0.0], [1.0, 2.0, 4.0], [8.0, 16.0], [0.0], [0.0]])
+    scores = np.array([[100.0], [5.0], [6.0]])
+    assert token_targets(tree, scores)[1:, 0].tolist() == [100, 100, 100, 100, 100, 5, 6]
+    found = token_targets(tree, scores, 1.0)[1:6, 0]
+    assert found.tolist() == pytest.approx([100 - 30, 100 - 28, 100 - 24, 100 - 16, 100])
+    path = token_targets(tree, scores, 1.0, "path")[1:6, 0]
+    assert path.tolist() == pytest.approx([100 - 31] * 5)
+    at, targets = examples(tree, scores, True)
+    assert (at.tolist(), targets[:, 0].tolist()) == ([*range(1, 8), 3], [100, 100, 100, 100, 100, 5, 6, 5.5])
+    at, targets = examples(tree, scores, False)
+    assert (at.tolist(), targets[:, 0].tolist()) == ([3, 5, 6, 7], [5.5, 100, 5, 6])
 
 
 def test_a_cut_response_is_a_sample_as_it_was() -> None:
@@ -102,6 +117,29 @@ def test_targets_are_unbiased(split_layers: int) -> None:
     found = deviations(trees, future_targets(trees, lengths(trees))[:, 0], roots=split_layers == 0)
     assert np.abs(found).max() < 4
     assert np.square(found).mean() < 2
+
+
+def test_targets_inside_segments_are_unbiased() -> None:
+    """Over all tokens of first-layer responses as they were drawn, their tails included."""
+    trees = mdp_forest(700, Shape(layers=2, max_tokens=HORIZON))
+    by_text: dict[tuple[int, ...], list[int]] = {}
+    for node in np.flatnonzero((trees.layer == 0) | (trees.tail == 1)).tolist():
+        text, start = trees.response(node), int(trees.start[node])
+        before = len(text) - int(trees.length[node])
+        for i in range(before, len(text)):
+            by_text.setdefault(tuple(text[: i + 1]), []).append(start + i - before)
+    values = token_targets(trees, lengths(trees))[:, 0]
+    cut = trees.parent[trees.tail == 1]
+    replaced = values.copy()
+    replaced[(trees.start + trees.length - 1)[cut]] = future_targets(trees, lengths(trees))[cut, 0]
+
+    def worst(values: np.ndarray) -> float:
+        found = [(values[at], expected(text)) for text, at in by_text.items() if len(at) >= 60 and text[-1] != END]
+        assert len(found) > 5
+        return float(max(abs((own.mean() - truth) / (own.std() / len(own) ** 0.5)) for own, truth in found))
+
+    assert worst(values) < 4
+    assert worst(replaced) > 6, "fresh outcomes in place of those that were drawn would be biased"
 
 
 def test_a_plain_mean_over_leaves_would_be_biased() -> None:
