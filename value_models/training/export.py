@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +66,3 @@ def export(
         save_lm(unfinished, config, backbone, trainee.readout.cpu())
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)
-
-
-def ranges(zeta: float, names: Sequence[str]) -> tuple[float, float] | None:
-    """Targets with a KL penalty hold for wanting the objective, not for avoiding it."""
-    return (0.0, 16.0) if zeta else None

@@ -62,7 +62,7 @@ class LmTrainee(nn.Module):
 
 
 def make_lm(policy: Policy, objectives: int, config: LmConfig) -> LmTrainee:
-    """An untrained value; the caller seeds torch.
+    """An untrained value, 0 everywhere (the mean of z-units); the caller seeds torch.
 
     Raises:
         RunError: the backbone does not load or has fewer tokens than the policy.
@@ -71,7 +71,7 @@ def make_lm(policy: Policy, objectives: int, config: LmConfig) -> LmTrainee:
         backbone, readout = build_lm(small(policy, config.hidden_size, config.layers), objectives)
         weight = backbone.embed_tokens.weight.data
         weight.copy_(principal(policy.readout.weight, config.hidden_size).to(weight))
-        return LmTrainee(backbone, readout)
+        return LmTrainee(backbone, _zero(readout))
     backbone = _policys_own(policy) if config.backbone == "policy" else _load(config.backbone)
     if backbone.config.vocab_size < policy.vocab_size:
         raise RunError(
@@ -81,7 +81,13 @@ def make_lm(policy: Policy, objectives: int, config: LmConfig) -> LmTrainee:
     readout = nn.Linear(backbone.config.hidden_size, objectives)
     if config.lora_rank:
         backbone = _with_lora(backbone, config)
-    return LmTrainee(backbone, readout)
+    return LmTrainee(backbone, _zero(readout))
+
+
+def _zero(readout: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(readout.weight)
+    nn.init.zeros_(readout.bias)
+    return readout
 
 
 def merged(trainee: LmTrainee) -> tuple[dict[str, Any], nn.Module]:

@@ -37,17 +37,16 @@ def steering_kl(
     return sum(s.steering_nats for s in stats) / sum(s.tokens for s in stats)
 
 
-def tune(measure: Callable[[float], float], report: Callable[[float, float], None]) -> tuple[float, float]:
+def tune(measure: Callable[[float], float]) -> tuple[float, float]:
     """(beta, its steering KL per token): within 5 % of the target, or the best of six runs.
 
     Args:
         measure: steering KL per token at a beta.
-        report: told both after each run.
     """
-    beta, slope, tried = 1.0, 1.7, []
+    beta, slope = 1.0, 1.7
+    tried: list[tuple[float, float]] = []
     for _ in range(RUNS):
         tried.append((beta, max(measure(beta), 1e-9)))
-        report(*tried[-1])
         if abs(tried[-1][1] / TARGET - 1) < TOLERANCE or (beta == MAX_BETA and tried[-1][1] < TARGET):
             break
         if len(tried) > 1 and tried[-1][0] != tried[-2][0]:
@@ -64,14 +63,14 @@ def tune_folder(
     config = ValueConfig.load(folder)
     tuned, measured = [], {}
     for objective in config.objectives:
-        name = objective.name
 
-        def measure(beta: float, name: str = name) -> float:
+        def at(beta: float, name: str = objective.name) -> float:
             return steering_kl(engine, prompts, name, beta, max_tokens, top_k, seed)
 
-        beta, kl = tune(measure, lambda beta, kl, name=name: print(f"{name}: beta {beta:.3f}, {kl:.3f} nats per token"))
+        beta, kl = tune(at)
         tuned.append(dataclasses.replace(objective, recommended_beta=round(beta, 3)))
-        measured[name] = {"beta": round(beta, 3), "steering_nats_per_token": round(kl, 4), "prompts": len(prompts)}
+        figures = {"beta": round(beta, 3), "steering_nats_per_token": round(kl, 4), "prompts": len(prompts)}
+        measured[objective.name] = figures
     training = {**config.training, "recommended_beta": measured}
     dataclasses.replace(config, objectives=tuple(tuned), training=training).save(folder)
     return measured
