@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from mavis_core.errors import RewardError
+from mavis_core.errors import RewardError, RunError
 from value_models.rewards.cheerful import Cheerful
 from value_models.rewards.concise import Concise
 from value_models.rewards.curious import Curious
@@ -36,6 +36,12 @@ class JudgeConfig:
     concurrency: int = 8
     timeout: float = 60.0
     retries: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise RunError(f"judge.low={self.low:g}: must be below high={self.high:g}")
+        if self.concurrency < 1 or self.retries < 0 or not self.timeout > 0:
+            raise RunError("judge: concurrency must be at least 1, retries at least 0, timeout above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +88,17 @@ def build(configs: Mapping[str, RewardConfig], cache: Path) -> list[Guarded]:
     Raises:
         RewardError: naming the reward.
     """
-    return [Guarded(_build(name, config, cache)) for name, config in configs.items()]
+    return [Guarded(_build(name, config, cache), config.description) for name, config in configs.items()]
 
 
 def _build(name: str, config: RewardConfig, cache: Path) -> Reward:
     given = [kind for kind in ("function", "classifier", "judge") if getattr(config, kind) is not None]
     if len(given) > 1:
         raise RewardError(name, f"has {' and '.join(given)}: at most one of them")
+    plain = RewardConfig()
+    for setting in ("output", "reads", "probability", "device"):
+        if config.classifier is None and getattr(config, setting) != getattr(plain, setting):
+            raise RewardError(name, f"{setting}: is a setting of classifiers, and this is none")
     if config.function is not None:
         return Imported.load(name, config.description, config.function)
     if config.classifier is not None:

@@ -33,11 +33,16 @@ class Reward(Protocol):
 class Guarded:
     """A reward whose failures name it.
 
+    Attributes:
+        reward: what is guarded.
+        told: a description in place of its own.
+
     Raises:
         RewardError: from ``score``: the reward raised, or gave the wrong number of scores, or one is not finite.
     """
 
     reward: Reward
+    told: str = ""
 
     @property
     def name(self) -> str:
@@ -45,7 +50,7 @@ class Guarded:
 
     @property
     def description(self) -> str:
-        return self.reward.description
+        return self.told or self.reward.description
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
         try:

@@ -58,6 +58,8 @@ def read_arrays(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
     Raises:
         RunError: naming the file.
     """
+    if not path.exists():
+        raise RunError(f"{path}: is not there; the step that makes it has not been run, or not to its end")
     try:
         with safe_open(path, framework="numpy") as file:
             if set(file.keys()) != set(names):

@@ -74,11 +74,12 @@ def prepare(forest: Forest, rewards: Array, zeta: float, kl: KlTarget, held_out:
     sides: tuple[list[int], list[int]] = ([], [])
     for i, text in enumerate(texts):
         sides[text in chosen].append(i)
-    train, test = (_part([trees[i] for i in side], [leaves[i] for i in side], side, zeta, kl) for side in sides)
+    train, test = (part([trees[i] for i in side], [leaves[i] for i in side], side, zeta, kl) for side in sides)
     return Data(train, test)
 
 
-def _part(trees: Sequence[Forest], rewards: Sequence[Array], keys: Sequence[int], zeta: float, kl: KlTarget) -> Part:
+def part(trees: Sequence[Forest], rewards: Sequence[Array], keys: Sequence[int], zeta: float, kl: KlTarget) -> Part:
+    """Trees, each with the z-scored rewards (L, M) of its leaves, as one side; keys are unique among both sides."""
     packed = [
         pack(key, tree, examples(tree, own, False, zeta, kl), examples(tree, own, True, zeta, kl))
         for key, tree, own in zip(keys, trees, rewards, strict=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mavis_core.engine import Engine
+from mavis_core.errors import RunError
 from mavis_core.guidance import MAX_WEIGHT
 from mavis_core.policy import Policy, resolve_device, resolve_dtype
 from value_models import durable
@@ -92,13 +93,17 @@ class Run:
 
     def label(self) -> None:
         began = time.perf_counter()
+        made = durable.read_json(self.rollouts_folder / MANIFEST)
+        now = {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(self.config.prompts))}
+        if any(made[key] != now[key] for key in now):
+            raise RunError(f"{self.config.prompts}: is not what was rolled out into {self.rollouts_folder}")
         tokenizer = self._policy().tokenizer
         assert tokenizer is not None, "a loaded policy has its tokenizer"
         rewards, configs = self.rewards, self.config.rewards
-        made = labels.label(
+        labelled = labels.label(
             self.rollouts_folder, self.prompts, tokenizer, rewards, configs, self.labels_folder, self.progress
         )
-        self._record("labels", began, {"shards_made": made})
+        self._record("labels", began, {"shards_made": labelled})
 
     def train(self) -> None:
         """Train, export, tune the recommended beta; a value that is there and tuned is left as it is."""

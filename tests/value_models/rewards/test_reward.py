@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from mavis_core.errors import RewardError
 from value_models.prompts import Prompt
 from value_models.rewards.imported import Imported
 from value_models.rewards.normalisation import Normalisation
+from value_models.rewards.registry import RewardConfig, build
 from value_models.rewards.reward import Guarded
 
 PROMPTS = [Prompt("a"), Prompt("b")]
@@ -91,3 +93,22 @@ def test_normalisation_weighs_samples_and_refuses_a_constant() -> None:
     assert found.apply(rewards[:, :1])[:, 0].tolist() == [-1, 1, 17]
     with pytest.raises(RewardError, match="reward 'b': gave 5 for every one of 3 samples"):
         Normalisation.measure(["a", "b"], rewards, share)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"function": "a:b", "classifier": "c"}, "has function and classifier: at most one of them"),
+        ({"output": 1}, "output: is a setting of classifiers"),
+        ({"function": "math:fsum", "probability": True}, "probability: is a setting of classifiers"),
+    ],
+)
+def test_settings_that_would_have_no_effect_are_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(RewardError, match=f"reward 'concise': {message}"):
+        build({"concise": RewardConfig(**settings)}, tmp_path)
+
+
+def test_a_description_can_be_given_to_any_reward(tmp_path: Path) -> None:
+    first, second = build({"concise": RewardConfig(description="brief"), "curious": RewardConfig()}, tmp_path)
+    assert first.description == "brief"
+    assert second.description.startswith("asks back")

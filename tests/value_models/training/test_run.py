@@ -99,9 +99,7 @@ def test_the_folder_says_how_it_was_made(whole: Path) -> None:
     assert objective.recommended_beta == tuned["beta"]
     assert tuned["steering_nats_per_token"] == pytest.approx(0.2, rel=0.1)
     assert config.training["rollouts"]["settings"]["shape"]["max_tokens"] == 10
-    measured = config.training["held_out"]["low"]
-    assert measured["mse"] < 1.1 * measured["mse_constant"], "a random model's texts are hard to foresee"
-    assert measured["pairs"] > 100
+    assert config.training["held_out"]["low"]["pairs"] > 100
     run = whole.parent
     records = [json.loads(line) for line in (run / "training" / "log.jsonl").read_text().splitlines()]
     assert [r["epoch"] for r in records] == list(range(1, len(records) + 1))
@@ -160,3 +158,13 @@ def test_a_reward_that_fails_is_named_before_anything_is_sampled(inputs: Path, t
     assert result.exit_code == 1
     assert "reward 'broken'" in result.output and "has no 'missing'" in result.output
     assert not (tmp_path / "it" / "run").exists()
+
+
+def test_prompts_that_were_changed_since_the_rollouts_are_refused(inputs: Path, whole: Path, tmp_path: Path) -> None:
+    path = place(inputs, tmp_path / "it")
+    shutil.copytree(whole.parent / "rollouts", tmp_path / "it" / "run" / "rollouts")
+    with (tmp_path / "it" / "prompts.jsonl").open("a") as file:
+        file.write('{"prompt": "one more"}\n')
+    result = CliRunner().invoke(app, ["label", str(path)])
+    assert result.exit_code == 1
+    assert "is not what was rolled out" in result.output
