@@ -13,13 +13,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoTokenizer
+
 from mavis_core.engine import Engine
 from mavis_core.errors import RunError
 from mavis_core.guidance import MAX_WEIGHT
 from mavis_core.policy import Policy, resolve_device, resolve_dtype
 from value_models import durable
 from value_models.folders import load_value
-from value_models.loading import SHIPPED_POLICY, build_engine
+from value_models.identity import identify, tokenizer_hash
+from value_models.loading import SHIPPED_POLICY, build_engine, value_folders
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.registry import build
 from value_models.rewards.reward import Guarded
@@ -84,8 +87,8 @@ class Run:
         config, began = self.config, time.perf_counter()
         engine = build_engine(self.policy_path, config.values, config.engine)
         read = {"prompts_file": Path(config.prompts).name, "prompts_hash": file_hash(Path(config.prompts))}
-        values = {value: ValueConfig.load(Path(value)).training for value in config.values if Path(value).is_dir()}
-        origin = {**read, "values": values}
+        folders = [folder for value in config.values for folder in value_folders(value)]
+        origin = {**read, "values": [ValueConfig.load(folder).training for folder in folders]}
         made = roll_out(engine, self.prompts, config.rollouts, config.seed, self.rollouts_folder, origin, self.progress)
         shards = durable.read_json(self.rollouts_folder / MANIFEST)["shards"]
         tokens = sum(read_shard(shard_path(self.rollouts_folder, index)).sampled for index in range(shards))
@@ -97,8 +100,8 @@ class Run:
         now = {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(self.config.prompts))}
         if any(made[key] != now[key] for key in now):
             raise RunError(f"{self.config.prompts}: is not what was rolled out into {self.rollouts_folder}")
-        tokenizer = self._policy().tokenizer
-        assert tokenizer is not None, "a loaded policy has its tokenizer"
+        tokenizer = AutoTokenizer.from_pretrained(self.policy_path, trust_remote_code=False)
+        self._check_policy({"tokenizer_hash": tokenizer_hash(tokenizer)})
         rewards, configs = self.rewards, self.config.rewards
         labelled = labels.label(
             self.rollouts_folder, self.prompts, tokenizer, rewards, configs, self.labels_folder, self.progress
@@ -116,6 +119,7 @@ class Run:
             return
         constants = labels.read_constants(Path(config.constants or self.labels_folder), list(described))
         policy = self._policy()
+        self._check_policy(asdict(identify(policy)))
         made = data.load(
             self.rollouts_folder,
             self.labels_folder,
@@ -155,6 +159,17 @@ class Run:
     def _policy(self) -> Policy:
         device = resolve_device(self.config.engine.device)
         return Policy.load(self.policy_path, device, resolve_dtype(self.config.engine.dtype, device))
+
+    def _check_policy(self, found: dict[str, Any]) -> None:
+        """Refuse another policy than the one that was rolled out: token ids and hidden states would not fit.
+
+        Args:
+            found: what is known of the policy at hand, by the names of ``PolicyIdentity``.
+        """
+        made = durable.read_json(self.rollouts_folder / MANIFEST)["policy"]
+        if differ := [name for name in found if name != "name" and found[name] != made[name]]:
+            told = "; ".join(f"{name} {made[name]} there, {found[name]} now" for name in differ)
+            raise RunError(f"{self.rollouts_folder}: was made with another policy than {self.policy_path} ({told})")
 
     def _provenance(self) -> dict[str, Any]:
         """What the value was made from."""

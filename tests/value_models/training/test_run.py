@@ -168,3 +168,15 @@ def test_prompts_that_were_changed_since_the_rollouts_are_refused(inputs: Path, 
     result = CliRunner().invoke(app, ["label", str(path)])
     assert result.exit_code == 1
     assert "is not what was rolled out" in result.output
+
+
+def test_another_policy_than_the_one_rolled_out_is_refused(inputs: Path, whole: Path, tmp_path: Path) -> None:
+    path = place(inputs, tmp_path / "it")
+    for step in ("rollouts", "labels"):
+        shutil.copytree(whole.parent / step, tmp_path / "it" / "run" / step)
+    torch.manual_seed(1)
+    config = LlamaForCausalLM.from_pretrained(inputs / "policy").config
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "it" / "policy")
+    result = CliRunner().invoke(app, ["train", str(path)])
+    assert result.exit_code == 1
+    assert "was made with another policy" in result.output and "fingerprint" in result.output
