@@ -27,7 +27,7 @@ from value_models import durable
 from value_models.rewards.normalisation import Array
 from value_models.training.data import Data, Part
 from value_models.training.measures import Measures, measure
-from value_models.training.packing import collate
+from value_models.training.packing import Batch, collate
 from value_models.training.train_config import TrainConfig
 
 CHECKPOINT = "checkpoint.pt"
@@ -86,21 +86,11 @@ def train(
     done, total = state.epoch * per_epoch, config.epochs * per_epoch
     with tqdm(initial=done, total=total, unit="batch", desc="train", disable=not progress) as bar:
         while state.epoch < config.epochs and not (state.epoch and state.stale(config.patience)):
-            module.train()
             losses = []
             for chosen in _batches(data.train, config, seed, state.epoch, accelerator):
                 batch = collate([data.train.trees[i] for i in chosen], config.loss_at == "token", accelerator.device)
-                with accelerator.autocast():
-                    found = module(batch)
-                loss = F.mse_loss(found.float(), batch.targets)
-                if not loss.isfinite():
-                    raise RunError(f"train: the loss is {loss.item()} in epoch {state.epoch + 1}; lower learning_rate")
-                accelerator.backward(loss)
-                accelerator.clip_grad_norm_(parameters.values(), config.clip)
-                prepared.step()
+                losses.append(_step(accelerator, module.train(), prepared, batch, config.clip))
                 schedule.step()
-                prepared.zero_grad()
-                losses.append(loss.item())
                 bar.update()
             measured = evaluate(accelerator.unwrap_model(module), data, config, accelerator.device)
             _record(state, parameters, names, measured, float(np.mean(losses)), schedule.get_last_lr()[0])
@@ -111,6 +101,20 @@ def train(
         for name, p in parameters.items():
             p.copy_(state.weights[name])
     return state
+
+
+def _step(accelerator: Any, module: nn.Module, optimizer: Any, batch: Batch, clip: float) -> float:
+    """One step on one batch; its loss."""
+    with accelerator.autocast():
+        found = module(batch)
+    loss = F.mse_loss(found.float(), batch.targets)
+    if not loss.isfinite():
+        raise RunError(f"train: the loss is {loss.item()}; lower train.learning_rate")
+    accelerator.backward(loss)
+    accelerator.clip_grad_norm_(module.parameters(), clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss.item())
 
 
 def rate(steps: int, warmup: float) -> Callable[[int], float]:
