@@ -159,6 +159,10 @@ class Engine:
             row.forks = []
             self.scheduler.finish(row)
 
+    def forget_prefixes(self) -> None:
+        """Empty the prefix cache: what comes next does not depend, to the last bit, on what came before."""
+        self.scheduler.forget_prefixes()
+
     def load_values(self, values: Sequence[ValueFunction]) -> None:
         """Add values that a loader has read, between two steps; ``info`` has them from then on.
 
@@ -220,7 +224,7 @@ class Engine:
         if drawn.chosen is not None:
             self.values.commit(rows, scored, drawn.chosen)
         tokens, stats = drawn.to_host()
-        logprobs = collect_logprobs(raw, tilted, drawn, rows)
+        logprobs = collect_logprobs(raw, surviving, tilted, drawn, rows)
         rows.advance(drawn.tokens)
         deltas = self._emitter.emit(rows.rows, tokens, stats, logprobs)
         return self._record(plan, timer, started, self._outputs(rows.rows, deltas))

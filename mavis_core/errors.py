@@ -8,7 +8,9 @@
     ├── EngineUnavailableError     loading, draining or dead                                503
     ├── LoadError                  a model or value folder cannot be used; names the culprit
     ├── UnknownValueError          no value of that name is loaded                           404
-    └── ValueConflictError         a value is in use, or its name or an objective is taken   409
+    ├── ValueConflictError         a value is in use, or its name or an objective is taken   409
+    ├── RewardError                a reward cannot be built, or failed on texts; names the reward
+    └── RunError                   a training run cannot start or go on; names the key or file
 
 A message says what was wrong, what was got and what is allowed: ``guidance.top_k=0: must be 1 to 256``.
 ``assert`` is kept for our own invariants. The HTTP status of each is given in one table, in ``server``.
@@ -77,3 +79,15 @@ class UnknownValueError(MavisError):
 
 class ValueConflictError(MavisError):
     """A value cannot be loaded or unloaded as things are: it is in use, or a name is taken."""
+
+
+class RewardError(MavisError):
+    """A reward cannot be built, raised, or gave something else than one finite number per text."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"reward {name!r}: {message}")
+        self.name = name
+
+
+class RunError(MavisError):
+    """A training run cannot start or go on; the message names the key or file at fault."""

@@ -63,11 +63,14 @@ class TokenLogprobs:
         logprob: of that token; prompts and unguided rows: raw log-softmax of the model's logits at T = 1 (as
             vLLM), guided rows: log p, the distribution it was drawn from.
         top: the most likely tokens as (id, logprob), best first; at most as many as asked for.
+        drawn_logprob: of the sampled token under the distribution it was drawn from, temperature and filters
+            included; equal to ``logprob`` for guided rows and for prompts. Greedy rows: as if at T = 1.
     """
 
     token_id: int
     logprob: float
     top: tuple[tuple[int, float], ...]
+    drawn_logprob: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,6 @@ def _score(policy: Policy, tokens: list[int], hidden: Tensor, row: Row) -> list[
     own = logprobs.gather(1, torch.tensor(tokens, device=logprobs.device)[:, None])[:, 0].tolist()
     top, ids = (found.tolist() for found in logprobs.topk(min(count, logprobs.shape[1]), dim=1))
     return [
-        TokenLogprobs(token, logprob, tuple(zip(names, likely, strict=True)))
+        TokenLogprobs(token, logprob, tuple(zip(names, likely, strict=True)), logprob)
         for token, logprob, names, likely in zip(tokens, own, ids, top, strict=True)
     ]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from mavis_core.queue_client import QueueClient
     from server.protocol.presets import Preset
     from server.settings import Settings
+    from value_models.training.run import Run
 
 app = typer.Typer(name="mavis", no_args_is_help=True, add_completion=False, help="Steerable LLM inference.")
 
@@ -159,6 +162,52 @@ def chat(
         await Repl(LocalBackend(client, lambda: client.tokenizer), console).run()
 
     asyncio.run(talk())
+
+
+TheRun = Annotated[Path, typer.Argument(help="YAML file of the run, see docs/training.md.")]
+
+
+@app.command()
+def rollouts(config: TheRun) -> None:
+    """Sample trees of responses to a run's prompts. Resumes where it stopped."""
+    with a_run(config) as run:
+        run.roll_out()
+
+
+@app.command()
+def label(config: TheRun) -> None:
+    """Score the sampled responses by every reward of a run. Resumes where it stopped."""
+    with a_run(config) as run:
+        run.label()
+
+
+@app.command()
+def train(config: TheRun) -> None:
+    """Train a run's value on its labelled rollouts. Resumes after its last whole epoch."""
+    with a_run(config) as run:
+        run.train()
+
+
+@app.command()
+def fit(config: TheRun) -> None:
+    """From prompts and rewards to a value: rollouts, label and train in one. Resumes where it stopped."""
+    with a_run(config) as run:
+        run.fit()
+
+
+@contextmanager
+def a_run(path: Path) -> Iterator[Run]:
+    """The run of a YAML file; beside the file lie the modules that its rewards may name."""
+    from mavis_core.errors import MavisError
+
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        from value_models.training.run import Run
+        from value_models.training.run_config import load_config
+
+        yield Run(load_config(path), say=typer.echo)
+    except MavisError as error:
+        fail(str(error))
 
 
 def engine_client(settings: Settings, progress: Callable[[str, float], None]) -> QueueClient:

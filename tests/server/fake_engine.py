@@ -208,7 +208,7 @@ class FakeEngine:
         if request.sampling.prompt_logprobs is None:
             return None
         top = ((ord("z"), -0.01), (ord("y"), -0.02))[: request.sampling.prompt_logprobs]
-        return (None, *(TokenLogprobs(i, -i / 100, top) for i in request.prompt_token_ids[1:]))
+        return (None, *(TokenLogprobs(i, -i / 100, top, -i / 100) for i in request.prompt_token_ids[1:]))
 
     def _delta(self, request: Request, index: int, step: int, last: bool) -> ChoiceDelta:
         token, sampling, guidance = self.script[step % len(self.script)], request.sampling, request.guidance
@@ -216,7 +216,7 @@ class FakeEngine:
         logprobs: tuple[TokenLogprobs, ...] = ()
         if sampling.logprobs is not None:
             top = ((token, -0.5), (ord("z"), -1.5), (0xE2, -2.5))[: sampling.logprobs]
-            logprobs = (TokenLogprobs(token, -0.5, top),)
+            logprobs = (TokenLogprobs(token, -0.5, top, -0.5),)
         reports: tuple[TokenReport, ...] = ()
         if guidance.active and guidance.report:
             reports = (TokenReport(token, -0.5, -0.75, STEERING, TRUNCATION, values),)
