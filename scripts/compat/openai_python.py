@@ -78,7 +78,17 @@ def models_named(files: list[Path]) -> list[str]:
 
 def run_tests(python: Path, source: Path, files: list[Path], url: str, report: Path) -> Outcomes:
     """Test -> variant (sync or async, strict or not, transport) -> its error, empty where it passed."""
-    command = [str(python), "-m", "pytest", "-q", "--no-header", "--tb=no", "--show-capture=no", "-p", "no:cacheprovider"]
+    command = [
+        str(python),
+        "-m",
+        "pytest",
+        "-q",
+        "--no-header",
+        "--tb=no",
+        "--show-capture=no",
+        "-p",
+        "no:cacheprovider",
+    ]
     # Their own options ask for a plugin that runs in parallel; what a deprecation warns about is not our answers.
     command += ["-o", "addopts=", "-o", "filterwarnings=default", f"--junitxml={report}", *map(str, files)]
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

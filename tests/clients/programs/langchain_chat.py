@@ -26,7 +26,11 @@ def keep_guidance(response: Any) -> None:
 
 
 def llm(**more: Any) -> ChatOpenAI:
-    given = {"model": "m", "max_tokens": 4, "http_client": DefaultHttpxClient(event_hooks={"response": [keep_guidance]})}
+    given = {
+        "model": "m",
+        "max_tokens": 4,
+        "http_client": DefaultHttpxClient(event_hooks={"response": [keep_guidance]}),
+    }
     return ChatOpenAI(base_url=URL, api_key="none", **given | more)
 
 

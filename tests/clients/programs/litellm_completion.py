@@ -41,6 +41,6 @@ found = {
     "body": guidance(objective_weights=weights),
     "header": guidance(extra_headers={"X-Objective-Weights": json.dumps(weights)}),
     "preset": guidance(model="openai/m:warm"),
-    "preference": guidance(user="alice"),
+    "preference": guidance(extra_body={"user": "alice"}),  # it drops `user` where it does not know the model
 }
 print(json.dumps(found))
