@@ -6,5 +6,7 @@ cd "$(dirname "$0")/../.."
 mkdir -p .cache/clients
 python3 -m venv .cache/clients/venv
 .cache/clients/venv/bin/pip install --quiet --disable-pip-version-check --upgrade -r tests/clients/requirements.txt
+# LiteLLM imports it as soon as a request has tools. By itself: together, pip finds no versions that go together.
+.cache/clients/venv/bin/pip install --quiet --disable-pip-version-check "mcp>=1"
 cp tests/clients/package.json .cache/clients/package.json
 npm install --prefix .cache/clients --no-audit --no-fund --loglevel error openai@latest
