@@ -70,7 +70,7 @@ class RowTensors:
         self.filtered = any(s.top_k > 0 or s.top_p < 1 or s.min_p > 0 for s in sampling)
         keys, positions = torch.tensor([(row.key, row.output_length) for row in rows]).to(device).T.contiguous()
         greedy = any(s.temperature == 0 for s in sampling)
-        self.noise = NoiseAhead(keys, positions, hashes, random if greedy else None)
+        self.noise = NoiseAhead(keys, positions, hashes, random if greedy else None, self.guided)
         self.edits = LogitEdits(self.rows, vocab_size, device)
         self.width = max((g.top_k for g in guidance), default=0)
         self.full = self._full(guidance, vocab_size)

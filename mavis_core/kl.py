@@ -26,20 +26,20 @@ def steering_kl(reference: Tensor, logprobs: Tensor) -> Tensor:
     return (logprobs.exp() * ratio).sum(dim=1).clamp_min(0.0)
 
 
-def exact_kl(reference: Tensor, logprobs: Tensor, full: bool = False) -> tuple[Tensor, Tensor]:
-    """(steering, truncation), nats, (G,) each: ``steering_kl`` and ``truncation_kl`` with one normaliser.
+def kl_parts(reference: Tensor, logprobs: Tensor, full: bool = False) -> tuple[Tensor, Tensor]:
+    """What both parts are made of: (sum p (log p - log ref), ref(C)), (G,) each.
 
-    Not clamped: float32 rounding can leave either a few 1e-7 below 0.
+    Steering is the first plus the second's logarithm, truncation minus that logarithm; few enough kernels for every
+    step, the rest is arithmetic on two numbers.
 
     reference (G, K) log-probabilities over the full vocabulary, logprobs (G, K) log p; -inf where not valid, which
     ``full`` rules out.
     """
-    mass = reference.exp().sum(dim=1).log()
     ratio = logprobs - reference
     if not full:
         # Where an entry is not valid both are -inf: p = 0 leaves it out of the sum.
         ratio = torch.where(logprobs > -torch.inf, ratio, 0.0)
-    return torch.linalg.vecdot(logprobs.exp(), ratio) + mass, -mass
+    return torch.linalg.vecdot(logprobs.exp(), ratio), reference.exp().sum(dim=1)
 
 
 def truncation_kl(reference: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from operator import sub
 
 import torch
 from torch import Tensor
@@ -10,10 +12,11 @@ from torch import Tensor
 from mavis_core.batch import RowTensors
 from mavis_core.candidates import Candidates
 from mavis_core.filters import apply_filters
-from mavis_core.kl import exact_kl
+from mavis_core.kl import kl_parts
 from mavis_core.tilt import combine, highest, limit_tilt, lowest, minmax, tilted_logprobs
 
-FIXED_COLUMNS = 4
+FIXED_COLUMNS = 4  # of a row's statistics on the host, before the values
+TINY = 1e-38
 
 
 @dataclass(slots=True)
@@ -38,8 +41,8 @@ class Drawn:
     Attributes:
         tokens: (B,) int64.
         chosen: (G,) int64, index of the drawn candidate.
-        stats: (G, 4 + 2 M) float32: steering, truncation, log p, log ref, then V of the drawn candidate and
-            max - min of V over the candidates, per objective; None without guided rows.
+        stats: (G, 5 + 3 M) float32: token, the two ``kl_parts``, log p, log ref, then V of the drawn candidate, lowest
+            and highest V of the candidates, per objective; None without guided rows.
     """
 
     tokens: Tensor
@@ -47,13 +50,31 @@ class Drawn:
     stats: Tensor | None
 
     def to_host(self) -> tuple[list[int], list[list[float]]]:
-        """The step's only device-to-host copy and sync: token ids (exact in float32 to 2^24) and statistics."""
+        """The step's only device-to-host copy and sync: token ids (exact in float32 to 2^24) and statistics.
+
+        Returns:
+            B token ids, and per guided row [steering, truncation, log p, log ref, V..., spread of V...].
+        """
         if self.stats is None:
             return self.tokens.tolist(), []
-        rows, (guided, width) = self.tokens.shape[0], self.stats.shape
-        flat = torch.cat((self.tokens.float(), self.stats.reshape(-1))).tolist()
-        stats = [flat[rows + i * width : rows + (i + 1) * width] for i in range(guided)]
-        return [int(token) for token in flat[:rows]], stats
+        guided, width = self.stats.shape
+        if guided == self.tokens.shape[0]:
+            made = self.stats.tolist()
+            return [int(row[0]) for row in made], [_on_host(row) for row in made]
+        flat = torch.cat((self.stats.reshape(-1), self.tokens[guided:].float())).tolist()
+        made = [flat[i : i + width] for i in range(0, guided * width, width)]
+        tokens = [int(row[0]) for row in made] + [int(token) for token in flat[guided * width :]]
+        return tokens, [_on_host(row) for row in made]
+
+
+def _on_host(row: list[float]) -> list[float]:
+    """What is left to do on the numbers of one row, where it costs no kernel."""
+    objectives = (len(row) - 1 - FIXED_COLUMNS) // 3
+    mass = math.log(max(row[2], TINY))
+    low = 1 + FIXED_COLUMNS + objectives
+    high = low + objectives
+    spread = map(sub, row[high:], row[low:high])
+    return [row[1] + mass, -mass, *row[3:low], *spread]
 
 
 def scale(logits: Tensor, rows: RowTensors) -> Tensor:
@@ -95,13 +116,13 @@ def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
         ids = tilted.candidates.ids
         chosen = (tilted.logprobs + rows.noise.of_candidates(ids)).argmax(dim=1)
         parts.append(ids.gather(1, chosen[:, None])[:, 0])
-        stats = _statistics(tilted, chosen)
+        stats = _statistics(tilted, chosen, parts[0])
     if guided < len(rows.rows):
-        parts.append((surviving[guided:] + rows.noise.over_vocabulary(guided)).argmax(dim=1))
+        parts.append((surviving[guided:] + rows.noise.over_vocabulary()).argmax(dim=1))
     return Drawn(parts[0] if len(parts) == 1 else torch.cat(parts), chosen, stats)
 
 
-def _statistics(tilted: Tilted, chosen: Tensor) -> Tensor:
+def _statistics(tilted: Tilted, chosen: Tensor, tokens: Tensor) -> Tensor:
     reference, values, valid = tilted.candidates.reference, tilted.values, tilted.candidates.valid
     every = torch.cat((tilted.logprobs[:, :, None], reference[:, :, None], values), dim=2)
     picked = every.gather(1, chosen[:, None, None].expand(-1, 1, every.shape[2]))[:, 0]
@@ -109,5 +130,5 @@ def _statistics(tilted: Tilted, chosen: Tensor) -> Tensor:
         low, high = values.aminmax(dim=1)
     else:
         low, high = lowest(values, valid[:, :, None]), highest(values, valid[:, :, None])
-    steering, truncation = exact_kl(reference, tilted.logprobs, valid is None)
-    return torch.cat((torch.stack((steering, truncation), dim=1), picked, high - low), dim=1)
+    ratio, mass = kl_parts(reference, tilted.logprobs, valid is None)
+    return torch.cat((tokens[:, None].float(), ratio[:, None], mass[:, None], picked, low, high), dim=1)

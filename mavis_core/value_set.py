@@ -119,6 +119,8 @@ class ValueSet:
     def commit(self, rows: RowTensors, step: ScoreStep, chosen: Tensor) -> None:
         """Keep what the drawn candidates (G,), indices into K, leave behind."""
         for value, columns in zip(self.values, self._columns, strict=True):
+            if not value.spec.caches:
+                continue
             readers = self._readers(value, columns, rows)
             if readers is None:
                 value.commit(step, chosen)

@@ -69,7 +69,7 @@ class HeadNetwork(nn.Module):
 
 def product(state: Tensor, table: Tensor) -> Tensor:
     """[u, c] . [A, 1]: state (M, G, r + 1), table (G, K, M, r + 1) -> V (G, K, M)."""
-    return (table * state.transpose(0, 1)[:, None]).sum(-1)
+    return torch.linalg.vecdot(table, state.transpose(0, 1)[:, None])
 
 
 def unit_rms(embedding: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class HeadValue:
         """Nothing to read: the policy's hidden state holds the text."""
 
     def score(self, step: ScoreStep) -> Tensor:
-        """Six kernels whatever M: linear, gelu, batched product, one gather of K rows, product, sum."""
+        """Five kernels whatever M: linear, gelu, batched product, one gather of K rows, inner products."""
         rows, width = step.candidates.shape
         objectives, size = self._table.shape[1:]
         inner = gelu(F.linear(step.hidden.float(), self._first, self._first_bias))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mavis_core.candidates import find_candidates
-from mavis_core.kl import sampled_kl, steering_kl, truncation_kl
+from mavis_core.kl import kl_parts, sampled_kl, steering_kl, truncation_kl
 from mavis_core.noise import gumbel, position_keys, row_key, token_hashes
 from mavis_core.tilt import tilted_logprobs
 
@@ -61,3 +61,14 @@ def test_the_one_sample_estimate_is_unbiased() -> None:
     samples = each[(logprobs + noise).argmax(1)]
     assert samples.mean().item() == pytest.approx(exact, abs=4 * samples.std().item() / draws**0.5)
     assert samples.std().item() > exact
+
+
+@pytest.mark.parametrize("valid", [7, 5])
+def test_both_parts_from_one_normaliser(valid: int) -> None:
+    generator = torch.Generator().manual_seed(valid)
+    reference = (torch.randn(3, 11, generator=generator)).log_softmax(dim=1)[:, :7].clone()
+    reference[:, valid:] = -torch.inf
+    logprobs = (reference + torch.randn(3, 7, generator=generator)).log_softmax(dim=1)
+    ratio, mass = kl_parts(reference, logprobs, valid == 7)
+    torch.testing.assert_close(ratio + mass.log(), steering_kl(reference, logprobs))
+    torch.testing.assert_close(-mass.log(), truncation_kl(reference))
