@@ -45,15 +45,15 @@ class Admission:
         sampling, guidance = request.sampling, request.guidance
         own = () if sampling.ignore_eos else self.stop_token_ids
         prompt = list(request.prompt_token_ids)
+        resumed = list(request.output_token_ids)
         longest = self.max_model_len - len(prompt)
         weights, named = self._weights(guidance)
-        backend = self.tokenizer.backend_tokenizer if self.tokenizer is not None else None
         seed = self._derive_seed(request.id) if sampling.seed is None else sampling.seed
         rows = [
             Row(
                 request=request,
                 index=index,
-                tokens=list(prompt),
+                tokens=prompt + resumed,
                 prompt_length=len(prompt),
                 limit=len(prompt) + min(sampling.max_tokens or longest, longest),
                 stop_ids=own + sampling.stop_token_ids,
@@ -63,21 +63,44 @@ class Admission:
                 beta=self._beta(guidance) if guidance.active else 0.0,
                 weights=weights,
                 named=named,
-                detokenizer=Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, prompt),
+                detokenizer=self._detokenizer(request),
             )
             for index in range(sampling.n)
         ]
         rows[0].forks = rows[1:]
         return rows
 
+    def _detokenizer(self, request: Request) -> Detokenizer:
+        """One that has seen the tokens that are there already."""
+        backend = self.tokenizer.backend_tokenizer if self.tokenizer is not None else None
+        sampling = request.sampling
+        made = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, request.prompt_token_ids)
+        for length, token in enumerate(request.output_token_ids, 1):
+            made.push(token, length > sampling.min_tokens)
+        return made
+
     def _check(self, request: Request) -> None:
         prompt, sampling = request.prompt_token_ids, request.sampling
+        if request.guidance.search is not None:
+            raise InvalidRequestError(
+                "guidance.search: is run by mavis_core.search over this engine", "guidance.search"
+            )
+        if sampling.ranked and not request.guidance.active:
+            raise InvalidRequestError("ranked: an unguided request has no candidates to rank", "ranked")
         if not prompt:
             raise InvalidRequestError("the prompt is empty: at least one token is needed", "prompt")
-        if len(prompt) >= self.max_model_len:
-            raise ContextLengthError(len(prompt), self.max_model_len - 1)
+        resumed = request.output_token_ids
+        if len(prompt) + len(resumed) >= self.max_model_len:
+            raise ContextLengthError(len(prompt) + len(resumed), self.max_model_len - 1)
+        if sampling.max_tokens is not None and len(resumed) >= sampling.max_tokens:
+            raise InvalidRequestError(
+                f"output_token_ids: {len(resumed)} tokens are there already: must be below "
+                f"max_tokens={sampling.max_tokens}",
+                "output_token_ids",
+            )
         for param, tokens in (
             ("prompt", prompt),
+            ("output_token_ids", resumed),
             ("stop_token_ids", sampling.stop_token_ids),
             ("logit_bias", tuple(sampling.logit_bias)),
         ):

@@ -18,12 +18,17 @@ FinishReason = Literal["stop", "length", "abort", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt and how to continue it. ``id`` is unique among the requests in flight."""
+    """One prompt and how to continue it. ``id`` is unique among the requests in flight.
+
+    ``output_token_ids`` are tokens of the answer that are there already: every choice goes on from them as if it had
+    drawn them itself, so that limits, penalties, stop strings and noise do not notice. Only further ones are sent.
+    """
 
     id: str
     prompt_token_ids: tuple[int, ...]
     sampling: SamplingParams
     guidance: Guidance
+    output_token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,28 @@ class GuidanceStats:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchStats:
+    """What ``guidance.search`` did for one choice.
+
+    Attributes:
+        method: of ``SearchParams``.
+        rounds: times that hypotheses went on.
+        samples: continuations that were drawn.
+        tokens: generated in all of them.
+        score: of the answer: weighted values or rewards in z-units, of "beam" its tilted log-probability.
+        kl_bound_nats: most KL that choosing can have cost, beside the KL of what was drawn from; None of "beam", which
+            draws nothing.
+    """
+
+    method: str
+    rounds: int
+    samples: int
+    tokens: int
+    score: float
+    kl_bound_nats: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChoiceDelta:
     """What happened to one choice in one step (a step gives a choice at most one token).
 
@@ -105,7 +132,9 @@ class ChoiceDelta:
         reports: per token, or empty when not asked for.
         finish_reason: set in the last delta of the choice.
         stop_reason: the stop string or stop token id that ended it, None for the model's own EOS.
-        guidance: running totals, in every delta of a guided choice, None for an unguided one.
+        guidance: running totals, in every delta of a guided choice (of a searched one in the last), None for an
+            unguided one.
+        search: what the search did, in the last delta of a searched choice.
     """
 
     index: int
@@ -116,6 +145,7 @@ class ChoiceDelta:
     finish_reason: FinishReason | None = None
     stop_reason: str | int | None = None
     guidance: GuidanceStats | None = None
+    search: SearchStats | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class SamplingParams:
         ignore_eos: the model's own stop tokens do not end the answer.
         logprobs: None is none; N asks for the sampled token and the N most likely, 0 to 20.
         skip_special_tokens: leave special tokens out of the text.
+        ranked: choice i takes the i-th likeliest token of the tilted distribution instead of a draw (beam search).
 
     Raises:
         InvalidRequestError: naming the field.
@@ -62,6 +63,7 @@ class SamplingParams:
     ignore_eos: bool = False
     logprobs: int | None = None
     skip_special_tokens: bool = True
+    ranked: bool = False
 
     def __post_init__(self) -> None:
         check_integer("n", self.n, 1, MAX_CHOICES)
