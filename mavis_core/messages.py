@@ -74,31 +74,6 @@ class TokenReport:
 
 
 @dataclass(frozen=True, slots=True)
-class GuidanceStats:
-    """Totals over the tokens a choice has so far.
-
-    Attributes:
-        beta: the strength that was used (the recommended one if the request gave none).
-        tokens: guided tokens summed over, the stop token included.
-        steering_nats: sum of KL(p || ref renormalised over the candidates).
-        truncation_nats: sum of -log ref(candidates). The exact full-vocabulary KL is the sum of the two.
-        sampled_nats: sum of log p(a)/ref(a) over the sampled tokens, the papers' one-sample estimate.
-        values: objective -> mean of V over the chosen tokens, z units.
-        topk_base_mass: mean of ref(candidates).
-        value_spread: objective -> mean over steps of (max - min over the candidates).
-    """
-
-    beta: float
-    tokens: int
-    steering_nats: float
-    truncation_nats: float
-    sampled_nats: float
-    values: dict[str, float]
-    topk_base_mass: float
-    value_spread: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
 class SearchStats:
     """What ``guidance.search`` did for one choice.
 
@@ -121,6 +96,33 @@ class SearchStats:
 
 
 @dataclass(frozen=True, slots=True)
+class GuidanceStats:
+    """Totals over the tokens a choice has so far.
+
+    Attributes:
+        beta: the strength that was used (the recommended one if the request gave none).
+        tokens: guided tokens summed over, the stop token included.
+        steering_nats: sum of KL(p || ref renormalised over the candidates).
+        truncation_nats: sum of -log ref(candidates). The exact full-vocabulary KL is the sum of the two.
+        sampled_nats: sum of log p(a)/ref(a) over the sampled tokens, the papers' one-sample estimate.
+        values: objective -> mean of V over the chosen tokens, z units.
+        topk_base_mass: mean of ref(candidates).
+        value_spread: objective -> mean over steps of (max - min over the candidates).
+        search: what found the answer, of a searched choice.
+    """
+
+    beta: float
+    tokens: int
+    steering_nats: float
+    truncation_nats: float
+    sampled_nats: float
+    values: dict[str, float]
+    topk_base_mass: float
+    value_spread: dict[str, float]
+    search: SearchStats | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChoiceDelta:
     """What happened to one choice in one step (a step gives a choice at most one token).
 
@@ -134,7 +136,6 @@ class ChoiceDelta:
         stop_reason: the stop string or stop token id that ended it, None for the model's own EOS.
         guidance: running totals, in every delta of a guided choice (of a searched one in the last), None for an
             unguided one.
-        search: what the search did, in the last delta of a searched choice.
     """
 
     index: int
@@ -145,7 +146,6 @@ class ChoiceDelta:
     finish_reason: FinishReason | None = None
     stop_reason: str | int | None = None
     guidance: GuidanceStats | None = None
-    search: SearchStats | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from mavis_core.messages import (
     GuidanceStats,
     Request,
     RequestOutput,
-    SearchStats,
     TokenLogprobs,
     TokenReport,
 )
@@ -40,7 +39,6 @@ class Completion:
     guidance: GuidanceStats | None = None
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     reports: list[TokenReport] = field(default_factory=list)
-    search: SearchStats | None = None
 
 
 def generate(
@@ -103,7 +101,6 @@ def _collect(output: RequestOutput, answers: list[list[Completion]]) -> None:
         choice.finish_reason = delta.finish_reason
         choice.stop_reason = delta.stop_reason
         choice.guidance = delta.guidance
-        choice.search = delta.search
 
 
 def _encode(engine: Engine, prompt: str | Sequence[int]) -> Sequence[int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mavis_core.config import EngineConfig
     from mavis_core.engine import Engine
     from mavis_core.queue_client import QueueClient
+    from mavis_core.search.scorer import SequenceScorer
     from server.settings import Settings
 
 app = typer.Typer(name="mavis", no_args_is_help=True, add_completion=False, help="Steerable LLM inference.")
@@ -52,6 +53,7 @@ def serve(
     gpu_memory_utilization: Annotated[Share, typer.Option(help="Share of GPU memory. Default: 0.85.")] = None,
     max_queue: Annotated[Number, typer.Option(help="Requests waiting before 429. Default: 128.")] = None,
     seed: Annotated[Number, typer.Option(help="Of requests that bring none. Default: 0.")] = None,
+    search_rewards: Annotated[Text, typer.Option(help="Rewards that guidance.search may choose by.")] = None,
     engine_process: Annotated[Switch, typer.Option(help="The engine in a process of its own.")] = None,
     max_body_bytes: Annotated[Number, typer.Option(help="Largest body. Default: 2 MiB.")] = None,
     drain_timeout: Annotated[Share, typer.Option(help="Seconds that SIGTERM leaves to requests.")] = None,
@@ -126,14 +128,28 @@ def chat(
 def engine_client(settings: Settings, progress: Callable[[str, float], None]) -> QueueClient:
     """An engine that loads once started, on a thread or in a process of its own."""
     config = settings.engine_config()
+    scorer = reward_scorer(settings.search_rewards)
     build = partial(load_engine, settings.model, settings.values, settings.objective_weights, config)
     if settings.engine_process:
         from mavis_core.engine_process import EngineProcess
 
-        return EngineProcess(build, config, progress)
+        return EngineProcess(build, config, progress, scorer)
     from mavis_core.engine_thread import EngineThread
 
-    return EngineThread(build, config, progress)
+    return EngineThread(build, config, progress, scorer)
+
+
+def reward_scorer(names: Sequence[str]) -> SequenceScorer | None:
+    """What searches may choose by, beside values; the process ends if it cannot be loaded."""
+    if not names:
+        return None
+    from mavis_core.errors import LoadError
+    from value_models.rewards.scorer import RewardScorer
+
+    try:
+        return RewardScorer(names)
+    except LoadError as error:
+        fail(str(error))
 
 
 def load_engine(

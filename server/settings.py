@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1, description="share of GPU memory to use")
     max_queue: int = Field(default=128, ge=0, description="requests in flight beyond max_num_seqs before 429")
     seed: int = Field(default=0, description="seeds of requests that bring none derive from it")
+    search_rewards: StringList = Field(default=(), description="rewards that guidance.search may choose by")
     engine_process: bool = Field(default=False, description="the engine in a process of its own, not on a thread")
     max_body_bytes: int = Field(default=2 * 2**20, ge=1024, description="largest request body; above it 413")
     drain_timeout: float = Field(default=30.0, ge=0, description="seconds that SIGTERM leaves to requests in flight")
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
         default="info", description="of the log"
     )
 
-    @field_validator("values", "served_model_name", "api_key", mode="before")
+    @field_validator("values", "served_model_name", "api_key", "search_rewards", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -14,21 +14,21 @@ from dataclasses import replace
 
 from mavis_core.detokenizer import Detokenizer
 from mavis_core.errors import ContextLengthError, InvalidRequestError
-from mavis_core.messages import ChoiceDelta, Request, RequestOutput, SearchStats
+from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, SearchStats
 from mavis_core.search.beam import beam_search
 from mavis_core.search.chunks import Score, chunk_search
 from mavis_core.search.hypothesis import Hypothesis, common_length
 from mavis_core.search.kl_bound import best_of_bound, chunk_bound
 from mavis_core.search.params import SearchParams
 from mavis_core.search.rounds import Generate, Rounds
-from mavis_core.search.scorer import SequenceScorer, weighted
+from mavis_core.search.scorer import SequenceScorer, standardise, weighted
 from mavis_core.tokenizer import Tokenizer
 
 
 async def search(
     generate: Generate,
     request: Request,
-    max_model_len: int,
+    info: EngineInfo,
     tokenizer: Tokenizer | None,
     scorer: SequenceScorer | None = None,
 ) -> AsyncGenerator[RequestOutput, None]:
@@ -36,7 +36,7 @@ async def search(
 
     Args:
         generate: of an ``EngineClient``.
-        max_model_len: of that engine.
+        info: of that engine.
         tokenizer: of that engine.
         scorer: for ``scorer: "rewards"``, or None where there is none.
 
@@ -46,14 +46,15 @@ async def search(
     check_search(request, scorer)
     params = request.guidance.search
     assert params is not None
-    most = min(request.sampling.max_tokens or max_model_len, max_model_len - len(request.prompt_token_ids))
+    longest = info.max_model_len
+    most = min(request.sampling.max_tokens or longest, longest - len(request.prompt_token_ids))
     if most < 1:
-        raise ContextLengthError(len(request.prompt_token_ids), max_model_len - 1)
+        raise ContextLengthError(len(request.prompt_token_ids), longest - 1)
     rounds = Rounds(generate, _inner(request, params), most)
     if params.method == "beam":
         found = beam_search(rounds, params)
     else:
-        found = chunk_search(rounds, params, _score(request, params, tokenizer, scorer), most)
+        found = chunk_search(rounds, params, _score(request, info, tokenizer, scorer), most)
     answer = _Answer(request, tokenizer)
     async with aclosing(found):
         async for alive in found:
@@ -108,8 +109,8 @@ def _inner(request: Request, params: SearchParams) -> Request:
     )
 
 
-def _score(request: Request, params: SearchParams, tokenizer: Tokenizer | None, scorer: SequenceScorer | None) -> Score:
-    weights = request.guidance.weights
+def _score(request: Request, info: EngineInfo, tokenizer: Tokenizer | None, scorer: SequenceScorer | None) -> Score:
+    weights, params = request.guidance.weights, request.guidance.search
 
     async def by_values(hypotheses: Sequence[Hypothesis]) -> list[float]:
         return [weighted(weights, h.reports[-1].values) for h in hypotheses]
@@ -119,9 +120,9 @@ def _score(request: Request, params: SearchParams, tokenizer: Tokenizer | None, 
         prompt = tokenizer.decode(request.prompt_token_ids, skip_special_tokens=True)
         texts = [_visible(request, tokenizer, h) for h in hypotheses]
         rows = await asyncio.to_thread(scorer.score, [prompt] * len(texts), texts)
-        return [weighted(weights, dict(zip(scorer.names, row, strict=True))) for row in rows]
+        return [weighted(weights, standardise(scorer.names, row, info.objectives)) for row in rows]
 
-    return by_rewards if params.scorer == "rewards" else by_values
+    return by_rewards if params is not None and params.scorer == "rewards" else by_values
 
 
 def _visible(request: Request, tokenizer: Tokenizer, hypothesis: Hypothesis) -> str:
@@ -171,14 +172,14 @@ class _Answer:
         return self._output(self._delta(hypothesis, length), finished=False)
 
     def finish(self, hypothesis: Hypothesis, stats: SearchStats) -> RequestOutput:
+        assert hypothesis.guidance is not None, "a searched request is guided"
         delta = self._delta(hypothesis, len(hypothesis.token_ids))
         last = replace(
             delta,
             text=delta.text + self.rest(),
             finish_reason=hypothesis.finish_reason,
             stop_reason=hypothesis.stop_reason,
-            guidance=hypothesis.guidance,
-            search=stats,
+            guidance=replace(hypothesis.guidance, search=stats),
         )
         return self._output(last, finished=True)
 

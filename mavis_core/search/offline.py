@@ -27,8 +27,8 @@ def run_searches(
     stepping = SteppedEngine(engine)
 
     async def collect(request: Request) -> list[RequestOutput]:
-        limit = engine.info.max_model_len
-        return [output async for output in search(stepping.generate, request, limit, engine.tokenizer, scorer)]
+        outputs = search(stepping.generate, request, engine.info, engine.tokenizer, scorer)
+        return [output async for output in outputs]
 
     async def everything() -> list[list[RequestOutput]]:
         return await all_of([collect(request) for request in requests])

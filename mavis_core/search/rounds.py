@@ -9,12 +9,11 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from mavis_core.errors import EngineUnavailableError, QueueFullError
+from mavis_core.errors import EngineUnavailableError
 from mavis_core.messages import Request, RequestOutput
 from mavis_core.search.hypothesis import Hypothesis
 
 Generate = Callable[[Request], AsyncGenerator[RequestOutput, None]]
-PATIENCE_SECONDS = 0.05
 T = TypeVar("T")
 
 
@@ -71,16 +70,7 @@ class Rounds:
         return part
 
     async def _draw(self, request: Request) -> list[Hypothesis]:
-        """All choices of one request. Once a search has begun it waits for its place instead of failing."""
-        while True:
-            try:
-                return await self._draw_now(request)
-            except QueueFullError:
-                if self.count == 0:
-                    raise
-                await asyncio.sleep(PATIENCE_SECONDS)
-
-    async def _draw_now(self, request: Request) -> list[Hypothesis]:
+        """All choices of one request."""
         parts = [Hypothesis() for _ in range(request.sampling.n)]
         async with aclosing(self._generate(request)) as outputs:
             async for output in outputs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
@@ -153,6 +153,8 @@ class Answer(ABC):
             "truncation_nats": truncation,
             "values": stats.values if stats else {},
         }
+        if stats and stats.search:
+            report["search"] = asdict(stats.search)
         return report | {"tokens": self._reports(reports)} if self._wants_report else report
 
     def _with_ending(self, made: dict[str, Any], delta: ChoiceDelta) -> dict[str, Any]:

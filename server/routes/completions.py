@@ -48,7 +48,7 @@ async def create_completion(http: HttpRequest) -> Response:
     prompts = [await service.prompts.text(prompt) for prompt in body.prompts]
     for prompt in prompts:
         check_fits(prompt, sampling, info, "prompt", "max_tokens")
-    _check_room(service, info, len(prompts))
+    _check_room(service, info, len(prompts) * (guidance.search.rows if guidance.search else 1))
     count_request(service.metrics, guidance, weights.source)
     answer = TextAnswer(
         echo=await _texts(service, body) if body.echo else None,
@@ -78,10 +78,10 @@ def _limited(sampling: SamplingParams, room: int) -> SamplingParams:
     return replace(sampling, max_tokens=min(room, max(DEFAULT_MAX_TOKENS, sampling.min_tokens)))
 
 
-def _check_room(service: Service, info: EngineInfo, prompts: int) -> None:
+def _check_room(service: Service, info: EngineInfo, places: int) -> None:
     """Several prompts are taken all or none: a stream could not take back its 200 for the last of them."""
     limit = info.max_num_seqs + service.settings.max_queue
-    if prompts > 1 and service.engine.in_flight + prompts > limit:
+    if places > 1 and service.engine.in_flight + places > limit:
         raise QueueFullError(service.engine.in_flight, limit)
 
 

@@ -57,9 +57,9 @@ def test_a_beam_as_wide_as_the_tree_finds_the_likeliest_text() -> None:
     engine = table_engine()
     ((found,),) = generate(engine, [[START]], sampling, Guidance(**steer, search=SearchParams("beam", 16, 4)))
     assert tuple(found.token_ids) == best
-    assert found.search is not None
-    assert found.search.score == pytest.approx(logprob(best), abs=1e-4)
-    assert found.search.kl_bound_nats is None
+    assert found.guidance is not None and found.guidance.search is not None
+    assert found.guidance.search.score == pytest.approx(logprob(best), abs=1e-4)
+    assert found.guidance.search.kl_bound_nats is None
     assert found.finish_reason == ("stop" if best[-1] == END else "length")
     assert_idle(engine)
     ((greedy,),) = generate(engine, [[START]], SamplingParams(max_tokens=HORIZON, temperature=0), Guidance(**steer))
@@ -84,6 +84,6 @@ def test_ranks_beyond_the_candidates_are_nobodys() -> None:
     engine = table_engine()
     steer = Guidance({"a": 1.0}, beta=BETA, top_k=2, allow_empty=True, search=SearchParams("beam", 12, 5))
     ((found,),) = generate(engine, [[START]], SamplingParams(max_tokens=HORIZON), steer)
-    assert found.search is not None
-    assert math.isfinite(found.search.score)
+    assert found.guidance is not None and found.guidance.search is not None
+    assert math.isfinite(found.guidance.search.score)
     assert_idle(engine)

@@ -61,10 +61,14 @@ def test_best_of_k_has_its_distribution(tilt: bool) -> None:
     assert p_value([tuple(answer.token_ids) for answer in answers], drawn) < 1e-6
     assert divergence(expected, drawn) <= best_of_bound(k)
     for answer in answers:
-        assert answer.search is not None and answer.guidance is not None
-        assert answer.search.score == pytest.approx(V[answer.token_ids[0]])
-        assert answer.search.kl_bound_nats == pytest.approx(best_of_bound(k))
-        assert (answer.search.rounds, answer.search.samples, answer.search.tokens) == (1, k, k)
+        assert answer.guidance is not None and answer.guidance.search is not None
+        assert answer.guidance.search.score == pytest.approx(V[answer.token_ids[0]])
+        assert answer.guidance.search.kl_bound_nats == pytest.approx(best_of_bound(k))
+        assert (answer.guidance.search.rounds, answer.guidance.search.samples, answer.guidance.search.tokens) == (
+            1,
+            k,
+            k,
+        )
         assert (answer.guidance.steering_nats > 1e-4) == tilt, "without the tilt only choosing costs KL"
 
 
@@ -92,9 +96,9 @@ def test_two_rounds_have_the_distribution_of_the_algorithm(beams: int, successor
     answers = searched(table_engine(logits, values), params, 700, 2, beta=1.0)
     assert p_value([tuple(answer.token_ids) for answer in answers], dict(expected)) > 1e-3
     assert p_value([tuple(answer.token_ids) for answer in answers], base) < 1e-6
-    assert {answer.search.rounds for answer in answers if answer.search} == {2}
-    assert answers[0].search is not None
-    assert answers[0].search.kl_bound_nats == pytest.approx(chunk_bound(beams, successors, 2))
+    assert {answer.guidance.search.rounds for answer in answers if answer.guidance and answer.guidance.search} == {2}
+    assert answers[0].guidance is not None and answers[0].guidance.search is not None
+    assert answers[0].guidance.search.kl_bound_nats == pytest.approx(chunk_bound(beams, successors, 2))
 
 
 GUIDANCE: dict[str, Any] = {"weights": {"a": 1.0, "c": -0.7}, "beta": 0.8, "top_k": 7}
@@ -122,8 +126,8 @@ def test_one_beam_with_one_successor_is_the_plain_answer(length: int, settings: 
     assert found.guidance.steering_nats == pytest.approx(plain.guidance.steering_nats, abs=1e-3)
     assert found.guidance.values == pytest.approx(plain.guidance.values, abs=1e-3)
     assert found.guidance.value_spread == pytest.approx(plain.guidance.value_spread, abs=1e-3)
-    assert found.search is not None
-    assert (found.search.tokens, found.search.kl_bound_nats) == (len(found.token_ids), 0)
+    assert found.guidance is not None and found.guidance.search is not None
+    assert (found.guidance.search.tokens, found.guidance.search.kl_bound_nats) == (len(found.token_ids), 0)
 
 
 def test_each_chunk_is_the_best_of_its_round() -> None:
