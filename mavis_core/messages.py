@@ -184,7 +184,8 @@ class ObjectiveInfo:
     """What a client may know about an objective (``GET /v1/objectives``).
 
     ``reward_mean`` and ``reward_std`` z-score the reward; ``recommended_beta`` is tuned to 0.2 nats of
-    steering KL per token; ``weight_range`` is what the value accepts.
+    steering KL per token; ``weight_range`` is what the value accepts. ``additive``: V says what the token alone adds
+    (log-ratios), so that a text's is the sum over its tokens; else V at the last token is the text's.
     """
 
     name: str
@@ -195,6 +196,7 @@ class ObjectiveInfo:
     reward_std: float
     recommended_beta: float
     weight_range: tuple[float, float]
+    additive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def generate(
         request = Request(str(i), tuple(_encode(engine, prompt)), params, steer)
         answers.append([Completion(index) for index in range(params.n)])
         if steer.search is not None:
-            check_search(request, scorer)
+            check_search(request, engine.info, scorer)
             searched.append(request)
             continue
         try:

@@ -105,6 +105,7 @@ def _describe(config: ValueConfig, folder: Path) -> list[ObjectiveInfo]:
             reward_std=o.reward_std,
             recommended_beta=o.recommended_beta,
             weight_range=o.weight_range,
+            additive=config.kind in ("implicit", "policy"),
         )
         for o in config.objectives
     ]

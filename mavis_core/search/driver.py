@@ -21,7 +21,7 @@ from mavis_core.search.hypothesis import Hypothesis, common_length
 from mavis_core.search.kl_bound import best_of_bound, chunk_bound
 from mavis_core.search.params import SearchParams
 from mavis_core.search.rounds import Generate, Rounds
-from mavis_core.search.scorer import SequenceScorer, standardise, weighted
+from mavis_core.search.scorer import SequenceScorer, standardise, text_values, weighted
 from mavis_core.tokenizer import Tokenizer
 
 
@@ -43,7 +43,7 @@ async def search(
     Raises:
         InvalidRequestError: what is asked for cannot be searched; also whatever ``generate`` raises.
     """
-    check_search(request, scorer)
+    check_search(request, info, scorer)
     params = request.guidance.search
     assert params is not None
     longest = info.max_model_len
@@ -64,7 +64,7 @@ async def search(
     yield answer.finish(best, _stats(params, rounds, best))
 
 
-def check_search(request: Request, scorer: SequenceScorer | None) -> None:
+def check_search(request: Request, info: EngineInfo, scorer: SequenceScorer | None) -> None:
     """Refuse what a search cannot answer.
 
     Raises:
@@ -85,7 +85,8 @@ def check_search(request: Request, scorer: SequenceScorer | None) -> None:
             "temperature",
         )
     if params.scorer == "rewards":
-        known = () if scorer is None else scorer.names
+        additive = {objective.name for objective in info.objectives if objective.additive}  # not scaled as rewards
+        known = [] if scorer is None else [name for name in scorer.names if name not in additive]
         if missing := [name for name, weight in request.guidance.weights.items() if weight and name not in known]:
             raise InvalidRequestError(
                 f"guidance.search.scorer='rewards': no reward is loaded for {', '.join(missing)}; "
@@ -113,7 +114,7 @@ def _score(request: Request, info: EngineInfo, tokenizer: Tokenizer | None, scor
     weights, params = request.guidance.weights, request.guidance.search
 
     async def by_values(hypotheses: Sequence[Hypothesis]) -> list[float]:
-        return [weighted(weights, h.reports[-1].values) for h in hypotheses]
+        return [weighted(weights, text_values(h.reports, info.objectives)) for h in hypotheses]
 
     async def by_rewards(hypotheses: Sequence[Hypothesis]) -> list[float]:
         assert scorer is not None and tokenizer is not None, "rewards read text"

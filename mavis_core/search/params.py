@@ -29,7 +29,7 @@ class SearchParams:
         beams: W.
         successors: K; of "beam" at most 20.
         chunk_tokens: L, of "chunk" only, 8 unless given.
-        scorer: of "chunk" and "best_of": "values" (the default), the request's weights times V at the last token, or
+        scorer: of "chunk" and "best_of": "values" (the default), the request's weights times V of the text, or
             "rewards", the weights times the z-scored rewards of the text.
         tilt: whether what is drawn is tilted too; of "beam" always.
 

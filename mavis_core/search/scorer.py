@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from mavis_core.messages import ObjectiveInfo
+from mavis_core.messages import ObjectiveInfo, TokenReport
 
 
 class SequenceScorer(Protocol):
@@ -19,6 +19,13 @@ class SequenceScorer(Protocol):
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> Sequence[Sequence[float]]:
         """(N, M), raw; called off the event loop. ``prompts`` are the text of the prompt's tokens."""
         ...
+
+
+def text_values(reports: Sequence[TokenReport], objectives: Sequence[ObjectiveInfo]) -> dict[str, float]:
+    """The values of a text by the reports of its tokens: V at the last one, or the sum of additive ones."""
+    additive = {objective.name for objective in objectives if objective.additive}
+    last = reports[-1].values
+    return {name: sum(r.values[name] for r in reports) if name in additive else last[name] for name in last}
 
 
 def standardise(names: Sequence[str], scores: Sequence[float], objectives: Sequence[ObjectiveInfo]) -> dict[str, float]:
