@@ -46,10 +46,10 @@ async def search(
     check_search(request, info, scorer)
     params = request.guidance.search
     assert params is not None
-    longest = info.max_model_len
-    most = min(request.sampling.max_tokens or longest, longest - len(request.prompt_token_ids))
-    if most < 1:
-        raise ContextLengthError(len(request.prompt_token_ids), longest - 1)
+    room = info.max_model_len - len(request.prompt_token_ids)
+    if room < 1:
+        raise ContextLengthError(len(request.prompt_token_ids), info.max_model_len - 1)
+    most = room if request.sampling.max_tokens is None else min(request.sampling.max_tokens, room)
     rounds = Rounds(generate, _inner(request, params), most)
     if params.method == "beam":
         found = beam_search(rounds, params)

@@ -154,6 +154,21 @@ async def test_a_stop_string_across_chunks_is_found_and_not_shown() -> None:
     assert sum(len(output.deltas[0].token_ids) for output in outputs) == 3
 
 
+async def test_a_stop_token_is_counted_and_not_shown() -> None:
+    engine = byte_engine()
+    bias = {ord("h"): 100.0, ord("!"): 99.0}
+    sampling = SamplingParams(max_tokens=30, seed=3, stop_token_ids=(ord("!"),), logit_bias=bias, temperature=2.0)
+    params = SearchParams("chunk", 1, 2, 2)
+    outputs = await outputs_of(
+        engine, Request("r", tuple(b"x"), sampling, Guidance({"a": 1.0}, beta=0.1, search=params))
+    )
+    tokens = [token for output in outputs for token in output.deltas[0].token_ids]
+    text = "".join(output.deltas[0].text for output in outputs)
+    assert (outputs[-1].deltas[0].finish_reason, outputs[-1].deltas[0].stop_reason) == ("stop", ord("!"))
+    assert bytes(tokens).decode() == text + "!"
+    assert set(text) == {"h"}
+
+
 @pytest.mark.parametrize(
     ("params", "sampling", "weights", "message", "param"),
     [
