@@ -14,6 +14,8 @@ from mavis_core.noise import row_key
 from mavis_core.row import Row
 from mavis_core.tokenizer import Tokenizer
 
+MAX_CHARACTER_BYTES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -71,11 +73,18 @@ class Admission:
         return rows
 
     def _detokenizer(self, request: Request) -> Detokenizer:
-        """One that has seen the tokens that are there already."""
+        """One that goes on after the tokens that are there already.
+
+        It reads again as many of them as a stop string or an unfinished character can reach back, a token having a
+        byte at least; all of them would cost a long answer that goes on often the square of its length.
+        """
         backend = self.tokenizer.backend_tokenizer if self.tokenizer is not None else None
-        sampling = request.sampling
-        made = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, request.prompt_token_ids)
-        for length, token in enumerate(request.output_token_ids, 1):
+        sampling, resumed = request.sampling, request.output_token_ids
+        reach = MAX_CHARACTER_BYTES * (1 + max(map(len, sampling.stop), default=0))
+        first = max(0, len(resumed) - reach)
+        before = request.prompt_token_ids + resumed[:first]
+        made = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, before)
+        for length, token in enumerate(resumed[first:], first + 1):
             made.push(token, length > sampling.min_tokens)
         return made
 

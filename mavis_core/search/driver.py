@@ -59,7 +59,7 @@ async def search(
     async with aclosing(found):
         async for alive in found:
             best = alive[0]
-            if common := answer.advance(best, common_length(alive)):
+            if common := answer.advance(best, common_length(alive, answer.sent)):
                 yield common
     yield answer.finish(best, _stats(params, rounds, best))
 
@@ -118,12 +118,18 @@ def _score(request: Request, info: EngineInfo, tokenizer: Tokenizer | None, scor
 
     async def by_rewards(hypotheses: Sequence[Hypothesis]) -> list[float]:
         assert scorer is not None and tokenizer is not None, "rewards read text"
-        prompt = tokenizer.decode(request.prompt_token_ids, skip_special_tokens=True)
-        texts = [_visible(request, tokenizer, h) for h in hypotheses]
-        rows = await asyncio.to_thread(scorer.score, [prompt] * len(texts), texts)
+        rows = await asyncio.to_thread(_rewards, scorer, request, tokenizer, hypotheses)
         return [weighted(weights, standardise(scorer.names, row, info.objectives)) for row in rows]
 
     return by_rewards if params is not None and params.scorer == "rewards" else by_values
+
+
+def _rewards(
+    scorer: SequenceScorer, request: Request, tokenizer: Tokenizer, hypotheses: Sequence[Hypothesis]
+) -> Sequence[Sequence[float]]:
+    prompt = tokenizer.decode(request.prompt_token_ids, skip_special_tokens=True)
+    texts = [_visible(request, tokenizer, h) for h in hypotheses]
+    return scorer.score([prompt] * len(texts), texts)
 
 
 def _visible(request: Request, tokenizer: Tokenizer, hypothesis: Hypothesis) -> str:
@@ -149,17 +155,17 @@ class _Answer:
         sampling = request.sampling
         backend = None if tokenizer is None else tokenizer.backend_tokenizer
         self._text = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, request.prompt_token_ids)
-        self._sent = 0
+        self.sent = 0
 
     def read(self, hypothesis: Hypothesis, length: int) -> str:
         """Text that became final with the tokens up to ``length``; a stop token has none."""
         text = ""
-        for at in range(self._sent, length):
+        for at in range(self.sent, length):
             last = at == len(hypothesis.token_ids) - 1
             if last and hypothesis.finish_reason == "stop" and not isinstance(hypothesis.stop_reason, str):
                 break
             text += self._text.push(hypothesis.token_ids[at], at + 1 > self._request.sampling.min_tokens)[0]
-        self._sent = length
+        self.sent = length
         return text
 
     def rest(self) -> str:
@@ -168,7 +174,7 @@ class _Answer:
 
     def advance(self, hypothesis: Hypothesis, length: int) -> RequestOutput | None:
         """The tokens up to ``length``, where there are new ones."""
-        if length == self._sent:
+        if length == self.sent:
             return None
         return self._output(self._delta(hypothesis, length), finished=False)
 
@@ -185,7 +191,7 @@ class _Answer:
         return self._output(last, finished=True)
 
     def _delta(self, hypothesis: Hypothesis, length: int) -> ChoiceDelta:
-        new = slice(self._sent, length)
+        new = slice(self.sent, length)
         reports = hypothesis.reports[new] if self._request.guidance.report else ()
         text = self.read(hypothesis, length)
         return ChoiceDelta(0, text, hypothesis.token_ids[new], hypothesis.logprobs[new], reports)

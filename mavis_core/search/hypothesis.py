@@ -24,16 +24,16 @@ class Hypothesis:
     def finished(self) -> bool:
         return self.finish_reason is not None
 
-    def grow(self, delta: ChoiceDelta) -> Hypothesis:
-        """With what one engine step brought; its ``guidance`` has the totals since the request began."""
-        return replace(
-            self,
-            token_ids=self.token_ids + delta.token_ids,
-            logprobs=self.logprobs + delta.logprobs,
-            reports=self.reports + delta.reports,
-            guidance=delta.guidance,
-            finish_reason=delta.finish_reason,
-            stop_reason=delta.stop_reason,
+    @classmethod
+    def of(cls, deltas: Sequence[ChoiceDelta]) -> Hypothesis:
+        """What a finished choice of a request brought; the last delta has its totals."""
+        return cls(
+            token_ids=tuple(token for delta in deltas for token in delta.token_ids),
+            logprobs=tuple(position for delta in deltas for position in delta.logprobs),
+            reports=tuple(report for delta in deltas for report in delta.reports),
+            guidance=deltas[-1].guidance,
+            finish_reason=deltas[-1].finish_reason,
+            stop_reason=deltas[-1].stop_reason,
         )
 
     def follow(self, part: Hypothesis) -> Hypothesis:
@@ -48,12 +48,13 @@ class Hypothesis:
         )
 
 
-def common_length(hypotheses: Sequence[Hypothesis]) -> int:
-    """How many first tokens all of them share."""
-    first, *others = (h.token_ids for h in hypotheses)
-    return next(
-        (i for i, token in enumerate(first) if any(other[i : i + 1] != (token,) for other in others)), len(first)
-    )
+def common_length(hypotheses: Sequence[Hypothesis], known: int = 0) -> int:
+    """How many first tokens all of them share; they share ``known`` for sure."""
+    texts = [h.token_ids for h in hypotheses]
+    length = known
+    while length < min(map(len, texts)) and len({text[length] for text in texts}) == 1:
+        length += 1
+    return length
 
 
 def _add(first: GuidanceStats | None, second: GuidanceStats | None) -> GuidanceStats | None:

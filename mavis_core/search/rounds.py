@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from mavis_core.errors import EngineUnavailableError
-from mavis_core.messages import Request, RequestOutput
+from mavis_core.messages import ChoiceDelta, Request, RequestOutput
 from mavis_core.search.hypothesis import Hypothesis
 
 Generate = Callable[[Request], AsyncGenerator[RequestOutput, None]]
@@ -71,14 +71,14 @@ class Rounds:
 
     async def _draw(self, request: Request) -> list[Hypothesis]:
         """All choices of one request."""
-        parts = [Hypothesis() for _ in range(request.sampling.n)]
+        deltas: list[list[ChoiceDelta]] = [[] for _ in range(request.sampling.n)]
         async with aclosing(self._generate(request)) as outputs:
             async for output in outputs:
                 for delta in output.deltas:
-                    parts[delta.index] = parts[delta.index].grow(delta)
-        if any(part.finish_reason in (None, "abort", "error") for part in parts):
+                    deltas[delta.index].append(delta)
+        if any(not mine or mine[-1].finish_reason not in ("stop", "length") for mine in deltas):
             raise EngineUnavailableError("the engine gave up this request")
-        return parts
+        return [Hypothesis.of(mine) for mine in deltas]
 
 
 def slot_seed(seed: int, slot: int) -> int:

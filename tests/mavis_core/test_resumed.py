@@ -56,17 +56,32 @@ def test_every_choice_goes_on_from_them() -> None:
     assert run(engine)["one"][0] == forked[0]
 
 
-def test_a_stop_string_may_begin_in_them() -> None:
-    """Whose text was shown already: only what follows is sent, and the stop string is found across the seam."""
+def byte_engine() -> Engine:
     tokenizer = byte_tokenizer()
     model = tiny_model("llama")
     model.resize_token_embeddings(len(tokenizer))
-    engine = Engine(Policy(model, tokenizer, "bytes"), [], EngineConfig())
-    sampling = SamplingParams(max_tokens=5, stop=("abc",), logit_bias={ord("c"): 100.0}, seed=0)
-    engine.add(Request("r", tuple(b"x"), sampling, Guidance(), tuple(b"ab")))
+    return Engine(Policy(model, tokenizer, "bytes"), [], EngineConfig())
+
+
+@pytest.mark.parametrize("before", [b"ab", b"x" * 70 + b"ab"])
+def test_a_stop_string_may_begin_in_them(before: bytes) -> None:
+    """Whose text was shown already: only what follows is sent, and the stop string is found across the seam."""
+    engine = byte_engine()
+    sampling = SamplingParams(max_tokens=75, stop=("abc",), logit_bias={ord("c"): 100.0}, seed=0)
+    engine.add(Request("r", tuple(b"x"), sampling, Guidance(), tuple(before)))
     (output,) = engine.step()
     (delta,) = output.deltas
     assert (delta.finish_reason, delta.stop_reason, delta.text) == ("stop", "abc", "")
+
+
+@pytest.mark.parametrize("before", ["ñ".encode()[:1], b"y" * 40 + "ñ".encode()[:1]])
+def test_a_character_may_begin_in_them(before: bytes) -> None:
+    engine = byte_engine()
+    last = "ñ".encode()[1]
+    sampling = SamplingParams(max_tokens=len(before) + 1, logit_bias={last: 100.0}, seed=0)
+    engine.add(Request("r", tuple(b"x"), sampling, Guidance(), tuple(before)))
+    (output,) = engine.step()
+    assert output.deltas[0].text == "ñ"
 
 
 def test_it_must_leave_room() -> None:
