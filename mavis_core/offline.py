@@ -49,7 +49,7 @@ def generate(
     progress: bool = False,
     scorer: SequenceScorer | None = None,
 ) -> list[list[Completion]]:
-    """Answer every prompt; per prompt its ``n`` choices, in the order of the prompts.
+    """Answer every prompt; per prompt its ``n`` choices, in the order of the prompts. Searches run last, together.
 
     Args:
         engine: idle.
@@ -60,7 +60,8 @@ def generate(
         scorer: of requests that search by rewards.
 
     Raises:
-        InvalidRequestError: a prompt cannot be served; nothing has run then.
+        InvalidRequestError: a prompt cannot be served; nothing has run then (but what a search asks of the engine is
+            checked when it runs), and nothing is left in the engine.
     """
     samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingParams) else list(sampling)
     plain = guidance if guidance is not None else Guidance()
@@ -70,12 +71,12 @@ def generate(
     for i, (prompt, params, steer) in enumerate(zip(prompts, samplings, guidances, strict=True)):
         request = Request(str(i), tuple(_encode(engine, prompt)), params, steer)
         answers.append([Completion(index) for index in range(params.n)])
-        if steer.search is not None:
-            check_search(request, engine.info, scorer)
-            searched.append(request)
-            continue
         try:
-            engine.add(request)
+            if steer.search is None:
+                engine.add(request)
+            else:
+                check_search(request, engine.info, scorer)
+                searched.append(request)
         except InvalidRequestError:
             engine.abort_all()
             raise

@@ -196,6 +196,15 @@ async def test_what_cannot_be_searched_is_refused_before_anything_runs(
     assert_idle(engine)
 
 
+@pytest.mark.parametrize("weights", [{"a": 0.0}, {"joy": 1.0}])
+def test_offline_a_refused_search_leaves_nothing_behind(weights: dict[str, float]) -> None:
+    engine = tiny_engine()
+    search = Guidance(weights, search=SearchParams("best_of"))
+    with pytest.raises(InvalidRequestError):
+        engine.generate([[3], [5]], SamplingParams(max_tokens=3), [Guidance(), search])
+    assert_idle(engine)
+
+
 def test_the_engine_itself_does_not_search() -> None:
     with pytest.raises(InvalidRequestError, match=r"guidance.search: is run by mavis_core.search"):
         tiny_engine().add(wanted(SearchParams("best_of")))
