@@ -19,7 +19,8 @@ RUN pip install --no-deps .
 
 FROM python:3.12-slim
 RUN useradd --uid 10001 --create-home mavis \
-    && install -d -o mavis -g mavis /home/mavis/.cache /home/mavis/.cache/huggingface
+    && install -d -o mavis -g mavis /home/mavis/.cache /home/mavis/.cache/huggingface \
+        /home/mavis/.local /home/mavis/.local/state /home/mavis/.local/state/mavis
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -40,7 +40,8 @@ class Arms:
     """The four ways to decode the same thing."""
 
     def __init__(self, shape: str | None, device: torch.device, rows: int) -> None:
-        config = EngineConfig(max_num_seqs=rows, max_num_batched_tokens=max(2048, rows))
+        # Every round has the same prompts: with their KV cached, ours alone would skip the prefill.
+        config = EngineConfig(max_num_seqs=rows, max_num_batched_tokens=max(2048, rows), enable_prefix_caching=False)
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
         if shape is None:
             self.policy = Policy.load(str(SHIPPED_POLICY), device, dtype)

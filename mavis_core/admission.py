@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mavis_core.detokenizer import Detokenizer
 from mavis_core.errors import ContextLengthError, InvalidRequestError, UnknownObjectiveError
 from mavis_core.guidance import Guidance
+from mavis_core.matcher import Matcher
 from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.noise import row_key
+from mavis_core.prefix import prefix_root
 from mavis_core.row import Row
 from mavis_core.tokenizer import Tokenizer
 
@@ -28,6 +30,7 @@ class Admission:
         objectives: loaded, in column order.
         tokenizer: for text, or None.
         seed: of the engine, for requests without one.
+        caching: by the objectives of values that keep a KV cache, what stands for the value.
     """
 
     max_model_len: int
@@ -36,9 +39,10 @@ class Admission:
     objectives: Sequence[ObjectiveInfo]
     tokenizer: Tokenizer | None
     seed: int
+    caching: Mapping[str, str]
 
-    def rows(self, request: Request) -> list[Row]:
-        """One row per choice, the first of which carries the others as forks.
+    def rows(self, request: Request, matcher: Matcher | None = None) -> list[Row]:
+        """One row per choice, the first of which carries the others as forks; each with its own copy of ``matcher``.
 
         Raises:
             InvalidRequestError: and its subclasses, naming the field.
@@ -49,7 +53,10 @@ class Admission:
         prompt = list(request.prompt_token_ids)
         resumed = list(request.output_token_ids)
         longest = self.max_model_len - len(prompt)
+        most = longest if sampling.max_tokens is None else min(sampling.max_tokens, longest)
         weights, named = self._weights(guidance)
+        readers = {self.caching[name] for name in guidance.weights if name in self.caching} if guidance.active else ()
+        root = prefix_root(tuple(readers), request.cache_salt)
         seed = self._derive_seed(request.id) if sampling.seed is None else sampling.seed
         rows = [
             Row(
@@ -57,18 +64,22 @@ class Admission:
                 index=index,
                 tokens=prompt + resumed,
                 prompt_length=len(prompt),
-                limit=len(prompt) + min(sampling.max_tokens or longest, longest),
+                limit=len(prompt) + most,
                 stop_ids=own + sampling.stop_token_ids,
                 own_stops=len(own),
                 key=row_key(seed, index),
+                keys=[root],
                 guided=guidance.active,
                 beta=self._beta(guidance) if guidance.active else 0.0,
                 weights=weights,
                 named=named,
                 detokenizer=self._detokenizer(request),
+                matcher=None if matcher is None else matcher.copy(),
             )
             for index in range(sampling.n)
         ]
+        if sampling.prompt_logprobs is not None:
+            rows[0].prompt_logprobs = [None]  # nothing predicts the first token
         rows[0].forks = rows[1:]
         return rows
 
@@ -101,7 +112,9 @@ class Admission:
         resumed = request.output_token_ids
         if len(prompt) + len(resumed) >= self.max_model_len:
             raise ContextLengthError(len(prompt) + len(resumed), self.max_model_len - 1)
-        if sampling.max_tokens is not None and len(resumed) >= sampling.max_tokens:
+        if resumed and sampling.structure is not None:
+            raise InvalidRequestError("output_token_ids: cannot be combined with structure", "output_token_ids")
+        if resumed and sampling.max_tokens is not None and len(resumed) >= sampling.max_tokens:
             raise InvalidRequestError(
                 f"output_token_ids: {len(resumed)} tokens are there already: must be below "
                 f"max_tokens={sampling.max_tokens}",

@@ -95,6 +95,8 @@ class RowTensors:
 
     def _full(self, guidance: Sequence[Guidance], vocab_size: int) -> bool:
         """Whether every guided row surely has ``width`` candidates, whatever tokens are banned."""
+        if any(row.matcher is not None for row in self.rows[: self.guided]):
+            return False
         banned = max((len(row.stop_ids) for row in self.rows), default=0)
         return not self.filtered and all(g.top_k == self.width for g in guidance) and self.width + banned <= vocab_size
 

@@ -8,7 +8,7 @@ import torch
 
 from mavis_core.config import EngineConfig
 from mavis_core.errors import LoadError
-from mavis_core.kv_pool import CacheSpec
+from mavis_core.kv_pool import CacheSpec, KVPool
 
 CPU_KV_BYTES = 4 << 30
 
@@ -32,11 +32,7 @@ def kv_blocks(
                 f"kv_cache_tokens={config.kv_cache_tokens}: must be at least block_size={config.block_size}"
             )
         return held
-    if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        memory = free - (1 - config.gpu_memory_utilization) * total
-    else:
-        memory = CPU_KV_BYTES
+    memory = _memory(config, device)
     held = min(wanted, int(memory / (per_token * config.block_size)))
     if held < 1:
         raise LoadError(
@@ -44,3 +40,30 @@ def kv_blocks(
             "raise gpu_memory_utilization or load less"
         )
     return held
+
+
+def check_room(config: EngineConfig, pools: Sequence[KVPool], caches: Sequence[CacheSpec]) -> None:
+    """That pools for ``caches`` fit beside ``pools``, the policy's first, with as many blocks.
+
+    Raises:
+        LoadError: they do not.
+    """
+    policy = pools[0].data
+    tokens = policy.shape[1] * policy.shape[2]
+    needed = sum(cache.numbers_per_token for cache in caches) * tokens * policy.element_size()
+    memory = _memory(config, policy.device)
+    if policy.device.type != "cuda":
+        memory -= sum(pool.data.nbytes for pool in pools)
+    if needed > max(0, memory):
+        raise LoadError(
+            f"the KV cache of {tokens} tokens needs {needed / 2**20:.0f} MiB more, {max(0, memory) / 2**20:.0f} MiB "
+            "are left; start with a smaller kv_cache_tokens, or with this value from the beginning"
+        )
+
+
+def _memory(config: EngineConfig, device: torch.device) -> float:
+    """Bytes that KV may take: what is free now on a GPU, a constant on the CPU."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return float(free - (1 - config.gpu_memory_utilization) * total)
+    return CPU_KV_BYTES

@@ -42,6 +42,18 @@ class EngineClient(Protocol):
         """Call ``callback`` on the event loop after every engine step (for metrics)."""
         ...
 
+    async def load_value(self, source: str) -> EngineInfo:
+        """Load the values at ``source`` while requests go on; ``info`` as it is then.
+
+        Raises LoadError or ValueConflictError if they cannot be loaded, EngineUnavailableError; nothing has changed
+        then.
+        """
+        ...
+
+    async def unload_value(self, name: str) -> EngineInfo:
+        """Unload a value; raises UnknownValueError, ValueConflictError while it is in use, EngineUnavailableError."""
+        ...
+
     async def drain(self, seconds: float) -> bool:
         """Refuse new requests, wait for those in flight; True if all finished within ``seconds``."""
         ...

@@ -16,6 +16,7 @@ class EngineConfig:
         max_num_seqs: rows decoded together.
         max_num_batched_tokens: tokens of one step (decode rows + prefill chunks).
         enable_chunked_prefill: False prefills each prompt whole, in one step.
+        enable_prefix_caching: rows that begin alike share the KV of their beginning, also one after the other.
         block_size: tokens per KV block.
         kv_cache_tokens: total KV slots; None derives it from max_num_seqs * max_model_len (CPU) or the free
             device memory (gpu_memory_utilization).
@@ -30,6 +31,7 @@ class EngineConfig:
     max_num_seqs: int = 32
     max_num_batched_tokens: int = 2048
     enable_chunked_prefill: bool = True
+    enable_prefix_caching: bool = True
     block_size: int = 16
     kv_cache_tokens: int | None = None
     gpu_memory_utilization: float = 0.85

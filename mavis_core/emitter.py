@@ -1,7 +1,7 @@
 """Drawn tokens to messages: appends them to rows, decides who is finished and why, makes text.
 
 Host work only, after the step's sync. Stop reasons, in order: the model's own stop token, a requested stop
-token, a stop string, the length limit.
+token, a stop string, a structure that nothing can follow, the length limit.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class Emitter:
     def _advance(
         self, row: Row, token: int, stats: Sequence[float] | None, logprobs: TokenLogprobs | None
     ) -> ChoiceDelta:
+        if row.limit == row.prompt_length:  # max_tokens=0 asked to read the prompt; what was drawn is nobody's
+            row.finish_reason = "length"
+            return ChoiceDelta(row.index, "", (), finish_reason="length")
         row.tokens.append(token)
         text, stop_reason = self._finish(row, token)
         guidance = None
@@ -61,15 +64,29 @@ class Emitter:
 
     def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
         """Text that became final, and what stopped the row beyond its own EOS; sets ``finish_reason``."""
-        sampling = row.request.sampling
+        sampling, matcher = row.request.sampling, row.matcher
+        if matcher is not None and matcher.error is not None:
+            row.finish_reason = "error"
+            return "", None
         if token in row.stop_ids:
             row.finish_reason = "stop"
             own = token in row.stop_ids[: row.own_stops]
             return row.detokenizer.flush(), None if own else token
+        if matcher is not None and matcher.ended:
+            row.finish_reason = "stop"
+            return row.detokenizer.flush(), None
         text, stop = row.detokenizer.push(token, row.output_length > sampling.min_tokens)
         if stop is not None:
             row.finish_reason = "stop"
             return text, stop
+        if matcher is not None:
+            matcher.advance(token)
+            if matcher.error is not None:
+                row.finish_reason = "error"
+                return text, None
+            if matcher.exhausted:
+                row.finish_reason = "stop"
+                return text + row.detokenizer.flush(), None
         if len(row.tokens) >= row.limit:
             row.finish_reason = "length"
             text += row.detokenizer.flush()

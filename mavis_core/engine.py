@@ -20,20 +20,24 @@ from mavis_core.capacity import kv_blocks
 from mavis_core.config import EngineConfig
 from mavis_core.emitter import Emitter
 from mavis_core.errors import InvalidRequestError
+from mavis_core.grammar import GrammarCompiler
 from mavis_core.guidance import Guidance
 from mavis_core.kv_pool import KVPool
 from mavis_core.logprobs import collect_logprobs
-from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats
+from mavis_core.matcher import Matcher
+from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats, failure
 from mavis_core.offline import Completion
 from mavis_core.policy import Policy
-from mavis_core.row import Row
+from mavis_core.prompt_logprobs import score_prompts
+from mavis_core.row import Row, structure_error
 from mavis_core.sampler import draw, scale, survive, tilt
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.scheduler import Plan, Scheduler
 from mavis_core.search.scorer import SequenceScorer
 from mavis_core.timing import StepTimer
 from mavis_core.tokenizer import Tokenizer
-from mavis_core.value import ValueFunction
+from mavis_core.value import ValueFunction, ValueLoader
+from mavis_core.value_changes import check_load, check_unload, move_columns
 from mavis_core.value_set import ValueSet
 
 
@@ -44,64 +48,99 @@ class Engine:
         policy: on its device.
         values: compatible with the policy (``value_models`` checks that when it loads them).
         config: see ``EngineConfig``.
+        loader: of further values, or None for an engine that keeps those it has.
 
     Raises:
         LoadError: values collide, or not even one row fits the memory.
     """
 
-    def __init__(self, policy: Policy, values: Sequence[ValueFunction], config: EngineConfig) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        values: Sequence[ValueFunction],
+        config: EngineConfig,
+        loader: ValueLoader | None = None,
+    ) -> None:
         device, dtype = policy.device, policy.dtype
         self.policy = policy
-        self.values = ValueSet(values)
+        self.config = config
+        self.loader = loader
+        self.loaded = list(values)
+        self.values = ValueSet(self._arrange(values))
         limits = [config.max_model_len, policy.max_model_len, *(value.spec.max_model_len for value in values)]
         longest = min(limit for limit in limits if limit is not None)
         blocks = kv_blocks(config, [policy.backbone.cache, *self.values.caches], longest, dtype, device)
-        max_model_len = min(longest, blocks * config.block_size)
+        self._max_model_len = min(longest, blocks * config.block_size)
         self.pool = KVPool(policy.backbone.cache, blocks, config.block_size, dtype, device)
         self.values.bind(blocks, config.block_size, dtype, device)
         self.scheduler = Scheduler(
-            blocks, config.block_size, config.max_num_seqs, config.max_num_batched_tokens, config.enable_chunked_prefill
+            blocks,
+            config.block_size,
+            config.max_num_seqs,
+            config.max_num_batched_tokens,
+            config.enable_chunked_prefill,
+            config.enable_prefix_caching,
         )
+        self.grammars = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
+        self._rows: dict[str, list[Row]] = {}
+        self.last_step: StepStats | None = None
+        self._know_values()
+
+    def _know_values(self) -> None:
+        """Make everything anew that depends on which values there are."""
+        policy, objectives = self.policy, self.values.objectives
         self.info = EngineInfo(
             model=policy.name,
-            max_model_len=max_model_len,
+            max_model_len=self._max_model_len,
             vocab_size=policy.vocab_size,
-            max_num_seqs=config.max_num_seqs,
-            dtype=str(dtype).removeprefix("torch."),
-            device=str(device),
-            objectives=tuple(self.values.objectives),
+            max_num_seqs=self.config.max_num_seqs,
+            dtype=str(policy.dtype).removeprefix("torch."),
+            device=str(policy.device),
+            objectives=tuple(objectives),
             sampling_defaults=policy.sampling_defaults,
         )
         self._admission = Admission(
-            max_model_len,
+            self._max_model_len,
             policy.vocab_size,
             policy.stop_token_ids,
-            self.values.objectives,
+            objectives,
             policy.tokenizer,
-            config.seed,
+            self.config.seed,
+            self.values.caching,
         )
-        self._batcher = Batcher(self.pool, policy.vocab_size, device)
-        self._emitter = Emitter(self.values.objectives)
-        self._rows: dict[str, list[Row]] = {}
-        self.last_step: StepStats | None = None
+        self._batcher = Batcher(self.pool, policy.vocab_size, policy.device)
+        self._emitter = Emitter(objectives)
+
+    def _arrange(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
+        return values if self.loader is None else self.loader.arrange(values)
 
     @property
     def tokenizer(self) -> Tokenizer | None:
         return self.policy.tokenizer
 
     @property
+    def pools(self) -> list[KVPool]:
+        """Of the policy, then of the values."""
+        return [self.pool, *self.values.pools]
+
+    @property
     def has_work(self) -> bool:
         return bool(self._rows)
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request, matcher: Matcher | None = None) -> None:
         """Queue a request.
+
+        Args:
+            matcher: of its structure if it has one, from ``grammars``; None compiles it here and now.
 
         Raises:
             InvalidRequestError: it cannot be served; nothing else is affected.
         """
         if request.id in self._rows:
             raise InvalidRequestError(f"request id {request.id!r} is in flight already", "id")
-        rows = self._admission.rows(request)
+        if matcher is None and request.sampling.structure is not None:
+            matcher = self.grammars.compile(request.sampling.structure)
+        rows = self._admission.rows(request, matcher)
         self._rows[request.id] = rows
         self.scheduler.add(rows[0])
 
@@ -122,6 +161,40 @@ class Engine:
             row.forks = []
             self.scheduler.finish(row)
 
+    def forget_prefixes(self) -> None:
+        """Empty the prefix cache: what comes next does not depend, to the last bit, on what came before."""
+        self.scheduler.forget_prefixes()
+
+    def load_values(self, values: Sequence[ValueFunction]) -> None:
+        """Add values that a loader has read, between two steps; ``info`` has them from then on.
+
+        Raises:
+            ValueConflictError, LoadError: see ``check_load``; nothing has changed then.
+        """
+        check_load(self, values)
+        self._swap([*self.loaded, *values])
+
+    def unload_value(self, name: str) -> None:
+        """Let go of a value, between two steps.
+
+        Raises:
+            UnknownValueError, ValueConflictError: see ``check_unload``; nothing has changed then.
+        """
+        check_unload(name, self.loaded, self._in_flight())
+        self._swap([value for value in self.loaded if value.spec.name != name])
+
+    def _swap(self, loaded: list[ValueFunction]) -> None:
+        """Swap all values, once the new set is bound; the prefix cache may hold what unloaded ones have read."""
+        after = ValueSet(self._arrange(loaded))
+        after.bind(self.pool.data.shape[1], self.pool.block_size, self.policy.dtype, self.policy.device, self.values)
+        move_columns(self._in_flight(), self.values, after)
+        self.loaded, self.values = loaded, after
+        self._know_values()
+        self.scheduler.forget_prefixes()
+
+    def _in_flight(self) -> list[Row]:
+        return [row for rows in self._rows.values() for row in rows]
+
     @torch.inference_mode()
     def step(self) -> list[RequestOutput]:
         """Run one step; what came of it, per request."""
@@ -134,6 +207,7 @@ class Engine:
         hidden = self.policy.backbone.forward(batch.tokens, batch.positions, batch.attention)
         timer.mark("extend")
         self.values.extend(batch)
+        score_prompts(self.policy, plan, hidden)
         self._copy(plan)
         rows = batch.rows
         if rows is None:
@@ -152,7 +226,7 @@ class Engine:
         if drawn.chosen is not None:
             self.values.commit(rows, scored, drawn.chosen)
         tokens, stats = drawn.to_host()
-        logprobs = collect_logprobs(raw, tilted, drawn, rows)
+        logprobs = collect_logprobs(raw, surviving, tilted, drawn, rows)
         rows.advance(drawn.tokens)
         deltas = self._emitter.emit(rows.rows, tokens, stats, logprobs)
         return self._record(plan, timer, started, self._outputs(rows.rows, deltas))
@@ -161,7 +235,7 @@ class Engine:
         """Give forked rows their own copy of the prompt's half-filled block, in every pool."""
         if plan.copies:
             sources, targets = torch.tensor(plan.copies).to(self.policy.device).T
-            for pool in (self.pool, *self.values.pools):
+            for pool in self.pools:
                 pool.copy_blocks(sources, targets)
 
     def _outputs(self, rows: Sequence[Row], deltas: dict[str, list[ChoiceDelta]]) -> list[RequestOutput]:
@@ -172,10 +246,23 @@ class Engine:
         outputs = []
         for request_id, found in deltas.items():
             mine = self._rows[request_id]
+            if mine[0].matcher is not None and (error := structure_error(mine)) is not None:
+                self.abort(request_id)
+                outputs.append(failure(request_id, mine[0].prompt_length, error, "structure"))
+                continue
             finished = all(row.finish_reason is not None for row in mine)
             if finished:
                 del self._rows[request_id]
-            outputs.append(RequestOutput(request_id, mine[0].prompt_length, tuple(found), finished))
+            outputs.append(
+                RequestOutput(
+                    request_id,
+                    mine[0].prompt_length,
+                    tuple(found),
+                    finished,
+                    prompt_logprobs=mine[0].take_prompt_logprobs(),
+                    cached_tokens=mine[0].cached_tokens or 0,
+                )
+            )
         return outputs
 
     def _record(
@@ -191,6 +278,8 @@ class Engine:
             policy_forward_seconds=timer.seconds("forward", "extend"),
             value_forward_seconds=timer.seconds("value", "tilt"),
             step_seconds=time.perf_counter() - started,
+            prefix_cache_queries=plan.queried,
+            prefix_cache_hits=plan.cached,
         )
         return outputs
 
@@ -200,9 +289,13 @@ class Engine:
         return StepStats(running, waiting, 0, 0, 0, self.scheduler.usage, 0.0, 0.0, 0.0)
 
     def abort_all(self) -> list[str]:
-        """Forget every request, after a failed step; their ids. The batch's device state is rebuilt."""
+        """Forget every request, after a failed step; their ids.
+
+        The batch's device state is rebuilt, and the prefix cache dropped: that step may not have filled its blocks.
+        """
         ids = list(self._rows)
         for request_id in ids:
             self.abort(request_id)
+        self.scheduler.forget_prefixes()
         self._batcher = Batcher(self.pool, self.policy.vocab_size, self.policy.device)
         return ids

@@ -8,15 +8,31 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, assert_never
 
-from mavis_core.errors import InvalidRequestError, MavisError
-from mavis_core.messages import Abort, EngineInfo, Request, RequestOutput, StepStats, failure
+from mavis_core.errors import InvalidRequestError, LoadError, MavisError
+from mavis_core.grammar_thread import Compiled, GrammarThread
+from mavis_core.matcher import Matcher
+from mavis_core.messages import (
+    Abort,
+    EngineInfo,
+    LoadValue,
+    Request,
+    RequestOutput,
+    StepStats,
+    UnloadValue,
+    failure,
+)
+from mavis_core.sampling_params import SamplingParams
+from mavis_core.structure import Structure
 
 if TYPE_CHECKING:
     from mavis_core.engine import Engine
+    from mavis_core.value import ValueFunction, ValueLoader
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +64,34 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True)
+class ValuesChanged:
+    """The answer to ``LoadValue`` or ``UnloadValue``: what the engine is now, or why it is what it was."""
+
+    id: str
+    outcome: EngineInfo | MavisError
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesRead:
+    """From the thread that reads values to the loop, through the inbox."""
+
+    id: str
+    values: Sequence[ValueFunction] = ()
+    error: MavisError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Dead:
     """The engine will not answer any more."""
 
     why: str
 
 
-Event = Loading | Ready | Stepped | Dead
+Event = Loading | Ready | Stepped | ValuesChanged | Dead
 Emit = Callable[[Event], None]
 Build = Callable[[Callable[[str, float], None]], "Engine"]
-Inbox = queue.SimpleQueue[Request | Abort | None]
+Message = Request | Compiled | Abort | LoadValue | UnloadValue | ValuesRead
+Inbox = queue.SimpleQueue[Message | None]
 
 
 def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
@@ -75,16 +109,19 @@ def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
         emit(Dead(f"loading failed: {error}"))
         return
     emit(Ready(engine.info, getattr(engine.tokenizer, "name_or_path", None) or None))
+    grammars = GrammarThread(engine.grammars.compile, inbox.put)
     try:
-        _serve(engine, inbox, emit)
+        _serve(engine, grammars, inbox, emit)
     except Exception as error:  # even clearing up failed, as it does after a device error
         log.exception("the engine is beyond help")
         emit(Dead(f"the engine failed: {error}"))
+    finally:
+        grammars.close()
 
 
-def _serve(engine: Engine, inbox: Inbox, emit: Emit) -> None:
+def _serve(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) -> None:
     failures = 0
-    while _receive(engine, inbox, emit):
+    while _receive(engine, grammars, inbox, emit):
         if not engine.has_work:
             emit(Stepped((), engine.idle_stats()))
             continue
@@ -102,7 +139,7 @@ def _serve(engine: Engine, inbox: Inbox, emit: Emit) -> None:
         emit(Stepped(tuple(outputs), engine.last_step))
 
 
-def _receive(engine: Engine, inbox: Inbox, emit: Emit) -> bool:
+def _receive(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) -> bool:
     """Take what is in the inbox, waiting for it while there is nothing to do; False is the end."""
     block = not engine.has_work
     while True:
@@ -112,16 +149,63 @@ def _receive(engine: Engine, inbox: Inbox, emit: Emit) -> bool:
             return True
         if message is None:
             return False
-        if isinstance(message, Abort):
-            engine.abort(message.request_id)
-        else:
-            _add(engine, message, emit)
+        _handle(engine, grammars, message, inbox, emit)
         block = False
 
 
-def _add(engine: Engine, request: Request, emit: Emit) -> None:
+def _handle(engine: Engine, grammars: GrammarThread, message: Message, inbox: Inbox, emit: Emit) -> None:
+    match message:
+        case Request(sampling=SamplingParams(structure=Structure() as structure)):
+            grammars.submit(message, structure)
+        case Request():
+            _add(engine, message, None, emit)
+        case Compiled(request, result):
+            if grammars.wanted(message):
+                _add(engine, request, result, emit)
+        case Abort():
+            engine.abort(message.request_id)
+            grammars.forget(message.request_id)
+        case LoadValue():
+            threading.Thread(target=_read, args=(engine.loader, message, inbox), daemon=True).start()
+        case ValuesRead(id, values, error):
+            emit(ValuesChanged(id, error or _change(engine, partial(engine.load_values, values))))
+        case UnloadValue(id, name):
+            emit(ValuesChanged(id, _change(engine, partial(engine.unload_value, name))))
+        case _:
+            assert_never(message)
+
+
+def _read(loader: ValueLoader | None, message: LoadValue, inbox: Inbox) -> None:
+    """Read values while the engine goes on; the loop takes them when they are there."""
     try:
-        engine.add(request)
+        if loader is None:
+            raise LoadError("this engine was built without a loader of values")
+        read = ValuesRead(message.id, loader.load(message.source))
+    except Exception as error:
+        read = ValuesRead(message.id, error=_refusal(error))
+    inbox.put(read)
+
+
+def _change(engine: Engine, change: Callable[[], None]) -> EngineInfo | MavisError:
+    try:
+        change()
+    except Exception as error:
+        return _refusal(error)
+    return engine.info
+
+
+def _refusal(error: Exception) -> MavisError:
+    if isinstance(error, MavisError):
+        return error
+    log.error("changing the values failed", exc_info=error)
+    return LoadError(f"{type(error).__name__}: {error}")
+
+
+def _add(engine: Engine, request: Request, matcher: Matcher | InvalidRequestError | None, emit: Emit) -> None:
+    try:
+        if isinstance(matcher, InvalidRequestError):
+            raise matcher
+        engine.add(request, matcher)
     except InvalidRequestError as error:
         refused = failure(request.id, len(request.prompt_token_ids), str(error), error.param or "")
         emit(Stepped((refused,), None))

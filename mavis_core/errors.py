@@ -6,7 +6,11 @@
     │   └── UnknownObjectiveError  objective_weights names what is not loaded               400
     ├── QueueFullError             too many requests wait already; try again                429
     ├── EngineUnavailableError     loading, draining or dead                                503
-    └── LoadError                  a model or value folder cannot be used; names the culprit
+    ├── LoadError                  a model or value folder cannot be used; names the culprit
+    ├── UnknownValueError          no value of that name is loaded                           404
+    ├── ValueConflictError         a value is in use, or its name or an objective is taken   409
+    ├── RewardError                a reward cannot be built, or failed on texts; names the reward
+    └── RunError                   a training run cannot start or go on; names the key or file
 
 A message says what was wrong, what was got and what is allowed: ``guidance.top_k=0: must be 1 to 256``.
 ``assert`` is kept for our own invariants. The HTTP status of each is given in one table, in ``server``.
@@ -67,3 +71,23 @@ class EngineUnavailableError(MavisError):
 
 class LoadError(MavisError):
     """A policy or value folder cannot be used; the message names the file or field at fault."""
+
+
+class UnknownValueError(MavisError):
+    """No value of that name is loaded."""
+
+
+class ValueConflictError(MavisError):
+    """A value cannot be loaded or unloaded as things are: it is in use, or a name is taken."""
+
+
+class RewardError(MavisError):
+    """A reward cannot be built, raised, or gave something else than one finite number per text."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"reward {name!r}: {message}")
+        self.name = name
+
+
+class RunError(MavisError):
+    """A training run cannot start or go on; the message names the key or file at fault."""

@@ -1,4 +1,4 @@
-"""What changes a row's logits before anything is drawn: bias, banned stop tokens, penalties.
+"""What changes a row's logits before anything is drawn: bias, grammars, banned stop tokens, penalties.
 
 Built when the rows of the batch change; a batch without any of it pays one ``is None`` per step. Penalties
 have vLLM's scope: repetition over prompt and output, frequency and presence over the output.
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mavis_core.grammar_mask import GrammarMask
 from mavis_core.row import Row
 
 
@@ -21,12 +22,18 @@ class LogitEdits:
         self._rows = rows
         self._device = device
         self._bias = self._build_bias(vocab_size)
+        structured = any(row.matcher is not None for row in rows)
+        self._grammars = GrammarMask(rows, vocab_size, device) if structured else None
         self._penalties = _Penalties(rows, vocab_size, device) if any(map(_penalised, rows)) else None
 
     def apply(self, raw: Tensor) -> Tensor:
         """raw (B, V) float32 -> ell (B, V); ``raw`` itself where there is nothing to edit, never changed."""
         logits = raw if self._bias is None else raw + self._bias
-        banned = [(i, token) for i, row in enumerate(self._rows) if row.banned for token in row.stop_ids]
+        if self._grammars is not None:
+            logits = self._grammars.apply(logits)
+        banned = [
+            (i, t) for i, row in enumerate(self._rows) if row.matcher is None and row.banned for t in row.stop_ids
+        ]
         if banned:
             index = torch.tensor(banned, device=self._device)
             logits = logits.index_put((index[:, 0], index[:, 1]), logits.new_full((), -torch.inf))

@@ -9,7 +9,9 @@ from mavis_core.messages import TokenLogprobs
 from mavis_core.sampler import Drawn, Tilted
 
 
-def collect_logprobs(raw: Tensor, tilted: Tilted | None, drawn: Drawn, rows: RowTensors) -> list[TokenLogprobs | None]:
+def collect_logprobs(
+    raw: Tensor, surviving: Tensor, tilted: Tilted | None, drawn: Drawn, rows: RowTensors
+) -> list[TokenLogprobs | None]:
     """Per row, or None for a row that did not ask.
 
     Unguided rows: raw log-softmax of the model's logits at T = 1, before any edit, as vLLM. Guided rows:
@@ -17,6 +19,7 @@ def collect_logprobs(raw: Tensor, tilted: Tilted | None, drawn: Drawn, rows: Row
 
     Args:
         raw: (B, V) float32, the model's logits.
+        surviving: (B, V) float32, what unguided rows were drawn from: edited, scaled, -inf where filtered.
     """
     asked = [row.request.sampling.logprobs for row in rows.rows]
     found: list[TokenLogprobs | None] = [None] * len(asked)
@@ -28,12 +31,14 @@ def collect_logprobs(raw: Tensor, tilted: Tilted | None, drawn: Drawn, rows: Row
         ids = tilted.candidates.ids.gather(1, index)
         assert drawn.chosen is not None
         chosen = tilted.logprobs.gather(1, drawn.chosen[:, None])[:, 0]
-        _fill(found, 0, asked[:guided], drawn.tokens[:guided], chosen, ids, top)
+        _fill(found, 0, asked[:guided], drawn.tokens[:guided], chosen, chosen, ids, top)
     if any(n is not None for n in asked[guided:]):
         logprobs = raw[guided:].log_softmax(dim=1)
         top, ids = logprobs.topk(min(max(most, 1), raw.shape[1]), dim=1)
         tokens = drawn.tokens[guided:]
-        _fill(found, guided, asked[guided:], tokens, logprobs.gather(1, tokens[:, None])[:, 0], ids, top)
+        own, processed = (scores.gather(1, tokens[:, None])[:, 0] for scores in (logprobs, surviving[guided:]))
+        processed = processed - surviving[guided:].logsumexp(dim=1)
+        _fill(found, guided, asked[guided:], tokens, own, processed, ids, top)
     return found
 
 
@@ -43,11 +48,12 @@ def _fill(
     asked: list[int | None],
     tokens: Tensor,
     chosen: Tensor,
+    processed: Tensor,
     ids: Tensor,
     top: Tensor,
 ) -> None:
-    rows = zip(asked, tokens.tolist(), chosen.tolist(), ids.tolist(), top.tolist(), strict=True)
-    for i, (count, token, logprob, names, logprobs) in enumerate(rows):
+    columns = (each.tolist() for each in (tokens, chosen, processed, ids, top))
+    for i, (count, token, logprob, drawn, names, logprobs) in enumerate(zip(asked, *columns, strict=True)):
         if count is not None:
             best = [(n, p) for n, p in zip(names[:count], logprobs[:count], strict=True) if p > float("-inf")]
-            found[offset + i] = TokenLogprobs(token, logprob, tuple(best))
+            found[offset + i] = TokenLogprobs(token, logprob, tuple(best), drawn)

@@ -1,7 +1,7 @@
 """What the engine and the world exchange: plain frozen values, nothing shared, nothing callable.
 
-In: ``Request`` and ``Abort``. Out: one ``RequestOutput`` per request and step in which something happened,
-and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
+In: ``Request``, ``Abort``, ``LoadValue`` and ``UnloadValue``. Out: one ``RequestOutput`` per request and step in which
+something happened, and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
 """
 
 from __future__ import annotations
@@ -22,12 +22,17 @@ class Request:
 
     ``output_token_ids`` are tokens of the answer that are there already: every choice goes on from them as if it had
     drawn them itself, so that limits, penalties, stop strings and noise do not notice. Only further ones are sent.
+    Not with a structure.
+
+    Requests read each other's cached prefixes only under the same ``cache_salt``: how long a prompt takes tells
+    whether somebody sent its beginning before, and whoever minds gives every user a salt of their own.
     """
 
     id: str
     prompt_token_ids: tuple[int, ...]
     sampling: SamplingParams
     guidance: Guidance
+    cache_salt: str | None = None
     output_token_ids: tuple[int, ...] = ()
 
 
@@ -39,19 +44,38 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadValue:
+    """Load the values at ``source`` into the running engine; answered by one event with this ``id``."""
+
+    id: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadValue:
+    """Unload the value ``name``; answered by one event with this ``id``."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class TokenLogprobs:
-    """Log-probabilities in nats at one generated position.
+    """Log-probabilities in nats at one position.
 
     Attributes:
-        token_id: the sampled token.
-        logprob: of the sampled token; unguided rows: raw log-softmax of the model's logits at T = 1 (as
+        token_id: the sampled token, or the prompt's.
+        logprob: of that token; prompts and unguided rows: raw log-softmax of the model's logits at T = 1 (as
             vLLM), guided rows: log p, the distribution it was drawn from.
         top: the most likely tokens as (id, logprob), best first; at most as many as asked for.
+        drawn_logprob: of the sampled token under the distribution it was drawn from, temperature and filters
+            included; equal to ``logprob`` for guided rows and for prompts. Greedy rows: as if at T = 1.
     """
 
     token_id: int
     logprob: float
     top: tuple[tuple[int, float], ...]
+    drawn_logprob: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +177,8 @@ class RequestOutput:
     """Deltas of one request from one step. ``finished`` is True exactly once, in the last one.
 
     ``error`` is set (and ``finished`` True) when the request failed alone; an invalid request names its
-    field in ``error_param``.
+    field in ``error_param``. ``prompt_logprobs``, one entry per prompt token and None for the first, comes once,
+    with the first token of the first choice. ``cached_tokens`` of the prompt were read from the prefix cache.
     """
 
     request_id: str
@@ -162,11 +187,17 @@ class RequestOutput:
     finished: bool
     error: str | None = None
     error_param: str | None = None
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StepStats:
-    """One engine step, for metrics. Times in seconds, on the device's clock where it has one."""
+    """One engine step, for metrics. Times in seconds, on the device's clock where it has one.
+
+    ``prefix_cache_queries`` counts the tokens of the rows admitted for the first time, ``prefix_cache_hits`` those of
+    them that were in the cache. ``kv_cache_usage`` is the share of blocks that rows hold, cached ones aside.
+    """
 
     running: int
     waiting: int
@@ -177,6 +208,8 @@ class StepStats:
     policy_forward_seconds: float
     value_forward_seconds: float
     step_seconds: float
+    prefix_cache_queries: int = 0
+    prefix_cache_hits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

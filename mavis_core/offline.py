@@ -39,6 +39,7 @@ class Completion:
     guidance: GuidanceStats | None = None
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     reports: list[TokenReport] = field(default_factory=list)
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
 
 
 def generate(
@@ -60,8 +61,8 @@ def generate(
         scorer: of requests that search by rewards.
 
     Raises:
-        InvalidRequestError: a prompt cannot be served; nothing has run then (but what a search asks of the engine is
-            checked when it runs), and nothing is left in the engine.
+        InvalidRequestError: a prompt cannot be served (nothing has run then, but what a search asks of the engine is
+            checked when it runs), or an answer cannot go on in its structure. Nothing is left in the engine.
     """
     samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingParams) else list(sampling)
     plain = guidance if guidance is not None else Guidance()
@@ -83,6 +84,9 @@ def generate(
     with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:
         while engine.has_work:
             for output in engine.step():
+                if output.error is not None:
+                    engine.abort_all()
+                    raise InvalidRequestError(output.error, output.error_param)
                 _collect(output, answers)
                 bar.update(output.finished)
         for outputs in run_searches(engine, searched, scorer) if searched else ():
@@ -93,8 +97,12 @@ def generate(
 
 
 def _collect(output: RequestOutput, answers: list[list[Completion]]) -> None:
+    choices = answers[int(output.request_id)]
+    if output.prompt_logprobs is not None:
+        for choice in choices:
+            choice.prompt_logprobs = output.prompt_logprobs
     for delta in output.deltas:
-        choice = answers[int(output.request_id)][delta.index]
+        choice = choices[delta.index]
         choice.text += delta.text
         choice.token_ids += delta.token_ids
         choice.logprobs += delta.logprobs

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
 from typing import assert_never
 
 from mavis_core.client import EngineState
 from mavis_core.config import EngineConfig
-from mavis_core.engine_loop import Dead, Event, Inbox, Loading, Ready, Stepped
-from mavis_core.errors import EngineUnavailableError, InvalidRequestError, QueueFullError
-from mavis_core.messages import Abort, EngineInfo, Request, RequestOutput, StepStats, failure
+from mavis_core.engine_loop import Dead, Event, Inbox, Loading, Ready, Stepped, ValuesChanged
+from mavis_core.errors import EngineUnavailableError, InvalidRequestError, MavisError, QueueFullError
+from mavis_core.messages import Abort, EngineInfo, LoadValue, Request, RequestOutput, StepStats, UnloadValue, failure
 from mavis_core.search.driver import search
 from mavis_core.search.scorer import SequenceScorer
 from mavis_core.tokenizer import Tokenizer
@@ -45,6 +46,7 @@ class QueueClient(ABC):
         self._progress = progress or _silent
         self._inbox: Inbox = queue.SimpleQueue()
         self._outbox: dict[str, asyncio.Queue[RequestOutput]] = {}
+        self._changes: dict[str, asyncio.Future[EngineInfo]] = {}
         self._callbacks: list[Callable[[StepStats], None]] = []
         self._state: EngineState = "loading"
         self._why = "the model is loading"
@@ -149,6 +151,23 @@ class QueueClient(ABC):
             if not finished:
                 self._inbox.put(Abort(request.id))
 
+    async def load_value(self, source: str) -> EngineInfo:
+        return await self._change(LoadValue(uuid.uuid4().hex, source))
+
+    async def unload_value(self, name: str) -> EngineInfo:
+        return await self._change(UnloadValue(uuid.uuid4().hex, name))
+
+    async def _change(self, message: LoadValue | UnloadValue) -> EngineInfo:
+        if self._state != "ready":
+            raise EngineUnavailableError(self._why)
+        done: asyncio.Future[EngineInfo] = asyncio.get_running_loop().create_future()
+        self._changes[message.id] = done
+        self._inbox.put(message)
+        try:
+            return await done
+        finally:
+            del self._changes[message.id]
+
     async def drain(self, seconds: float) -> bool:
         if self._state == "ready":
             self._state, self._why = "draining", "the server is shutting down"
@@ -178,6 +197,8 @@ class QueueClient(ABC):
                 self._ready.set()
             case Stepped():
                 self._deliver(event)
+            case ValuesChanged():
+                self._answer(event)
             case Dead():
                 self._die(event.why)
                 self._ready.set()
@@ -192,12 +213,26 @@ class QueueClient(ABC):
             for callback in self._callbacks:
                 callback(step.stats)
 
+    def _answer(self, change: ValuesChanged) -> None:
+        """``info`` changes also where nobody waits for the answer any more."""
+        waiting = self._changes.get(change.id)
+        if isinstance(change.outcome, MavisError):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(change.outcome)
+            return
+        self._info = change.outcome
+        if waiting is not None and not waiting.done():
+            waiting.set_result(change.outcome)
+
     def _die(self, why: str) -> None:
         """Nothing is answered from here on; the first reason stays."""
         if self._state != "dead":
             self._state, self._why = "dead", why
         for request_id, mine in self._outbox.items():
             mine.put_nowait(failure(request_id, 0, self._why))
+        for waiting in self._changes.values():
+            if not waiting.done():
+                waiting.set_exception(EngineUnavailableError(self._why))
 
 
 def _silent(stage: str, fraction: float) -> None:

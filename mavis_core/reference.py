@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from mavis_core.grammar import GrammarCompiler
 from mavis_core.guidance import Guidance
+from mavis_core.matcher import Matcher
 from mavis_core.noise import gumbel_reference
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
@@ -43,13 +45,20 @@ def reference_generate(
     tokens = list(prompt)
     own = () if sampling.ignore_eos else policy.stop_token_ids
     stops = {*own, *sampling.stop_token_ids}
+    matcher = None
+    if sampling.structure is not None:
+        compiler = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
+        matcher = compiler.compile(sampling.structure)
     for position in range(sampling.max_tokens):
         with torch.inference_mode():
             text = torch.tensor(tokens, device=policy.device)
             hidden = policy.backbone.forward_plain(text)[-1]
             logits: list[float] = policy.logits(hidden[None])[0].double().tolist()
         banned = position < sampling.min_tokens or (guidance.active and position == 0 and not guidance.allow_empty)
-        logits = _edit(logits, list(prompt), out.tokens, sampling, stops if banned else set())
+        forbidden = stops if banned else set()
+        if matcher is not None:
+            forbidden = _forbidden(matcher, policy, stops, banned)
+        logits = _edit(logits, list(prompt), out.tokens, sampling, forbidden)
         temperature = sampling.temperature or 1.0
         scaled = [x / temperature for x in logits]
         survivors = _survivors(scaled, sampling)
@@ -70,7 +79,25 @@ def reference_generate(
         out.tokens.append(drawn)
         if drawn in stops:
             break
+        if matcher is not None:
+            if drawn in policy.stop_token_ids:  # ignored, but nothing else could follow
+                break
+            matcher.advance(drawn)
+            if matcher.exhausted:
+                break
     return out
+
+
+def _forbidden(matcher: Matcher, policy: Policy, stops: set[int], banned: bool) -> set[int]:
+    """Tokens that a structure forbids, by asking for each: text as the grammar says, stop tokens at its end only."""
+    ends = {*stops, *policy.stop_token_ids}
+    allowed = {token for token in range(policy.vocab_size) if token not in ends and matcher.accepts(token)}
+    if matcher.complete and not banned:
+        allowed |= stops
+    if matcher.complete and not allowed:
+        allowed |= stops or ends
+    assert allowed, "the structure cannot go on"
+    return set(range(policy.vocab_size)) - allowed
 
 
 def _edit(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mavis_core.detokenizer import Detokenizer
-from mavis_core.messages import FinishReason, Request
+from mavis_core.matcher import Matcher
+from mavis_core.messages import FinishReason, Request, TokenLogprobs
 
 
 @dataclass(slots=True, eq=False)
@@ -25,12 +27,18 @@ class Row:
         weights: lambda of every loaded objective, in the engine's order (empty for an unguided row).
         named: columns of the objectives that the request named; these are evaluated and reported.
         detokenizer: text so far.
+        matcher: place in the structure that the answer must have, or None; moved by the emitter.
         computed: tokens whose KV is in the pools; set by the scheduler.
         blocks: block table; set by the scheduler.
         target: tokens to prefill before the next draw; set by the scheduler at admission.
+        keys: of its full blocks, the root first (``prefix.py``); set by admission, extended by the scheduler.
+        cached_tokens: of the prompt, read from the cache at its first admission, None before; set by the scheduler.
+        published: how many of its blocks others can find; set by the scheduler.
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
         totals: running sums [steering, truncation, sampled, base mass, V and spread of the named objectives].
         finish_reason: set once, by the emitter or an abort.
+        prompt_logprobs: of the prompt's tokens as far as they are scored; None if not asked for or handed out, and
+            on all but the request's first choice.
     """
 
     request: Request
@@ -41,18 +49,23 @@ class Row:
     stop_ids: tuple[int, ...]
     own_stops: int
     key: int
+    keys: list[bytes]
     guided: bool
     beta: float
     weights: tuple[float, ...]
     named: tuple[int, ...]
     detokenizer: Detokenizer
+    matcher: Matcher | None = None
     computed: int = 0
     blocks: list[int] = field(default_factory=list)
     target: int = 0
+    cached_tokens: int | None = None
+    published: int = 0
     forks: list[Row] = field(default_factory=list)
     totals: list[float] = field(default_factory=list)
     guided_tokens: int = 0
     finish_reason: FinishReason | None = None
+    prompt_logprobs: list[TokenLogprobs | None] | None = None
 
     @property
     def output_length(self) -> int:
@@ -63,9 +76,26 @@ class Row:
         return self.computed < self.target
 
     @property
+    def scores_prompt(self) -> bool:
+        """Whether prompt tokens are still to be scored."""
+        return self.prompt_logprobs is not None and len(self.prompt_logprobs) < self.prompt_length
+
+    def take_prompt_logprobs(self) -> tuple[TokenLogprobs | None, ...] | None:
+        """The prompt's log-probabilities, once they are all there, once."""
+        if self.prompt_logprobs is None or self.scores_prompt:
+            return None
+        found, self.prompt_logprobs = tuple(self.prompt_logprobs), None
+        return found
+
+    @property
     def banned(self) -> bool:
         """Whether stop tokens are masked at the next draw."""
         output = self.output_length
         if output < self.request.sampling.min_tokens:
             return True
         return self.guided and output == 0 and not self.request.guidance.allow_empty
+
+
+def structure_error(rows: Sequence[Row]) -> str | None:
+    """Why one of a request's rows could not go on in its structure, or None."""
+    return next((row.matcher.error for row in rows if row.matcher is not None and row.matcher.error is not None), None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from mavis_core.bounds import check_integer, check_number
 from mavis_core.errors import InvalidRequestError
+from mavis_core.structure import Structure
 
 MAX_CHOICES = 128
 MAX_STOP_STRINGS = 16
@@ -25,7 +26,7 @@ class SamplingParams:
 
     Attributes:
         n: choices per prompt, 1 to 128; they share the prompt's KV.
-        max_tokens: most tokens to generate, at least 1; None is whatever the context leaves.
+        max_tokens: most tokens to generate; 0 only reads the prompt; None is whatever the context leaves.
         min_tokens: stop tokens are banned and stop strings ignored before this many tokens.
         temperature: 0 to 2; 0 is greedy.
         top_p: (0, 1]; 1 is off.
@@ -39,7 +40,10 @@ class SamplingParams:
         stop_token_ids: tokens that end the answer, beside the model's own.
         ignore_eos: the model's own stop tokens do not end the answer.
         logprobs: None is none; N asks for the sampled token and the N most likely, 0 to 20.
+        prompt_logprobs: likewise for every token of the prompt but the first.
         skip_special_tokens: leave special tokens out of the text.
+        structure: the form that the answer must have, or None; see ``Structure``, and ``matcher.py`` for what it means
+            for stop tokens. A stop string ends the answer wherever it stands, complete or not.
         ranked: choice i takes the i-th likeliest token of the tilted distribution instead of a draw (beam search).
 
     Raises:
@@ -62,13 +66,15 @@ class SamplingParams:
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     logprobs: int | None = None
+    prompt_logprobs: int | None = None
     skip_special_tokens: bool = True
+    structure: Structure | None = None
     ranked: bool = False
 
     def __post_init__(self) -> None:
         check_integer("n", self.n, 1, MAX_CHOICES)
         if self.max_tokens is not None:
-            check_integer("max_tokens", self.max_tokens, 1, MAX_TOKEN_ID)
+            check_integer("max_tokens", self.max_tokens, 0, MAX_TOKEN_ID)
         check_integer("min_tokens", self.min_tokens, 0, MAX_TOKEN_ID)
         if self.max_tokens is not None and self.min_tokens > self.max_tokens:
             raise InvalidRequestError(
@@ -103,5 +109,10 @@ class SamplingParams:
             )
         for token in self.stop_token_ids:
             check_integer("stop_token_ids", token, 0, MAX_TOKEN_ID)
-        if self.logprobs is not None:
-            check_integer("logprobs", self.logprobs, 0, MAX_LOGPROBS)
+        for name in ("logprobs", "prompt_logprobs"):
+            if (count := getattr(self, name)) is not None:
+                check_integer(name, count, 0, MAX_LOGPROBS)
+        if self.structure is not None and not isinstance(self.structure, Structure):
+            raise InvalidRequestError(
+                f"structure: must be a Structure, not {type(self.structure).__name__}", "structure"
+            )

@@ -3,6 +3,9 @@
 Rows join and leave at any step. Running rows decode first, then prompts go on, then waiting rows are admitted
 in order of arrival. When blocks run out the youngest row is preempted: its blocks are freed and it is
 prefilled again later, prompt and output, which changes nothing in its text (noise is counter-based).
+
+A row starts with the longest prefix that another row has left in the blocks. Blocks are published once the step that
+filled them is over; at least one token is always computed, because the row's next draw needs its hidden state.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from mavis_core.blocks import BlockAllocator
+from mavis_core.prefix import extend_keys
 from mavis_core.row import Row
 
 
@@ -34,6 +38,7 @@ class Plan:
         forks: (parent, child): the child draws its first token from the parent's prompt in this step.
         copies: (source, target) blocks to copy after the forward and before anything is drawn.
         preempted: rows that lost their blocks in this step.
+        queried, cached: tokens of the rows admitted for the first time, and those of them read from the cache.
     """
 
     decode: list[Row] = field(default_factory=list)
@@ -41,6 +46,8 @@ class Plan:
     forks: list[tuple[Row, Row]] = field(default_factory=list)
     copies: list[tuple[int, int]] = field(default_factory=list)
     preempted: int = 0
+    queried: int = 0
+    cached: int = 0
 
     @property
     def empty(self) -> bool:
@@ -55,14 +62,18 @@ class Scheduler:
         max_tokens: tokens of one step.
         chunked: whether a prompt may be prefilled in parts. If not, a prompt longer than ``max_tokens`` runs
             in a step of its own.
+        caching: whether rows share what they begin with.
     """
 
-    def __init__(self, num_blocks: int, block_size: int, max_rows: int, max_tokens: int, chunked: bool) -> None:
+    def __init__(
+        self, num_blocks: int, block_size: int, max_rows: int, max_tokens: int, chunked: bool, caching: bool
+    ) -> None:
         self.blocks = BlockAllocator(num_blocks)
         self.block_size = block_size
         self.max_rows = max_rows
         self.max_tokens = max_tokens
         self.chunked = chunked
+        self.caching = caching
         self.waiting: deque[Row] = deque()
         self.running: list[Row] = []
 
@@ -71,6 +82,8 @@ class Scheduler:
 
     def schedule(self) -> Plan:
         plan = Plan()
+        for row in self.running:
+            self._publish(row)
         self._plan_decode(plan)
         budget = self.max_tokens - len(plan.decode)
         for row in self.running:
@@ -85,6 +98,7 @@ class Scheduler:
 
     def finish(self, row: Row) -> None:
         """Forget a row wherever it is; its blocks are freed."""
+        self._publish(row)
         self.blocks.release(row.blocks)
         row.blocks = []
         if row in self.running:
@@ -97,6 +111,10 @@ class Scheduler:
         for fork in row.forks:
             self.waiting.appendleft(fork)
         row.forks = []
+
+    def forget_prefixes(self) -> None:
+        """Empty the prefix cache."""
+        self.blocks.forget()
 
     @property
     def usage(self) -> float:
@@ -124,7 +142,7 @@ class Scheduler:
     def _preempt(self, row: Row, plan: Plan) -> None:
         self.running.remove(row)
         self.blocks.release(row.blocks)
-        row.blocks, row.computed = [], 0
+        row.blocks, row.computed, row.published = [], 0, 0
         self.waiting.appendleft(row)
         if row in plan.decode:
             plan.decode.remove(row)
@@ -134,19 +152,46 @@ class Scheduler:
         """Move the first waiting row to the running ones if it has a place, blocks and budget."""
         row = self.waiting[0]
         places = self.max_rows - sum(1 + len(other.forks) for other in self.running)
-        needed = self._blocks_for(len(row.tokens) + 1)
+        if places < 1:
+            return None
+        cached = self._cached(row)
+        computed = len(cached) * self.block_size
+        needed = self._blocks_for(len(row.tokens) + 1) - len(cached)
         alone = not plan.decode and not plan.prefill
-        whole = self.chunked or len(row.tokens) <= budget or alone
-        if places < 1 or not self.blocks.can_allocate(needed) or not whole:
+        whole = self.chunked or len(row.tokens) - computed <= budget or alone
+        self.blocks.share(cached)  # before the count of free ones: they may be among those
+        if not self.blocks.can_allocate(needed) or not whole:
+            self.blocks.release(cached)
             return None
         self.waiting.popleft()
         late = row.forks[places - 1 :]
         del row.forks[places - 1 :]
         self.waiting.extendleft(reversed(late))
-        row.blocks = self.blocks.allocate(needed)
-        row.target = len(row.tokens)
+        row.blocks = cached + self.blocks.allocate(needed)
+        row.computed, row.target = computed, len(row.tokens)
+        if row.cached_tokens is None:
+            row.cached_tokens = min(computed, row.prompt_length)  # a resumed answer may be cached further
+            plan.queried += row.target
+            plan.cached += computed
         self.running.append(row)
         return row
+
+    def _cached(self, row: Row) -> list[int]:
+        """The blocks of the longest cached prefix of ``row``, one token at least left out."""
+        if not self.caching or row.scores_prompt:
+            return []
+        most = (len(row.tokens) - 1) // self.block_size
+        extend_keys(row.keys, row.tokens, self.block_size, most)
+        return self.blocks.find(row.keys[1 : most + 1])
+
+    def _publish(self, row: Row) -> None:
+        """Let others find the blocks that ``row`` has filled in finished steps."""
+        full = row.computed // self.block_size
+        if self.caching and full > row.published:
+            extend_keys(row.keys, row.tokens, self.block_size, full)
+            for block in range(row.published, full):
+                self.blocks.publish(row.blocks[block], row.keys[block + 1])
+            row.published = full
 
     def _plan_chunk(self, plan: Plan, row: Row, budget: int) -> int:
         remaining = row.target - row.computed
@@ -171,6 +216,7 @@ class Scheduler:
             self.blocks.share(parent.blocks[:full])
             child.blocks = parent.blocks[:full] + self.blocks.allocate(own)
             child.computed = child.target = parent.target
+            child.keys, child.cached_tokens = list(parent.keys), 0
             if parent.target % self.block_size:
                 plan.copies.append((parent.blocks[full], child.blocks[full]))
             plan.forks.append((parent, child))

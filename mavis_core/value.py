@@ -78,6 +78,18 @@ class ScoreStep:
         )
 
 
+class ValueLoader(Protocol):
+    """Where an engine gets further values from while it runs; ``value_models.loading`` has one."""
+
+    def load(self, source: str) -> Sequence[ValueFunction]:
+        """Read the values at ``source``, one per folder; called off the engine's thread. Raises LoadError."""
+        ...
+
+    def arrange(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
+        """The values as they run, several perhaps as one; ``values`` themselves stay as they are."""
+        ...
+
+
 class ValueFunction(Protocol):
     """One loaded value of any kind."""
 

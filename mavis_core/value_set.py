@@ -50,15 +50,32 @@ class ValueSet:
         return [cache for value in self.values for cache in value.spec.caches]
 
     @property
+    def caching(self) -> dict[str, str]:
+        """Of values with a cache: by each objective the value's first one, which no other value has."""
+        kept = [value.spec.objectives for value in self.values if value.spec.caches]
+        return {objective.name: objectives[0].name for objectives in kept for objective in objectives}
+
+    @property
     def pools(self) -> list[KVPool]:
         return [pool for pools in self._pools for pool in pools]
 
-    def bind(self, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device) -> None:
+    def bind(
+        self,
+        num_blocks: int,
+        block_size: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        before: ValueSet | None = None,
+    ) -> None:
+        """Give every value its pools; those that ``before`` has bound keep what they have."""
         self._device, self._block_size = device, block_size
+        bound = {} if before is None else dict(zip(map(id, before.values), before._pools, strict=True))
         for value in self.values:
-            pools = [KVPool(cache, num_blocks, block_size, dtype, device) for cache in value.spec.caches]
+            pools = bound.get(id(value))
+            if pools is None:
+                pools = [KVPool(cache, num_blocks, block_size, dtype, device) for cache in value.spec.caches]
+                value.bind(pools, device, dtype)
             self._pools.append(pools)
-            value.bind(pools, device, dtype)
 
     def extend(self, batch: Batch) -> None:
         """Let values with a cache read the prompt chunks of the rows they guide."""

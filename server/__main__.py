@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -17,9 +19,12 @@ import typer
 if TYPE_CHECKING:
     from mavis_core.config import EngineConfig
     from mavis_core.engine import Engine
+    from mavis_core.messages import ObjectiveInfo
     from mavis_core.queue_client import QueueClient
     from mavis_core.search.scorer import SequenceScorer
+    from server.protocol.presets import Preset
     from server.settings import Settings
+    from value_models.training.run import Run
 
 app = typer.Typer(name="mavis", no_args_is_help=True, add_completion=False, help="Steerable LLM inference.")
 
@@ -35,12 +40,19 @@ TheValues = Annotated[Text, typer.Option(help="Value folders or hub ids, comma-s
 def serve(
     model: TheModel = None,
     values: TheValues = None,
+    values_dir: Annotated[Path | None, typer.Option(help="Folder whose values the admin may load at run time.")] = None,
     served_model_name: Annotated[Text, typer.Option(help="Names clients may ask for, comma-separated.")] = None,
     host: Annotated[Text, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[Number, typer.Option(help="Port to listen on. Default: 8000.")] = None,
     api_key: Annotated[Text, typer.Option(help="Accepted bearer keys; better in MAVIS_API_KEY.")] = None,
+    api_key_file: Annotated[Path | None, typer.Option(help="YAML list of keys with names and limits.")] = None,
+    admin_api_key: Annotated[Text, typer.Option(help="Opens admin endpoints; better in MAVIS_ADMIN_API_KEY.")] = None,
     allow_unauthenticated: Annotated[Switch, typer.Option(help="Other addresses than loopback without keys.")] = None,
     objective_weights: Annotated[Text, typer.Option(help="Default weights: cheerful=0.5,concise=1.")] = None,
+    presets: Annotated[Path | None, typer.Option(help="YAML file of presets: weights under a name.")] = None,
+    database: Annotated[Text, typer.Option(help="URL, sqlite or postgresql. Default: a file of yours.")] = None,
+    requests_per_minute: Annotated[Number, typer.Option(help="Of each key. Default: no limit.")] = None,
+    tokens_per_minute: Annotated[Number, typer.Option(help="Of each key. Default: no limit.")] = None,
     chat_template: Annotated[Path | None, typer.Option(help="Jinja file in place of the tokenizer's.")] = None,
     dtype: Annotated[Text, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
     device: Annotated[Text, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
@@ -48,6 +60,7 @@ def serve(
     max_num_seqs: Annotated[Number, typer.Option(help="Rows decoded together. Default: 32.")] = None,
     max_num_batched_tokens: Annotated[Number, typer.Option(help="Tokens of one step. Default: 2048.")] = None,
     enable_chunked_prefill: Annotated[Switch, typer.Option(help="Prefill long prompts in pieces.")] = None,
+    enable_prefix_caching: Annotated[Switch, typer.Option(help="Reuse the KV of prompts that begin alike.")] = None,
     block_size: Annotated[Number, typer.Option(help="Tokens per KV block. Default: 16.")] = None,
     kv_cache_tokens: Annotated[Number, typer.Option(help="KV slots. Default: derived.")] = None,
     gpu_memory_utilization: Annotated[Share, typer.Option(help="Share of GPU memory. Default: 0.85.")] = None,
@@ -56,13 +69,23 @@ def serve(
     search_rewards: Annotated[Text, typer.Option(help="Rewards that guidance.search may choose by.")] = None,
     engine_process: Annotated[Switch, typer.Option(help="The engine in a process of its own.")] = None,
     max_body_bytes: Annotated[Number, typer.Option(help="Largest body. Default: 2 MiB.")] = None,
+    root_path: Annotated[Text, typer.Option(help="Path prefix that a proxy in front takes off.")] = None,
+    allowed_origins: Annotated[Text, typer.Option(help="Origins whose pages may call, comma-separated.")] = None,
+    allowed_methods: Annotated[Text, typer.Option(help="Methods that they may use. Default: any.")] = None,
+    allowed_headers: Annotated[Text, typer.Option(help="Headers that they may send. Default: any.")] = None,
+    allow_credentials: Annotated[Switch, typer.Option(help="They may send cookies.")] = None,
+    ssl_certfile: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve HTTPS.")] = None,
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="Its key. Default: in the same file.")] = None,
+    ssl_ca_certs: Annotated[Path | None, typer.Option(help="Require client certificates of these.")] = None,
     drain_timeout: Annotated[Share, typer.Option(help="Seconds that SIGTERM leaves to requests.")] = None,
+    playground: Annotated[Switch, typer.Option(help="The page with sliders at /. Default: on.")] = None,
     log_level: Annotated[Text, typer.Option(help="critical, error, warning, info or debug.")] = None,
 ) -> None:
     """Serve a model on an OpenAI-compatible port. Every option is also MAVIS_<NAME> in the environment."""
     settings = settings_or_exit(**locals())
     from rich.console import Console
 
+    from mavis_core.errors import LoadError
     from server import serving
 
     console = Console(stderr=True)
@@ -84,11 +107,29 @@ def serve(
             client.start()
             tasks.append(asyncio.create_task(announce()))
 
-        client = engine_client(settings, bar)
-        server = serving.server_for(settings, client, lambda: client.tokenizer, start)
+        try:
+            client = engine_client(settings, bar)
+            server = serving.server_for(settings, client, lambda: client.tokenizer, start)
+        except LoadError as error:
+            bar.__exit__()
+            fail(str(error))
         server.run()
     if failed:
         fail(failed[0])
+
+
+@app.command()
+def key(
+    name: Annotated[Text, typer.Option(help="Who it is for; stands in messages and logs.")] = None,
+    requests_per_minute: Annotated[Number, typer.Option(min=1, help="Limit of its own.")] = None,
+    tokens_per_minute: Annotated[Number, typer.Option(min=1, help="Limit of its own.")] = None,
+) -> None:
+    """Make a random API key: the key on the error stream, its line for --api-key-file on the output."""
+    from server.key_file import new_entry
+
+    made, line = new_entry(name, requests_per_minute, tokens_per_minute)
+    typer.secho(f"the key, shown only here: {made}", err=True)
+    typer.echo(line)
 
 
 @app.command()
@@ -110,12 +151,17 @@ def chat(
         if url is not None:
             await Repl(HttpBackend(url, api_key), console).run()
             return
+        from mavis_core.errors import LoadError
         from server.serving import LoadingBar
         from server.terminal.local import LocalBackend
 
         settings = settings_or_exit(model=model, values=values)
         with LoadingBar(console) as bar:
-            client = engine_client(settings, bar)
+            try:
+                client = engine_client(settings, bar)
+            except LoadError as error:
+                bar.__exit__()
+                fail(str(error))
             client.start()
             await client.wait_ready()
         if client.state != "ready":
@@ -125,11 +171,60 @@ def chat(
     asyncio.run(talk())
 
 
+TheRun = Annotated[Path, typer.Argument(help="YAML file of the run, see docs/training.md.")]
+
+
+@app.command()
+def rollouts(config: TheRun) -> None:
+    """Sample trees of responses to a run's prompts. Resumes where it stopped."""
+    with a_run(config) as run:
+        run.roll_out()
+
+
+@app.command()
+def label(config: TheRun) -> None:
+    """Score the sampled responses by every reward of a run. Resumes where it stopped."""
+    with a_run(config) as run:
+        run.label()
+
+
+@app.command()
+def train(config: TheRun) -> None:
+    """Train a run's value on its labelled rollouts. Resumes after its last whole epoch."""
+    with a_run(config) as run:
+        run.train()
+
+
+@app.command()
+def fit(config: TheRun) -> None:
+    """From prompts and rewards to a value: rollouts, label and train in one. Resumes where it stopped."""
+    with a_run(config) as run:
+        run.fit()
+
+
+@contextmanager
+def a_run(path: Path) -> Iterator[Run]:
+    """The run of a YAML file; beside the file lie the modules that its rewards may name."""
+    from mavis_core.errors import MavisError
+
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        from value_models.training.run import Run
+        from value_models.training.run_config import load_config
+
+        yield Run(load_config(path), say=typer.echo)
+    except MavisError as error:
+        fail(str(error))
+
+
 def engine_client(settings: Settings, progress: Callable[[str, float], None]) -> QueueClient:
-    """An engine that loads once started, on a thread or in a process of its own."""
+    """An engine that loads once started, on a thread or in a process of its own; raises LoadError."""
     config = settings.engine_config()
+    from server.presets import read_presets
+
     scorer = reward_scorer(settings.search_rewards)
-    build = partial(load_engine, settings.model, settings.values, settings.objective_weights, config)
+    check = partial(check_steering, settings.objective_weights, read_presets(settings.presets), settings.presets)
+    build = partial(load_engine, settings.model, settings.values, check, config)
     if settings.engine_process:
         from mavis_core.engine_process import EngineProcess
 
@@ -140,36 +235,45 @@ def engine_client(settings: Settings, progress: Callable[[str, float], None]) ->
 
 
 def reward_scorer(names: Sequence[str]) -> SequenceScorer | None:
-    """What searches may choose by, beside values; the process ends if it cannot be loaded."""
+    """What searches may choose by, beside values; raises LoadError."""
     if not names:
         return None
-    from mavis_core.errors import LoadError
     from value_models.rewards.scorer import RewardScorer
 
-    try:
-        return RewardScorer(names)
-    except LoadError as error:
-        fail(str(error))
+    return RewardScorer(names)
 
 
 def load_engine(
     model: str | None,
     values: Sequence[str],
-    weights: Mapping[str, float],
+    check: Callable[[Sequence[ObjectiveInfo]], None],
     config: EngineConfig,
     report: Callable[[str, float], None],
 ) -> Engine:
-    """The engine, if it can serve these default weights; runs where the engine will."""
+    """The engine, if ``check`` accepts its objectives; runs where the engine will."""
     report("importing torch", 0.0)
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # ours is enough
-    from server.weights import check_weights
     from value_models.loading import build_engine
 
     engine = build_engine(model, values, config, report)
-    check_weights(weights, engine.info.objectives)
+    check(engine.info.objectives)
     return engine
+
+
+def check_steering(
+    default: Mapping[str, float],
+    presets: Mapping[str, Preset],
+    presets_file: Path | None,
+    objectives: Sequence[ObjectiveInfo],
+) -> None:
+    """That the loaded values can serve the default weights and the presets of the file."""
+    from server.presets import check_presets
+    from server.weights import check_weights
+
+    check_weights(default, objectives)
+    check_presets(presets, presets_file, objectives)
 
 
 def settings_or_exit(**flags: Any) -> Settings:

@@ -10,22 +10,46 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from mavis_core.client import EngineClient
 from mavis_core.tokenizer import Tokenizer
 from server.auth import OPEN_PATHS, BearerAuth
+from server.browsers import allow_browsers
 from server.errors import install_error_handlers
+from server.header_limit import HeaderLimit
 from server.openapi import install_openapi
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
+from server.protocol.preferences import PreferenceRequest
+from server.protocol.presets import Preset
+from server.protocol.responses import ResponsesRequest
+from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
+from server.protocol.values import LoadValueRequest
 from server.request_id import RequestId
-from server.routes import chat, completions, listing, operations
+from server.routes import chat, completions, listing, operations, preferences, presets, responses, tokens, values
+from server.routes.playground import install_playground
 from server.service import Service, package_version
 from server.settings import Settings
+from server.throttle import Throttle
+
+BODIES: list[type[BaseModel]] = [
+    ChatCompletionRequest,
+    CompletionRequest,
+    ResponsesRequest,
+    TokenizeRequest,
+    DetokenizeRequest,
+    Preset,
+    PreferenceRequest,
+]
 
 
 def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[], Tokenizer]) -> FastAPI:
-    """The app around ``engine``, which it closes at shutdown; ``tokenizer`` is called only once that is ready."""
+    """The app around ``engine``, which it closes at shutdown; ``tokenizer`` is called only once that is ready.
+
+    Raises:
+        LoadError: a file that the settings name (keys, presets) cannot be used.
+    """
     service = Service(settings, engine, tokenizer)
 
     @asynccontextmanager
@@ -33,7 +57,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         engine.on_step(service.metrics.on_step)
         yield
         await engine.close()
-        service.prompts.close()
+        service.close()
 
     # The bundled documentation pages load scripts from another host; the document itself is at /openapi.json.
     app = FastAPI(
@@ -46,11 +70,21 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         redirect_slashes=False,
     )
     app.state.service = service
-    for group in (chat, completions, listing, operations):
+    for group in (chat, completions, responses, tokens, preferences, presets, listing, operations):
         app.include_router(group.router)
+    if settings.playground:
+        install_playground(app)
     install_error_handlers(app)
-    install_openapi(app, [ChatCompletionRequest, CompletionRequest], bool(settings.api_key), OPEN_PATHS)
-    if settings.api_key:
-        app.add_middleware(BearerAuth, keys=settings.api_key)
-    app.add_middleware(RequestId)  # outermost: refused requests carry an id too
+    bodies = BODIES
+    if settings.admin_api_key is not None:
+        app.include_router(values.router)
+        bodies = [*BODIES, LoadValueRequest]
+    install_openapi(app, bodies, service.keys.required, OPEN_PATHS)
+    # The last is the outermost: refused requests carry an id and CORS headers too, preflights need no key.
+    app.add_middleware(Throttle, limits=service.limits)
+    app.add_middleware(BearerAuth, keys=service.keys)
+    if settings.allowed_origins:
+        allow_browsers(app, settings)
+    app.add_middleware(HeaderLimit)
+    app.add_middleware(RequestId)
     return app

@@ -1,8 +1,8 @@
-"""Bearer keys, checked before anything of the request is read.
+"""Who is asking: the bearer key of a request, checked before anything else of it is read.
 
-Only SHA-256 digests are held, and all of them are compared in constant time, so neither a prefix nor the number of
-the matching key shows in the timing. ``/health``, ``/ready`` and ``/openapi.json`` stay open: load balancers carry
-no keys. ``/metrics`` is open only where no keys are set.
+``/health``, ``/ready`` and ``/openapi.json`` stay open: load balancers carry no keys. So do the page at ``/`` and its
+files: they hold nothing secret, and ask for the key. ``/metrics`` is open only where no keys are set. Where none are,
+whoever sends something else than the admin key is the anonymous caller: clients of OpenAI's always send some key.
 
 A plain ASGI middleware: Starlette's ``BaseHTTPMiddleware`` would put two tasks and a queue between every streamed
 chunk and its socket.
@@ -10,38 +10,62 @@ chunk and its socket.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Iterable
-
-from pydantic import SecretStr
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.errors import error_object, error_response
+from server.keys import ANONYMOUS, ApiKey, KeyRing
 
-OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json", "/", "/mavis.js"})
+OPEN_PREFIX = "/playground/"  # static files; a path under it can reach nothing else, whatever dots it has
 
 
 class BearerAuth:
-    def __init__(self, app: ASGIApp, keys: Iterable[SecretStr]) -> None:
+    def __init__(self, app: ASGIApp, keys: KeyRing) -> None:
         self._app = app
-        self._digests = [hashlib.sha256(key.get_secret_value().encode()).digest() for key in keys]
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._accepts(Headers(scope=scope)):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = error_object(
-            "missing or wrong API key: send 'Authorization: Bearer <key>'",
-            "invalid_request_error",
-            None,
-            "invalid_api_key",
-        )
-        await error_response(401, body, {"www-authenticate": "Bearer"})(scope, receive, send)
+        caller = self._caller(Headers(scope=scope))
+        if caller is None and (not self._keys.required or is_open(route_path(scope))):
+            caller = ANONYMOUS
+        if caller is None:
+            await unauthorized()(scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        await self._app(scope, receive, send)
 
-    def _accepts(self, headers: Headers) -> bool:
+    def _caller(self, headers: Headers) -> ApiKey | None:
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        digest = hashlib.sha256(token.strip().encode("latin-1")).digest()
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        return scheme.lower() == "bearer" and any(matches)
+        found = self._keys.find(token.strip())
+        return found if scheme.lower() == "bearer" else None
+
+
+def caller_of(request: HTTPConnection) -> ApiKey:
+    caller = request.state.caller
+    assert isinstance(caller, ApiKey)
+    return caller
+
+
+def route_path(scope: Scope) -> str:
+    """The path as routes are written: without the ``root_path`` that the HTTP server puts in front."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
+
+
+def unauthorized() -> ASGIApp:
+    body = error_object(
+        "missing or wrong API key: send 'Authorization: Bearer <key>'",
+        "invalid_request_error",
+        None,
+        "invalid_api_key",
+    )
+    return error_response(401, body, {"www-authenticate": "Bearer"})

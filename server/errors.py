@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from fastapi import FastAPI
@@ -18,7 +18,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mavis_core.errors import EngineUnavailableError, InvalidRequestError, LoadError, MavisError, QueueFullError
+from mavis_core.errors import (
+    EngineUnavailableError,
+    InvalidRequestError,
+    LoadError,
+    MavisError,
+    QueueFullError,
+    UnknownValueError,
+    ValueConflictError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +41,40 @@ class ContentTypeError(MavisError):
 
 class UnknownModelError(MavisError):
     """The request asks for a model that is not served."""
+
+
+class NotFoundError(MavisError):
+    """A stored thing that is not there; ``code`` says which kind."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class AdminOnlyError(MavisError):
+    """The caller does not hold the admin key."""
+
+
+class ReadOnlyPresetError(MavisError):
+    """The preset comes from the file given at start."""
+
+
+class DatabaseUnavailableError(MavisError):
+    """The database of presets and preferences cannot be used now; why is in the log, not in the message."""
+
+
+class RateLimitError(MavisError):
+    """The caller's limit for this minute is reached.
+
+    Args:
+        kind: what is limited, OpenAI's ``type`` of the error.
+        retry_after: seconds until the window ends; None: a request of this size never fits.
+    """
+
+    def __init__(self, message: str, kind: Literal["requests", "tokens"], retry_after: int | None) -> None:
+        super().__init__(message)
+        self.type = kind
+        self.retry_after = retry_after
 
 
 class RequestFailedError(MavisError):
@@ -55,12 +97,19 @@ class Answer:
 TABLE: dict[type[MavisError], Answer] = {
     InvalidRequestError: Answer(400, "invalid_request_error"),
     UnknownModelError: Answer(404, "invalid_request_error", "model_not_found", "model"),
+    NotFoundError: Answer(404, "invalid_request_error"),
+    AdminOnlyError: Answer(403, "invalid_request_error", "admin_only"),
+    UnknownValueError: Answer(404, "invalid_request_error", "value_not_found"),
+    ValueConflictError: Answer(409, "invalid_request_error", "value_conflict"),
+    ReadOnlyPresetError: Answer(409, "invalid_request_error", "preset_read_only"),
     BodyTooLargeError: Answer(413, "invalid_request_error", "body_too_large"),
     ContentTypeError: Answer(415, "invalid_request_error", "unsupported_media_type"),
+    RateLimitError: Answer(429, "requests", "rate_limit_exceeded"),
     QueueFullError: Answer(429, "rate_limit_error", "queue_full", retry_after=1),
     ClientGoneError: Answer(499, "invalid_request_error", "client_closed_request"),
     RequestFailedError: Answer(500, "server_error", "request_failed"),
     LoadError: Answer(500, "server_error", "load_failed"),
+    DatabaseUnavailableError: Answer(503, "server_error", "database_unavailable", retry_after=5),
     EngineUnavailableError: Answer(503, "server_error", "engine_unavailable", retry_after=2),
 }
 INTERNAL = Answer(500, "server_error", "internal_error")
@@ -76,7 +125,7 @@ def error_body(error: Exception) -> dict[str, Any]:
     known = isinstance(error, MavisError)
     return error_object(
         str(error) if known else "internal error; the server's log has it under this request's x-request-id",
-        answer.type,
+        getattr(error, "type", None) or answer.type,
         getattr(error, "param", None) or answer.param,
         getattr(error, "code", None) or answer.code,
     )
@@ -92,7 +141,10 @@ def error_response(status: int, body: dict[str, Any], headers: dict[str, str] | 
 
 def respond(error: Exception) -> Response:
     answer = answer_for(error)
-    headers = {} if answer.retry_after is None else {"retry-after": str(answer.retry_after)}
+    retry_after = getattr(error, "retry_after", answer.retry_after)
+    headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+    if isinstance(error, RateLimitError) and retry_after is None:
+        headers["x-should-retry"] = "false"  # OpenAI's clients obey it; others would send the same again
     return error_response(answer.status, error_body(error), headers)
 
 

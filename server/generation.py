@@ -9,33 +9,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from typing import Any
 
-from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from mavis_core.client import EngineClient
 from mavis_core.errors import EngineUnavailableError, InvalidRequestError
 from mavis_core.messages import Request, RequestOutput
-from server.answers.base import Answer
+from server.accepted import Accepted
+from server.answers.answer import Answer
 from server.disconnect import while_connected
 from server.errors import RequestFailedError
 from server.observation import Observation
-from server.service import Service
+from server.rate_limits import Allowance
 from server.streams import AnswerStream, Outputs
+from server.throttle import reserve_tokens
+from server.tools.use import Constraint, in_clients_words
 
 
-async def respond_with(
-    http: HttpRequest, service: Service, requests: Sequence[Request], answer: Answer, stream: bool
-) -> Response:
+async def respond_with(accepted: Accepted[Any], requests: Sequence[Request], answer: Answer) -> Response:
+    service, constraint = accepted.service, accepted.constraint
+    allowance = reserve_tokens(accepted.http, requests)
     runs = [
-        run(service.engine, number, request, Observation(service.metrics, request.sampling.n))
-        for number, request in enumerate(requests)
+        run(service.engine, i, request, Observation(service.metrics, request.sampling.n), allowance, constraint)
+        for i, request in enumerate(requests)
     ]
     outputs = runs[0] if len(runs) == 1 else fan_in(runs)
-    if stream:
-        first = await while_connected(http, first_of(outputs))
+    if accepted.body.stream:
+        first = await while_connected(accepted.http, first_of(outputs))
         return AnswerStream(answer, first, outputs)
-    await while_connected(http, collect(outputs, answer))
+    await while_connected(accepted.http, collect(outputs, answer))
     return Response(answer.whole(), media_type="application/json")
 
 
@@ -49,19 +52,32 @@ async def first_of(outputs: Outputs) -> tuple[int, RequestOutput]:
     return await anext(outputs)
 
 
-async def run(engine: EngineClient, number: int, request: Request, observation: Observation) -> Outputs:
+async def run(
+    engine: EngineClient,
+    number: int,
+    request: Request,
+    observation: Observation,
+    allowance: Allowance,
+    constraint: Constraint | None,
+) -> Outputs:
     """The request's outputs with the number of its prompt; an output that carries an error raises it."""
     outputs = engine.generate(request)
+    unread = len(request.prompt_token_ids)  # charged once something has come of it
     async with aclosing(outputs):
-        async for output in outputs:
-            observation.see(output)
-            if output.error is not None:
-                if output.error_param is not None:
-                    raise InvalidRequestError(output.error, output.error_param or None)
-                raise RequestFailedError(output.error)
-            if any(delta.finish_reason in ("abort", "error") for delta in output.deltas):
-                raise EngineUnavailableError("the engine gave up this request")
-            yield number, output
+        try:
+            async for output in outputs:
+                observation.see(output)
+                allowance.spent += unread + sum(len(delta.token_ids) for delta in output.deltas)
+                unread = 0
+                if output.error is not None:
+                    if output.error_param is not None:
+                        raise InvalidRequestError(output.error, output.error_param or None)
+                    raise RequestFailedError(output.error)
+                if any(delta.finish_reason in ("abort", "error") for delta in output.deltas):
+                    raise EngineUnavailableError("the engine gave up this request")
+                yield number, output
+        except InvalidRequestError as error:
+            raise in_clients_words(error, constraint.field) if constraint else error from None
 
 
 async def fan_in(runs: Sequence[Outputs]) -> Outputs:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 
-from mavis_core.guidance import Guidance
 from mavis_core.messages import ChoiceDelta, RequestOutput
 from server.metrics import Metrics
-from server.weights import Source
+from server.steering import Steering
 
 
 class Observation:
@@ -60,9 +59,9 @@ class Observation:
                 self._metrics.value_spread.labels(objective).observe(spread)
 
 
-def count_request(metrics: Metrics, guidance: Guidance, source: Source) -> None:
+def count_request(metrics: Metrics, steering: Steering) -> None:
     """Count an accepted HTTP request; its names have been checked, so labels stay within the configured ones."""
-    metrics.weights_source.labels(source).inc()
-    for objective, weight in guidance.weights.items():
+    metrics.weights_source.labels(steering.weights.source).inc()
+    for objective, weight in steering.guidance.weights.items():
         if weight:
             metrics.requests_by_objective.labels(objective).inc()

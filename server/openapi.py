@@ -30,11 +30,13 @@ def body_of(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def streamed(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+def streamed(
+    model: type[BaseModel], data: str = "a chunk as JSON; the last is [DONE]"
+) -> dict[int | str, dict[str, Any]]:
     """The 200 of a generating route: one object, or the same in pieces as server-sent events (``itemSchema`` is
     OpenAPI 3.2's word for the schema of one event, as FastAPI itself uses it)."""
-    data = {"type": "string", "description": "a chunk as JSON; the last is [DONE]"}
-    events = {"itemSchema": {"type": "object", "properties": {"data": data}, "required": ["data"]}}
+    told = {"type": "string", "description": data}
+    events = {"itemSchema": {"type": "object", "properties": {"data": told}, "required": ["data"]}}
     return {200: {"model": model, "content": {"text/event-stream": events}, "description": "The answer"}}
 
 

@@ -16,13 +16,16 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from mavis_core.bounds import check_integer
 from mavis_core.errors import ContextLengthError, InvalidRequestError
 from mavis_core.messages import EngineInfo
-from mavis_core.sampling_params import SamplingParams
+from mavis_core.sampling_params import MAX_TOKEN_ID, SamplingParams
 from mavis_core.tokenizer import Tokenizer
-from server.protocol.chat import ChatMessage
+from server.protocol.messages import ChatMessage, conversation
+from server.rendering import Rendering, fitted, template_arguments
 
 LONG_TEXT = 8192
+DEFAULT = Rendering()
 
 
 class Prompts:
@@ -39,40 +42,59 @@ class Prompts:
             self._worker.shutdown(wait=False, cancel_futures=True)
             self._worker = None
 
-    async def chat(self, messages: Sequence[ChatMessage]) -> tuple[int, ...]:
-        text = self.render([conversation_entry(message, self._current_template()) for message in messages])
-        return await self._encode(text, special=False, param="messages")
+    async def chat(self, messages: Sequence[ChatMessage], rendering: Rendering = DEFAULT) -> tuple[int, ...]:
+        text = self.render(conversation(messages, rendering.param), rendering)
+        return await self._encode(text, special=rendering.add_special_tokens, param=rendering.param)
 
-    async def text(self, prompt: str | list[int]) -> tuple[int, ...]:
+    async def text(self, prompt: str | list[int], special: bool = True) -> tuple[int, ...]:
         if isinstance(prompt, str):
-            return await self._encode(prompt, special=True, param="prompt")
+            return await self._encode(prompt, special=special, param="prompt")
         return tuple(prompt)
+
+    async def tokens(self, text: str, special: bool) -> list[int]:
+        """The token ids of any text, also of none."""
+        # By keyword: the second position of a transformers tokenizer is a second text.
+        token_ids: list[int] = await self._off_loop(
+            len(text), partial(self._tokenizer().encode, text, add_special_tokens=special)
+        )
+        return token_ids
 
     async def decode(self, token_ids: Sequence[int]) -> str:
         text: str = await self._off_loop(len(token_ids), self._tokenizer().decode, list(token_ids))
         return text
 
-    def render(self, conversation: list[dict[str, Any]]) -> str:
+    def spelled(self, token_ids: Sequence[int]) -> list[str]:
+        """Tokens as the vocabulary writes them."""
+        return self._tokenizer().convert_ids_to_tokens(list(token_ids))
+
+    def render(self, entries: list[dict[str, Any]], rendering: Rendering = DEFAULT) -> str:
         """Raises InvalidRequestError where there is no template or it refuses the messages."""
-        if not self._current_template():
-            raise InvalidRequestError("this model has no chat template: use /v1/completions", "messages")
-        given = {"chat_template": self._template} if self._template else {}
+        field = rendering.param
+        template = self._current_template(rendering)
+        if not template:
+            raise InvalidRequestError("this model has no chat template: use /v1/completions", field)
         try:
             text = self._tokenizer().apply_chat_template(
-                conversation, tokenize=False, add_generation_prompt=True, **given
+                fitted(entries, rendering.functions, template),
+                tokenize=False,
+                chat_template=template,
+                **template_arguments(rendering, template),
             )
-        except (TemplateError, TypeError) as error:  # templates fail with either on messages they do not foresee
-            raise InvalidRequestError(f"the chat template refuses these messages: {error}", "messages") from None
+        except (TemplateError, TypeError, ValueError) as error:  # whatever a template meets that it did not foresee
+            raise InvalidRequestError(f"the chat template refuses these messages: {error}", field) from None
         assert isinstance(text, str)
         return text
 
-    def _current_template(self) -> str | None:
-        return self._template or self._tokenizer().chat_template
+    def _current_template(self, rendering: Rendering) -> str | None:
+        """The server's own, else the tokenizer's: one of several by name where it has several."""
+        known = self._template or self._tokenizer().chat_template
+        if isinstance(known, dict):
+            named = known.get("tool_use") if rendering.functions else None
+            return named or known.get("default")
+        return known
 
     async def _encode(self, text: str, *, special: bool, param: str) -> tuple[int, ...]:
-        # By keyword: the second position of a transformers tokenizer is a second text.
-        encode = partial(self._tokenizer().encode, text, add_special_tokens=special)
-        token_ids = await self._off_loop(len(text), encode)
+        token_ids = await self.tokens(text, special)
         if not token_ids:
             raise InvalidRequestError(f"{param}: the prompt is empty, at least one token is needed", param)
         return tuple(token_ids)
@@ -85,13 +107,15 @@ class Prompts:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work, *args)
 
 
-def conversation_entry(message: ChatMessage, template: str | None) -> dict[str, Any]:
-    """A message as templates expect it: text parts joined by newlines (as vLLM), ``developer`` as ``system`` where
-    the template has never heard of developers (OpenAI's newer name for the same role)."""
-    content = message.content if isinstance(message.content, str) else "\n".join(p.text for p in message.content)
-    role = "system" if message.role == "developer" and "developer" not in (template or "") else message.role
-    entry: dict[str, Any] = {"role": role, "content": content}
-    return entry if message.name is None else entry | {"name": message.name}
+def truncated(token_ids: tuple[int, ...], keep: int | None, side: str | None, room: int) -> tuple[int, ...]:
+    """At most ``keep`` tokens (-1: ``room``), leaving out the first of them unless ``side`` is "right"."""
+    if keep is None:
+        return token_ids
+    check_integer("truncate_prompt_tokens", keep, -1, MAX_TOKEN_ID)
+    if keep == 0:
+        raise InvalidRequestError("truncate_prompt_tokens=0: must be -1 or at least 1", "truncate_prompt_tokens")
+    most = max(1, room) if keep == -1 else keep
+    return token_ids[:most] if side == "right" else token_ids[-most:]
 
 
 def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineInfo, param: str, limit: str) -> None:

@@ -1,4 +1,5 @@
-"""What the routes of one app share: settings, the engine behind its seam, the tokenizer, metrics, names."""
+"""What the routes of one app share: settings, the engine behind its seam, the tokenizer, metrics, names,
+keys, limits and what is stored."""
 
 from __future__ import annotations
 
@@ -13,9 +14,14 @@ from mavis_core.client import EngineClient
 from mavis_core.errors import EngineUnavailableError
 from mavis_core.messages import EngineInfo
 from mavis_core.tokenizer import Tokenizer
+from server.database import Database
 from server.errors import UnknownModelError
+from server.key_file import key_ring
 from server.metrics import Metrics
+from server.preferences import Preferences
+from server.presets import Presets, read_presets
 from server.prompts import Prompts
+from server.rate_limits import RateLimits
 from server.settings import Settings
 from server.token_text import TokenText
 
@@ -27,11 +33,18 @@ UNAVAILABLE = {
 
 
 class Service:
+    """Raises LoadError where a file that the settings name cannot be used."""
+
     def __init__(self, settings: Settings, engine: EngineClient, tokenizer: Callable[[], Tokenizer]) -> None:
         self.settings = settings
         self.engine = engine
         self.metrics = Metrics()
         self.prompts = Prompts(tokenizer, settings.chat_template)
+        self.keys = key_ring(settings)
+        self.limits = RateLimits(settings.requests_per_minute, settings.tokens_per_minute)
+        self.database = Database(settings.database.get_secret_value())
+        self.presets = Presets(read_presets(settings.presets), self.database)
+        self.preferences = Preferences(self.database)
         self.started = int(time.time())
         self._tokenizer = tokenizer
         self._token_text: TokenText | None = None
@@ -49,13 +62,17 @@ class Service:
         return self.settings.served_model_name or (info.model,)
 
     def check_model(self, name: str | None, info: EngineInfo) -> str:
-        """The name to answer with; raises UnknownModelError."""
+        """The name to answer with, presets aside; raises UnknownModelError."""
         names = self.model_names(info)
         if name is None:
             return names[0]
         if name not in names:
             raise UnknownModelError(f"the model {name[:200]!r} does not exist; served: {', '.join(names)}")
         return name
+
+    def close(self) -> None:
+        self.prompts.close()
+        self.database.close()
 
     def fingerprint(self, info: EngineInfo) -> str:
         """Changes with whatever changes answers under the same seed: model, numbers' type, device, our version."""

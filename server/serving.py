@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from mavis_core.client import EngineClient
 from mavis_core.messages import EngineInfo
 from mavis_core.tokenizer import Tokenizer
 from server.app import create_app
+from server.header_limit import BoundedHeads
 from server.settings import Settings
 from server.uvicorn_server import DrainingServer
 
@@ -56,6 +58,12 @@ def server_for(
         access_log=settings.log_level == "debug",
         timeout_graceful_shutdown=5,
         server_header=False,
+        http=BoundedHeads,
+        root_path=settings.root_path,
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
+        ssl_ca_certs=None if settings.ssl_ca_certs is None else str(settings.ssl_ca_certs),
+        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.ssl_ca_certs else ssl.CERT_NONE,
     )
     logging.getLogger("server").setLevel(settings.log_level.upper())
     return DrainingServer(config, engine, settings.drain_timeout, on_start)
@@ -63,20 +71,22 @@ def server_for(
 
 def base_url(settings: Settings) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
+    scheme = "https" if settings.ssl_certfile else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
 
 
 def banner(settings: Settings, info: EngineInfo) -> str:
     """What is served, where, and a command that can be pasted."""
     url = base_url(settings)
     names = [objective.name for objective in info.objectives]
-    key = '-H "Authorization: Bearer $MAVIS_API_KEY" ' if settings.api_key else ""
+    key = '-H "Authorization: Bearer $MAVIS_API_KEY" ' if settings.api_key or settings.api_key_file else ""
     weights = f', "objective_weights": {{"{names[0]}": 1}}' if names else ""
     model = settings.served_model_name[0] if settings.served_model_name else info.model
     lines = [
         f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
         f"steer towards: {escape(', '.join(names)) or 'nothing, no values are loaded'}",
         "",
+        *([f"[dim]Open in a browser:[/] [bold]{url}/[/]", ""] if settings.playground else []),
         "[dim]Type next, in another terminal:[/]",
         escape(
             f"curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' \\\n"

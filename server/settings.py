@@ -10,20 +10,37 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mavis_core.config import EngineConfig
 from mavis_core.errors import InvalidRequestError, LoadError
+from server.database import parse_url
+from server.tls import check_tls
 from server.weights import parse_weights
 
 PREFIX = "MAVIS_"
+MIN_ADMIN_KEY = 16
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 StringList = Annotated[tuple[str, ...], NoDecode]
 SecretList = Annotated[tuple[SecretStr, ...], NoDecode]
 WeightMap = Annotated[dict[str, float], NoDecode]
+
+
+def default_database() -> SecretStr:
+    """A file where the XDG base directory specification wants state that survives restarts.
+
+    A user without a home gets the system's place; whether it can be written to, the first write will tell.
+    """
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    home = Path(os.path.expanduser("~"))
+    base = state if state.is_absolute() else home / ".local" / "state" if home.is_absolute() else Path("/var/lib")
+    return SecretStr(f"sqlite:///{base / 'mavis' / 'mavis.db'}")
 
 
 class Settings(BaseSettings):
@@ -31,16 +48,25 @@ class Settings(BaseSettings):
 
     model: str | None = Field(default=None, description="policy: folder or hub id; none serves the model that ships")
     values: StringList = Field(default=(), description="value folders or hub ids")
+    values_dir: Path | None = Field(default=None, description="folder whose values the admin may load at run time")
     served_model_name: StringList = Field(
         default=(), description="names clients may ask for; the first is the answer's"
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
     api_key: SecretList = Field(default=(), description="accepted bearer keys")
+    api_key_file: Path | None = Field(default=None, description="YAML list of keys with names and limits")
+    admin_api_key: SecretStr | None = Field(default=None, description="key that opens the admin endpoints, too")
     allow_unauthenticated: bool = Field(default=False, description="serve other addresses than loopback without keys")
     objective_weights: WeightMap = Field(
         default={}, description="weights of requests that bring none: cheerful=0.5,concise=1"
     )
+    presets: Path | None = Field(default=None, description="YAML file of presets: weights under a name")
+    database: SecretStr = Field(
+        default_factory=default_database, description="URL of stored presets and preferences, sqlite or postgresql"
+    )
+    requests_per_minute: int | None = Field(default=None, ge=1, description="of each key; none: no limit")
+    tokens_per_minute: int | None = Field(default=None, ge=1, description="of each key; none: no limit")
     chat_template: Path | None = Field(default=None, description="Jinja file in place of the tokenizer's chat template")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="weights and activations"
@@ -52,6 +78,7 @@ class Settings(BaseSettings):
     max_num_seqs: int = Field(default=32, ge=1, description="rows decoded together")
     max_num_batched_tokens: int = Field(default=2048, ge=1, description="tokens of one engine step")
     enable_chunked_prefill: bool = Field(default=True, description="prefill long prompts in pieces")
+    enable_prefix_caching: bool = Field(default=True, description="reuse the KV of prompts that begin alike")
     block_size: int = Field(default=16, ge=1, description="tokens per KV block")
     kv_cache_tokens: int | None = Field(default=None, ge=1, description="KV slots; none derives it")
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1, description="share of GPU memory to use")
@@ -60,15 +87,35 @@ class Settings(BaseSettings):
     search_rewards: StringList = Field(default=(), description="rewards that guidance.search may choose by")
     engine_process: bool = Field(default=False, description="the engine in a process of its own, not on a thread")
     max_body_bytes: int = Field(default=2 * 2**20, ge=1024, description="largest request body; above it 413")
+    root_path: str = Field(default="", description="path prefix that a proxy in front takes off")
+    allowed_origins: StringList = Field(default=(), description="origins whose pages may call (CORS); * is any")
+    allowed_methods: StringList = Field(default=("*",), description="methods that they may use")
+    allowed_headers: StringList = Field(default=("*",), description="headers that they may send")
+    allow_credentials: bool = Field(default=False, description="they may send cookies; not with any origin")
+    ssl_certfile: Path | None = Field(default=None, description="certificate chain (PEM): serve HTTPS")
+    ssl_keyfile: Path | None = Field(default=None, description="its private key; none: in the same file")
+    ssl_ca_certs: Path | None = Field(default=None, description="authorities whose client certificates are required")
     drain_timeout: float = Field(default=30.0, ge=0, description="seconds that SIGTERM leaves to requests in flight")
+    playground: bool = Field(default=True, description="the page with sliders at /")
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="of the log"
     )
 
-    @field_validator("values", "served_model_name", "api_key", "search_rewards", mode="before")
+    @field_validator(
+        "values",
+        "served_model_name",
+        "api_key",
+        "search_rewards",
+        "allowed_origins",
+        "allowed_methods",
+        "allowed_headers",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
+            if value.startswith("["):  # vLLM's way to write its lists of origins, methods and headers
+                return tuple(orjson.loads(value))
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
@@ -89,12 +136,53 @@ class Settings(BaseSettings):
             raise ValueError("a key is empty")
         return keys
 
+    @field_validator("admin_api_key")
+    @classmethod
+    def _long_admin_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value().strip()) < MIN_ADMIN_KEY:
+            raise ValueError(f"must have at least {MIN_ADMIN_KEY} characters; 'mavis key' makes one")
+        return key
+
+    @field_validator("values_dir")
+    @classmethod
+    def _existing_folder(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder")
+        return folder
+
+    @field_validator("database")
+    @classmethod
+    def _usable_url(cls, address: SecretStr) -> SecretStr:
+        parse_url(address.get_secret_value())
+        return address
+
+    @field_validator("root_path")
+    @classmethod
+    def _plain_prefix(cls, path: str) -> str:
+        if path and not ROOT_PATH.fullmatch(path):
+            raise ValueError("must begin with a slash and not end with one, for example /mavis")
+        return path
+
+    @model_validator(mode="after")
+    def _no_cookies_for_everybody(self) -> Settings:
+        if self.allow_credentials and (not self.allowed_origins or "*" in self.allowed_origins):
+            raise ValueError("allow_credentials needs allowed_origins that are named one by one")
+        return self
+
+    @model_validator(mode="after")
+    def _usable_certificate(self) -> Settings:
+        if self.ssl_certfile is not None:
+            check_tls(self.ssl_certfile, self.ssl_keyfile, self.ssl_ca_certs)
+        elif self.ssl_keyfile or self.ssl_ca_certs:
+            raise ValueError("ssl_keyfile and ssl_ca_certs need ssl_certfile")
+        return self
+
     @model_validator(mode="after")
     def _open_only_on_purpose(self) -> Settings:
-        if not (self.api_key or self.allow_unauthenticated or is_loopback(self.host)):
+        if not (self.api_key or self.api_key_file or self.allow_unauthenticated or is_loopback(self.host)):
             raise ValueError(
                 f"host={self.host} is reachable from other machines and there are no API keys: "
-                "give --api-key (or MAVIS_API_KEY), or say --allow-unauthenticated"
+                "give --api-key (or MAVIS_API_KEY) or --api-key-file, or say --allow-unauthenticated"
             )
         return self
 
@@ -104,6 +192,7 @@ class Settings(BaseSettings):
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,
             enable_chunked_prefill=self.enable_chunked_prefill,
+            enable_prefix_caching=self.enable_prefix_caching,
             block_size=self.block_size,
             kv_cache_tokens=self.kv_cache_tokens,
             gpu_memory_utilization=self.gpu_memory_utilization,

@@ -12,17 +12,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator
 
-import orjson
 from fastapi.sse import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
 from mavis_core.errors import MavisError
 from mavis_core.messages import RequestOutput
-from server.answers.base import Answer
-from server.errors import error_body
+from server.answers.answer import Answer
 
 log = logging.getLogger(__name__)
-DONE = b"data: [DONE]\n\n"
 Outputs = AsyncGenerator[tuple[int, RequestOutput], None]
 
 
@@ -39,21 +36,16 @@ class AnswerStream(EventSourceResponse):
 
 
 async def events(answer: Answer, first: tuple[int, RequestOutput], outputs: Outputs) -> AsyncGenerator[bytes, None]:
-    """Chunks as events, one write per engine step; an error becomes an event in OpenAI's error shape."""
+    """One write per engine step; an error becomes the stream's last event."""
     try:
-        yield frame(answer.chunks(*first))
+        yield answer.events(*first)
         async for prompt, output in outputs:
-            chunks = answer.chunks(prompt, output)
-            if chunks:
-                yield frame(chunks)
-        yield frame(answer.last_chunks()) + DONE
+            made = answer.events(prompt, output)
+            if made:
+                yield made
+        yield answer.ending()
     except MavisError as error:
-        yield frame([orjson.dumps(error_body(error))]) + DONE
+        yield answer.failure(error)
     except Exception as error:
         log.exception("stream %s failed", answer.id)
-        yield frame([orjson.dumps(error_body(error))]) + DONE
-
-
-def frame(chunks: list[bytes]) -> bytes:
-    """JSON has no line breaks, so each chunk is one ``data:`` line."""
-    return b"".join(b"data: " + chunk + b"\n\n" for chunk in chunks)
+        yield answer.failure(error)

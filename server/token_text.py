@@ -36,6 +36,9 @@ class TokenText:
             found = self._known[token_id] = self._look_up(token_id)
         return found
 
+    def visible(self, token_id: int, skip_special_tokens: bool) -> str:
+        return "" if skip_special_tokens and token_id in self._special else self(token_id)[0]
+
     def _look_up(self, token_id: int) -> tuple[str, list[int]]:
         text = self._tokenizer.decode([token_id])
         if token_id in self._special:

@@ -75,6 +75,10 @@ def _sentence(model: type[BaseModel], param: str, path: Path, error: ErrorDetail
         return f"{param} is not supported by this server: leave it out"
     if kind == "literal_error":
         return f"{param}={_short(got)}: only {error['ctx']['expected']} is supported"
+    if kind == "union_tag_invalid":
+        return f"{param}.type={_short(error['ctx']['tag'])}: only {error['ctx']['expected_tags']} is supported"
+    if kind == "string_pattern_mismatch":
+        return f"{param}={_short(got)}: must match {error['ctx']['pattern']}"
     if kind in ("too_long", "too_short", "string_too_long", "string_too_short"):
         return f"{param}: {error['msg'][0].lower()}{error['msg'][1:]}"
     return f"{param}={_short(got)}: must be {allowed}"

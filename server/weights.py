@@ -1,14 +1,15 @@
 """Where a request's objective weights come from, in what order, and which source won.
 
-Body, then ``X-Objective-Weights``, then the server's default. A source replaces the whole map, it is never merged:
-a client that says ``{}`` gets the plain model whatever the default is. Presets and stored preferences will be
-further entries of ``Sources`` between header and default; nothing else has to change for them.
+Body, then ``X-Objective-Weights``, then the preset in the model name, then what is stored for the request's user,
+then the server's default. A source replaces the whole map, it is never merged: a client that says ``{}`` gets the
+plain model whatever the default is. And it is never skipped: stored weights that the server can no longer serve
+(their value has been unloaded) are an error that says where they come from.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -19,7 +20,7 @@ from mavis_core.errors import InvalidRequestError, UnknownObjectiveError
 from mavis_core.messages import ObjectiveInfo
 
 HEADER = "X-Objective-Weights"
-Source = Literal["body", "header", "default", "none"]
+Source = Literal["body", "header", "preset", "preference", "default", "none"]
 SOURCES: tuple[Source, ...] = get_args(Source)
 # An ordinary decimal: float() alone would take "nan", "1_0" and other scripts' digits.
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -34,30 +35,50 @@ class Weights:
     source: Source
 
 
-def resolve_weights(
-    body: Mapping[str, float] | None,
-    header: str | None,
-    default: Mapping[str, float],
-    objectives: Iterable[ObjectiveInfo],
-) -> Weights:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything that may say a request's weights, first one first; ``preference`` is asked only where it counts."""
+
+    body: Mapping[str, float] | None
+    header: str | None
+    preset: Mapping[str, float] | None
+    preference: Callable[[], Awaitable[Mapping[str, float] | None]]
+    default: Mapping[str, float]
+
+
+async def resolve_weights(sources: Sources, objectives: Iterable[ObjectiveInfo]) -> Weights:
     """The first source that is present, checked against the loaded objectives and their ranges.
 
     A header is checked for form even where the body wins: a client that sends nonsense should hear of it.
 
     Raises:
-        UnknownObjectiveError, InvalidRequestError.
+        UnknownObjectiveError, InvalidRequestError; whatever ``sources.preference`` raises.
     """
-    from_header = None if header is None else parse_weights(header, HEADER)
-    if body is not None:
-        weights = Weights(dict(body), "body")
-    elif from_header is not None:
-        weights = Weights(from_header, "header")
-    elif default:
-        weights = Weights(dict(default), "default")
-    else:
-        return Weights({}, "none")
-    check_weights(weights.values, objectives)
-    return weights
+    from_header = None if sources.header is None else parse_weights(sources.header, HEADER)
+    if sources.body is not None:
+        check_weights(sources.body, objectives)
+        return Weights(dict(sources.body), "body")
+    if from_header is not None:
+        return _configured(from_header, "header", HEADER, HEADER, objectives)
+    if sources.preset is not None:
+        return _configured(sources.preset, "preset", "the preset", "model", objectives)
+    stored = await sources.preference()
+    if stored is not None:
+        return _configured(stored, "preference", "what is stored for this user", "user", objectives)
+    if sources.default:
+        return _configured(sources.default, "default", "the server's default weights", None, objectives)
+    return Weights({}, "none")
+
+
+def _configured(
+    weights: Mapping[str, float], source: Source, origin: str, param: str | None, objectives: Iterable[ObjectiveInfo]
+) -> Weights:
+    """Weights that are not in the body: an error must say where they are."""
+    try:
+        check_weights(weights, objectives)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"{origin}: {error}", param, error.code) from None
+    return Weights(dict(weights), source)
 
 
 def check_weights(weights: Mapping[str, float], objectives: Iterable[ObjectiveInfo]) -> None:

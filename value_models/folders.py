@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
@@ -79,7 +80,10 @@ def build_lm(architecture: dict[str, Any], objectives: int) -> tuple[Any, nn.Lin
     """A randomly initialised backbone and readout: ``architecture`` is a transformers config with its model_type."""
     settings = dict(architecture)
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    return AutoModel.from_config(config, trust_remote_code=False), nn.Linear(config.hidden_size, objectives)
+    # transformers sets torch's default dtype, for every thread, to the one given here while it builds; another than
+    # float32 would reach the engine that is running beside.
+    backbone = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
+    return backbone, nn.Linear(config.hidden_size, objectives)
 
 
 def save_head(folder: Path, config: ValueConfig, network: HeadNetwork) -> None:

@@ -48,6 +48,19 @@ def stack_heads(values: Sequence[ValueFunction]) -> list[ValueFunction]:
     return stacks + others
 
 
+class FolderLoader:
+    """Values for one policy from folders, while its engine runs; a ``ValueLoader``."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def load(self, source: str) -> list[ValueFunction]:
+        return [load_value(folder, self._policy) for folder in value_folders(source)]
+
+    def arrange(self, values: Sequence[ValueFunction]) -> list[ValueFunction]:
+        return stack_heads(values)
+
+
 def build_engine(
     model: str | None,
     values: Sequence[str],
@@ -77,6 +90,6 @@ def build_engine(
         progress(f"loading value {folder.name}", 0.4 + 0.4 * i / len(folders))
         loaded.append(load_value(folder, policy))
     progress("setting up the engine", 0.85)
-    engine = Engine(policy, stack_heads(loaded), config)
+    engine = Engine(policy, loaded, config, FolderLoader(policy))
     progress("ready", 1.0)
     return engine

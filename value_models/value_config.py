@@ -15,6 +15,7 @@ from typing import Any
 
 from mavis_core.errors import LoadError
 from mavis_core.guidance import MAX_BETA, MAX_WEIGHT
+from value_models import durable
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
@@ -78,8 +79,7 @@ class ValueConfig:
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+        durable.write_json(folder / CONFIG_FILE, asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> ValueConfig:

@@ -60,8 +60,8 @@ async def search(
         async for alive in found:
             best = alive[0]
             if common := answer.advance(best, common_length(alive, answer.sent)):
-                yield common
-    yield answer.finish(best, _stats(params, rounds, best))
+                yield replace(common, cached_tokens=rounds.cached_tokens)
+    yield replace(answer.finish(best, _stats(params, rounds, best)), cached_tokens=rounds.cached_tokens)
 
 
 def check_search(request: Request, info: EngineInfo, scorer: SequenceScorer | None) -> None:
@@ -79,6 +79,12 @@ def check_search(request: Request, info: EngineInfo, scorer: SequenceScorer | No
         )
     if sampling.n != 1:
         raise InvalidRequestError(f"n={sampling.n}: must be 1 with guidance.search", "n")
+    if sampling.max_tokens == 0:
+        raise InvalidRequestError("max_tokens=0: must be at least 1 with guidance.search", "max_tokens")
+    if sampling.prompt_logprobs is not None:
+        raise InvalidRequestError("prompt_logprobs: cannot be combined with guidance.search", "prompt_logprobs")
+    if sampling.structure is not None:
+        raise InvalidRequestError("structure: cannot be combined with guidance.search", "structure")
     if params.method != "beam" and sampling.temperature == 0:
         raise InvalidRequestError(
             f"temperature=0: search method {params.method!r} chooses among draws, which would all be the same",

@@ -24,6 +24,9 @@ class Rounds:
         generate: of an ``EngineClient``.
         request: the one that is searched for; its sampling has a seed.
         most: tokens that the answer may have.
+
+    Attributes:
+        cached_tokens: of the prompt that the first round read from the prefix cache; later ones find what it left.
     """
 
     def __init__(self, generate: Generate, request: Request, most: int) -> None:
@@ -31,6 +34,7 @@ class Rounds:
         self.count = 0
         self.samples = 0
         self.tokens = 0
+        self.cached_tokens = 0
 
     async def run(self, hypotheses: Sequence[Hypothesis], successors: int, length: int) -> list[list[Hypothesis]]:
         """For each hypothesis, which must not be finished, its successors of ``length`` tokens or up to their end."""
@@ -74,6 +78,8 @@ class Rounds:
         deltas: list[list[ChoiceDelta]] = [[] for _ in range(request.sampling.n)]
         async with aclosing(self._generate(request)) as outputs:
             async for output in outputs:
+                if self.count == 0:
+                    self.cached_tokens = output.cached_tokens
                 for delta in output.deltas:
                     deltas[delta.index].append(delta)
         if any(not mine or mine[-1].finish_reason not in ("stop", "length") for mine in deltas):

@@ -23,6 +23,7 @@ from mavis_core.guidance import Guidance
 from mavis_core.offline import Completion, generate
 from mavis_core.sampling_params import SamplingParams
 from value_models.loading import build_engine
+from value_models.prompts import Prompt
 from value_models.rewards.registry import load, names
 
 TOP_K = 40
@@ -61,8 +62,8 @@ def answer(
 
 def score(conversations: list[list[dict[str, str]]], texts: list[str]) -> Tensor:
     """Raw rewards of every objective, (N, M) float32, in the order of ``names()``."""
-    prompts = [messages[-1]["content"] for messages in conversations]
-    return torch.tensor([load(name)(prompts, texts) for name in names()], dtype=torch.float32).T.contiguous()
+    prompts = [Prompt.chat(messages) for messages in conversations]
+    return torch.tensor([load(name).score(prompts, texts) for name in names()], dtype=torch.float32).T.contiguous()
 
 
 def main(

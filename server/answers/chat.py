@@ -3,41 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from mavis_core.messages import ChoiceDelta, TokenLogprobs
-from server.answers.base import Answer, Choice
+from server.answers.asked import Asked
+from server.answers.completions import Choice, CompletionsAnswer, Extras
+from server.tools.reader import Argued, Called, Part, Reader, Said, reader_for
+from server.tools.use import ToolUse
 
 
-class ChatAnswer(Answer):
+@dataclass(slots=True)
+class Message:
+    """What a choice has said and called so far."""
+
+    reader: Reader
+    content: list[str] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+
+    def read(self, text: str, last: bool) -> list[Part]:
+        parts = self.reader.read(text, last)
+        for part in parts:
+            match part:
+                case Said(said):
+                    self.content.append(said)
+                case Called(_, id, name):
+                    self.calls.append({"id": id, "type": "function", "function": {"name": name, "arguments": ""}})
+                case Argued(index, arguments):
+                    self.calls[index]["function"]["arguments"] += arguments
+        return parts
+
+
+class ChatAnswer(CompletionsAnswer):
     object_name = "chat.completion"
     chunk_name = "chat.completion.chunk"
 
+    def __init__(self, id: str, asked: Asked, extras: Extras, tools: ToolUse, echoed: str = "") -> None:
+        """``echoed``: text to come before each answer's own."""
+        super().__init__(id, asked, extras)
+        self._tools, self._echoed = tools, echoed
+        self._messages = [Message(reader_for(tools)) for _ in self._choices]
+
     def _whole_choice(self, choice: Choice) -> dict[str, Any]:
+        message = self._messages[choice.index]
+        message.read("".join(choice.text), last=True)
+        content = self._echoed + "".join(message.content)
+        calls = {"tool_calls": message.calls} if message.calls else {}
         return {
             "index": choice.index,
-            "message": {"role": "assistant", "content": "".join(choice.text), "refusal": None},
-            "logprobs": self._logprobs(choice.logprobs),
-            "finish_reason": choice.finish_reason,
-            "stop_reason": choice.stop_reason,
-            "guidance": self._guidance(choice.guidance, choice.reports),
+            "message": {"role": "assistant", "content": content if content or not calls else None, "refusal": None}
+            | calls,
+            "logprobs": self._logprobs(choice, choice.logprobs),
         }
 
-    def _opening(self, prompt: int, choice: Choice) -> list[dict[str, Any]]:
-        delta = {"role": "assistant", "content": ""}
-        return [{"index": choice.index, "delta": delta, "logprobs": None, "finish_reason": None}]
+    def _whole_extras(self) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        if self._extras.prompt_logprobs:
+            made["prompt_logprobs"] = self._shown_prompt_logprobs(0, self._asked.sampling.prompt_logprobs or 0)
+        if self._extras.token_ids:
+            made["prompt_token_ids"] = self._asked.prompts[0]
+        return made
 
-    def _chunk_choice(self, choice: Choice, delta: ChoiceDelta) -> dict[str, Any]:
-        made: dict[str, Any] = {
-            "index": choice.index,
-            "delta": {"content": delta.text} if delta.text else {},
-            "logprobs": self._logprobs(delta.logprobs),
-            "finish_reason": delta.finish_reason,
-        }
-        return self._with_ending(made, delta)
+    def _opening(self, choice: Choice) -> list[bytes]:
+        content = None if self._tools.mode != "none" else ""  # OpenAI's: null where a call may follow
+        prompt = {"prompt_token_ids": self._asked.prompts[0]} if self._extras.token_ids else {}
+        opening = [self._chunk([self._part(choice, {"role": "assistant", "content": content})], **prompt)]
+        if self._echoed:
+            opening.append(self._chunk([self._part(choice, {"content": self._echoed})]))
+        return opening
 
-    def _logprobs(self, positions: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
-        if not self._wants_logprobs:
+    def _chunk_parts(self, choice: Choice, delta: ChoiceDelta) -> list[dict[str, Any]]:
+        parts = self._messages[choice.index].read(self._text(delta), last=delta.finish_reason is not None)
+        return [self._part(choice, _delta(part)) for part in parts]
+
+    def _empty_part(self, choice: Choice) -> dict[str, Any]:
+        return self._part(choice, {})
+
+    def _part(self, choice: Choice, delta: dict[str, Any]) -> dict[str, Any]:
+        return {"index": choice.index, "delta": delta, "logprobs": None, "finish_reason": None}
+
+    def _finish_reason(self, choice: Choice) -> str | None:
+        """A call that the client named ends with "stop", as OpenAI documents it."""
+        called = self._messages[choice.index].calls and self._tools.mode != "named"
+        return "tool_calls" if called and choice.finish_reason == "stop" else choice.finish_reason
+
+    def _logprobs(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
+        if self._asked.sampling.logprobs is None:
             return None
         return {
             "content": [
@@ -48,5 +99,15 @@ class ChatAnswer(Answer):
         }
 
     def _token(self, token_id: int, logprob: float) -> dict[str, Any]:
-        text, data = self._token_text(token_id)
-        return {"token": text, "bytes": data, "logprob": logprob}
+        return {"token": self._token_name(token_id), "bytes": self._asked.token_text(token_id)[1], "logprob": logprob}
+
+
+def _delta(part: Part) -> dict[str, Any]:
+    match part:
+        case Said(text):
+            return {"content": text}
+        case Called(index, id, name):
+            function = {"name": name, "arguments": ""}
+            return {"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]}
+        case Argued(index, text):
+            return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}

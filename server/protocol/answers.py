@@ -12,6 +12,7 @@ from server.protocol.fields import Strict
 from server.weights import Source
 
 FinishReasonName = Literal["stop", "length"]
+ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class PromptTokensDetails(Strict):
@@ -69,8 +70,20 @@ class TokensOnly(Strict):
     tokens: list[TokenSteering]
 
 
+class PromptLogprob(Strict):
+    """vLLM's; ``rank`` is known for the most likely tokens only."""
+
+    logprob: float
+    rank: int | None
+    decoded_token: str
+
+
+PromptLogprobs = list[dict[str, PromptLogprob] | None]
+
+
 class ChoiceModel(Strict):
     index: int
+    token_ids: list[int] | None = None
     stop_reason: str | int | None = None
     guidance: ChoiceGuidance | TokensOnly | None = None
 

@@ -1,63 +1,49 @@
-"""``POST /v1/chat/completions``: request (OpenAI's "Create chat completion" page) and both kinds of answer.
-
-Tools, audio, images, structured output and reasoning are refused by name. Fields that an assistant message of ours
-carries (``refusal: null`` and so on) are taken back as they are: clients echo our messages in the next turn.
-"""
+"""``POST /v1/chat/completions``: request (OpenAI's "Create chat completion" page) and both kinds of answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from mavis_core.bounds import check_integer
 from mavis_core.errors import InvalidRequestError
 from mavis_core.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
-from server.protocol.answers import AnswerModel, ChoiceModel, FinishReasonName, Usage
+from server.protocol.answers import AnswerModel, ChatFinishReason, ChoiceModel, PromptLogprobs, Usage
 from server.protocol.fields import NO_EFFECT, EmptyList, Refused, Strict, ranged
 from server.protocol.generation import GenerationRequest
+from server.protocol.messages import Messages
+from server.protocol.tools import ToolCall, ToolChoice, Tools, tool_use_of
+from server.rendering import Rendering
+from server.tools.use import ToolUse
 
-
-class TextPart(Strict):
-    type: Literal["text"]
-    text: str
-
-
-class ChatMessage(Strict):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(fail_fast=True)]
-    name: str | None = Field(default=None, description="Handed to the chat template.")
-    refusal: Refused = None
-    annotations: EmptyList | None = None
-    audio: Refused = None
-    function_call: Refused = None
-    tool_calls: EmptyList | None = None
-    tool_call_id: Refused = None
-
-
-class ResponseFormat(Strict):
-    type: Literal["text"]
+Metadata = Annotated[dict[str, str], Field(max_length=16)]
+TemplateVariables = Annotated[dict[str, Any], Field(max_length=64)]
 
 
 class ChatCompletionRequest(GenerationRequest):
-    messages: Annotated[list[ChatMessage], Field(fail_fast=True, min_length=1, max_length=4096)]
+    messages: Messages
     max_completion_tokens: int | None = ranged(1, MAX_TOKEN_ID, "The newer name of max_tokens.")
     logprobs: bool | None = None
     top_logprobs: int | None = ranged(0, MAX_LOGPROBS, "Only where logprobs is true.")
-    response_format: ResponseFormat | None = None
     modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = Field(default=None, description='null is "auto" where there are tools.')
+    parallel_tool_calls: bool | None = Field(default=None, description="false: at most one call.")
+
+    # vLLM's
+    add_generation_prompt: bool | None = Field(default=None, description="null is true unless a message goes on.")
+    continue_final_message: bool | None = Field(default=None, description="Go on with the last message.")
+    chat_template_kwargs: TemplateVariables | None = Field(default=None, description="Variables of the template.")
 
     store: bool | None = Field(default=None, description=NO_EFFECT)
-    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = Field(default=None, description=NO_EFFECT)
+    metadata: Metadata | None = Field(default=None, description=NO_EFFECT)
     safety_identifier: str | None = Field(default=None, description=NO_EFFECT)
     service_tier: str | None = Field(default=None, description=NO_EFFECT)
     prompt_cache_key: str | None = Field(default=None, description=NO_EFFECT)
     prompt_cache_retention: str | None = Field(default=None, description=NO_EFFECT)
 
-    tools: EmptyList | None = None
-    tool_choice: Literal["none"] | None = None
-    parallel_tool_calls: Refused = None
     functions: EmptyList | None = None
     function_call: Literal["none"] | None = None
     audio: Refused = None
@@ -67,13 +53,40 @@ class ChatCompletionRequest(GenerationRequest):
     reasoning_effort: Refused = None
     verbosity: Refused = None
     web_search_options: Refused = None
+    chat_template: Refused = None
+    documents: Refused = None
+    include_reasoning: Refused = None
+    media_io_kwargs: Refused = None
+    mm_processor_kwargs: Refused = None
+    return_prompt_text: Refused = None
 
     @property
     def limit_name(self) -> str:
         return "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
 
+    @property
+    def echoed(self) -> str:
+        """What comes before the answer's text; raises InvalidRequestError where no answer begins with it."""
+        if not self.echo:
+            return ""
+        if self.messages[-1].role != "assistant":
+            raise InvalidRequestError("echo: only allowed where the last message is the assistant's", "echo")
+        return self.messages[-1].text
+
+    def tool_use(self) -> ToolUse:
+        return tool_use_of(self.tools, self.tool_choice, self.parallel_tool_calls)
+
+    def rendering(self) -> Rendering:
+        return Rendering(
+            functions=self.tool_use().functions,
+            add_generation_prompt=self.add_generation_prompt,
+            continue_final_message=bool(self.continue_final_message),
+            add_special_tokens=bool(self.add_special_tokens),
+            variables=self.chat_template_kwargs or {},
+        )
+
     def sampling(self, defaults: Mapping[str, float]) -> SamplingParams:
-        self.check_stream_options()
+        self.check_stream()
         limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         if limit is not None:
             check_integer(self.limit_name, limit, 1, MAX_TOKEN_ID)
@@ -85,7 +98,13 @@ class ChatCompletionRequest(GenerationRequest):
             if not self.logprobs:
                 raise InvalidRequestError("top_logprobs: only allowed where logprobs is true", "top_logprobs")
             check_integer("top_logprobs", self.top_logprobs, 0, MAX_LOGPROBS)
-        return self.sampling_params(limit, (self.top_logprobs or 0) if self.logprobs else None, defaults)
+        return self.sampling_params(
+            defaults,
+            n=self.n,
+            max_tokens=limit,
+            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            prompt_logprobs=self.prompt_logprobs,
+        )
 
 
 class TopLogprob(Strict):
@@ -105,34 +124,51 @@ class ChatLogprobs(Strict):
 
 class AnswerMessage(Strict):
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
+    tool_calls: list[ToolCall] | None = None
 
 
 class ChatChoice(ChoiceModel):
     message: AnswerMessage
     logprobs: ChatLogprobs | None
-    finish_reason: FinishReasonName
+    finish_reason: ChatFinishReason
 
 
 class ChatCompletion(AnswerModel):
     object: Literal["chat.completion"]
     choices: list[ChatChoice]
     usage: Usage
+    prompt_logprobs: PromptLogprobs | None = None
+    prompt_token_ids: list[int] | None = None
+
+
+class CalledFunctionDelta(Strict):
+    name: str | None = None
+    arguments: str
+
+
+class ToolCallDelta(Strict):
+    index: int
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: CalledFunctionDelta
 
 
 class ChatDelta(Strict):
     role: Literal["assistant"] | None = None
     content: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
 
 
 class ChatChunkChoice(ChoiceModel):
     delta: ChatDelta
     logprobs: ChatLogprobs | None
-    finish_reason: FinishReasonName | None
+    finish_reason: ChatFinishReason | None
 
 
 class ChatCompletionChunk(AnswerModel):
     object: Literal["chat.completion.chunk"]
     choices: list[ChatChunkChoice]
     usage: Usage | None = None
+    prompt_token_ids: list[int] | None = None

@@ -1,7 +1,7 @@
 """``POST /v1/completions``: request (OpenAI's "Create completion" page) and answer; chunks have the answer's shape.
 
-A prompt is text or token ids, one or several. ``echo`` returns the prompt's text first; with ``logprobs`` it would
-need the log-probabilities of the prompt, which the engine does not compute yet, and so is refused.
+A prompt is text or token ids, one or several. ``echo`` returns the prompt first, with ``logprobs`` those of its tokens
+too; ``max_tokens: 0`` then scores it and generates nothing.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mavis_core.bounds import check_integer
 from mavis_core.errors import InvalidRequestError
-from mavis_core.sampling_params import MAX_LOGPROBS, SamplingParams
-from server.protocol.answers import AnswerModel, ChoiceModel, FinishReasonName, Usage
+from mavis_core.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
+from server.protocol.answers import AnswerModel, ChoiceModel, FinishReasonName, PromptLogprobs, Usage
 from server.protocol.fields import Refused, Strict, ranged
-from server.protocol.generation import GenerationRequest, TokenId
+from server.protocol.generation import GenerationRequest
+from server.protocol.sampling import TokenId
 
 MAX_PROMPTS = 128
 DEFAULT_MAX_TOKENS = 16
@@ -27,10 +29,10 @@ Prompt = str | TokenIds | Texts | Annotated[list[TokenIds], Field(fail_fast=True
 
 class CompletionRequest(GenerationRequest):
     prompt: Prompt
-    echo: bool | None = None
     logprobs: int | None = ranged(0, MAX_LOGPROBS)
     best_of: int | None = Field(default=None, description="Only as large as n.")
     suffix: Refused = None
+    prompt_embeds: Refused = None
 
     @property
     def prompts(self) -> list[str | list[int]]:
@@ -39,18 +41,37 @@ class CompletionRequest(GenerationRequest):
         return list(self.prompt)  # type: ignore[arg-type]
 
     def sampling(self, defaults: Mapping[str, float]) -> SamplingParams:
-        self.check_stream_options()
+        self.check_stream()
         if self.best_of is not None and self.best_of != (self.n or 1):
             raise InvalidRequestError(f"best_of={self.best_of}: only supported where equal to n", "best_of")
-        if self.echo and self.logprobs is not None:
-            raise InvalidRequestError("echo together with logprobs is not supported", "echo")
-        return self.sampling_params(self.max_tokens, self.logprobs, defaults)
+        scored = self.echo or self.prompt_logprobs is not None
+        if self.max_tokens is not None:
+            check_integer("max_tokens", self.max_tokens, 0 if scored else 1, MAX_TOKEN_ID)
+        for name in ("logprobs", "prompt_logprobs"):
+            if (value := getattr(self, name)) is not None:
+                check_integer(name, value, 0, MAX_LOGPROBS)
+        return self.sampling_params(
+            defaults,
+            n=self.n,
+            max_tokens=self.max_tokens,
+            logprobs=self.logprobs,
+            prompt_logprobs=self._prompt_logprobs(),
+        )
+
+    def _prompt_logprobs(self) -> int | None:
+        """The most that the answer will show for the prompt; without generating, the prompt is always scored."""
+        wanted = [self.prompt_logprobs]
+        if self.echo:
+            wanted += [self.logprobs, 0 if self.max_tokens == 0 else None]
+        return max((value for value in wanted if value is not None), default=None)
 
 
 class TextLogprobs(Strict):
+    """Per token; the first of an echoed prompt has none."""
+
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
 
 
@@ -58,6 +79,8 @@ class TextChoice(ChoiceModel):
     text: str
     logprobs: TextLogprobs | None
     finish_reason: FinishReasonName | None
+    prompt_logprobs: PromptLogprobs | None = None
+    prompt_token_ids: list[int] | None = None
 
 
 class Completion(AnswerModel):

@@ -10,9 +10,10 @@ field, value and range.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticKnownError
 
 
 class Strict(BaseModel):
@@ -23,6 +24,18 @@ class Strict(BaseModel):
 
 Refused: TypeAlias = Annotated[None, Field(description="Not supported; only null is accepted.")]
 EmptyList: TypeAlias = Annotated[list[Any], Field(max_length=0)]
+
+
+def _exactly(value: object, allowed: object) -> object:
+    if value is not None and type(value) is not type(allowed):
+        raise PydanticKnownError("literal_error", {"expected": repr(allowed)})
+    return value
+
+
+# A Literal alone compares, and 0 equals False.
+OnlyFalse: TypeAlias = Annotated[Literal[False], BeforeValidator(lambda value: _exactly(value, False))]
+OnlyTrue: TypeAlias = Annotated[Literal[True], BeforeValidator(lambda value: _exactly(value, True))]
+OnlyZero: TypeAlias = Annotated[Literal[0], BeforeValidator(lambda value: _exactly(value, 0))]
 NO_EFFECT = "Accepted for compatibility, without effect."
 
 

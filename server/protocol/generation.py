@@ -1,74 +1,42 @@
-"""What chat and text completions have in common: model, sampling, limits, streaming, steering.
-
-Names, defaults and meaning follow OpenAI's "Create chat completion" and "Create completion" pages; the fields below
-``vLLM's`` follow vLLM's extra parameters of the same names.
-"""
+"""What chat and text completions have in common beyond sampling: choices, limits, streams, what is returned."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from mavis_core.bounds import check_integer
 from mavis_core.errors import InvalidRequestError
-from mavis_core.sampling_params import (
-    MAX_CHOICES,
-    MAX_LOGIT_BIAS,
-    MAX_STOP_LENGTH,
-    MAX_STOP_STRINGS,
-    MAX_TOKEN_ID,
-    SamplingParams,
-)
-from server.protocol.fields import NO_EFFECT, Strict, ranged
-from server.protocol.steering import GuidanceOptions, ObjectiveWeights
+from mavis_core.sampling_params import MAX_CHOICES, MAX_LOGPROBS, MAX_TOKEN_ID
+from server.protocol.fields import OnlyFalse, Refused, Strict, ranged
+from server.protocol.sampling import SampledRequest
+from server.protocol.structure import StructuredFields
 
-StopString = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_LENGTH)]
-TokenId = Annotated[int, Field(json_schema_extra={"minimum": 0, "maximum": MAX_TOKEN_ID})]
-Bias = Annotated[float, Field(json_schema_extra={"minimum": -100, "maximum": 100})]
-LogitBias = Annotated[
-    dict[str, Bias],
-    Field(max_length=MAX_LOGIT_BIAS, json_schema_extra={"propertyNames": {"pattern": "^(0|[1-9][0-9]{0,9})$"}}),
-]
+RequestId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
 
 
 class StreamOptions(Strict):
     include_usage: bool | None = Field(default=None, description="A last chunk with the usage of the whole request.")
     continuous_usage_stats: bool | None = Field(default=None, description="Usage so far on every chunk (vLLM's).")
-    include_obfuscation: Literal[False] | None = Field(default=None, description="Padding is not supported.")
+    include_obfuscation: OnlyFalse | None = Field(default=None, description="Padding is not supported.")
 
 
-class GenerationRequest(Strict):
-    model: str | None = Field(default=None, description="A name from /v1/models; null is the first of them.")
-
-    temperature: float | None = ranged(0, 2)
-    top_p: float | None = ranged(0, 1, above=True)
+class GenerationRequest(StructuredFields, SampledRequest):
     n: int | None = ranged(1, MAX_CHOICES)
-    max_tokens: int | None = ranged(1, MAX_TOKEN_ID)
-    stop: StopString | Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS)] | None = None
-    presence_penalty: float | None = ranged(-2, 2)
-    frequency_penalty: float | None = ranged(-2, 2)
-    logit_bias: LogitBias | None = None
-    seed: int | None = ranged(-(2**63), 2**63 - 1)
-    stream: bool | None = None
+    max_tokens: int | None = ranged(0, MAX_TOKEN_ID)
     stream_options: StreamOptions | None = Field(default=None, description="Only where stream is true.")
-    user: str | None = Field(default=None, description=NO_EFFECT)
 
     # vLLM's
-    top_k: int | None = ranged(-1, MAX_TOKEN_ID, "0 and -1 are off.")
-    min_p: float | None = ranged(0, 1)
-    repetition_penalty: float | None = ranged(0, 2, above=True)
-    min_tokens: int | None = ranged(0, MAX_TOKEN_ID)
-    stop_token_ids: Annotated[list[TokenId], Field(fail_fast=True, max_length=MAX_LOGIT_BIAS)] | None = None
-    ignore_eos: bool | None = None
-    skip_special_tokens: bool | None = None
-
-    # ours
-    objective_weights: ObjectiveWeights | None = Field(
-        default=None, description="Objective name -> weight; negative ones avoid it. {} asks for the plain model."
-    )
-    guidance: GuidanceOptions | None = None
+    echo: bool | None = Field(default=None, description="Text of the prompt first; chat: of the message continued.")
+    prompt_logprobs: int | None = ranged(0, MAX_LOGPROBS, "Not in streams.")
+    include_stop_str_in_output: bool | None = None
+    truncate_prompt_tokens: int | None = ranged(-1, MAX_TOKEN_ID, "Only so many prompt tokens; -1 is what fits.")
+    truncation_side: Literal["left", "right"] | None = Field(default=None, description="Which are left out.")
+    add_special_tokens: bool | None = Field(default=None, description="null is false for chat, true for text.")
+    return_token_ids: bool | None = None
+    return_tokens_as_token_ids: bool | None = Field(default=None, description='Logprobs name tokens "token_id:1".')
+    request_id: RequestId | None = Field(default=None, description="The end of the answer's id.")
+    return_token_offsets: Refused = None
 
     @property
     def include_usage(self) -> bool:
@@ -78,36 +46,12 @@ class GenerationRequest(Strict):
     def continuous_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.continuous_usage_stats)
 
-    @property
-    def report(self) -> bool:
-        return bool(self.guidance and self.guidance.report)
-
-    def check_stream_options(self) -> None:
+    def check_stream(self) -> None:
         if self.stream_options is not None and not self.stream:
             raise InvalidRequestError("stream_options: only allowed where stream is true", "stream_options")
-
-    def sampling_params(
-        self, max_tokens: int | None, logprobs: int | None, defaults: Mapping[str, float]
-    ) -> SamplingParams:
-        """What the request says, else the checkpoint's ``defaults``; raises InvalidRequestError when out of range."""
-        plain = (
-            "temperature", "top_p", "n", "presence_penalty", "frequency_penalty", "seed", "top_k", "min_p",
-            "repetition_penalty", "min_tokens", "ignore_eos", "skip_special_tokens",
-        )  # fmt: skip
-        given: dict[str, Any] = dict(defaults)
-        given |= {name: value for name in plain if (value := getattr(self, name)) is not None}
-        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        return SamplingParams(
-            max_tokens=max_tokens,
-            logprobs=logprobs,
-            stop=stop,
-            stop_token_ids=tuple(self.stop_token_ids or ()),
-            logit_bias={_token_id(key): bias for key, bias in (self.logit_bias or {}).items()},
-            **given,
-        )
-
-
-def _token_id(key: str) -> int:
-    if not (key.isascii() and key.isdigit() and len(key) <= 10):
-        raise InvalidRequestError(f"logit_bias: {key[:40]!r} is not a token id", "logit_bias")
-    return check_integer("logit_bias", int(key), 0, MAX_TOKEN_ID)
+        if self.prompt_logprobs is not None and self.stream:
+            raise InvalidRequestError("prompt_logprobs: not in streams", "prompt_logprobs")
+        if self.truncation_side is not None and self.truncate_prompt_tokens is None:
+            raise InvalidRequestError(
+                "truncation_side: only allowed where truncate_prompt_tokens is given", "truncation_side"
+            )

@@ -14,6 +14,7 @@ class ModelCard(Strict):
     owned_by: str
     root: str
     max_model_len: int
+    preset: str | None
 
 
 class ModelList(Strict):

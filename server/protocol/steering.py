@@ -1,4 +1,4 @@
-"""The fields that steer: ``objective_weights`` and ``guidance``.
+"""The fields that steer, ``objective_weights`` and ``guidance``, and what every steered request has beside them.
 
 Clients of the official library send them through ``extra_body``. Weights are a plain map on the top level because
 that is what changes from request to request; how the tilt works is grouped under ``guidance``.
@@ -6,17 +6,21 @@ that is what changes from request to request; how the tilt works is grouped unde
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from mavis_core.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, MAX_WEIGHT, Guidance
+from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.params import MAX_CHUNK_TOKENS, MAX_SEARCH_ROWS, SearchParams
 from server.protocol.fields import Strict, ranged
+from server.tools.use import Constraint, ToolUse
 
 Weight = Annotated[float, Field(json_schema_extra={"minimum": -MAX_WEIGHT, "maximum": MAX_WEIGHT})]
 ObjectiveWeights = Annotated[dict[str, Weight], Field(max_length=64)]
+CacheSalt = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
 class SearchOptions(Strict):
@@ -41,8 +45,43 @@ class GuidanceOptions(Strict):
     report: bool | None = Field(default=None, description="Per token: log-probabilities, KL, values.")
     search: SearchOptions | None = Field(default=None, description="Choose the answer among several.")
 
-    def with_weights(self, weights: Mapping[str, float]) -> Guidance:
-        """Raises InvalidRequestError on a value out of range."""
+    def with_weights(self, weights: Mapping[str, float], defaults: Mapping[str, Any]) -> Guidance:
+        """What the request says, else ``defaults``; raises InvalidRequestError on a value out of range."""
         given = {name: value for name, value in self.model_dump(exclude={"search"}).items() if value is not None}
         search = None if self.search is None else self.search.params()
-        return Guidance(weights=dict(weights), search=search, **given)
+        return Guidance(weights=dict(weights), search=search, **{**defaults, **given})
+
+
+class SteeredRequest(Strict):
+    """What ``server.accepted`` reads of any request that generates, whatever its endpoint."""
+
+    model: str | None = Field(default=None, description="A name from /v1/models; null is the first of them.")
+    stream: bool | None = None
+    user: str | None = Field(default=None, description="Whose stored preferences apply.")
+    cache_salt: CacheSalt | None = Field(
+        default=None, description="Prompts share cached KV only with those of the same salt (vLLM's)."
+    )
+    objective_weights: ObjectiveWeights | None = Field(
+        default=None, description="Objective name -> weight; negative ones avoid it. {} asks for the plain model."
+    )
+    guidance: GuidanceOptions | None = None
+
+    @abstractmethod
+    def sampling(self, defaults: Mapping[str, float]) -> SamplingParams:
+        """What the request says, else the checkpoint's ``defaults``; raises InvalidRequestError."""
+
+    @abstractmethod
+    def constraint(self) -> Constraint | None:
+        """What the text of the answer must look like; raises InvalidRequestError where two fields say."""
+
+    def tool_use(self) -> ToolUse:
+        """Which tools there are and which must be called; raises InvalidRequestError."""
+        return ToolUse()
+
+    @property
+    def include_usage(self) -> bool:
+        return False
+
+    @property
+    def continuous_usage(self) -> bool:
+        return False

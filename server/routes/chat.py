@@ -8,18 +8,13 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from mavis_core.messages import Request
+from server.accepted import accept
 from server.answers.chat import ChatAnswer
-from server.body import read_json
+from server.answers.completions import Extras
 from server.generation import respond_with
-from server.observation import count_request
 from server.openapi import body_of, errors, streamed
-from server.prompts import check_fits
+from server.prompts import check_fits, truncated
 from server.protocol.chat import ChatCompletion, ChatCompletionRequest
-from server.protocol.steering import GuidanceOptions
-from server.service import service_of
-from server.validation import parse
-from server.weights import HEADER, resolve_weights
 
 router = APIRouter()
 
@@ -32,31 +27,18 @@ router = APIRouter()
     openapi_extra=body_of(ChatCompletionRequest),
 )
 async def create_chat_completion(http: HttpRequest) -> Response:
-    service = service_of(http)
-    payload = await read_json(http, service.settings.max_body_bytes)
-    info = service.ready_info()
-    body = parse(ChatCompletionRequest, payload)
-    model = service.check_model(body.model, info)
-    sampling = body.sampling(info.sampling_defaults)
-    weights = resolve_weights(
-        body.objective_weights, http.headers.get(HEADER), service.settings.objective_weights, info.objectives
-    )
-    guidance = (body.guidance or GuidanceOptions()).with_weights(weights.values)
-    prompt = await service.prompts.chat(body.messages)
+    accepted = await accept(http, ChatCompletionRequest)
+    body, info, sampling = accepted.body, accepted.info, accepted.sampling
+    echoed = body.echoed
+    prompt = await accepted.service.prompts.chat(body.messages, body.rendering())
+    room = info.max_model_len - (sampling.max_tokens or 1)
+    prompt = truncated(prompt, body.truncate_prompt_tokens, body.truncation_side, room)
     check_fits(prompt, sampling, info, "messages", body.limit_name)
-    count_request(service.metrics, guidance, weights.source)
     answer = ChatAnswer(
-        id=f"chatcmpl-{uuid.uuid4().hex}",
-        model=model,
-        fingerprint=service.fingerprint(info),
-        weights=weights,
-        n=sampling.n,
-        prompts=1,
-        token_text=service.token_text,
-        wants_logprobs=sampling.logprobs is not None,
-        wants_report=guidance.report,
-        include_usage=body.include_usage,
-        continuous_usage=body.continuous_usage,
+        f"chatcmpl-{body.request_id or uuid.uuid4().hex}",
+        accepted.asked([prompt]),
+        Extras.of(body),
+        accepted.tools,
+        echoed,
     )
-    request = Request(answer.id, prompt, sampling, guidance)
-    return await respond_with(http, service, [request], answer, bool(body.stream))
+    return await respond_with(accepted, [accepted.request(uuid.uuid4().hex, prompt)], answer)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 
 from mavis_core.messages import EngineInfo
+from server.errors import DatabaseUnavailableError
 from server.openapi import errors
 from server.protocol.listing import ModelCard, ModelList, ObjectiveCard, ObjectiveList
 from server.service import Service, service_of
+from server.steering import find_model
 
 router = APIRouter()
 
@@ -19,14 +22,19 @@ router = APIRouter()
 async def list_models(http: HttpRequest) -> ModelList:
     service = service_of(http)
     info = service.ready_info()
-    return ModelList(object="list", data=[_card(service, name, info) for name in service.model_names(info)])
+    names = service.model_names(info)
+    presets = [*service.presets.file, *await _stored_presets(service)]
+    cards = [_card(service, name, info) for name in names]
+    cards += [_card(service, f"{name}:{preset}", info, preset) for name in names for preset in presets]
+    return ModelList(object="list", data=cards)
 
 
 @router.get("/v1/models/{model:path}", summary="Describe one model", responses=errors(404, 503))
 async def retrieve_model(http: HttpRequest, model: str) -> ModelCard:
     service = service_of(http)
     info = service.ready_info()
-    return _card(service, service.check_model(model, info), info)
+    name, preset = await find_model(service, model, info)
+    return _card(service, name, info, name.rpartition(":")[2] if preset else None)
 
 
 @router.get("/v1/objectives", summary="List what answers can be steered towards", responses=errors(503))
@@ -36,7 +44,15 @@ async def list_objectives(http: HttpRequest) -> ObjectiveList:
     return ObjectiveList(object="list", data=cards)
 
 
-def _card(service: Service, name: str, info: EngineInfo) -> ModelCard:
+async def _stored_presets(service: Service) -> Iterable[str]:
+    """None of them while the database is down: a client that lists the models first must still get to them."""
+    try:
+        return await service.presets.stored()
+    except DatabaseUnavailableError:  # logged where it happened
+        return ()
+
+
+def _card(service: Service, name: str, info: EngineInfo, preset: str | None = None) -> ModelCard:
     return ModelCard(
         id=name,
         object="model",
@@ -44,4 +60,5 @@ def _card(service: Service, name: str, info: EngineInfo) -> ModelCard:
         owned_by="mavis",
         root=info.model,
         max_model_len=info.max_model_len,
+        preset=preset,
     )

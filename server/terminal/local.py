@@ -13,7 +13,7 @@ from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.tokenizer import Tokenizer
 from server.prompts import Prompts, check_fits
-from server.protocol.chat import ChatMessage
+from server.protocol.messages import ChatMessage
 from server.terminal.backend import BackendError, Piece, Turn
 from server.weights import check_weights
 

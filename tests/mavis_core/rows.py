@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mavis_core.admission import Admission
 from mavis_core.guidance import Guidance
@@ -14,12 +15,18 @@ VOCAB, STOP = 257, 7
 
 
 def admission(max_model_len: int = 31, tokenizer: bool = False, stops: tuple[int, ...] = (STOP,)) -> Admission:
-    """Of an engine with objectives a (beta 1), b (beta 3) and c (weights 0 to 2, beta 5)."""
+    """Of an engine with objectives a (beta 1), b (beta 3) and c (weights 0 to 2, beta 5), whose value keeps a cache."""
     objectives = [objective("a", 1.0), objective("b", 3.0), objective("c", 5.0, (0, 2))]
-    return Admission(max_model_len, VOCAB, stops, objectives, byte_tokenizer() if tokenizer else None, 0)
+    encoder = byte_tokenizer() if tokenizer else None
+    return Admission(max_model_len, VOCAB, stops, objectives, encoder, 0, {"c": "value-c"})
 
 
 def rows(
-    prompt: Sequence[int], sampling: SamplingParams | None = None, guidance: Guidance | None = None, name: str = "r"
+    prompt: Sequence[int],
+    sampling: SamplingParams | None = None,
+    guidance: Guidance | None = None,
+    name: str = "r",
+    salt: str | None = None,
 ) -> list[Row]:
-    return admission().rows(request(name, prompt, sampling or SamplingParams(), guidance))
+    wanted = request(name, prompt, sampling or SamplingParams(), guidance)
+    return admission().rows(replace(wanted, cache_salt=salt))

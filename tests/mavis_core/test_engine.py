@@ -111,6 +111,51 @@ def test_greedy_equals_transformers_generate(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_cached_prefixes_do_not_show(architecture: str) -> None:
+    """Everything again on the same engine: read from the cache, in chunks, by forks, and after preemption."""
+    expected = tokens_of(tiny_engine(architecture, enable_prefix_caching=False), n=2)
+    for config in ({}, {"max_num_batched_tokens": 3, "max_num_seqs": 3, "block_size": 1}, {"kv_cache_tokens": 40}):
+        engine = tiny_engine(architecture, **config)
+        for _ in range(3):
+            assert tokens_of(engine, n=2) == expected
+
+
+def test_a_conversation_goes_on_where_it_was() -> None:
+    """A second turn reads the first one's prompt and answer, guided by an LM, a head or not at all; usage says so."""
+    for weights in ({}, {"a": 1.0}, {"c": 1.0}):
+        answers = []
+        for caching in (True, False):
+            engine = tiny_engine(enable_prefix_caching=caching)
+            guidance, sampling = Guidance(weights, beta=1.0), SamplingParams(max_tokens=9, seed=1, ignore_eos=True)
+            ((first,),) = generate(engine, [PROMPTS[4]], sampling, guidance)
+            engine.add(request("turn", [*PROMPTS[4], *first.token_ids, 5, 6], sampling, guidance))
+            outputs = []
+            while engine.has_work:
+                outputs += engine.step()
+            assert {output.cached_tokens for output in outputs} == {25 if caching else 0}
+            assert_idle(engine)
+            answers.append([output.deltas[0].token_ids for output in outputs])
+        assert answers[0] == answers[1]
+
+
+def test_a_failed_step_leaves_nothing_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It scheduled blocks that it may never have filled."""
+    engine = tiny_engine()
+    (expected,) = generate(engine, [PROMPTS[4]], SamplingParams(temperature=0, max_tokens=4))
+    engine.abort_all()
+    engine.pool.data.zero_()
+    engine.add(request("r", PROMPTS[4], SamplingParams(temperature=0, max_tokens=4)))
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.policy.backbone, "forward", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            engine.step()
+    engine.abort_all()
+    assert_idle(engine)
+    (found,) = generate(engine, [PROMPTS[4]], SamplingParams(temperature=0, max_tokens=4))
+    assert found == expected
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_chunks_blocks_and_preemption_do_not_show(architecture: str) -> None:
     expected = tokens_of(tiny_engine(architecture))
     assert tokens_of(tiny_engine(architecture, enable_chunked_prefill=False)) == expected

@@ -1,4 +1,7 @@
-"""Nobody shares a row: 32 requests that join and leave in random order get exactly the tokens each gets alone."""
+"""Nobody shares a row: 32 requests that join and leave in random order get exactly the tokens each gets alone.
+
+Half of them begin alike and so read each other's prefixes; alone, with the cache off, nobody does.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from mavis_core.guidance import Guidance
 from mavis_core.messages import Request
 from mavis_core.sampling_params import SamplingParams
 from tests.models import EOS, VOCAB, assert_idle, collect, mixed_values, request, run, tiny_policy
+
+BEGINNING = [random.Random(0).randrange(VOCAB) for _ in range(20)]
 
 
 def requests(seed: int) -> list[Request]:
@@ -47,20 +52,27 @@ def requests(seed: int) -> list[Request]:
             allow_empty=choose.random() < 0.5,
             report=choose.random() < 0.5,
         )
-        prompt = [choose.randrange(VOCAB) for _ in range(choose.randint(1, 30))]
+        prompt = BEGINNING[: choose.choice([0, 0, 7, 20, 20])]
+        prompt += [choose.randrange(VOCAB) for _ in range(choose.randint(1, 30 - len(prompt)))]
         found.append(request(f"{seed}-{i}", prompt, sampling, guidance))
     return found
 
 
-def engine(architecture: str, chunked: bool, rows: int = 61) -> Engine:
-    config = EngineConfig(max_num_seqs=rows, max_num_batched_tokens=67, block_size=5, enable_chunked_prefill=chunked)
+def engine(architecture: str, chunked: bool, rows: int = 61, caching: bool = True) -> Engine:
+    config = EngineConfig(
+        max_num_seqs=rows,
+        max_num_batched_tokens=67,
+        block_size=5,
+        enable_chunked_prefill=chunked,
+        enable_prefix_caching=caching,
+    )
     return Engine(tiny_policy(architecture), mixed_values(architecture), config)
 
 
 @cache
 def alone(architecture: str) -> dict[str, dict[int, list[int]]]:
     """One request at a time, one row at a time."""
-    single = engine(architecture, True, rows=1)
+    single = engine(architecture, True, rows=1, caching=False)
     found: dict[str, dict[int, list[int]]] = {}
     for one in requests(1):
         single.add(one)
@@ -79,7 +91,7 @@ def together(
     found: dict[str, dict[int, list[int]]] = {}
     aborted: set[str] = set()
     joined: list[str] = []
-    most = 0
+    most = hits = 0
     while queue or target.has_work:
         for one in queue[: choose.choice([0, 1, 5, 13])]:
             target.add(one)
@@ -87,11 +99,13 @@ def together(
             queue.remove(one)
         collect(target, found)
         most = max(most, len(target.scheduler.running))
+        hits += target.last_step.prefix_cache_hits if target.last_step else 0
         for name in [name for name in joined if name in doomed and choose.random() < 0.3]:
             if name in target._rows:
                 target.abort(name)
                 aborted.add(name)
             doomed.discard(name)
+    assert hits > 100
     return found, aborted, most
 
 

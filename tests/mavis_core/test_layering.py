@@ -30,6 +30,10 @@ TORCH_FREE = (
     "queue_client",
     "engine_thread",
     "engine_process",
+    "structure",
+    "grammar",
+    "matcher",
+    "grammar_thread",
 )
 
 
@@ -58,12 +62,13 @@ def test_imports_point_downwards(package: str, forbidden: set[str]) -> None:
     assert [(path, module) for path, module in found if module.split(".")[0] in forbidden] == []
 
 
-def test_mavis_core_needs_torch_transformers_and_what_they_need() -> None:
+def test_mavis_core_needs_torch_transformers_what_they_need_and_llguidance() -> None:
     allowed = set(sys.stdlib_module_names) | {
         "mavis_core",
         "torch",
         "transformers",
         "tokenizers",
+        "llguidance",
         "safetensors",
         "tqdm",
     }
@@ -81,3 +86,18 @@ def test_messages_and_scheduling_need_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("no torch here\n", "", 0)
+
+
+def test_the_engine_needs_llguidance_only_for_structures() -> None:
+    program = (
+        "import sys\nsys.modules['llguidance'] = None\n"
+        "import mavis_core.engine, value_models.loading\n"
+        "from mavis_core.errors import InvalidRequestError\n"
+        "from mavis_core.grammar import GrammarCompiler\n"
+        "from mavis_core.structure import Structure\n"
+        "try:\n    GrammarCompiler(object(), 7, (0,)).compile(Structure('regex', 'a+'))\n"
+        "except InvalidRequestError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    expected = "structure: llguidance is not installed where the engine runs\n"
+    assert (done.stdout, done.returncode) == (expected, 0), done.stderr

@@ -43,7 +43,7 @@ def test_the_ends_of_every_range_are_legal(settings: dict[str, Any]) -> None:
     [
         ({"n": 0}, "n=0: must be 1 to 128"),
         ({"n": 129}, "n=129: must be 1 to 128"),
-        ({"max_tokens": 0}, "max_tokens=0: must be 1 to 2147483647"),
+        ({"max_tokens": -1}, "max_tokens=-1: must be 0 to 2147483647"),
         ({"min_tokens": -1}, "min_tokens=-1: must be 0 to 2147483647"),
         ({"min_tokens": 4, "max_tokens": 3}, "min_tokens=4: must be at most max_tokens=3"),
         ({"temperature": 2.01}, "temperature=2.01: must be 0 to 2"),
@@ -65,6 +65,7 @@ def test_the_ends_of_every_range_are_legal(settings: dict[str, Any]) -> None:
         ({"stop_token_ids": (-1,)}, "stop_token_ids=-1: must be 0 to 2147483647"),
         ({"stop_token_ids": (1,) * 1025}, "stop_token_ids has 1025 entries: at most 1024"),
         ({"logprobs": 21}, "logprobs=21: must be 0 to 20"),
+        ({"prompt_logprobs": 21}, "prompt_logprobs=21: must be 0 to 20"),
     ],
 )
 def test_beyond_them_the_field_the_value_and_the_range_are_named(settings: dict[str, Any], message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,8 +17,15 @@ from tests.mavis_core.rows import rows
 TOKEN = 11
 
 
-def scheduler(num_blocks: int = 17, block: int = 3, rows: int = 5, tokens: int = 13, chunked: bool = True) -> Scheduler:
-    return Scheduler(num_blocks, block, rows, tokens, chunked)
+def scheduler(
+    num_blocks: int = 17,
+    block: int = 3,
+    rows: int = 5,
+    tokens: int = 13,
+    chunked: bool = True,
+    caching: bool = False,
+) -> Scheduler:
+    return Scheduler(num_blocks, block, rows, tokens, chunked, caching)
 
 
 def add(target: Scheduler, length: int, n: int = 1, name: str = "r", limit: int = 5, guided: bool = False) -> list[Row]:
@@ -58,6 +66,12 @@ def check(target: Scheduler, plan: Plan, known: list[Row]) -> None:
         assert holders[row.blocks[len(row.tokens) // target.block_size]] == 1, "the next token's block is shared"
     for row in plan.decode:
         assert holders[row.blocks[(len(row.tokens) - 1) // target.block_size]] == 1, "the fed token's block is shared"
+    for chunk in plan.prefill:
+        written = chunk.row.blocks[
+            chunk.start // target.block_size : -(-(chunk.start + chunk.count) // target.block_size)
+        ]
+        forked = len([parent for parent, _ in plan.forks if parent is chunk.row])
+        assert all(holders[block] <= 1 + forked for block in written), "a block that another row reads is written"
     for row in target.waiting:
         assert not row.blocks
         assert row.computed == 0
@@ -155,6 +169,113 @@ def test_usage_is_the_share_of_blocks_held() -> None:
     assert target.usage == 0.25
 
 
+def finish(target: Scheduler, name: str, tokens: list[int], output: int = 1, **request: Any) -> Row:
+    """Run a row alone; it draws ``output`` tokens."""
+    (row,) = rows(tokens, SamplingParams(max_tokens=output), name=name, **request)
+    target.add(row)
+    while row.finish_reason is None:
+        advance(target)
+    return row
+
+
+def cached(target: Scheduler, tokens: list[int], **request: Any) -> int | None:
+    return finish(target, "probe", tokens, **request).cached_tokens
+
+
+def test_a_row_starts_with_the_full_blocks_that_another_left() -> None:
+    target = scheduler(caching=True)
+    text = list(range(20, 31))
+    assert cached(target, text) == 0
+    assert target.usage == 0
+    assert cached(target, text) == 9
+    assert cached(target, [*text[:7], 99, 99]) == 6
+    assert cached(target, [99, *text]) == 0
+    assert cached(target, text[:3]) == 0, "the last token of a prompt is always computed"
+    assert cached(target, text[:4]) == 3
+
+
+def test_a_chunk_begins_after_what_was_cached_and_is_counted_once() -> None:
+    target = scheduler(caching=True)
+    text = list(range(20, 31))
+    finish(target, "first", text)
+    (row,) = rows(text, name="second")
+    target.add(row)
+    plan = target.schedule()
+    assert [(chunk.start, chunk.count, chunk.last) for chunk in plan.prefill] == [(9, 2, True)]
+    assert (plan.queried, plan.cached) == (11, 9)
+
+
+def test_what_a_row_answered_is_cached_too() -> None:
+    """The next turn of a conversation begins with the last one's prompt and answer."""
+    target = scheduler(caching=True)
+    row = finish(target, "turn", list(range(20, 24)), output=6)
+    assert cached(target, [*row.tokens, 50]) == 9
+
+
+def test_running_rows_share_what_they_have_computed() -> None:
+    target = scheduler(caching=True)
+    text = list(range(20, 27))
+    add_tokens = [rows(text, SamplingParams(max_tokens=9), name=name)[0] for name in ("old", "same step", "later")]
+    target.add(add_tokens[0])
+    target.add(add_tokens[1])
+    advance(target)
+    target.add(add_tokens[2])
+    advance(target)
+    old, same, later = add_tokens
+    assert (old.cached_tokens, same.cached_tokens, later.cached_tokens) == (0, 0, 6)
+    assert later.blocks[:2] == old.blocks[:2]
+    assert same.blocks[0] != old.blocks[0]
+    target.finish(old)
+    assert target.blocks.free == 17 - len(set(same.blocks) | set(later.blocks))
+
+
+def test_without_caching_nothing_is_shared() -> None:
+    target = scheduler()
+    text = list(range(20, 31))
+    finish(target, "first", text)
+    assert cached(target, text) == 0
+
+
+def test_the_salt_and_the_values_that_read_it_separate_a_prefix() -> None:
+    target = scheduler(caching=True)
+    text = list(range(20, 31))
+    guided, other = Guidance({"c": 1.0}, beta=1.0), Guidance({"a": 1.0}, beta=1.0)
+    finish(target, "plain", text)
+    assert cached(target, text, guidance=other) == 9, "a head keeps no cache: it may read the plain row's"
+    assert cached(target, text, guidance=guided) == 0, "the value's pool holds nothing for the plain row"
+    assert cached(target, text, guidance=guided) == 9
+    assert cached(target, text, salt="mine") == 0
+    assert cached(target, text, salt="mine") == 9
+
+
+def test_the_longest_unused_goes_first_and_a_rows_end_before_its_beginning() -> None:
+    target = scheduler(num_blocks=6, caching=True)
+    old, new = list(range(20, 27)), list(range(40, 47))
+    finish(target, "old", old)
+    finish(target, "new", new)
+    finish(target, "long", [99] * 8)  # three blocks: the two that hold nothing, and the end of the old text
+    assert cached(target, old[:5]) == 3
+    assert cached(target, new) == 6
+
+
+def test_a_row_that_scores_its_prompt_reads_no_cache() -> None:
+    target = scheduler(caching=True)
+    text = list(range(20, 31))
+    finish(target, "first", text)
+    (row,) = rows(text, SamplingParams(prompt_logprobs=0), name="scored")
+    target.add(row)
+    assert target.schedule().prefill[0].start == 0
+
+
+def test_forgotten_prefixes_are_computed_again() -> None:
+    target = scheduler(caching=True)
+    text = list(range(20, 31))
+    finish(target, "first", text)
+    target.forget_prefixes()
+    assert cached(target, text) == 0
+    assert target.blocks.free == 17
+
+
 @settings(max_examples=100)
 @given(st.data())
 def test_no_history_leaks_a_block_or_starves_a_row(data: st.DataObject) -> None:
@@ -164,7 +285,8 @@ def test_no_history_leaks_a_block_or_starves_a_row(data: st.DataObject) -> None:
     least = -(-longest // block)
     num_blocks = data.draw(st.integers(least, 2 * least + 3), "blocks")
     most = data.draw(st.integers(1, 5), "rows")
-    target = Scheduler(num_blocks, block, most, data.draw(st.integers(most, 17), "tokens"), data.draw(st.booleans()))
+    tokens, chunked, caching = data.draw(st.tuples(st.integers(most, 17), st.booleans(), st.booleans()), "settings")
+    target = Scheduler(num_blocks, block, most, tokens, chunked, caching)
     known: list[Row] = []
     for i in range(data.draw(st.integers(1, 20), "events")):
         event = data.draw(st.sampled_from(["add", "abort", "step", "step"]))

@@ -3,24 +3,38 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import uvicorn
 from fastapi import FastAPI
 
 from server.app import create_app
 from server.settings import Settings
-from tests.server.fake_engine import FakeEngine, FakeTokenizer
+from tests.server.fake_engine import TEMPLATE, FakeEngine, FakeTokenizer
+from tests.server.postgres import postgres_url
 
 USER: list[Any] = [{"role": "user", "content": "hi"}]
 
 
 def make_app(engine: FakeEngine, **settings: Any) -> FastAPI:
-    tokenizer = FakeTokenizer()
-    return create_app(Settings(**settings), engine, lambda: tokenizer)
+    """An app that forgets what it stores, unless told where to keep it."""
+    tokenizer = FakeTokenizer(settings.pop("tokenizer_template", TEMPLATE))
+    return create_app(Settings(**{"database": "sqlite://", **settings}), engine, lambda: tokenizer)
+
+
+@asynccontextmanager
+async def app_client(engine: FakeEngine | None = None, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    app = make_app(engine or FakeEngine(), **settings)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
 
 
 @pytest.fixture
@@ -30,11 +44,25 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 async def client(engine: FakeEngine) -> AsyncIterator[httpx.AsyncClient]:
-    app = make_app(engine)
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            yield client
+    async with app_client(engine) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    with postgres_url() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'state' / 'mavis.db'}"
+    url: str = request.getfixturevalue("postgres")
+    with psycopg.connect(url) as connection:
+        connection.execute("DROP TABLE IF EXISTS preferences, presets")
+    return url
 
 
 @dataclass

@@ -1,20 +1,28 @@
-"""An ``EngineClient`` and a tokenizer without a model: every answer is ``SCRIPT``, one byte per token and step.
+"""An ``EngineClient`` and a tokenizer without a model: every answer is a script, one byte per token and step.
 
 Numbers that a test can predict: each guided token costs 0.25 nats of steering and 0.05 of truncation, and an
-objective's value is twice its weight.
+objective's value is twice its weight. Of every prompt four tokens are cached.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import Template, TemplateError
 
 from mavis_core.client import EngineState
-from mavis_core.errors import EngineUnavailableError, QueueFullError
+from mavis_core.errors import (
+    EngineUnavailableError,
+    InvalidRequestError,
+    LoadError,
+    QueueFullError,
+    UnknownValueError,
+    ValueConflictError,
+)
 from mavis_core.messages import (
     ChoiceDelta,
     EngineInfo,
@@ -33,12 +41,29 @@ SCRIPT = b"Hello there, friend."
 EOS = 256
 VOCAB = 257
 STEERING, TRUNCATION = 0.25, 0.05
+CACHED = 4
 NAMES = ("cheerful", "concise")
 
 
+TEMPLATE = (
+    "{% if messages[0].role == 'assistant' %}{{ raise_exception('a conversation must begin with system or user') }}"
+    "{% endif %}{% for m in messages %}{{ m.role }}:{{ m.content }}{% if not (loop.last and open) %}\n{% endif %}"
+    "{% endfor %}{% if mood %}mood:{{ mood }}\n{% endif %}{% if add_generation_prompt %}assistant:{% endif %}"
+)
+TOOL_TEMPLATE = (
+    "{% for t in tools %}{{ t | tojson }}\n{% endfor %}{% for m in messages %}{{ m.role }}:{{ m.content }}"
+    "{% for c in m.tool_calls %}[{{ c.function.name }} {{ c.function.arguments | tojson }}]{% endfor %}\n"
+    "{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+)
+
+
+def refuse(message: str) -> None:
+    raise TemplateError(message)
+
+
 class FakeTokenizer:
-    def __init__(self) -> None:
-        self.chat_template: Any = "fake"
+    def __init__(self, chat_template: Any = TEMPLATE) -> None:
+        self.chat_template = chat_template
         self.all_special_ids = [EOS]
         self.backend_tokenizer: Any = SimpleNamespace(decoder="ByteLevel")
 
@@ -53,18 +78,21 @@ class FakeTokenizer:
         return ["<eos>" if i == EOS else characters[i] for i in ids]
 
     def apply_chat_template(self, conversation: list[dict[str, Any]], **kwargs: Any) -> str:
-        assert kwargs["tokenize"] is False
-        assert kwargs["add_generation_prompt"] is True
-        if conversation[0]["role"] == "assistant":
-            raise TemplateError("a conversation must begin with system or user")
-        return "".join(f"{m['role']}:{m['content']}\n" for m in conversation) + "assistant:"
+        assert kwargs.pop("tokenize") is False
+        if kwargs.pop("continue_final_message", False):
+            kwargs["open"] = True
+        return Template(kwargs.pop("chat_template")).render(messages=conversation, raise_exception=refuse, **kwargs)
 
     def __len__(self) -> int:
         return VOCAB
 
 
 class FakeEngine:
-    def __init__(self, latency: float = 0.0, limit: int = 1000, max_model_len: int = 400) -> None:
+    def __init__(
+        self, latency: float = 0.0, limit: int = 1000, max_model_len: int = 400, script: bytes = SCRIPT
+    ) -> None:
+        self.script = script
+        self.refused_structure = ""  # refuse a structure whose source contains this
         self.state: EngineState = "ready"
         self.latency = latency
         self.limit = limit
@@ -106,27 +134,63 @@ class FakeEngine:
         if len(self.running) >= self.limit:
             raise QueueFullError(len(self.running), self.limit)
         assert request.id not in self.running
+        structure = request.sampling.structure
+        if structure is not None and self.refused_structure and self.refused_structure in structure.source:
+            raise InvalidRequestError("structure: cannot be followed", "structure")
         self.requests.append(request)
         self.running.add(request.id)
         finished = False
         try:
-            most = request.sampling.max_tokens or len(SCRIPT)
-            for step in range(most):
+            most = request.sampling.max_tokens
+            if most == 0:
+                finished = True
+                deltas = tuple(ChoiceDelta(i, "", (), finish_reason="length") for i in range(request.sampling.n))
+                yield RequestOutput(
+                    request.id, len(request.prompt_token_ids), deltas, True, prompt_logprobs=self._scored(request)
+                )
+            for step in range(len(self.script) if most is None else most):
                 await asyncio.sleep(self.latency)
                 if step == self.fail_at:
                     finished = True
                     raise EngineUnavailableError("the engine died")
-                last = step == most - 1
+                last = step == (len(self.script) if most is None else most) - 1
                 prompt = len(request.prompt_token_ids)
+                cached = 0 if request.cache_salt else min(CACHED, prompt - 1)
+                queried, hits = (0, 0) if step else (prompt, cached)
                 for callback in self._callbacks:
-                    callback(StepStats(len(self.running), 0, 0 if step else prompt, 1, 0, 0.5, 0.01, 0.002, 0.013))
+                    callback(
+                        StepStats(
+                            len(self.running), 0, 0 if step else prompt, 1, 0, 0.5, 0.01, 0.002, 0.013, queried, hits
+                        )
+                    )
                 deltas = tuple(self._delta(request, index, step, last) for index in range(request.sampling.n))
                 finished = last
-                yield RequestOutput(request.id, prompt, deltas, last)
+                scored = None if step else self._scored(request)
+                yield RequestOutput(request.id, prompt, deltas, last, prompt_logprobs=scored, cached_tokens=cached)
         finally:
             self.running.discard(request.id)
             if not finished:
                 self.aborted.append(request.id)
+
+    async def load_value(self, source: str) -> EngineInfo:
+        """Every folder holds one objective of its own name; one named ``unfit`` is refused."""
+        name = source.rpartition("/")[2]
+        if name == "unfit":
+            raise LoadError("unfit: trained for another policy")
+        if any(objective.name == name for objective in self._info.objectives):
+            raise ValueConflictError(f"objective {name!r} is scored already")
+        new = ObjectiveInfo(name, f"how {name} it is", "lm", name, 0.1, 0.5, 1.5, (-4.0, 4.0))
+        self._info = replace(self._info, objectives=(*self._info.objectives, new))
+        return self._info
+
+    async def unload_value(self, name: str) -> EngineInfo:
+        left = tuple(objective for objective in self._info.objectives if objective.value != name)
+        if left == self._info.objectives:
+            raise UnknownValueError(f"no value named {name!r} is loaded")
+        if self.running:
+            raise ValueConflictError(f"value {name!r} is in use")
+        self._info = replace(self._info, objectives=left)
+        return self._info
 
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 (the Protocol's)
         self.state = "draining"
@@ -139,13 +203,20 @@ class FakeEngine:
     async def close(self) -> None:
         self.closed = True
 
+    def _scored(self, request: Request) -> tuple[TokenLogprobs | None, ...] | None:
+        """Log-probability -id / 100; "z" is always likelier than the prompt's own."""
+        if request.sampling.prompt_logprobs is None:
+            return None
+        top = ((ord("z"), -0.01), (ord("y"), -0.02))[: request.sampling.prompt_logprobs]
+        return (None, *(TokenLogprobs(i, -i / 100, top, -i / 100) for i in request.prompt_token_ids[1:]))
+
     def _delta(self, request: Request, index: int, step: int, last: bool) -> ChoiceDelta:
-        token, sampling, guidance = SCRIPT[step % len(SCRIPT)], request.sampling, request.guidance
+        token, sampling, guidance = self.script[step % len(self.script)], request.sampling, request.guidance
         values = {name: 2 * weight for name, weight in guidance.weights.items()}
         logprobs: tuple[TokenLogprobs, ...] = ()
         if sampling.logprobs is not None:
             top = ((token, -0.5), (ord("z"), -1.5), (0xE2, -2.5))[: sampling.logprobs]
-            logprobs = (TokenLogprobs(token, -0.5, top),)
+            logprobs = (TokenLogprobs(token, -0.5, top, -0.5),)
         reports: tuple[TokenReport, ...] = ()
         if guidance.active and guidance.report:
             reports = (TokenReport(token, -0.5, -0.75, STEERING, TRUNCATION, values),)

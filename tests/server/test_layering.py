@@ -7,8 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-TORCH_FREE = {"errors", "bounds", "sampling_params", "guidance", "messages", "config", "client", "tokenizer"} | {
-    "search.params"
+TORCH_FREE = {
+    "errors",
+    "bounds",
+    "sampling_params",
+    "structure",
+    "guidance",
+    "messages",
+    "config",
+    "client",
+    "tokenizer",
+    "search.params",
 }
 SOURCES = sorted(Path("server").rglob("*.py"))
 

@@ -8,6 +8,7 @@ import pytest
 
 from server.metrics import Metrics
 from tests.server.conftest import USER
+from tests.server.fake_engine import CACHED
 
 
 async def test_a_guided_request_is_counted(client: httpx.AsyncClient) -> None:
@@ -17,6 +18,8 @@ async def test_a_guided_request_is_counted(client: httpx.AsyncClient) -> None:
     values = dict(re.findall(r"^(mavis:\S+) (\S+)$", text, re.MULTILINE))
     assert float(values["mavis:generation_tokens_total"]) == 4
     assert float(values["mavis:prompt_tokens_total"]) == len(b"user:hi\nassistant:")
+    assert float(values["mavis:prefix_cache_queries_total"]) == len(b"user:hi\nassistant:")
+    assert float(values["mavis:prefix_cache_hits_total"]) == CACHED
     assert float(values["mavis:token_kl_nats_count"]) == 4
     assert float(values["mavis:token_kl_nats_sum"]) == pytest.approx(1.2)
     assert float(values["mavis:request_kl_nats_sum"]) == pytest.approx(1.2)

@@ -10,7 +10,7 @@ import pytest
 from server.protocol.chat import ChatCompletion, ChatCompletionChunk
 from server.protocol.completions import Completion
 from tests.server.conftest import USER, Live
-from tests.server.fake_engine import SCRIPT, FakeEngine
+from tests.server.fake_engine import CACHED, SCRIPT, FakeEngine
 
 TEXT = SCRIPT.decode()
 
@@ -27,6 +27,8 @@ def test_chat(live: Live) -> None:
     assert answer.choices[0].logprobs is None
     assert answer.usage
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + len(SCRIPT)
+    assert answer.usage.prompt_tokens_details
+    assert answer.usage.prompt_tokens_details.cached_tokens == CACHED
     assert answer.id.startswith("chatcmpl-")
     assert answer.system_fingerprint
     ChatCompletion.model_validate_json(answer.model_dump_json(exclude_unset=True))
@@ -50,6 +52,8 @@ def test_chat_stream_is_guided(live: Live) -> None:
     assert chunks[-1].choices == []
     assert chunks[-1].usage
     assert chunks[-1].usage.completion_tokens == 8
+    assert chunks[-1].usage.prompt_tokens_details
+    assert chunks[-1].usage.prompt_tokens_details.cached_tokens == CACHED
     assert all(chunk.usage is None for chunk in chunks[:-1])
     for index in (0, 1):
         mine = [c.choices[0] for c in chunks if c.choices and c.choices[0].index == index]

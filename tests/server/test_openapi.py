@@ -22,7 +22,8 @@ from tests.server.conftest import make_app
 from tests.server.fake_engine import NAMES, FakeEngine
 
 ENGINE = FakeEngine()
-APP = make_app(ENGINE)
+ADMIN = "admin-key-0123456789"
+APP = make_app(ENGINE, admin_api_key=ADMIN)
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
 # Not among them: "what the schema allows is accepted". A schema cannot say which model and objectives are loaded or
 # how long a prompt may be.
@@ -58,7 +59,7 @@ def map_body(context: Any, body: Any) -> Any:
     suppress_health_check=list(HealthCheck),
 )
 def test_schemathesis(case: Any) -> None:
-    case.call_and_validate(checks=CHECKS)
+    case.call_and_validate(checks=CHECKS, headers={"Authorization": f"Bearer {ADMIN}"})
     assert not ENGINE.running
 
 
@@ -69,7 +70,18 @@ def test_every_endpoint_is_documented() -> None:
     assert named == {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
 
 
-@pytest.mark.parametrize("model", ["ChatCompletionRequest", "CompletionRequest", "GuidanceOptions"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "ChatCompletionRequest",
+        "CompletionRequest",
+        "ResponsesRequest",
+        "TokenizeRequest",
+        "GuidanceOptions",
+        "Preset",
+        "LoadValueRequest",
+    ],
+)
 def test_every_field_is_documented(model: str) -> None:
     page = Path("docs/api.md").read_text(encoding="utf-8")
     fields = APP.openapi()["components"]["schemas"][model]["properties"]

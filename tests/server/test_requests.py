@@ -26,7 +26,9 @@ def error_of(response: httpx.Response, status: int = 400) -> dict[str, Any]:
     return error
 
 
-REFUSED = [
+TOOL = {"type": "function", "function": {"name": "f"}}
+CALL: dict[str, Any] = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"objective_weight": {"cheerful": 1}}, "objective_weight", "did you mean 'objective_weights'"),
     ({"max_token": 3}, "max_token", "did you mean 'max_tokens'"),
     ({"guidance": {"bta": 1}}, "guidance.bta", "did you mean 'beta'"),
@@ -48,11 +50,46 @@ REFUSED = [
         "at most 64",
     ),
     ({"guidance": {"search": {"method": "best_of", "chunk_tokens": 3}}}, "guidance.search.chunk_tokens", "only method"),
-    ({"tools": [{"type": "function"}]}, "tools", "not supported"),
-    ({"tool_choice": "auto"}, "tool_choice", "only 'none'"),
+    ({"tools": [{"type": "function"}]}, "tools[0].function", "required"),
+    ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type", "only 'function'"),
+    ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "must match"),
+    ({"tools": [TOOL, TOOL]}, "tools[1].function.name", "given twice"),
+    ({"tool_choice": "auto"}, "tool_choice", "only allowed where tools are given"),
+    ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice", "none of: f"),
+    ({"tools": [TOOL], "guided_regex": "a"}, "guided_regex", "cannot be combined with tools"),
+    ({"functions": [{"name": "f"}]}, "functions", "not supported"),
+    ({"function_call": "auto"}, "function_call", "only 'none'"),
     ({"audio": {}}, "audio", "not supported"),
     ({"modalities": ["audio"]}, "modalities[0]", "only 'text'"),
-    ({"response_format": {"type": "json_object"}}, "response_format.type", "only 'text'"),
+    ({"response_format": {"type": "xml"}}, "response_format.type", "'json_schema' is supported"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "required"),
+    (
+        {"response_format": {"type": "text", "json_schema": {"name": "x"}}},
+        "response_format.json_schema",
+        "only allowed",
+    ),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "a b"}}},
+        "response_format.json_schema.name",
+        "must match",
+    ),
+    ({"response_format": {"type": "json_object"}, "guided_json": {}}, "guided_json", "only one constraint"),
+    ({"structured_outputs": {}}, "structured_outputs", "one of json, regex"),
+    ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs.choice", "only one constraint"),
+    ({"structured_outputs": {"structural_tag": "x"}}, "structured_outputs.structural_tag", "not supported"),
+    ({"chat_template_kwargs": {"moood": 1}}, "chat_template_kwargs.moood", "no variable"),
+    ({"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs.tokenize", "set by the server"),
+    ({"add_generation_prompt": True, "continue_final_message": True}, "continue_final_message", "not together"),
+    ({"echo": True}, "echo", "last message is the assistant's"),
+    ({"prompt_logprobs": 1, "stream": True}, "prompt_logprobs", "not in streams"),
+    ({"truncation_side": "left"}, "truncation_side", "only allowed"),
+    ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens", "at least 1"),
+    ({"bad_words": ["x"]}, "bad_words", "not supported"),
+    ({"allowed_token_ids": [1]}, "allowed_token_ids", "not supported"),
+    ({"use_beam_search": True}, "use_beam_search", "only False"),
+    ({"priority": 1}, "priority", "only 0"),
+    ({"chat_template": "x"}, "chat_template", "not supported"),
+    ({"request_id": "a b"}, "request_id", "must match"),
     ({"reasoning_effort": "low"}, "reasoning_effort", "not supported"),
     ({"temperature": "1"}, "temperature", "number"),
     ({"temperature": 3}, "temperature", "0 to 2"),
@@ -74,7 +111,20 @@ REFUSED = [
     ({"stream_options": {"include_usage": True}}, "stream_options", "stream is true"),
     ({"messages": []}, "messages", "at least 1"),
     ({"messages": [{"role": "user", "content": "x" * 400}]}, "messages", "at most 399"),
-    ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role", "'user' or 'assistant'"),
+    ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role", "'assistant' or 'tool'"),
+    ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id", "required"),
+    ({"messages": [{"role": "user", "content": "x", "tool_call_id": "y"}]}, "messages[0].tool_call_id", "'tool'"),
+    ({"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]}, "messages[0].tool_calls", "'assistant'"),
+    (
+        {
+            "messages": [
+                *USER,
+                {"role": "assistant", "tool_calls": [CALL | {"function": {"name": "f", "arguments": "["}}]},
+            ]
+        },
+        "messages[1].tool_calls[0].function.arguments",
+        "JSON object",
+    ),
     ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "string"),
     ({"messages": [{"role": "user"}]}, "messages[0].content", "required"),
     (
@@ -141,7 +191,7 @@ async def test_bad_prompts(client: httpx.AsyncClient, engine: FakeEngine, prompt
 
 
 @pytest.mark.parametrize(
-    "body", [{"suffix": "x"}, {"best_of": 2}, {"echo": True, "logprobs": 1}, {"logprobs": 21}, {"messages": USER}]
+    "body", [{"suffix": "x"}, {"best_of": 2}, {"logprobs": 21}, {"max_tokens": 0}, {"messages": USER}]
 )
 async def test_text_completions_refuse_by_name(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
     assert error_of(await ask(client, TEXT, **body))["param"] == next(iter(body))

@@ -52,6 +52,37 @@ def test_wrong_values(wrong: dict[str, object]) -> None:
         load_settings(**wrong)
 
 
+WRONG = [
+    ({"database": "mysql://u:s3cret@h/x"}, "database: .*must be sqlite or postgresql"),
+    ({"database": "s3cret"}, "not a database URL"),
+    ({"admin_api_key": "s3cret"}, "at least 16 characters"),
+    ({"root_path": "s3cret"}, "begin with a slash"),
+    ({"root_path": "/s3cret/"}, "begin with a slash"),
+    ({"requests_per_minute": 0}, "requests_per_minute"),
+    ({"allowed_origins": "["}, "allowed_origins"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "says"), WRONG)
+def test_wrong_ways_in(wrong: dict[str, object], says: str) -> None:
+    with pytest.raises(LoadError, match=says) as error:
+        load_settings(**wrong)
+    assert "s3cret" not in str(error.value)
+
+
+def test_secrets_do_not_show() -> None:
+    settings = load_settings(admin_api_key="a-long-s3cret-of-mine", database="postgresql://u:s3cret@h/x")
+    assert "s3cret" not in repr(settings) + str(settings)
+
+
+def test_the_default_database_is_state_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/some/state")
+    assert load_settings().database.get_secret_value() == "sqlite:////some/state/mavis/mavis.db"
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert load_settings().database.get_secret_value() == "sqlite:////home/ann/.local/state/mavis/mavis.db"
+
+
 def test_every_setting_is_a_flag() -> None:
     assert set(inspect.signature(serve).parameters) == set(Settings.model_fields)
 

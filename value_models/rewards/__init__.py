@@ -1,1 +1,1 @@
-"""What a response is worth: plain callables from texts to numbers, without torch and without a model's tokens."""
+"""What a response is worth: from texts to numbers. Only the classifier needs torch, only the judge needs httpx."""

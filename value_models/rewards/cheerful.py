@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 
+from value_models.prompts import Prompt
+
 
 class Cheerful:
     name = "cheerful"
     description = "positive, friendly wording (VADER compound score, -1 to 1)"
 
-    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
-        score = _polarity()
-        return [score(response)["compound"] for response in responses]
+    def score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
+        polarity = _polarity()
+        return [polarity(response)["compound"] for response in responses]
 
 
 @cache

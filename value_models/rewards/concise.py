@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from value_models.prompts import Prompt
+
 WORDS_PER_UNIT = 20
 FLOOR = -3.0
 
@@ -16,5 +18,5 @@ class Concise:
     name = "concise"
     description = "few words (minus the number of words / 20, not below -3)"
 
-    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+    def score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
         return [max(FLOOR, -len(response.split()) / WORDS_PER_UNIT) for response in responses]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from value_models.prompts import Prompt
+
 _ENDS_IN_QUESTION = re.compile(r"\?[\s\"'’”»)\]}*_!.?]*$")
 
 
@@ -16,7 +18,7 @@ class Curious:
     name = "curious"
     description = "asks back (1 if it ends in a question, 0.5 if it asks one anywhere, else 0)"
 
-    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+    def score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
         return [_score(response) for response in responses]
 
 

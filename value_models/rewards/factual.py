@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from value_models.prompts import Prompt
+
 SHIPPED = Path(__file__).parent.parent / "shipped" / "subjectivity"
 DOMAIN_WORDS = frozenset(
     ("movie", "movies", "film", "films", "cinema", "director", "directed", "screenplay", "script", "documentary",
@@ -69,7 +71,7 @@ class Factual:
     name = "factual"
     description = "plain statements rather than opinions (probability of 'objective', 0 to 1)"
 
-    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+    def score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
         classifier = _shipped()
         return [classifier.probability(response) for response in responses]
 

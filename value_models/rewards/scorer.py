@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mavis_core.errors import LoadError
-from value_models.rewards.registry import load, names
+from mavis_core.errors import LoadError, RewardError
+from value_models.prompts import Prompt
+from value_models.rewards.registry import load
+from value_models.rewards.reward import Guarded
 
 
 class RewardScorer:
@@ -19,16 +21,14 @@ class RewardScorer:
     """
 
     def __init__(self, wanted: Sequence[str]) -> None:
-        if unknown := [name for name in wanted if name not in names()]:
-            raise LoadError(f"search_rewards: {', '.join(unknown)}: must be among {', '.join(names())}")
         self.names = tuple(wanted)
         try:
-            self._rewards = [load(name) for name in wanted]
-        except ImportError as error:
-            raise LoadError(
-                f"search_rewards: {error.name} is not installed (pip install 'mavis-server[train]')"
-            ) from error
+            self._rewards = [Guarded(load(name)) for name in wanted]
+            self.score([], [])  # what a reward needs is imported when it first scores
+        except RewardError as error:
+            raise LoadError(f"search_rewards: {error}") from error
 
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[tuple[float, ...]]:
-        """(N, M), in the units of the rewards."""
-        return list(zip(*(reward(prompts, responses) for reward in self._rewards), strict=True))
+        """(N, M), in the units of the rewards; raises RewardError."""
+        read = [Prompt(prompt) for prompt in prompts]
+        return list(zip(*(reward.score(read, responses) for reward in self._rewards), strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.driver import search
 from mavis_core.search.offline import SteppedEngine
 from mavis_core.search.params import SearchParams
+from mavis_core.structure import Structure
 from tests.models import assert_idle, byte_tokenizer, head_value, mixed_values, objective, tiny_model, tiny_policy
 from value_models.head import HeadValue
 
@@ -175,6 +177,9 @@ async def test_a_stop_token_is_counted_and_not_shown() -> None:
         (SearchParams("best_of"), {}, {"a": 0.0}, "must not all be 0", "guidance.search"),
         (SearchParams("best_of"), {"n": 2}, None, "n=2: must be 1 with guidance.search", "n"),
         (SearchParams("chunk"), {"temperature": 0}, None, "would all be the same", "temperature"),
+        (SearchParams("chunk"), {"max_tokens": 0}, None, "max_tokens=0: must be at least 1", "max_tokens"),
+        (SearchParams("chunk"), {"prompt_logprobs": 1}, None, "cannot be combined", "prompt_logprobs"),
+        (SearchParams("beam"), {"structure": Structure("regex", "a")}, None, "cannot be combined", "structure"),
         (
             SearchParams("chunk", scorer="rewards"),
             {},
@@ -194,6 +199,31 @@ async def test_what_cannot_be_searched_is_refused_before_anything_runs(
     assert message in str(caught.value)
     assert caught.value.param == param
     assert_idle(engine)
+
+
+async def test_what_was_cached_of_the_prompt_before_is_told() -> None:
+    """Not what later rounds find: that is the search's own."""
+    engine = tiny_engine()
+    request = wanted(SearchParams("chunk", 2, 3, 2))
+    for expected in (0, 0, 3):
+        prompt = (3, 5, 7, 11) if expected else (3, 5, 7)
+        outputs = await outputs_of(engine, replace(request, prompt_token_ids=prompt))
+        assert {output.cached_tokens for output in outputs} == {expected}
+
+
+async def test_rounds_share_nothing_with_another_salt() -> None:
+    engine = tiny_engine()
+    salts: set[str | None] = set()
+
+    async def watched(request: Request) -> AsyncGenerator[RequestOutput, None]:
+        salts.add(request.cache_salt)
+        async for output in SteppedEngine(engine).generate(request):
+            yield output
+
+    request = replace(wanted(SearchParams("chunk", 1, 3, 2)), cache_salt="mine")
+    async for _ in search(watched, request, engine.info, None):
+        pass
+    assert salts == {"mine"}
 
 
 @pytest.mark.parametrize("weights", [{"a": 0.0}, {"joy": 1.0}])

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from mavis_core.errors import RewardError
+from value_models.prompts import Prompt
 from value_models.rewards.factual import SHIPPED, SubjectivityClassifier, ngrams
 from value_models.rewards.registry import load, names
 
 
 def score(name: str, *responses: str) -> list[float]:
-    return load(name)([""] * len(responses), list(responses))
+    return list(load(name).score([Prompt("")] * len(responses), list(responses)))
 
 
 def test_concise_counts_words_down_to_its_floor() -> None:
@@ -87,11 +89,11 @@ def test_the_shipped_classifier_states_its_held_out_accuracy_and_is_small() -> N
 
 def test_every_reward_has_its_own_name_and_scores_nothing_as_nothing() -> None:
     assert [load(name).name for name in names()] == names()
-    assert all(load(name)([], []) == [] for name in names() if name != "cheerful")
+    assert all(load(name).score([], []) == [] for name in names() if name != "cheerful")
 
 
 def test_an_unknown_reward_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'funny': must be one of cheerful, concise, curious, factual"):
+    with pytest.raises(RewardError, match="'funny': must be one of cheerful, concise, curious, factual"):
         load("funny")
 
 
@@ -100,7 +102,7 @@ def test_rewards_import_without_torch_sklearn_and_vader() -> None:
         "import sys\n"
         "for name in ('torch', 'sklearn', 'transformers', 'vaderSentiment'): sys.modules[name] = None\n"
         "from value_models.rewards.registry import load\n"
-        "assert load('factual')([''], ['The bus leaves at 8.'])[0] > 0.5\n"
+        "assert load('factual').score([None], ['The bus leaves at 8.'])[0] > 0.5\n"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

@@ -1,0 +1,188 @@
+"""Structures to matchers, by llguidance: what one tokenizer and one set of limits make of a grammar. Torch-free.
+
+Nothing is kept between requests: copies of an llguidance matcher share one lexer, its table of states and its limits,
+so an answer that runs into them would take down every later request with the same schema. Compiling a usual schema
+takes about a millisecond; where it takes longer it holds up nobody (``grammar_thread.py``).
+
+The library is imported with the first structure: a machine that has torch and transformers only does without.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from mavis_core.deep_stack import call_deep
+from mavis_core.errors import InvalidRequestError
+from mavis_core.matcher import Matcher, shorten
+from mavis_core.structure import Structure
+from mavis_core.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+MAX_MULTIPLE = 100_000
+
+
+@cache
+def _limits() -> LLParserLimits:
+    """Hostile grammars end here: a step stays below 0.1 s and a request's lexer below some 20 MB."""
+    from llguidance import LLParserLimits
+
+    return LLParserLimits(
+        initial_lexer_fuel=50_000,
+        step_lexer_fuel=50_000,
+        step_max_items=20_000,
+        max_lexer_states=20_000,
+        max_grammar_size=100_000,
+        verbose_errors=False,
+    )
+
+
+class GrammarCompiler:
+    """Compiles for one model.
+
+    Args:
+        tokenizer: or None, then every structure is refused.
+        vocab_size: V, of the logits; may exceed the tokenizer's.
+        stop_token_ids: the model's own.
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None, vocab_size: int, stop_token_ids: tuple[int, ...]) -> None:
+        self._source = tokenizer
+        self._vocab_size = vocab_size
+        self._stop_token_ids = stop_token_ids
+        self._lock = Lock()
+        self._tokenizer: LLTokenizer | None = None
+
+    def compile(self, structure: Structure) -> Matcher:
+        """A matcher at the start of an answer; from any thread, without the interpreter lock where it is long.
+
+        Raises:
+            InvalidRequestError: with param "structure"; the library's reason, shortened.
+        """
+        tokenizer = self._ready()
+        matcher = call_deep(lambda: _start(tokenizer, structure))
+        if matcher.is_error():
+            raise InvalidRequestError(f"structure: {structure.kind}: {shorten(matcher.get_error())}", "structure")
+        return Matcher(matcher, tokenizer.eos_tokens)
+
+    def _ready(self) -> LLTokenizer:
+        """The tokenizer as llguidance wants it, made at the first need: about a second for a large vocabulary."""
+        with self._lock:
+            if self._tokenizer is None:
+                if self._source is None:
+                    raise InvalidRequestError("structure: this engine has no tokenizer", "structure")
+                try:
+                    from llguidance import LLTokenizer
+                except ImportError:
+                    raise InvalidRequestError(
+                        "structure: llguidance is not installed where the engine runs", "structure"
+                    ) from None
+                backend = copy.copy(self._source.backend_tokenizer)
+                backend.no_padding()
+                backend.no_truncation()
+                eos = list(self._stop_token_ids) or None
+                try:
+                    self._tokenizer = LLTokenizer(backend.to_str(), n_vocab=self._vocab_size, eos_token=eos)
+                except ValueError as error:
+                    raise InvalidRequestError(
+                        f"structure: not with this model's tokenizer: {shorten(str(error))}", "structure"
+                    ) from error
+            return self._tokenizer
+
+
+def _start(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
+    from llguidance import LLMatcher
+
+    matcher = LLMatcher(tokenizer, _grammar(structure), log_level=0, limits=_limits())
+    if not matcher.is_error():
+        matcher.compute_bitmask()  # finds what cannot even begin
+    return matcher
+
+
+def _grammar(structure: Structure) -> str:
+    """In llguidance's own form."""
+    from llguidance import LLMatcher
+
+    source = structure.source
+    match structure.kind:
+        case "json_schema":
+            schema = json.loads(source, parse_float=Decimal)
+            _check_multiples(schema)
+            try:
+                return LLMatcher.grammar_from_json_schema(
+                    "{}" if schema is True else source, defaults={"whitespace_flexible": False}
+                )
+            except ValueError as error:
+                raise InvalidRequestError(f"structure: json_schema: {shorten(str(error))}", "structure") from error
+        case "regex":
+            return LLMatcher.grammar_from_regex(source)
+        case "choice":
+            strings = (json.dumps(choice, ensure_ascii=False) for choice in json.loads(source))
+            return LLMatcher.grammar_from_lark("start: " + " | ".join(strings))
+        case "grammar":
+            for within in _schemas_within(source):
+                _check_multiples(within)
+            return LLMatcher.grammar_from_lark(_lark(source))
+
+
+def _lark(source: str) -> str:
+    from llguidance.gbnf_to_lark import gbnf_to_lark, is_lark_syntax
+
+    if "::=" not in source or is_lark_syntax(source):
+        return source
+    try:
+        return gbnf_to_lark(source)
+    except Exception as error:  # it raises bare ones
+        raise InvalidRequestError(f"structure: grammar: as GBNF: {shorten(str(error))}", "structure") from error
+
+
+def _schemas_within(lark: str) -> Iterator[object]:
+    """JSON after ``%json``; what is not JSON is left to the library to refuse."""
+    decoder = json.JSONDecoder(parse_float=Decimal)
+    for found in re.finditer(r"%json\s*", lark):
+        try:
+            yield decoder.raw_decode(lark, found.end())[0]
+        except (ValueError, RecursionError):
+            continue
+
+
+def _check_multiples(schema: object) -> None:
+    """Refuse ``multipleOf`` that makes large automata: the one cost that llguidance's limits do not bound.
+
+    Where schemas are combined it takes the least common multiple, so that of all of them is bounded.
+    """
+    multiple, pending = 1, [schema]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list):
+            pending += node
+        elif isinstance(node, dict):
+            pending += node.values()
+            value = node.get("multipleOf")
+            if isinstance(value, (int, Decimal)) and value > 0:
+                multiple = math.lcm(multiple, _coefficient(value))
+        if multiple > MAX_MULTIPLE:
+            raise InvalidRequestError(
+                f"structure: json_schema: the least common multiple of all multipleOf (without their decimal points) "
+                f"must be at most {MAX_MULTIPLE}",
+                "structure",
+            )
+
+
+def _coefficient(value: int | Decimal) -> int:
+    """An integer as it is, the digits of what has a point; beyond the bound what is just beyond it."""
+    if value > MAX_MULTIPLE:
+        return MAX_MULTIPLE + 1
+    if value == int(value):
+        return int(value)
+    digits = "".join(map(str, Decimal(value).as_tuple().digits)).rstrip("0")
+    return int(digits) if len(digits) < 9 else MAX_MULTIPLE + 1

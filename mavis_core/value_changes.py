@@ -1,0 +1,71 @@
+"""Values loaded into and unloaded from a running engine: what must hold, checked before anything changes.
+
+Reading a value takes seconds and happens elsewhere (``engine_loop.py``); what is here runs between two steps. Every
+check, and everything that can fail, comes before the swap, so a refusal leaves the engine as it was. The KV blocks
+of an engine are counted once, at its start: a value with a cache gets pools of as many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mavis_core.capacity import check_room
+from mavis_core.errors import LoadError, UnknownValueError, ValueConflictError
+from mavis_core.row import Row
+from mavis_core.value import ValueFunction
+from mavis_core.value_set import ValueSet
+
+if TYPE_CHECKING:
+    from mavis_core.engine import Engine
+
+
+def check_load(engine: Engine, values: Sequence[ValueFunction]) -> None:
+    """That ``values`` can join those of ``engine``.
+
+    Raises:
+        ValueConflictError: a value or an objective of the same name is loaded.
+        LoadError: one reads shorter texts than the engine serves, or its KV does not fit the memory.
+    """
+    names = {value.spec.name for value in engine.loaded}
+    owners = {objective.name: objective.value for objective in engine.info.objectives}
+    for value in values:
+        spec = value.spec
+        if spec.name in names:
+            raise ValueConflictError(f"a value named {spec.name!r} is loaded already; unload it first")
+        if taken := [objective.name for objective in spec.objectives if objective.name in owners]:
+            raise ValueConflictError(
+                f"{spec.name}: objective {taken[0]!r} is scored by {owners[taken[0]]!r} already; unload that first"
+            )
+        if spec.max_model_len is not None and spec.max_model_len < engine.info.max_model_len:
+            raise LoadError(
+                f"{spec.name}: reads at most {spec.max_model_len} tokens, and this engine serves texts of "
+                f"{engine.info.max_model_len}; start it with max_model_len={spec.max_model_len}"
+            )
+    check_room(engine.config, engine.pools, [cache for value in values for cache in value.spec.caches])
+
+
+def check_unload(name: str, loaded: Sequence[ValueFunction], rows: Iterable[Row]) -> None:
+    """That value ``name`` is there and that no row, running or waiting, names one of its objectives.
+
+    Raises:
+        UnknownValueError, ValueConflictError.
+    """
+    objectives = {objective.name for value in loaded if value.spec.name == name for objective in value.spec.objectives}
+    if not objectives:
+        known = ", ".join(sorted(value.spec.name for value in loaded)) or "none"
+        raise UnknownValueError(f"no value named {name!r} is loaded; loaded: {known}")
+    users = {row.request.id for row in rows if objectives & row.request.guidance.weights.keys()}
+    if users:
+        raise ValueConflictError(f"value {name!r} is in use by {len(users)} request(s); try again when they are done")
+
+
+def move_columns(rows: Iterable[Row], before: ValueSet, after: ValueSet) -> None:
+    """Let guided rows in flight find their objectives at their new columns, in the order they had: totals keep it."""
+    names = [objective.name for objective in before.objectives]
+    columns = {objective.name: column for column, objective in enumerate(after.objectives)}
+    for row in rows:
+        if row.guided:
+            row.named = tuple(columns[names[column]] for column in row.named)
+            weights = row.request.guidance.weights
+            row.weights = tuple(float(weights.get(name, 0.0)) for name in columns)

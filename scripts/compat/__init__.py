@@ -1,0 +1,1 @@
+"""Other projects' tests and clients, run against a live server of ours."""

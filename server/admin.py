@@ -1,0 +1,22 @@
+"""What only the holder of the admin key may do: ``dependencies=[Depends(require_admin)]`` on a route.
+
+Off unless ``--admin-api-key`` is set. The admin key is sent where any key is sent, as the bearer, and opens everything
+that an ordinary key opens.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from server.auth import caller_of
+from server.errors import AdminOnlyError
+from server.service import service_of
+
+
+async def require_admin(http: Request) -> None:
+    """Raises AdminOnlyError unless the caller holds the admin key."""
+    if caller_of(http).admin:
+        return
+    if service_of(http).keys.has_admin:
+        raise AdminOnlyError("this needs the admin key: send 'Authorization: Bearer <admin key>'")
+    raise AdminOnlyError("this needs an admin key, and the server has none: start it with --admin-api-key")

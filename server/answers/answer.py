@@ -1,0 +1,41 @@
+"""The seam between what the engine gives and what a client gets.
+
+One ``Answer`` belongs to one HTTP request. It is asked either for the events of a stream, one engine output at a time,
+or for everything at once; not for both.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+from mavis_core.messages import RequestOutput
+
+
+class Answer(ABC):
+    id: str
+
+    @abstractmethod
+    def collect(self, prompt: int, output: RequestOutput) -> None:
+        """Add one engine output of prompt number ``prompt`` to the whole answer."""
+
+    @abstractmethod
+    def whole(self) -> bytes:
+        """Everything collected, as JSON."""
+
+    @abstractmethod
+    def events(self, prompt: int, output: RequestOutput) -> bytes:
+        """The server-sent events that one engine output makes; may be none."""
+
+    @abstractmethod
+    def ending(self) -> bytes:
+        """The events after the last output."""
+
+    @abstractmethod
+    def failure(self, error: Exception) -> bytes:
+        """The events that end a stream in which something went wrong."""
+
+
+def event_lines(chunks: Iterable[bytes]) -> bytes:
+    """JSON has no line breaks, so each chunk is one ``data:`` line."""
+    return b"".join(b"data: " + chunk + b"\n\n" for chunk in chunks)

@@ -1,0 +1,27 @@
+"""What an answer must know of its request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mavis_core.sampling_params import SamplingParams
+from server.token_text import TokenText
+from server.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Attributes:
+    model: the name that the client used.
+    prompts: token ids; the answer has ``sampling.n`` choices for each.
+    """
+
+    model: str
+    fingerprint: str
+    weights: Weights
+    sampling: SamplingParams
+    wants_report: bool
+    prompts: tuple[tuple[int, ...], ...]
+    token_text: TokenText
+    include_usage: bool = False
+    continuous_usage: bool = False

@@ -1,0 +1,218 @@
+"""What chat and text completions share: ids, choices, usage, and how tokens are reported.
+
+Chunks are plain dicts, serialised once by orjson: validating our own output chunk by chunk would cost more than
+everything else here (the tests validate it instead).
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from mavis_core.messages import ChoiceDelta, FinishReason, GuidanceStats, RequestOutput, TokenLogprobs, TokenReport
+from server.answers.answer import Answer, event_lines
+from server.answers.asked import Asked
+from server.answers.steering import guidance_of, reports_of
+from server.errors import error_body
+from server.protocol.generation import GenerationRequest
+
+DONE = b"data: [DONE]\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """vLLM's options that only change what is told."""
+
+    stop_in_text: bool = False
+    token_ids: bool = False
+    tokens_as_ids: bool = False
+    prompt_logprobs: bool = False
+
+    @classmethod
+    def of(cls, body: GenerationRequest) -> Extras:
+        return cls(
+            stop_in_text=bool(body.include_stop_str_in_output),
+            token_ids=bool(body.return_token_ids),
+            tokens_as_ids=bool(body.return_tokens_as_token_ids),
+            prompt_logprobs=body.prompt_logprobs is not None,
+        )
+
+
+@dataclass(slots=True)
+class Choice:
+    """One choice of the answer so far; the lists grow only where the whole answer is wanted at once."""
+
+    index: int
+    started: bool = False
+    text: list[str] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    reports: list[TokenReport] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+    stop_reason: str | int | None = None
+    guidance: GuidanceStats | None = None
+
+
+class CompletionsAnswer(Answer):
+    object_name: str
+    chunk_name: str
+
+    def __init__(self, id: str, asked: Asked, extras: Extras) -> None:
+        self.id, self._asked, self._extras = id, asked, extras
+        self._created = int(time.time())
+        self._n = asked.sampling.n
+        self._choices = [Choice(index) for index in range(self._n * len(asked.prompts))]
+        self._cached_tokens = [0] * len(asked.prompts)
+        self._prompt_logprobs: list[Sequence[TokenLogprobs | None]] = [()] * len(asked.prompts)
+        self._completion_tokens = 0
+
+    def collect(self, prompt: int, output: RequestOutput) -> None:
+        self._see(prompt, output)
+        for delta in output.deltas:
+            choice = self._take(prompt, delta)
+            choice.text.append(self._text(delta))
+            choice.token_ids.extend(delta.token_ids)
+            choice.logprobs.extend(delta.logprobs)
+            choice.reports.extend(delta.reports)
+
+    def whole(self) -> bytes:
+        choices = [self._whole_choice(choice) | self._whole_ending(choice) for choice in self._choices]
+        return orjson.dumps(self._frame(self.object_name, choices) | self._whole_extras() | {"usage": self._usage()})
+
+    def events(self, prompt: int, output: RequestOutput) -> bytes:
+        self._see(prompt, output)
+        made = []
+        for delta in output.deltas:
+            choice = self._take(prompt, delta)
+            if not choice.started:
+                choice.started = True
+                made += self._opening(choice)
+            parts = self._chunk_parts(choice, delta)
+            if delta.finish_reason or delta.logprobs or delta.reports or (self._extras.token_ids and delta.token_ids):
+                last = parts.pop() if parts else self._empty_part(choice)
+                parts.append(last | self._chunk_ending(choice, delta))
+            made += [self._chunk([part]) for part in parts]
+        return event_lines(made)
+
+    def ending(self) -> bytes:
+        if not self._asked.include_usage:
+            return DONE
+        return event_lines([orjson.dumps(self._frame(self.chunk_name, []) | {"usage": self._usage()})]) + DONE
+
+    def failure(self, error: Exception) -> bytes:
+        return event_lines([orjson.dumps(error_body(error))]) + DONE
+
+    @abstractmethod
+    def _whole_choice(self, choice: Choice) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _whole_extras(self) -> dict[str, Any]:
+        """Further fields of the whole answer, beside its choices."""
+
+    @abstractmethod
+    def _opening(self, choice: Choice) -> list[bytes]:
+        """Chunks that come before a choice's first token."""
+
+    @abstractmethod
+    def _chunk_parts(self, choice: Choice, delta: ChoiceDelta) -> list[dict[str, Any]]:
+        """A chunk's choice for each thing that the delta's text tells; without logprobs and ending."""
+
+    @abstractmethod
+    def _empty_part(self, choice: Choice) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _logprobs(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> dict[str, Any] | None: ...
+
+    def _finish_reason(self, choice: Choice) -> str | None:
+        return choice.finish_reason
+
+    def _see(self, prompt: int, output: RequestOutput) -> None:
+        self._cached_tokens[prompt] = max(self._cached_tokens[prompt], output.cached_tokens)
+        if output.prompt_logprobs is not None:
+            self._prompt_logprobs[prompt] = output.prompt_logprobs
+
+    def _take(self, prompt: int, delta: ChoiceDelta) -> Choice:
+        choice = self._choices[prompt * self._n + delta.index]
+        self._completion_tokens += len(delta.token_ids)
+        choice.guidance = delta.guidance
+        if delta.finish_reason:
+            choice.finish_reason, choice.stop_reason = delta.finish_reason, delta.stop_reason
+        return choice
+
+    def _text(self, delta: ChoiceDelta) -> str:
+        """The delta's text, with what stopped it where that was asked for."""
+        if delta.stop_reason is None or not self._extras.stop_in_text:
+            return delta.text
+        if isinstance(delta.stop_reason, str):
+            return delta.text + delta.stop_reason
+        return delta.text + self._asked.token_text.visible(delta.stop_reason, self._asked.sampling.skip_special_tokens)
+
+    def _frame(self, object_name: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": object_name,
+            "created": self._created,
+            "model": self._asked.model,
+            "system_fingerprint": self._asked.fingerprint,
+            "choices": choices,
+        }
+
+    def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
+        frame = self._frame(self.chunk_name, choices) | more
+        if self._asked.include_usage:
+            frame["usage"] = self._usage() if self._asked.continuous_usage else None
+        return orjson.dumps(frame)
+
+    def _usage(self) -> dict[str, Any]:
+        prompt = sum(map(len, self._asked.prompts))
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": self._completion_tokens,
+            "total_tokens": prompt + self._completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": sum(self._cached_tokens)},
+        }
+
+    def _whole_ending(self, choice: Choice) -> dict[str, Any]:
+        made: dict[str, Any] = {
+            "finish_reason": self._finish_reason(choice),
+            "stop_reason": choice.stop_reason,
+            "guidance": guidance_of(self._asked, choice.guidance, choice.reports),
+        }
+        return made | {"token_ids": choice.token_ids} if self._extras.token_ids else made
+
+    def _chunk_ending(self, choice: Choice, delta: ChoiceDelta) -> dict[str, Any]:
+        """What only some chunks carry: log-probabilities, why it stopped, its steering."""
+        made: dict[str, Any] = {"logprobs": self._logprobs(choice, delta.logprobs)}
+        if self._extras.token_ids:
+            made["token_ids"] = delta.token_ids
+        if delta.finish_reason:
+            made["finish_reason"] = self._finish_reason(choice)
+            made["stop_reason"] = delta.stop_reason
+            made["guidance"] = guidance_of(self._asked, delta.guidance, delta.reports)
+        elif delta.reports:
+            made["guidance"] = {"tokens": reports_of(self._asked, delta.reports)}
+        return made
+
+    def _token_name(self, token_id: int) -> str:
+        return f"token_id:{token_id}" if self._extras.tokens_as_ids else self._asked.token_text(token_id)[0]
+
+    def _shown_prompt_logprobs(self, prompt: int, most: int) -> list[dict[str, Any] | None]:
+        """vLLM's ``prompt_logprobs``: per position token id -> log-probability; the prompt's own token and ``most``."""
+        return [None if p is None else self._ranked(p, most) for p in self._prompt_logprobs[prompt]]
+
+    def _ranked(self, position: TokenLogprobs, most: int) -> dict[str, Any]:
+        ranks = {token_id: rank for rank, (token_id, _) in enumerate(position.top, 1)}
+        shown = {position.token_id: position.logprob} | dict(position.top[:most])
+        return {
+            str(token_id): {
+                "logprob": logprob,
+                "rank": ranks.get(token_id),
+                "decoded_token": self._asked.token_text(token_id)[0],
+            }
+            for token_id, logprob in shown.items()
+        }

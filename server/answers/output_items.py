@@ -1,0 +1,106 @@
+"""The output items of a response and the typed events that build them ("Streaming events" pages of OpenAI's reference).
+
+One machine for streams and whole answers: a whole answer is the items that the events have left behind.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from server.tools.reader import Argued, Called, Part, Said
+
+Event = dict[str, Any]
+
+
+class OutputItems:
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+        self._open: dict[str, Any] | None = None
+
+    def add(self, part: Part, logprobs: Sequence[dict[str, Any]]) -> list[Event]:
+        """Events of one more part; ``logprobs`` of the tokens that a said part is made of."""
+        match part:
+            case Said(text):
+                events = [] if self._kind() == "message" else self.close("completed") + self._begin_message()
+                return [*events, self._say(text, logprobs)]
+            case Called(_, id, name):
+                item = {
+                    "id": _id("fc"), "type": "function_call", "status": "in_progress", "call_id": id, "name": name,
+                    "arguments": "",
+                }  # fmt: skip
+                return [*self.close("completed"), self._begin(item)]
+            case Argued(_, text):
+                assert self._open is not None
+                self._open["arguments"] += text
+                return [self._at("response.function_call_arguments.delta", delta=text)]
+
+    def finish(self, status: str) -> list[Event]:
+        """Close what is open; an answer of nothing is an empty message."""
+        begun = [] if self.items else self._begin_message()
+        return begun + self.close(status)
+
+    def close(self, status: str) -> list[Event]:
+        item = self._open
+        if item is None:
+            return []
+        events = []
+        if item["type"] == "message":
+            part = item["content"][0]
+            short = [_short(logprob) for logprob in part["logprobs"]]
+            events.append(self._at("response.output_text.done", content_index=0, text=part["text"], logprobs=short))
+            events.append(self._at("response.content_part.done", content_index=0, part=dict(part)))
+        else:
+            done = {"arguments": item["arguments"], "name": item["name"]}
+            events.append(self._at("response.function_call_arguments.done", **done))
+        item["status"] = status
+        events.append(self._whole("response.output_item.done"))
+        self._open = None
+        return events
+
+    def _kind(self) -> str | None:
+        return self._open["type"] if self._open else None
+
+    def _begin_message(self) -> list[Event]:
+        item: dict[str, Any] = {
+            "id": _id("msg"),
+            "type": "message",
+            "status": "in_progress",
+            "role": "assistant",
+            "content": [],
+        }
+        part: dict[str, Any] = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+        events = [self._begin(item), self._at("response.content_part.added", content_index=0, part=dict(part))]
+        item["content"] = [part | {"logprobs": []}]
+        return events
+
+    def _begin(self, item: dict[str, Any]) -> Event:
+        self._open = item
+        self.items.append(item)
+        return self._whole("response.output_item.added")
+
+    def _say(self, text: str, logprobs: Sequence[dict[str, Any]]) -> Event:
+        assert self._open is not None
+        part = self._open["content"][0]
+        part["text"] += text
+        part["logprobs"] += logprobs
+        short = [_short(logprob) for logprob in logprobs]
+        return self._at("response.output_text.delta", content_index=0, delta=text, logprobs=short)
+
+    def _at(self, type: str, **more: Any) -> Event:
+        assert self._open is not None
+        return {"type": type, "item_id": self._open["id"], "output_index": len(self.items) - 1, **more}
+
+    def _whole(self, type: str) -> Event:
+        return {"type": type, "output_index": len(self.items) - 1, "item": dict(self._open or {})}
+
+
+def _short(logprob: dict[str, Any]) -> dict[str, Any]:
+    """Events tell log-probabilities without bytes."""
+    top = [{"token": other["token"], "logprob": other["logprob"]} for other in logprob["top_logprobs"]]
+    return {"token": logprob["token"], "logprob": logprob["logprob"], "top_logprobs": top}
+
+
+def _id(kind: str) -> str:
+    return f"{kind}_{uuid.uuid4().hex}"

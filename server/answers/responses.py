@@ -1,0 +1,142 @@
+"""Responses: "The response object" page and its stream of typed, numbered events.
+
+A stream has no ``[DONE]``: it ends with ``response.completed``, ``response.incomplete`` or ``response.failed``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+
+from mavis_core.messages import ChoiceDelta, GuidanceStats, RequestOutput, TokenLogprobs, TokenReport
+from server.answers.answer import Answer
+from server.answers.asked import Asked
+from server.answers.output_items import Event, OutputItems
+from server.answers.steering import guidance_of
+from server.errors import error_body
+from server.protocol.responses import ResponsesRequest
+from server.tools.reader import Said, reader_for
+from server.tools.use import ToolUse
+
+
+class ResponseAnswer(Answer):
+    def __init__(self, id: str, asked: Asked, body: ResponsesRequest, tools: ToolUse) -> None:
+        self.id, self._asked, self._body = id, asked, body
+        self._created = int(time.time())
+        self._reader, self._items = reader_for(tools), OutputItems()
+        self._parallel = tools.parallel
+        self._output_tokens = self._cached_tokens = self._number = 0
+        self._started = False
+        self._status = "in_progress"
+        self._error: dict[str, str] | None = None
+        self._stats: GuidanceStats | None = None
+        self._reports: list[TokenReport] = []
+        self._logprobs: list[dict[str, Any]] = []  # of text that the reader still holds back
+
+    def collect(self, prompt: int, output: RequestOutput) -> None:
+        self._advance(output)
+
+    def whole(self) -> bytes:
+        return orjson.dumps(self._response())
+
+    def events(self, prompt: int, output: RequestOutput) -> bytes:
+        return self._lines(self._start() + self._advance(output))
+
+    def ending(self) -> bytes:
+        return self._lines([{"type": f"response.{self._status}", "response": self._response()}])
+
+    def failure(self, error: Exception) -> bytes:
+        told = error_body(error)["error"]
+        self._status, self._error = "failed", {"code": "server_error", "message": told["message"]}
+        return self._lines([*self._start(), *self._items.close("incomplete"),
+                            {"type": "response.failed", "response": self._response()}])  # fmt: skip
+
+    def _start(self) -> list[Event]:
+        if self._started:
+            return []
+        self._started = True
+        response = self._response()
+        return [{"type": kind, "response": response} for kind in ("response.created", "response.in_progress")]
+
+    def _advance(self, output: RequestOutput) -> list[Event]:
+        self._cached_tokens = max(self._cached_tokens, output.cached_tokens)
+        return [event for delta in output.deltas for event in self._take(delta)]
+
+    def _take(self, delta: ChoiceDelta) -> list[Event]:
+        self._output_tokens += len(delta.token_ids)
+        self._stats = delta.guidance
+        self._reports.extend(delta.reports)
+        self._logprobs += [self._logprob(position) for position in delta.logprobs]
+        events = []
+        for part in self._reader.read(delta.text, last=delta.finish_reason is not None):
+            logprobs: list[dict[str, Any]] = []
+            if isinstance(part, Said):
+                logprobs, self._logprobs = self._logprobs, []
+            events += self._items.add(part, logprobs)
+        if delta.finish_reason:
+            self._status = "incomplete" if delta.finish_reason == "length" else "completed"
+            events += self._items.finish(self._status)
+        return events
+
+    def _lines(self, events: list[Event]) -> bytes:
+        lines = []
+        for event in events:
+            numbered = event | {"sequence_number": self._number}
+            self._number += 1
+            lines.append(b"event: " + event["type"].encode() + b"\ndata: " + orjson.dumps(numbered) + b"\n\n")
+        return b"".join(lines)
+
+    def _response(self) -> dict[str, Any]:
+        body, sampling = self._body, self._asked.sampling
+        done = self._status in ("completed", "incomplete")
+        said = body.model_dump(include={"text", "tool_choice", "tools"}, exclude_unset=True, by_alias=True)
+        text = said.get("text") or {}
+        return {
+            "id": self.id,
+            "object": "response",
+            "created_at": self._created,
+            "completed_at": int(time.time()) if self._status == "completed" else None,
+            "status": self._status,
+            "background": False,
+            "error": self._error,
+            "incomplete_details": {"reason": "max_output_tokens"} if self._status == "incomplete" else None,
+            "instructions": body.instructions,
+            "max_output_tokens": body.max_output_tokens,
+            "metadata": body.metadata or {},
+            "model": self._asked.model,
+            "output": list(self._items.items),  # a copy: events are written after the next ones are made
+            "parallel_tool_calls": self._parallel,
+            "previous_response_id": None,
+            "reasoning": None,
+            "store": False,
+            "temperature": sampling.temperature,
+            "text": {"format": text.get("format") or {"type": "text"}},
+            "tool_choice": said.get("tool_choice") or "auto",
+            "tools": [{"parameters": None, "strict": None} | tool for tool in said.get("tools") or []],
+            "top_logprobs": sampling.logprobs or 0,
+            "top_p": sampling.top_p,
+            "truncation": "disabled",
+            "usage": self._usage() if done else None,
+            "user": body.user,
+            "guidance": guidance_of(self._asked, self._stats, self._reports) if done else None,
+        }
+
+    def _usage(self) -> dict[str, Any]:
+        prompt = len(self._asked.prompts[0])
+        return {
+            "input_tokens": prompt,
+            "input_tokens_details": {"cached_tokens": self._cached_tokens, "cache_write_tokens": 0},
+            "output_tokens": self._output_tokens,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": prompt + self._output_tokens,
+        }
+
+    def _logprob(self, position: TokenLogprobs) -> dict[str, Any]:
+        top = [self._token(token_id, logprob) for token_id, logprob in position.top]
+        return self._token(position.token_id, position.logprob) | {"top_logprobs": top}
+
+    def _token(self, token_id: int, logprob: float) -> dict[str, Any]:
+        text, data = self._asked.token_text(token_id)
+        return {"token": text, "bytes": data, "logprob": logprob}

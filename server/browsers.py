@@ -1,0 +1,22 @@
+"""Pages of other origins (CORS): Starlette's middleware with what our answers have for them."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from server.settings import Settings
+
+LIMITS = [f"x-ratelimit-{what}-{kind}" for kind in ("requests", "tokens") for what in ("limit", "remaining", "reset")]
+EXPOSED = ["x-request-id", "retry-after", "x-should-retry", *LIMITS]
+
+
+def allow_browsers(app: FastAPI, settings: Settings) -> None:
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins,
+        allow_methods=settings.allowed_methods,
+        allow_headers=settings.allowed_headers,
+        allow_credentials=settings.allow_credentials,
+        expose_headers=EXPOSED,
+    )

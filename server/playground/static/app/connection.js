@@ -1,0 +1,84 @@
+/**
+ * The server as the page sees it: is it there, is its model loaded, what can it be steered towards, does it want a
+ * key. Asks again every second while it is not ready, and not at all while it is.
+ */
+
+import { Mavis } from "../lib/client.js";
+import { ConnectionLostError, MavisError } from "../lib/errors.js";
+
+const KEY = "mavis.key"; // in sessionStorage: gone with the tab
+
+/** @typedef {"connecting" | "loading" | "ready" | "lost" | "locked" | "failed"} Status */
+
+export class Connection extends EventTarget {
+  client = new Mavis({ apiKey: sessionStorage.getItem(KEY) });
+  /** @type {Status} */
+  status = "connecting";
+  /** @type {import("../lib/client.js").Objective[]} */
+  objectives = [];
+  /** @type {{id: string, root: string}[]} */
+  models = [];
+  /** @type {unknown} what the last attempt said */
+  error = null;
+  #asking = false;
+
+  /** The name that requests go to. */
+  get model() {
+    return this.models[0]?.id;
+  }
+
+  get objectiveNames() {
+    return this.objectives.map(({ name }) => name);
+  }
+
+  /** Presets that the server itself offers: models named `model:preset`. */
+  get serverPresets() {
+    const names = new Set(this.models.map(({ id }) => id));
+    return [...names].filter((id) => id.includes(":") && names.has(id.slice(0, id.lastIndexOf(":"))));
+  }
+
+  /** @param {string} key */
+  useKey(key) {
+    sessionStorage.setItem(KEY, key);
+    this.client.apiKey = key;
+    this.ask();
+  }
+
+  /** An answer failed: is it the connection, the model or the key? @param {unknown} error */
+  noteFailure(error) {
+    const status = error instanceof MavisError ? error.status : null;
+    if (error instanceof ConnectionLostError || status === 503 || status === 401) this.ask();
+  }
+
+  /** Asks until the server is ready or refuses for good. */
+  async ask() {
+    if (this.#asking) return;
+    this.#asking = true;
+    while (!(await this.#attempt())) await new Promise((resolve) => setTimeout(resolve, 1000));
+    this.#asking = false;
+  }
+
+  /** @returns {Promise<boolean>} is there no point in asking again? */
+  async #attempt() {
+    try {
+      await this.client.ready();
+      [this.objectives, this.models] = await Promise.all([this.client.objectives(), this.client.models()]);
+      this.#become("ready", null);
+      return true;
+    } catch (error) {
+      const status = error instanceof MavisError ? error.status : 0;
+      if (status === 503) this.#become("loading", error);
+      else if (status === 401) this.#become("locked", error);
+      else if (error instanceof ConnectionLostError) this.#become("lost", error);
+      else this.#become("failed", error);
+      return this.status === "locked" || this.status === "failed";
+    }
+  }
+
+  /** @param {Status} status @param {unknown} error */
+  #become(status, error) {
+    const news = status !== this.status || status === "locked" || status === "ready";
+    [this.status, this.error] = [status, error];
+    if (news) this.dispatchEvent(new Event("change"));
+  }
+}

@@ -1,0 +1,79 @@
+/** The settings beside the view: a slider per objective, strength and sampling, the system prompt. */
+
+import "../lib/weights.js";
+import { byId, h, shown } from "./dom.js";
+import { LIMITS, numberWithin } from "./limits.js";
+
+/** @typedef {import("./state.js").State} State */
+
+/** @param {State} state @param {import("./connection.js").Connection} connection */
+export function settingsPanel(state, connection) {
+  const weights = h("mavis-weights");
+  const place = byId("weights-place");
+  const skeleton = [1, 2, 3, 4].map(() => h("div", { class: "objective-skeleton" }));
+  place.append(...skeleton);
+
+  connection.addEventListener("change", () => {
+    if (connection.status !== "ready") return;
+    weights.objectives = connection.objectives;
+    weights.weights = state.settings.weights;
+    const none = "No values are loaded, so this server cannot steer. Start it with --values.";
+    place.replaceChildren(connection.objectives.length ? weights : h("p", { class: "muted" }, none));
+    showBeta();
+  });
+  weights.addEventListener("input", () => state.set({ weights: weights.weights, preset: null }));
+  byId("reset-weights").addEventListener("click", () => state.set({ weights: {}, preset: null }));
+
+  /** @type {Map<string, HTMLInputElement>} */
+  const inputs = new Map();
+  for (const limit of LIMITS) {
+    const { name, label, min, max, hint, whole } = limit;
+    const input = h("input", {
+      class: "input",
+      type: "number",
+      id: `field-${name}`,
+      min,
+      max,
+      step: whole ? 1 : "any",
+      placeholder: hint,
+      inputmode: "decimal",
+    });
+    input.addEventListener("input", () => {
+      if (input.validity.valid) state.set({ [name]: numberWithin(input.value, limit) });
+    });
+    inputs.set(name, input);
+    byId("fields").append(h("div", { class: "field" }, h("label", { for: input.id }, label), input));
+  }
+  const system = byId("system");
+  system.addEventListener("input", () => state.set({ system: system.value }));
+
+  /** "auto" says which beta that is: the weighted mean of the steering objectives' recommended ones. */
+  const showBeta = () => {
+    const auto = recommendedBeta(connection.objectives, state.settings.weights);
+    /** @type {HTMLInputElement} */ (inputs.get("beta")).placeholder = auto ? `auto: ${shown(auto)}` : "auto";
+  };
+
+  const show = () => {
+    const { settings } = state;
+    weights.weights = settings.weights;
+    for (const { name } of LIMITS) {
+      const input = /** @type {HTMLInputElement} */ (inputs.get(name));
+      if (document.activeElement !== input) input.value = settings[name] === null ? "" : String(settings[name]);
+    }
+    if (document.activeElement !== system) system.value = settings.system;
+    showBeta();
+  };
+  state.addEventListener("change", show);
+  show();
+  byId("system-details").open = state.settings.system !== "";
+}
+
+/**
+ * As the engine averages: by the size of each weight.
+ * @param {import("../lib/client.js").Objective[]} objectives @param {Record<string, number>} weights
+ */
+function recommendedBeta(objectives, weights) {
+  const sizes = objectives.map(({ name }) => Math.abs(weights[name] ?? 0));
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  return total && objectives.reduce((sum, { recommended_beta }, i) => sum + (recommended_beta * sizes[i]) / total, 0);
+}

@@ -1,0 +1,247 @@
+"""``POST /v1/responses``: request and answer (OpenAI's "Create a model response" page), without state.
+
+Nothing is stored: whatever names an earlier response or a conversation is refused, and clients send the whole of it as
+``input``. The sampling fields of chat completions are taken too. The answer's items are plain dicts here, whose shape
+the official client's own types define and the tests check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from mavis_core.bounds import check_integer
+from mavis_core.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
+from server.protocol.answers import ChoiceGuidance
+from server.protocol.fields import NO_EFFECT, EmptyList, OnlyFalse, Refused, Strict, ranged
+from server.protocol.messages import ChatMessage, TextPart
+from server.protocol.sampling import SampledRequest
+from server.protocol.structure import ANY_OBJECT, Name, Schema, json_structure
+from server.protocol.tools import MAX_TOOLS, CalledFunction, ToolCall
+from server.rendering import Rendering
+from server.tools.use import Constraint, Function, ToolUse
+
+Status = Literal["in_progress", "completed", "incomplete"]
+
+
+class InputPart(Strict):
+    type: Literal["input_text", "output_text"]
+    text: str
+    annotations: EmptyList | None = None
+    logprobs: list[Any] | None = Field(default=None, description=NO_EFFECT)
+
+
+Parts = Annotated[list[InputPart], Field(fail_fast=True)]
+
+
+class MessageItem(Strict):
+    type: Literal["message"] = "message"
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | Parts
+    id: str | None = None
+    status: Status | None = None
+    phase: str | None = Field(default=None, description=NO_EFFECT)
+
+
+class FunctionCallItem(Strict):
+    type: Literal["function_call"]
+    call_id: str
+    name: str
+    arguments: str
+    id: str | None = None
+    status: Status | None = None
+    caller: Refused = None
+    namespace: Refused = None
+
+
+class FunctionOutputItem(Strict):
+    type: Literal["function_call_output"]
+    call_id: str
+    output: str | Parts
+    id: str | None = None
+    status: Status | None = None
+
+
+def _kind(item: Any) -> str:
+    kind = item.get("type") if isinstance(item, Mapping) else getattr(item, "type", None)
+    return str(kind or "message")
+
+
+Item = Annotated[
+    Annotated[MessageItem, Tag("message")]
+    | Annotated[FunctionCallItem, Tag("function_call")]
+    | Annotated[FunctionOutputItem, Tag("function_call_output")],
+    Discriminator(_kind),
+]
+
+
+class TextFormat(Strict):
+    type: Literal["text", "json_object", "json_schema"]
+    name: Name | None = Field(default=None, description="Required of a json_schema.")
+    description: str | None = None
+    schema_: Schema | None = Field(default=None, alias="schema", description="null is any object.")
+    strict: bool | None = Field(default=None, description="Always as if true.")
+
+
+class TextOptions(Strict):
+    format: TextFormat | None = None
+    verbosity: Refused = None
+
+
+class FlatFunctionTool(Strict):
+    type: Literal["function"]
+    name: Name
+    description: str | None = None
+    parameters: Schema | None = None
+    strict: bool | None = Field(default=None, description="Always as if true.")
+    defer_loading: Refused = None
+
+
+class FlatNamedTool(Strict):
+    type: Literal["function"]
+    name: Name
+
+
+class FlatAllowedTools(Strict):
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[FlatNamedTool], Field(fail_fast=True, min_length=1, max_length=MAX_TOOLS)]
+
+
+class ResponseStreamOptions(Strict):
+    include_obfuscation: OnlyFalse | None = None
+
+
+class ResponsesRequest(SampledRequest):
+    input: str | Annotated[list[Item], Field(fail_fast=True, min_length=1, max_length=4096)]
+    instructions: str | None = Field(default=None, description="A system message before the input.")
+    max_output_tokens: int | None = ranged(1, MAX_TOKEN_ID)
+    text: TextOptions | None = None
+    tools: Annotated[list[FlatFunctionTool], Field(fail_fast=True, max_length=MAX_TOOLS)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | FlatNamedTool | FlatAllowedTools | None = None
+    parallel_tool_calls: bool | None = None
+    top_logprobs: int | None = ranged(0, MAX_LOGPROBS)
+    include: list[Literal["message.output_text.logprobs"]] | None = None
+    stream_options: ResponseStreamOptions | None = None
+    truncation: Literal["disabled"] | None = None
+    background: OnlyFalse | None = None
+
+    store: bool | None = Field(default=None, description="Nothing is stored.")
+    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = Field(default=None, description=NO_EFFECT)
+    safety_identifier: str | None = Field(default=None, description=NO_EFFECT)
+    service_tier: str | None = Field(default=None, description=NO_EFFECT)
+    prompt_cache_key: str | None = Field(default=None, description=NO_EFFECT)
+    prompt_cache_retention: str | None = Field(default=None, description=NO_EFFECT)
+
+    previous_response_id: Refused = None
+    conversation: Refused = None
+    context_management: Refused = None
+    max_tool_calls: Refused = None
+    moderation: Refused = None
+    prompt: Refused = None
+    prompt_cache_options: Refused = None
+    reasoning: Refused = None
+
+    def sampling(self, defaults: Mapping[str, float]) -> SamplingParams:
+        if self.max_output_tokens is not None:
+            check_integer("max_output_tokens", self.max_output_tokens, 1, MAX_TOKEN_ID)
+        if self.top_logprobs is not None:
+            check_integer("top_logprobs", self.top_logprobs, 0, MAX_LOGPROBS)
+        logprobs = self.top_logprobs if self.top_logprobs is not None or not self.include else 0
+        return self.sampling_params(defaults, n=None, max_tokens=self.max_output_tokens, logprobs=logprobs)
+
+    def constraint(self) -> Constraint | None:
+        wanted = self.text.format if self.text else None
+        if wanted is None or wanted.type == "text":
+            return None
+        structure = ANY_OBJECT if wanted.type == "json_object" else json_structure(wanted.schema_, "text.format")
+        return Constraint(structure, "text.format")
+
+    def tool_use(self) -> ToolUse:
+        functions = [Function(tool.name, tool.description, tool.parameters) for tool in self.tools or []]
+        choice, field = self.tool_choice, "tools[{}]"
+        if choice == "auto" and not functions:  # what the client sends unasked
+            return ToolUse()
+        if isinstance(choice, FlatNamedTool):
+            return ToolUse.of(functions, "named", [choice.name], self.parallel_tool_calls, field)
+        if isinstance(choice, FlatAllowedTools):
+            names = [tool.name for tool in choice.tools]
+            return ToolUse.of(functions, choice.mode, names, self.parallel_tool_calls, field)
+        return ToolUse.of(functions, choice, None, self.parallel_tool_calls, field)
+
+    def rendering(self) -> Rendering:
+        return Rendering(functions=self.tool_use().functions, param="input")
+
+    def messages(self) -> list[ChatMessage]:
+        """As a chat: calls join the assistant's message before them."""
+        made = [] if self.instructions is None else [ChatMessage(role="system", content=self.instructions)]
+        if isinstance(self.input, str):
+            return [*made, ChatMessage(role="user", content=self.input)]
+        for item in self.input:
+            if isinstance(item, MessageItem):
+                made.append(ChatMessage(role=item.role, content=_content(item.content)))
+            elif isinstance(item, FunctionOutputItem):
+                made.append(ChatMessage(role="tool", content=_content(item.output), tool_call_id=item.call_id))
+            else:
+                called = CalledFunction(name=item.name, arguments=item.arguments)
+                call = ToolCall(id=item.call_id, type="function", function=called)
+                before = made.pop() if made and made[-1].role == "assistant" else ChatMessage(role="assistant")
+                made.append(before.model_copy(update={"tool_calls": [*(before.tool_calls or []), call]}))
+        return made
+
+
+def _content(content: str | list[InputPart]) -> str | list[TextPart]:
+    return content if isinstance(content, str) else [TextPart(type="text", text=part.text) for part in content]
+
+
+class CachedTokens(Strict):
+    cached_tokens: int
+    cache_write_tokens: int
+
+
+class ReasoningTokens(Strict):
+    reasoning_tokens: int
+
+
+class ResponseUsage(Strict):
+    input_tokens: int
+    input_tokens_details: CachedTokens
+    output_tokens: int
+    output_tokens_details: ReasoningTokens
+    total_tokens: int
+
+
+class IncompleteDetails(Strict):
+    reason: Literal["max_output_tokens"]
+
+
+class ResponseObject(Strict):
+    id: str
+    object: Literal["response"]
+    created_at: int
+    completed_at: int | None
+    status: Literal["in_progress", "completed", "incomplete", "failed"]
+    background: Literal[False]
+    error: dict[str, str] | None
+    incomplete_details: IncompleteDetails | None
+    instructions: str | None
+    max_output_tokens: int | None
+    metadata: dict[str, str]
+    model: str
+    output: list[dict[str, Any]]
+    parallel_tool_calls: bool
+    previous_response_id: None
+    reasoning: None
+    store: Literal[False]
+    temperature: float
+    text: dict[str, Any]
+    tool_choice: str | dict[str, Any]
+    tools: list[dict[str, Any]]
+    top_logprobs: int
+    top_p: float
+    truncation: Literal["disabled"]
+    usage: ResponseUsage | None
+    user: str | None
+    guidance: ChoiceGuidance | None

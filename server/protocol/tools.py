@@ -1,0 +1,75 @@
+"""Function tools on the wire of chat completions: definitions, the choice among them, and calls."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from server.protocol.fields import Refused, Strict
+from server.protocol.structure import Name, Schema
+from server.tools.use import Function, ToolUse
+
+MAX_TOOLS = 128
+
+
+class FunctionDefinition(Strict):
+    name: Name
+    description: str | None = None
+    parameters: Schema | None = Field(default=None, description="JSON schema of an object; null is no parameters.")
+    strict: bool | None = Field(default=None, description="Always as if true.")
+
+    def function(self) -> Function:
+        return Function(self.name, self.description, self.parameters)
+
+
+class FunctionTool(Strict):
+    type: Literal["function"]
+    function: FunctionDefinition
+    defer_loading: Refused = None
+
+
+class FunctionName(Strict):
+    name: Name
+
+
+class NamedTool(Strict):
+    type: Literal["function"]
+    function: FunctionName
+
+
+class AllowedTools(Strict):
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedTool], Field(fail_fast=True, min_length=1, max_length=MAX_TOOLS)]
+
+
+class AllowedToolsChoice(Strict):
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
+Tools = Annotated[list[FunctionTool], Field(fail_fast=True, max_length=MAX_TOOLS)]
+ToolChoice = Literal["none", "auto", "required"] | NamedTool | AllowedToolsChoice
+
+
+class CalledFunction(Strict):
+    name: str
+    arguments: str
+
+
+class ToolCall(Strict):
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
+def tool_use_of(tools: list[FunctionTool] | None, choice: ToolChoice | None, parallel: bool | None) -> ToolUse:
+    """Raises InvalidRequestError: a tool twice, a choice that is none of the tools, a choice without tools."""
+    functions = [tool.function.function() for tool in tools or []]
+    field = "tools[{}].function"
+    if isinstance(choice, NamedTool):
+        return ToolUse.of(functions, "named", [choice.function.name], parallel, field)
+    if isinstance(choice, AllowedToolsChoice):
+        names = [tool.function.name for tool in choice.allowed_tools.tools]
+        return ToolUse.of(functions, choice.allowed_tools.mode, names, parallel, field)
+    return ToolUse.of(functions, choice, None, parallel, field)

@@ -1,0 +1,36 @@
+"""``POST /v1/responses``, the stateless part: there is nothing to retrieve, cancel or delete afterwards."""
+
+from __future__ import annotations
+
+import uuid
+
+from fastapi import APIRouter
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from server.accepted import accept
+from server.answers.responses import ResponseAnswer
+from server.generation import respond_with
+from server.openapi import body_of, errors, streamed
+from server.prompts import check_fits
+from server.protocol.responses import ResponseObject, ResponsesRequest
+
+router = APIRouter()
+
+
+@router.post(
+    "/v1/responses",
+    summary="Create a model response",
+    response_model=None,
+    responses=streamed(ResponseObject, "an event as JSON, numbered; its type is the event's name")
+    | errors(400, 404, 413, 415, 429, 503),
+    openapi_extra=body_of(ResponsesRequest),
+)
+async def create_response(http: HttpRequest) -> Response:
+    accepted = await accept(http, ResponsesRequest)
+    body = accepted.body
+    prompt = await accepted.service.prompts.chat(body.messages(), body.rendering())
+    check_fits(prompt, accepted.sampling, accepted.info, "input", "max_output_tokens")
+    id = uuid.uuid4().hex
+    answer = ResponseAnswer(f"resp_{id}", accepted.asked([prompt]), body, accepted.tools)
+    return await respond_with(accepted, [accepted.request(id, prompt)], answer)

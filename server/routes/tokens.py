@@ -1,0 +1,48 @@
+"""``POST /tokenize`` and ``POST /detokenize``: what the model reads, without running it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request as HttpRequest
+
+from mavis_core.errors import InvalidRequestError
+from server.body import read_json
+from server.openapi import body_of, errors
+from server.protocol.tokens import Detokenized, DetokenizeRequest, Tokenized, TokenizeRequest
+from server.service import service_of
+from server.steering import find_model
+from server.validation import parse
+
+router = APIRouter()
+REFUSALS = errors(400, 404, 413, 415, 503)
+
+
+@router.post(
+    "/tokenize", summary="Text or messages to token ids", responses=REFUSALS, openapi_extra=body_of(TokenizeRequest)
+)
+async def tokenize(http: HttpRequest) -> Tokenized:
+    service = service_of(http)
+    payload = await read_json(http, service.settings.max_body_bytes)
+    info = service.ready_info()
+    body = parse(TokenizeRequest, payload)
+    await find_model(service, body.model, info)
+    body.check()
+    if body.messages is not None:
+        tokens = list(await service.prompts.chat(body.messages, body.rendering()))
+    else:
+        tokens = await service.prompts.tokens(body.prompt or "", body.add_special_tokens is not False)
+    spelled = service.prompts.spelled(tokens) if body.return_token_strs else None
+    return Tokenized(count=len(tokens), max_model_len=info.max_model_len, tokens=tokens, token_strs=spelled)
+
+
+@router.post("/detokenize", summary="Token ids to text", responses=REFUSALS, openapi_extra=body_of(DetokenizeRequest))
+async def detokenize(http: HttpRequest) -> Detokenized:
+    service = service_of(http)
+    payload = await read_json(http, service.settings.max_body_bytes)
+    info = service.ready_info()
+    body = parse(DetokenizeRequest, payload)
+    await find_model(service, body.model, info)
+    for token_id in body.tokens:
+        if not 0 <= token_id < info.vocab_size:
+            raise InvalidRequestError(f"tokens: token id {token_id} is not from 0 to {info.vocab_size - 1}", "tokens")
+    return Detokenized(prompt=await service.prompts.decode(body.tokens))

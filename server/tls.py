@@ -1,0 +1,21 @@
+"""Whether certificate files can be served, found out at start and said in one line."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+
+def check_tls(certfile: Path, keyfile: Path | None, ca_certs: Path | None) -> None:
+    """Raises ValueError, naming the file at fault; no password is asked for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certfile, keyfile, password=lambda: "")
+    except (OSError, ssl.SSLError) as error:
+        files = f"{certfile} and {keyfile}" if keyfile else f"{certfile} (certificate and key in one file)"
+        raise ValueError(f"ssl_certfile: {files}: {error}") from None
+    if ca_certs is not None:
+        try:
+            context.load_verify_locations(ca_certs)
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(f"ssl_ca_certs: {ca_certs}: {error}") from None

@@ -1,0 +1,67 @@
+"""The structure that holds an answer to its tools.
+
+A named tool's answer is its arguments and nothing else. Otherwise calls are written in Hermes' form, free text before
+them where the model may answer instead, and then the request's own ``response_format`` holds for that answer.
+
+The grammar is llguidance's Lark, which takes JSON schemas inline. Spaces inside arguments are fixed: left free, a
+model that is unsure writes spaces until its limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from mavis_core.errors import InvalidRequestError
+from mavis_core.structure import Structure
+from server.tools.use import Constraint, ToolUse, in_clients_words
+
+FORMATS = ("response_format", "text.format")
+COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+
+def constraint_of(tools: ToolUse, answer: Constraint | None) -> Constraint | None:
+    """What holds for the whole text, given what holds for an ``answer`` that calls nothing.
+
+    Raises:
+        InvalidRequestError: where the two cannot be combined.
+    """
+    if tools.mode == "none":
+        return answer
+    if answer is not None and answer.field not in FORMATS:
+        raise InvalidRequestError(f"{answer.field}: cannot be combined with tools", answer.field)
+    try:
+        if tools.mode == "named":
+            structure = Structure("json_schema", _compact(tools.allowed[0].schema))
+        else:
+            structure = Structure("grammar", lark(tools, None if answer is None else answer.structure.source))
+    except InvalidRequestError as error:
+        raise in_clients_words(error, "tools") from None
+    return Constraint(structure, "tools")
+
+
+def lark(tools: ToolUse, answer_schema: str | None = None) -> str:
+    """Calls of the allowed tools; in mode "auto" also text, or JSON by ``answer_schema``."""
+    more = r' ("\n<tool_call>" call)*' if tools.parallel else ""
+    lines = ["%llguidance {}"]
+    if tools.mode == "required":
+        lines.append(f'start: "<tool_call>" call{more}')
+    elif answer_schema is not None:
+        lines += [f'start: answer | "<tool_call>" call{more}', f"answer: %json {answer_schema}"]
+    else:
+        lines += [
+            f"start: TEXT | until_call call{more}",
+            r"TEXT: /(.|\n)*/ & ~/(.|\n)*<tool_call>(.|\n)*/",
+            r"until_call[lazy]: /(.|\n)*<tool_call>/",
+        ]
+    calls = []
+    for i, function in enumerate(tools.allowed):
+        calls.append(rf'"\n{{\"name\": \"{function.name}\", \"arguments\": " arguments{i} "}}\n</tool_call>"')
+        lines.append(f"arguments{i}: %json {_compact(function.schema)}")
+    return "\n".join([*lines, f"call: {' | '.join(calls)}", ""])
+
+
+def _compact(schema: Mapping[str, Any]) -> str:
+    return orjson.dumps({**schema, "type": "object", "x-guidance": COMPACT}).decode()

@@ -1,0 +1,168 @@
+"""Calls read back from an answer's text as it comes, piece by piece, so that streams and whole answers agree.
+
+What was promised is kept: once a call's name is told, its arguments follow as they are written. Text that began like
+a call and ended (by the token limit, say) before its name was known is content after all.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Protocol
+
+from server.tools.use import ToolUse
+
+OPEN = "<tool_call>"
+HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*"([a-zA-Z0-9_-]{1,64})"\s*,\s*"arguments"\s*:\s*(?=\{)')
+TAIL = re.compile(r"\s*\}\s*</tool_call>")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call begins; ``index`` counts the calls of this answer."""
+
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Argued:
+    """More of the arguments' JSON text of call ``index``."""
+
+    index: int
+    text: str
+
+
+Part = Said | Called | Argued
+
+
+class Reader(Protocol):
+    def read(self, text: str, last: bool) -> list[Part]:
+        """What more text tells; ``last``: none will follow."""
+
+
+def reader_for(tools: ToolUse) -> Reader:
+    if tools.mode == "none":
+        return PlainReader()
+    return ArgumentsReader(tools.allowed[0].name) if tools.mode == "named" else CallReader()
+
+
+class PlainReader:
+    def read(self, text: str, last: bool) -> list[Part]:
+        return [Said(text)] if text else []
+
+
+class ArgumentsReader:
+    """The whole text is the arguments of one call."""
+
+    def __init__(self, name: str) -> None:
+        self._begin: list[Part] = [Called(0, call_id(), name)]
+
+    def read(self, text: str, last: bool) -> list[Part]:
+        begin, self._begin = self._begin, []
+        return begin + ([Argued(0, text)] if text else [])
+
+
+class CallReader:
+    """Free text with calls in Hermes' form in it."""
+
+    def __init__(self) -> None:
+        self._state = self._text
+        self._held = ""
+        self._calls = 0
+        self._json = JsonEnd()
+
+    def read(self, text: str, last: bool) -> list[Part]:
+        self._held += text
+        parts: list[Part] = []
+        while self._state(parts):
+            pass
+        if last and self._held and self._state in (self._text, self._head):
+            opened = OPEN if self._state == self._head else ""
+            if opened or not self._held.isspace() or not self._calls:
+                parts.append(Said(opened + self._held))
+            self._held = ""
+        return parts
+
+    def _text(self, parts: list[Part]) -> bool:
+        """Up to the next call; spaces next to calls belong to neither."""
+        before, found, after = self._held.partition(OPEN)
+        if found:
+            if before.strip():
+                parts.append(Said(before))
+            self._held, self._state = after, self._head
+            return True
+        keep = _beginning_of(OPEN, before)
+        ready = before[: len(before) - keep]
+        if ready and not ready.isspace():
+            parts.append(Said(ready))
+            self._held = before[len(ready) :]
+        return False
+
+    def _head(self, parts: list[Part]) -> bool:
+        head = HEAD.match(self._held)
+        if head is None:
+            return False
+        parts.append(Called(self._calls, call_id(), head[1]))
+        self._held, self._state, self._json = self._held[head.end() :], self._arguments, JsonEnd()
+        return True
+
+    def _arguments(self, parts: list[Part]) -> bool:
+        end = self._json.find(self._held)
+        text = self._held if end is None else self._held[:end]
+        if text:
+            parts.append(Argued(self._calls, text))
+        self._held = self._held[len(text) :]
+        if end is None:
+            return False
+        self._calls += 1
+        self._state = self._tail
+        return True
+
+    def _tail(self, parts: list[Part]) -> bool:
+        tail = TAIL.match(self._held)
+        if tail is None:
+            return False
+        self._held, self._state = self._held[tail.end() :], self._text
+        return True
+
+
+class JsonEnd:
+    """Finds the end of a JSON object that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._quoted = self._escaped = False
+
+    def find(self, text: str) -> int | None:
+        """Where in ``text``, the next piece, the object has ended; None: not yet."""
+        for i, char in enumerate(text):
+            if self._escaped:
+                self._escaped = False
+            elif self._quoted:
+                self._escaped, self._quoted = char == "\\", char != '"'
+            elif char == '"':
+                self._quoted = True
+            elif char in "{[":
+                self._depth += 1
+            elif char in "}]":
+                self._depth -= 1
+                if self._depth == 0:
+                    return i + 1
+        return None
+
+
+def call_id() -> str:
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def _beginning_of(word: str, text: str) -> int:
+    """Length of the longest tail of ``text`` that begins ``word``."""
+    return next((n for n in range(min(len(word) - 1, len(text)), 0, -1) if word.startswith(text[-n:])), 0)

@@ -1,0 +1,103 @@
+"""Which tools a request has and which of them must be called: the endpoints' several spellings in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mavis_core.errors import InvalidRequestError
+from mavis_core.structure import Structure
+
+Mode = Literal["none", "auto", "required", "named"]
+NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A structure and the field that asked for it, in the client's words."""
+
+    structure: Structure
+    field: str
+
+
+def in_clients_words(error: InvalidRequestError, field: str) -> InvalidRequestError:
+    """The engine knows one name for structures, "structure"; the client used ``field``."""
+    if error.param != "structure":
+        return error
+    message = str(error).removeprefix("structure").removeprefix(":").strip()
+    return InvalidRequestError(f"{field}: {message}", field, error.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """``parameters``: JSON schema of its arguments' object; None is a function without any."""
+
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, Any] | None = None
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        return NO_PARAMETERS if self.parameters is None else self.parameters
+
+    def definition(self) -> dict[str, Any]:
+        """As chat templates and Hermes' system prompt show it."""
+        described = {} if self.description is None else {"description": self.description}
+        return {"type": "function", "function": {"name": self.name, **described, "parameters": dict(self.schema)}}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """Attributes:
+    mode: "none" calls nothing, "auto" calls or answers, "required" calls, "named" calls the one allowed.
+    functions: what the model is shown.
+    allowed: those of them that it may call.
+    parallel: more than one call in an answer.
+    """
+
+    mode: Mode = "none"
+    functions: tuple[Function, ...] = ()
+    allowed: tuple[Function, ...] = ()
+    parallel: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        functions: Sequence[Function],
+        mode: Mode | None,
+        names: Sequence[str] | None,
+        parallel: bool | None,
+        field: str,
+    ) -> ToolUse:
+        """A request's choice, checked.
+
+        Args:
+            mode: None is "auto" where there are tools, else "none".
+            names: those that may be called; None is all.
+            field: where a function stands in the request, with {} for its index.
+
+        Raises:
+            InvalidRequestError.
+        """
+        known: dict[str, Function] = {}
+        for i, function in enumerate(functions):
+            if function.name in known:
+                raise InvalidRequestError(
+                    f"{field.format(i)}.name={function.name!r}: is given twice", f"{field.format(i)}.name"
+                )
+            if function.schema.get("type", "object") != "object":
+                raise InvalidRequestError(
+                    f"{field.format(i)}.parameters.type: must be 'object'", f"{field.format(i)}.parameters.type"
+                )
+            known[function.name] = function
+        mode = mode or ("auto" if known else "none")
+        if mode == "none":
+            return cls()
+        if not known:
+            raise InvalidRequestError("tool_choice: only allowed where tools are given", "tool_choice")
+        unknown = [name for name in names or () if name not in known]
+        if unknown:
+            raise InvalidRequestError(f"tool_choice: {unknown[0]!r} is none of: {', '.join(known)}", "tool_choice")
+        allowed = [known[name] for name in dict.fromkeys(names or known)]
+        return cls(mode, tuple(known.values()), tuple(allowed), parallel is not False)

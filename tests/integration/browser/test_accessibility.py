@@ -1,0 +1,49 @@
+"""axe finds nothing serious or critical, in light and dark, on a screen and on a phone, in every view and state."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.integration.browser.conftest import OpenPage, ask, ready
+from tests.integration.conftest import Served
+
+
+def check(page: Page, state: str) -> None:
+    found = Axe().run(page).response["violations"]
+    grave = [
+        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert not grave, state
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 360)])
+def test_axe(served: Served, open_page: OpenPage, scheme: str, width: int) -> None:
+    start = f"{served.url}/#w=cheerful:2,concise:-1&seed=1&n=24&s=cheerful,concise,2,1,1"
+    page = ready(open_page(start, width=width, scheme=scheme))
+    if width < 960:
+        page.get_by_role("button", name="Steer").click()
+    check(page, "empty")
+    ask(page, "How was your day?")
+    expect(page.locator("#view-chat .answer")).to_have_attribute("data-state", "done")
+    page.locator(".token").nth(2).hover()
+    check(page, "answered, with a token's card")
+    page.fill("#field-maxTokens", "90000")
+    page.get_by_role("button", name="Regenerate").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    check(page, "an error")
+    page.fill("#field-maxTokens", "24")
+    page.get_by_role("tab", name="Compare").click()
+    page.locator("#view-compare").get_by_role("button", name="Compare").click()
+    expect(page.locator(".column .answer[data-state=done]")).to_have_count(2)
+    check(page, "compare")
+    page.get_by_role("tab", name="Trade-off").click()
+    page.get_by_role("button", name="Draw").click()
+    expect(page.locator(".chart .sample")).to_have_count(3)
+    expect(page.locator("#view-sweep .stop")).to_be_hidden()
+    check(page, "trade-off")
+    page.get_by_role("button", name="Code").click()
+    check(page, "code")

@@ -1,0 +1,56 @@
+"""The pictures of docs/playground.md: there and small; ``--write-pictures`` takes them anew."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.integration.browser.conftest import OpenPage, ask, ready
+from tests.integration.conftest import Served
+
+IMAGES = Path("docs/images")
+NAMES = ("playground-light", "playground-dark", "compare", "tradeoff", "phone")
+LARGEST = 300_000
+
+
+def chat(page: Page) -> None:
+    for turn, text in enumerate(("How was your day?", "What do you like to do on weekends?")):
+        ask(page, text)
+        expect(page.locator("#view-chat .answer[data-state=done]")).to_have_count(turn + 1)
+
+
+def take(name: str, served: Served, open_page: OpenPage) -> Page:
+    steered = f"{served.url}/#w=cheerful:1.2,concise:-0.5&seed=3"
+    if name == "phone":
+        page = ready(open_page(steered, width=360, height=740))
+        chat(page)
+    elif name == "compare":
+        page = ready(open_page(f"{served.url}/#v=compare&seed=3&c=&c=cheerful:1.5&c=cheerful:-1.5,curious:1"))
+        page.locator("#view-compare").get_by_role("button", name="Compare").click()
+        expect(page.locator(".column .answer[data-state=done]")).to_have_count(3)
+    elif name == "tradeoff":
+        page = ready(open_page(f"{served.url}/#v=sweep&seed=3&s=cheerful,concise,5,6,1.5"))
+        page.get_by_role("button", name="Draw").click()
+        expect(page.locator(".chart .sample")).to_have_count(36)
+        expect(page.locator("#view-sweep .stop")).to_be_hidden()
+    else:
+        page = ready(open_page(steered, scheme=name.removeprefix("playground-")))
+        chat(page)
+        page.locator(".token").nth(5).hover()
+    return page
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures(name: str, request: pytest.FixtureRequest) -> None:
+    picture = IMAGES / f"{name}.png"
+    if request.config.getoption("--write-pictures"):
+        served, open_page = request.getfixturevalue("served"), request.getfixturevalue("open_page")
+        IMAGES.mkdir(exist_ok=True)
+        take(name, served, open_page).screenshot(path=picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size < LARGEST
+    page = Path("docs/playground.md").read_text(encoding="utf-8")
+    assert re.search(rf"images/{name}\.png", page)

@@ -1,0 +1,156 @@
+"""vLLM's fields on chat and text completions, and its ``/tokenize`` and ``/detokenize``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from mavis_core.structure import Structure
+from server.protocol.chat import ChatCompletion
+from server.protocol.completions import Completion
+from tests.server.conftest import USER
+from tests.server.fake_engine import SCRIPT, FakeEngine
+from tests.server.test_requests import CHAT, TEXT, ask, error_of
+from tests.server.tools import TOOLS
+
+
+async def chunks(client: httpx.AsyncClient, path: str, **body: Any) -> list[dict[str, Any]]:
+    response = await ask(client, path, stream=True, **body)
+    lines = [line.removeprefix("data: ") for line in response.text.splitlines() if line]
+    assert lines[-1] == "[DONE]"
+    return [orjson.loads(line) for line in lines[:-1]]
+
+
+@pytest.mark.parametrize("path", [CHAT, TEXT])
+@pytest.mark.parametrize(
+    ("body", "kind", "source"),
+    [
+        ({"guided_json": {"type": "null"}}, "json_schema", '{"type":"null"}'),
+        ({"guided_json": '{"type": "null"}'}, "json_schema", '{"type": "null"}'),
+        ({"guided_regex": "a+"}, "regex", "a+"),
+        ({"guided_choice": ["a", "b"]}, "choice", '["a","b"]'),
+        ({"guided_grammar": 'start: "a"'}, "grammar", 'start: "a"'),
+        ({"structured_outputs": {"json": {"type": "null"}}}, "json_schema", '{"type":"null"}'),
+        ({"structured_outputs": {"json_object": True}}, "json_schema", '{"type":"object"}'),
+        ({"response_format": {"type": "json_object"}}, "json_schema", '{"type":"object"}'),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "null"},
+                                                                        "strict": True}}},
+            "json_schema",
+            '{"type":"null"}',
+        ),
+    ],
+)  # fmt: skip
+async def test_structures(
+    client: httpx.AsyncClient, engine: FakeEngine, path: str, body: Any, kind: Any, source: str
+) -> None:
+    assert (await ask(client, path, **body)).status_code == 200
+    assert engine.requests[0].sampling.structure == Structure(kind, source)
+
+
+async def test_echo_with_logprobs(client: httpx.AsyncClient) -> None:
+    answer = (await ask(client, TEXT, echo=True, logprobs=1, max_tokens=2, n=2)).json()
+    Completion.model_validate(answer)
+    for choice in answer["choices"]:
+        assert choice["text"] == "hi" + SCRIPT[:2].decode()
+        assert choice["logprobs"] == {
+            "tokens": ["h", "i", "H", "e"],
+            "token_logprobs": [None, -1.05, -0.5, -0.5],
+            "top_logprobs": [None, {"i": -1.05, "z": -0.01}, {"H": -0.5}, {"e": -0.5}],
+            "text_offset": [0, 1, 2, 3],
+        }
+        assert "prompt_logprobs" not in choice
+    told = [c["choices"][0] for c in await chunks(client, TEXT, echo=True, logprobs=1, max_tokens=2)]
+    assert [c["text"] for c in told] == ["hi", "H", "e"]
+    assert told[0]["logprobs"]["token_logprobs"] == [None, -1.05]
+    assert [c["logprobs"]["text_offset"] for c in told[1:]] == [[2], [3]]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_scoring_generates_nothing(client: httpx.AsyncClient, stream: bool) -> None:
+    body: dict[str, Any] = {"echo": True, "logprobs": 0, "max_tokens": 0}
+    if stream:
+        made = await chunks(client, TEXT, **body)
+        assert [c["choices"][0]["finish_reason"] for c in made] == [None, "length"]
+        choice = made[0]["choices"][0]
+    else:
+        answer = (await ask(client, TEXT, **body)).json()
+        assert answer["usage"]["completion_tokens"] == 0
+        [choice] = answer["choices"]
+        assert choice["finish_reason"] == "length"
+    assert choice["text"] == "hi"
+    assert choice["logprobs"]["token_logprobs"] == [None, -1.05]
+
+
+async def test_prompt_logprobs(client: httpx.AsyncClient) -> None:
+    shown = {"105": {"logprob": -1.05, "rank": None, "decoded_token": "i"},
+             "122": {"logprob": -0.01, "rank": 1, "decoded_token": "z"}}  # fmt: skip
+    text = (await ask(client, TEXT, prompt_logprobs=1)).json()
+    Completion.model_validate(text)
+    assert text["choices"][0]["prompt_logprobs"] == [None, shown]
+    chat = (await ask(client, CHAT, prompt_logprobs=1)).json()
+    ChatCompletion.model_validate(chat)
+    assert len(chat["prompt_logprobs"]) == chat["usage"]["prompt_tokens"]
+
+
+async def test_token_ids(client: httpx.AsyncClient) -> None:
+    extra: dict[str, Any] = {"return_token_ids": True, "return_tokens_as_token_ids": True, "max_tokens": 2}
+    text = (await ask(client, TEXT, logprobs=0, **extra)).json()["choices"][0]
+    assert (text["prompt_token_ids"], text["token_ids"]) == ([104, 105], list(SCRIPT[:2]))
+    assert text["logprobs"]["tokens"] == ["token_id:72", "token_id:101"]
+    chat = (await ask(client, CHAT, logprobs=True, **extra)).json()
+    assert chat["choices"][0]["token_ids"] == list(SCRIPT[:2])
+    assert len(chat["prompt_token_ids"]) == chat["usage"]["prompt_tokens"]
+    made = await chunks(client, CHAT, **extra)
+    assert made[0]["prompt_token_ids"] == chat["prompt_token_ids"]
+    assert [c["choices"][0].get("token_ids") for c in made[1:]] == [[72], [101]]
+
+
+async def test_rendering(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    begun = [*USER, {"role": "assistant", "content": "well"}]
+    answer = (await ask(client, messages=begun, continue_final_message=True, echo=True)).json()
+    assert answer["choices"][0]["message"]["content"] == "well" + SCRIPT.decode()
+    await ask(client, chat_template_kwargs={"mood": "calm"}, add_generation_prompt=False)
+    await ask(client, truncate_prompt_tokens=3)
+    await ask(client, truncate_prompt_tokens=3, truncation_side="right")
+    await ask(client, messages=[{"role": "user", "content": "x" * 900}], truncate_prompt_tokens=-1, max_tokens=10)
+    prompts = [bytes(request.prompt_token_ids) for request in engine.requests]
+    assert prompts[0] == b"user:hi\nassistant:well"
+    assert prompts[1] == b"user:hi\nmood:calm\n"
+    assert prompts[2:4] == [b"nt:", b"use"]
+    assert len(prompts[4]) == 390
+
+
+async def test_names_salts_and_cached_tokens(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    answer = (await ask(client, request_id="mine", cache_salt="s")).json()
+    assert answer["id"] == "chatcmpl-mine"
+    assert answer["usage"]["prompt_tokens_details"] == {"cached_tokens": 0}
+    assert engine.requests[0].cache_salt == "s"
+
+
+async def test_tokenize_and_back(client: httpx.AsyncClient) -> None:
+    made = (await client.post("/tokenize", json={"prompt": "hé", "return_token_strs": True})).json()
+    assert made == {"count": 3, "max_model_len": 400, "tokens": [104, 0xC3, 0xA9], "token_strs": ["h", "Ã", "©"]}
+    assert (await client.post("/detokenize", json={"tokens": made["tokens"]})).json() == {"prompt": "hé"}
+    chat = (await client.post("/tokenize", json={"messages": USER, "add_generation_prompt": False})).json()
+    assert bytes(chat["tokens"]) == b"user:hi\n"
+    with_tools = (await client.post("/tokenize", json={"messages": USER, "tools": TOOLS})).json()
+    assert b"weather" in bytes(with_tools["tokens"])
+    assert (await client.post("/tokenize", json={"prompt": ""})).json()["count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/tokenize", {}, "prompt"),
+        ("/tokenize", {"prompt": "x", "messages": USER}, "prompt"),
+        ("/tokenize", {"prompt": "x", "tools": TOOLS}, "tools"),
+        ("/detokenize", {"tokens": [257]}, "tokens"),
+        ("/detokenize", {}, "tokens"),
+    ],
+)
+async def test_tokenize_refuses_by_name(client: httpx.AsyncClient, path: str, body: Any, param: str) -> None:
+    assert error_of(await client.post(path, json=body))["param"] == param

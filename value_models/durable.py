@@ -1,0 +1,55 @@
+"""Files that are whole or absent: written beside their place, flushed to the disk, then renamed over it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mavis_core.errors import RunError
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Have ``write`` make a file at the path it is given, and put it at ``path`` in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    write(unfinished)
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    text = json.dumps(data, indent=2) + "\n"
+    replace(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object.
+
+    Raises:
+        RunError: naming the file.
+    """
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: {error}") from error
+    return data
+
+
+def settle(path: Path, data: Mapping[str, Any]) -> None:
+    """Write a manifest, or check that the one which is there says the same: what is resumed must be what was begun.
+
+    Raises:
+        RunError: naming the keys that differ.
+    """
+    plain = json.loads(json.dumps(data))
+    if not path.exists():
+        write_json(path, plain)
+        return
+    found = read_json(path)
+    if differ := sorted(key for key in plain.keys() | found.keys() if plain.get(key) != found.get(key)):
+        told = "; ".join(f"{key}: {found.get(key)!r} there, {plain.get(key)!r} now" for key in differ)
+        raise RunError(f"{path.parent}: was begun with other settings ({told}); choose another folder or remove it")

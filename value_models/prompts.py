@@ -1,0 +1,85 @@
+"""Prompts on disk: JSON lines of ``{"messages": [...]}`` (a chat that ends with the user) or ``{"prompt": text}``.
+
+Rewards see a prompt as its author wrote it, the policy as token ids: a conversation through the tokenizer's chat
+template, a plain text as it stands with the tokenizer's own special tokens. Torch-free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mavis_core.errors import RunError
+from mavis_core.tokenizer import Tokenizer
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a response answers: a conversation, or a plain text where ``messages`` is empty."""
+
+    text: str
+    messages: tuple[Message, ...] = ()
+
+    @classmethod
+    def chat(cls, messages: Sequence[Message]) -> Prompt:
+        """A conversation; ``text`` is its last message."""
+        return cls(messages[-1]["content"], tuple(messages))
+
+    def encode(self, tokenizer: Tokenizer) -> list[int]:
+        """Token ids up to where the response begins."""
+        if not self.messages:
+            return tokenizer.encode(self.text)
+        rendered = tokenizer.apply_chat_template(list(self.messages), tokenize=False, add_generation_prompt=True)
+        return tokenizer.encode(rendered, add_special_tokens=False)
+
+
+def read_prompts(path: Path, count: int | None = None) -> list[Prompt]:
+    """The first ``count`` prompts of a file, all by default.
+
+    Raises:
+        RunError: naming the file, the line and what is wrong with it.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            found: list[Prompt] = []
+            for number, line in enumerate(lines, 1):
+                if count is not None and len(found) == count:
+                    break
+                found.append(_parse(line, f"{path}, line {number}"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: {error}") from error
+    if count is not None and len(found) < count:
+        raise RunError(f"{path}: has {len(found)} prompts, {count} are asked for")
+    if not found:
+        raise RunError(f"{path}: has no prompts")
+    return found
+
+
+def file_hash(path: Path) -> str:
+    """Short hash of a file's bytes, for manifests."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _parse(line: str, where: str) -> Prompt:
+    try:
+        data: Any = json.loads(line)
+    except ValueError as error:
+        raise RunError(f"{where}: not JSON: {error}") from error
+    if isinstance(data, dict) and set(data) == {"prompt"} and isinstance(data["prompt"], str) and data["prompt"]:
+        return Prompt(data["prompt"])
+    messages = data.get("messages") if isinstance(data, dict) and set(data) == {"messages"} else None
+    if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
+        raise RunError(f'{where}: must be {{"prompt": text}} or {{"messages": [{{"role": ..., "content": ...}}, ...]}}')
+    return Prompt.chat(messages)
+
+
+def _is_message(item: Any) -> bool:
+    return (
+        isinstance(item, dict) and set(item) == {"role", "content"} and all(isinstance(x, str) for x in item.values())
+    )

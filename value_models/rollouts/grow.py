@@ -1,0 +1,186 @@
+"""Grows trees on an engine, level by level: the open nodes of all prompts continue in one batch.
+
+Each open node is one engine request with as many choices as it has children, which share its text's KV. The text
+itself is submitted again at every level, so its prefill is the price of a level until the engine keeps the blocks of
+finished requests by their hash; nothing here changes then.
+
+Every draw derives from (seed, prompt, path), so a tree does not depend on the others of its batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mavis_core.engine import Engine
+from mavis_core.guidance import Guidance
+from mavis_core.offline import Completion
+from mavis_core.sampling_params import SamplingParams
+from value_models.rollouts.forest import LENGTH, OPEN, STOP, Forest
+from value_models.rollouts.shape import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Tokens of one node and their log-probabilities, see ``Forest``."""
+
+    tokens: list[int]
+    policy_logprobs: list[float]
+    base_logprobs: list[float]
+
+    def cut(self, at: int) -> tuple[Segment, Segment]:
+        """What stands before and from token ``at``."""
+        columns = (self.tokens, self.policy_logprobs, self.base_logprobs)
+        return Segment(*(c[:at] for c in columns)), Segment(*(c[at:] for c in columns))  # type: ignore[arg-type]
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A node while its tree grows.
+
+    Attributes:
+        prompt: its number in the file.
+        path: the choices below the prompt that lead here.
+        before: all tokens before the node's own; the first ``prompt_length`` are the prompt.
+    """
+
+    prompt: int
+    path: tuple[int, ...]
+    before: list[int]
+    prompt_length: int
+    segment: Segment
+    finish: int = OPEN
+    tail: bool = False
+    children: list[Node] = field(default_factory=list)
+
+    @classmethod
+    def root(cls, prompt: int, ids: Sequence[int]) -> Node:
+        return cls(prompt, (), [], len(ids), Segment(list(ids), [0.0] * len(ids), [0.0] * len(ids)))
+
+    @property
+    def text(self) -> list[int]:
+        return self.before + self.segment.tokens
+
+    def left(self, shape: Shape) -> int:
+        """Tokens to the limit."""
+        return shape.max_tokens - (len(self.text) - self.prompt_length)
+
+
+def grow(
+    engine: Engine,
+    prompts: Sequence[tuple[int, Sequence[int]]],
+    shape: Shape,
+    guidance: Guidance,
+    top_k: int,
+    seed: int,
+) -> Forest:
+    """One tree below every prompt.
+
+    Args:
+        engine: idle.
+        prompts: (number in its file, token ids) each; a prompt and ``shape.max_tokens`` fit the engine's context.
+        shape: of every tree.
+        guidance: what steers the policy; without weights it is the base model at T = 1 over its ``top_k`` most likely
+            tokens.
+        top_k: 0 is the whole vocabulary, for unguided rollouts.
+        seed: everything is a function of it.
+    """
+    roots = [Node.root(number, ids) for number, ids in prompts]
+    level = roots
+    for layer in range(shape.depth):
+        samplings = [_sampling(node, layer, shape, guidance, top_k, seed) for node in level]
+        answers = engine.generate([node.text for node in level], samplings, _for_layer(guidance, layer))
+        following: list[Node] = []
+        for node, choices in zip(level, answers, strict=True):
+            children = [_child(node, choice, node.left(shape)) for choice in choices]
+            if shape.splits(layer):
+                children = [_split(child, seed) for child in children]
+            node.children += children
+            following += [child for child in children if child.finish == OPEN]
+        level = following
+    return Forest.concatenate([_flatten(root) for root in roots])
+
+
+def _sampling(node: Node, layer: int, shape: Shape, guidance: Guidance, top_k: int, seed: int) -> SamplingParams:
+    """For the children of ``node``, which are as many choices of one request and share one segment length."""
+    return SamplingParams(
+        n=shape.branches(layer),
+        max_tokens=shape.segment(node.left(shape), layer, random.Random(_seed(seed, node, "segment"))),
+        min_tokens=int(layer == 0 and not guidance.allow_empty),
+        top_k=0 if guidance.active else top_k,
+        seed=_seed(seed, node, "draw"),
+        logprobs=None if guidance.active else 0,
+    )
+
+
+def _for_layer(guidance: Guidance, layer: int) -> Guidance:
+    """Only the first token of a response is kept from being a stop token, not the first of every segment."""
+    if not guidance.active:
+        return guidance
+    return dataclasses.replace(guidance, allow_empty=layer > 0 or guidance.allow_empty, report=True)
+
+
+def _child(parent: Node, choice: Completion, left: int) -> Node:
+    if choice.reports:
+        policy, base = [r.logprob for r in choice.reports], [r.base_logprob for r in choice.reports]
+    else:
+        policy, base = [t.drawn_logprob for t in choice.logprobs], [t.logprob for t in choice.logprobs]
+    ended = STOP if choice.finish_reason == "stop" else LENGTH if len(choice.token_ids) == left else OPEN
+    segment = Segment(choice.token_ids, policy, base)
+    return Node(parent.prompt, (*parent.path, choice.index), parent.text, parent.prompt_length, segment, ended)
+
+
+def _split(child: Node, seed: int) -> Node:
+    """Cut a response that has ended at a random token, so that others can grow from there; its rest stays as a tail."""
+    count = len(child.segment.tokens)
+    if child.finish != STOP or count < 2:
+        return child
+    head, rest = child.segment.cut(random.Random(_seed(seed, child, "split")).randint(1, count - 1))
+    node = Node(child.prompt, child.path, child.before, child.prompt_length, head)
+    path = (*child.path, -1)
+    node.children = [Node(child.prompt, path, node.text, child.prompt_length, rest, STOP, tail=True)]
+    return node
+
+
+def _flatten(root: Node) -> Forest:
+    nodes: list[tuple[Node, int]] = []
+
+    def visit(node: Node, parent: int) -> None:
+        nodes.append((node, parent))
+        at = len(nodes) - 1
+        for child in node.children:
+            visit(child, at)
+
+    visit(root, -1)
+    lengths = np.array([len(node.segment.tokens) for node, _ in nodes])
+
+    def column(values: Iterator[int]) -> NDArray[Any]:
+        return np.fromiter(values, dtype=np.int64, count=len(nodes))
+
+    def flat(name: str, dtype: type) -> NDArray[Any]:
+        return np.array([x for node, _ in nodes for x in getattr(node.segment, name)], dtype=dtype)
+
+    return Forest(
+        prompt=column(node.prompt for node, _ in nodes),
+        parent=column(parent for _, parent in nodes),
+        layer=column(len(node.path) - 1 for node, _ in nodes),
+        start=np.cumsum(lengths) - lengths,
+        length=lengths,
+        finish=column(node.finish for node, _ in nodes),
+        tail=column(int(node.tail) for node, _ in nodes),
+        tokens=flat("tokens", np.int64),
+        policy_logprobs=flat("policy_logprobs", np.float32),
+        base_logprobs=flat("base_logprobs", np.float32),
+    )
+
+
+def _seed(seed: int, node: Node, purpose: str) -> int:
+    written = f"{seed}/{node.prompt}/{'.'.join(map(str, node.path))}/{purpose}"
+    return int.from_bytes(hashlib.blake2b(written.encode(), digest_size=8).digest(), "little", signed=True)

@@ -1,0 +1,115 @@
+"""Rollouts of a whole prompt file: shard after shard, resumed where they stopped.
+
+A shard is a function of its prompts, the settings and the seed: it starts on an idle engine, so batches have the same
+shapes each time and even the last bit of a log-probability is the same. A shard that is there is done; one that was
+under way when the process was killed is done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tqdm import tqdm
+
+from mavis_core.engine import Engine
+from mavis_core.errors import RunError
+from mavis_core.guidance import Guidance
+from value_models import durable
+from value_models.identity import identify
+from value_models.prompts import Prompt
+from value_models.rollouts.grow import grow
+from value_models.rollouts.shape import Shape
+from value_models.rollouts.shards import MANIFEST, shard_path, write_shard
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutConfig:
+    """How a prompt file is rolled out.
+
+    Attributes:
+        shape: of the trees.
+        top_k: candidates at T = 1, guided or not; 40 is the paper's.
+        shard_prompts: prompts per shard: what a kill costs at most, and what is batched together.
+        weights, beta: steering of the policy; none is the base model.
+    """
+
+    shape: Shape = field(default_factory=Shape)
+    top_k: int = 40
+    shard_prompts: int = 64
+    weights: dict[str, float] = field(default_factory=dict)
+    beta: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.shard_prompts < 1:
+            raise RunError(f"rollouts.shard_prompts={self.shard_prompts}: must be at least 1")
+        if not 1 <= self.top_k <= 256:
+            raise RunError(f"rollouts.top_k={self.top_k}: must be 1 to 256")
+
+    @property
+    def guidance(self) -> Guidance:
+        return Guidance(self.weights, self.beta, self.top_k)
+
+
+def roll_out(
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    config: RolloutConfig,
+    seed: int,
+    folder: Path,
+    origin: dict[str, Any],
+    progress: bool = True,
+) -> int:
+    """Fill ``folder`` with the shards of ``prompts``; how many were made in this run.
+
+    Args:
+        engine: idle, with the values that ``config.weights`` names.
+        origin: what was read to get here (prompt file and hash, values), for the manifest.
+
+    Raises:
+        RunError: a prompt does not fit, or the folder belongs to other settings.
+    """
+    assert engine.tokenizer is not None, "prompts need a tokenizer"
+    encoded = [prompt.encode(engine.tokenizer) for prompt in prompts]
+    most = engine.info.max_model_len - config.shape.max_tokens
+    for number, ids in enumerate(encoded):
+        if not 1 <= len(ids) <= most:
+            limit = f"1 to {most} leave room for {config.shape.max_tokens} more"
+            raise RunError(f"prompt {number} ({prompts[number].text[:60]!r}) has {len(ids)} tokens: {limit}")
+    starts = range(0, len(encoded), config.shard_prompts)
+    durable.settle(folder / MANIFEST, _manifest(engine, config, seed, len(prompts), len(starts), origin))
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    made = 0
+    with tqdm(total=len(encoded), unit="prompt", desc="rollouts", disable=not progress) as bar:
+        for index, start in enumerate(starts):
+            path, numbers = shard_path(folder, index), range(start, min(start + config.shard_prompts, len(encoded)))
+            if not path.exists():
+                engine.forget_prefixes()  # a shard is the same bytes whichever shards came before it
+                chosen = [(number, encoded[number]) for number in numbers]
+                forest = grow(engine, chosen, config.shape, config.guidance, config.top_k, seed)
+                write_shard(path, forest, {"index": str(index), "seed": str(seed), **versions})
+                made += 1
+            bar.update(len(numbers))
+    return made
+
+
+def _manifest(
+    engine: Engine, config: RolloutConfig, seed: int, prompts: int, shards: int, origin: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "policy": asdict(identify(engine.policy)),
+        "dtype": engine.info.dtype,
+        "max_num_seqs": engine.info.max_num_seqs,
+        "settings": asdict(config),
+        "seed": seed,
+        "prompts": prompts,
+        "shards": shards,
+        **origin,
+    }

@@ -1,0 +1,68 @@
+"""A trained value as a folder that the server loads, and what its making was like."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mavis_core.policy import Policy
+from value_models.folders import save_head, save_lm
+from value_models.head import HeadNetwork
+from value_models.identity import identify
+from value_models.rewards.normalisation import Normalisation
+from value_models.training.head_trainee import HeadTrainee
+from value_models.training.lm_trainee import LmTrainee, make_lm, merged
+from value_models.training.train_config import TrainConfig
+from value_models.value_config import ObjectiveConfig, ValueConfig
+
+UNTUNED_BETA = 1.0
+
+
+def make_trainee(policy: Policy, objectives: int, config: TrainConfig, seed: int) -> nn.Module:
+    """An untrained value of the kind that ``config`` names."""
+    torch.manual_seed(seed)
+    if config.kind == "lm":
+        return make_lm(policy, objectives, config.lm)
+    network = HeadNetwork(objectives, policy.readout.weight.shape[1], config.width, config.rank)
+    return HeadTrainee(policy, network)
+
+
+def export(
+    folder: Path,
+    policy: Policy,
+    trainee: nn.Module,
+    described: dict[str, str],
+    constants: Normalisation,
+    training: dict[str, Any],
+    weight_range: tuple[float, float] | None = None,
+) -> None:
+    """Write the value; ``folder`` appears whole. The recommended beta is 1 until it is tuned.
+
+    Args:
+        described: objective -> description, in the order of the outputs.
+        constants: z-scoring of their rewards.
+        training: provenance.
+        weight_range: None is the widest.
+    """
+    objectives = tuple(
+        ObjectiveConfig(name, text, float(mean), float(std), UNTUNED_BETA, *([weight_range] if weight_range else []))
+        for (name, text), mean, std in zip(described.items(), constants.mean, constants.std, strict=True)
+    )
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    if isinstance(trainee, HeadTrainee):
+        network = trainee.network.cpu()
+        sizes = {"hidden_size": network.state_in.shape[1], "width": network.state_in.shape[2], "rank": network.rank}
+        save_head(unfinished, ValueConfig("head", objectives, identify(policy), sizes, training), network)
+    else:
+        assert isinstance(trainee, LmTrainee)
+        architecture, backbone = merged(trainee)
+        config = ValueConfig("lm", objectives, identify(policy), architecture, training)
+        save_lm(unfinished, config, backbone, trainee.readout.cpu())
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(unfinished, folder)

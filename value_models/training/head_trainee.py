@@ -1,0 +1,64 @@
+"""A ``head`` while it is trained: the frozen policy reads packed trees, the small network learns on its states."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mavis_core.policy import Policy
+from value_models.head import HeadNetwork, unit_rms
+from value_models.training.packing import Batch, collate
+
+STATES_KEPT = 4 << 30
+"""Bytes of hidden states that are kept on the host from epoch to epoch; what is beyond is computed again."""
+
+
+class HeadTrainee(nn.Module):
+    """Predictions of a head at the asked tokens of a batch: V(s + a) from the state at s and the token a.
+
+    Args:
+        policy: frozen; not part of the module's parameters.
+        network: what is trained.
+    """
+
+    def __init__(self, policy: Policy, network: HeadNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self._policy = (policy,)  # in a tuple, so that it is no sub-module
+        self.register_buffer("embedding", unit_rms(policy.readout.weight), persistent=False)
+        self._states: dict[tuple[int, bool], Tensor] = {}
+        self._room = STATES_KEPT
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(A, M) float32."""
+        tokens, inverse = batch.ids.flatten()[batch.asked].unique(return_inverse=True)
+        table = self.network.read_tokens(self.embedding[tokens])[inverse]
+        found: Tensor = self.network(self._states_before(batch), table[:, None])[:, 0]
+        return found
+
+    def _states_before(self, batch: Batch) -> Tensor:
+        """The policy's last hidden state before each asked token: (A, D) float32.
+
+        Every tree is read alone, so that its states do not depend, to the last bit, on whom it first shared a batch
+        with; a resumed run then goes on exactly as it would have.
+        """
+        found = []
+        for tree in batch.trees:
+            key = (tree.key, batch.every_token)
+            states = self._states.get(key)
+            if states is None:
+                states = self._compute(collate([tree], batch.every_token, batch.ids.device))
+                if states.nbytes <= self._room:
+                    self._states[key] = states.cpu()
+                    self._room -= states.nbytes
+            found.append(states.to(batch.ids.device))
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def _compute(self, batch: Batch) -> Tensor:
+        (policy,) = self._policy
+        out = policy.backbone.base(
+            input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask(), use_cache=False
+        )
+        before: Tensor = out.last_hidden_state[0, batch.previous[0, batch.asked]]
+        return before.float()

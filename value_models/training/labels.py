@@ -1,0 +1,101 @@
+"""Labels: the reward of every leaf, shard beside shard, resumed where they stopped.
+
+On rollouts of the base model the z-scoring constants are measured at the end, and stored with the labels; rollouts of
+a steered policy are labelled with the same rewards but are no sample to measure them on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mavis_core.errors import RunError
+from mavis_core.tokenizer import Tokenizer
+from value_models import durable
+from value_models.prompts import Prompt
+from value_models.rewards.normalisation import Array, Normalisation
+from value_models.rewards.registry import RewardConfig
+from value_models.rewards.reward import Guarded
+from value_models.rollouts.forest import Forest
+from value_models.rollouts.shards import MANIFEST, read_arrays, read_shard, shard_path, write_arrays
+from value_models.training.targets import sample_shares
+
+CONSTANTS = "normalisation.json"
+
+
+def label(
+    rollouts: Path,
+    prompts: Sequence[Prompt],
+    tokenizer: Tokenizer,
+    rewards: Sequence[Guarded],
+    configs: dict[str, RewardConfig],
+    folder: Path,
+    progress: bool = True,
+) -> int:
+    """Fill ``folder`` with the rewards of every leaf of ``rollouts``; how many shards were labelled in this run.
+
+    Raises:
+        RunError: rollouts are missing or unfinished, or the folder belongs to other rewards.
+        RewardError: naming the reward.
+    """
+    made = durable.read_json(rollouts / MANIFEST)
+    about = {
+        "rollouts": made,
+        "rewards": {name: asdict(config) for name, config in configs.items()},
+        "descriptions": {reward.name: reward.description for reward in rewards},
+    }
+    durable.settle(folder / MANIFEST, about)
+    done = 0
+    for index in tqdm(range(made["shards"]), unit="shard", desc="labels", disable=not progress):
+        path = shard_path(folder, index)
+        if path.exists():
+            continue
+        forest = read_shard(shard_path(rollouts, index))
+        asked = [prompts[number] for number in forest.prompt[forest.leaves].tolist()]
+        texts = forest.texts(tokenizer)
+        scores = np.array([reward.score(asked, texts) for reward in rewards], dtype=np.float64).T
+        write_arrays(path, {"rewards": np.ascontiguousarray(scores)}, {"index": index})
+        done += 1
+    if not made["settings"]["weights"] and not (folder / CONSTANTS).exists():
+        found = measure([reward.name for reward in rewards], *read_all(rollouts, folder))
+        durable.write_json(folder / CONSTANTS, {"mean": found.mean.tolist(), "std": found.std.tolist()})
+    return done
+
+
+def measure(names: Sequence[str], forest: Forest, rewards: Array) -> Normalisation:
+    """Mean and standard deviation of each reward over the base model's responses."""
+    return Normalisation.measure(names, rewards, sample_shares(forest))
+
+
+def read_all(rollouts: Path, folder: Path) -> tuple[Forest, Array]:
+    """All trees and the rewards (L, M) of their leaves.
+
+    Raises:
+        RunError: a shard is missing, or its labels are not of this shard.
+    """
+    forests, rewards = [], []
+    for index in range(durable.read_json(rollouts / MANIFEST)["shards"]):
+        forests.append(read_shard(shard_path(rollouts, index)))
+        path = shard_path(folder, index)
+        rewards.append(read_arrays(path, ["rewards"])["rewards"])
+        if len(rewards[-1]) != len(forests[-1].leaves):
+            raise RunError(f"{path}: has {len(rewards[-1])} rewards for {len(forests[-1].leaves)} responses")
+    return Forest.concatenate(forests), np.concatenate(rewards)
+
+
+def read_constants(folder: Path, names: Sequence[str]) -> Normalisation:
+    """The constants that ``label`` measured.
+
+    Raises:
+        RunError: there are none, or they are of other rewards.
+    """
+    labelled: dict[str, Any] = durable.read_json(folder / MANIFEST)["rewards"]
+    if list(labelled) != list(names):
+        raise RunError(f"{folder}: has labels of {', '.join(labelled)}, not of {', '.join(names)}")
+    found = durable.read_json(folder / CONSTANTS)
+    return Normalisation(np.array(found["mean"]), np.array(found["std"]))

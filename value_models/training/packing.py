@@ -1,0 +1,128 @@
+"""A whole tree in one forward: its tokens once each, every token seeing its own path only.
+
+One example per node would run the prompt and every shared prefix again for each node below it. Packed, a token's
+position is its depth in the text and its attention reaches exactly the tokens of its ancestors, so every hidden state
+equals that of the plain text, and so do the gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from value_models.rollouts.forest import Forest
+
+Examples = tuple[NDArray[np.int64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Where predictions are wanted and what they should be: at (E,) int64 tokens of a tree, some of them twice, targets
+    (E, M) float32 in z-units.
+    """
+
+    at: Tensor
+    targets: Tensor
+
+    @classmethod
+    def of(cls, examples: Examples) -> Asked:
+        return cls(torch.from_numpy(examples[0]), torch.from_numpy(examples[1].astype(np.float32)))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedTree:
+    """One tree of N nodes and T tokens.
+
+    Attributes:
+        key: unique among the trees of a run.
+        ids: (T,) int64 tokens.
+        positions: (T,) int64 tokens before each on its path.
+        node: (T,) int64 the node each belongs to.
+        ancestors: (N, N) bool, [n, m]: m is n or above it.
+        previous: (T,) int64 index of the token before each on its path, -1 for the first of the prompt.
+        ends, drawn: what can be asked for, of node ends and of every token (``targets.examples``).
+    """
+
+    key: int
+    ids: Tensor
+    positions: Tensor
+    node: Tensor
+    ancestors: Tensor
+    previous: Tensor
+    ends: Asked
+    drawn: Asked
+
+
+def pack(key: int, tree: Forest, ends: Examples, drawn: Examples) -> PackedTree:
+    """Lay out one tree, a forest with one root, with its examples at node ends and at every token."""
+    nodes = len(tree)
+    ancestors = np.eye(nodes, dtype=bool)
+    before = np.zeros(nodes, dtype=np.int64)
+    for node in range(1, nodes):  # parents stand before their children
+        parent = tree.parent[node]
+        ancestors[node] |= ancestors[parent]
+        before[node] = before[parent] + tree.length[parent]
+    last = tree.start + tree.length - 1
+    owner = np.repeat(np.arange(nodes), tree.length)
+    offset = np.arange(len(owner)) - tree.start[owner]
+    above = np.where(tree.parent < 0, -1, last[tree.parent])
+    previous = np.where(offset == 0, above[owner], np.arange(len(owner)) - 1)
+    return PackedTree(
+        key=key,
+        ids=torch.from_numpy(tree.tokens),
+        positions=torch.from_numpy(before[owner] + offset),
+        node=torch.from_numpy(owner),
+        ancestors=torch.from_numpy(ancestors),
+        previous=torch.from_numpy(previous),
+        ends=Asked.of(ends),
+        drawn=Asked.of(drawn),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """R packed trees, padded on the right to T tokens.
+
+    Attributes:
+        trees: what it was made of, on the host.
+        every_token: whether every token is asked for, or node ends only.
+        ids, positions, previous: (R, T) int64.
+        asked: (A,) int64, where predictions are wanted, counted over the flattened (R, T).
+        targets: (A, M) float32 there.
+    """
+
+    trees: tuple[PackedTree, ...]
+    every_token: bool
+    ids: Tensor
+    positions: Tensor
+    previous: Tensor
+    asked: Tensor
+    targets: Tensor
+
+    def mask(self) -> Tensor:
+        """(R, 1, T, T) bool: query sees key. Padding sees itself, since a row that sees nothing is not a number."""
+        total = self.ids.shape[1]
+        found = torch.eye(total, dtype=torch.bool).repeat(len(self.trees), 1, 1)
+        for row, tree in enumerate(self.trees):
+            own = len(tree.ids)
+            earlier = tree.positions[None, :] <= tree.positions[:, None]
+            found[row, :own, :own] = tree.ancestors[tree.node][:, tree.node] & earlier
+        return found[:, None].to(self.ids.device)
+
+
+def collate(trees: Sequence[PackedTree], every_token: bool, device: torch.device) -> Batch:
+    wanted = [tree.drawn if every_token else tree.ends for tree in trees]
+    longest = max(len(tree.ids) for tree in trees)
+    asked = torch.cat([each.at + row * longest for row, each in enumerate(wanted)])
+    targets = torch.cat([each.targets for each in wanted])
+    ids, positions, previous = (
+        pad_sequence([getattr(tree, name) for tree in trees], batch_first=True).to(device)
+        for name in ("ids", "positions", "previous")
+    )
+    return Batch(tuple(trees), every_token, ids, positions, previous, asked.to(device), targets.to(device))

@@ -1,0 +1,196 @@
+"""The steps of a run, each resumable and each usable alone: rollouts, labels, training; ``fit`` chains them.
+
+Whatever can be wrong is looked at before anything takes long: the file's keys, the prompts, the rewards (each scores
+one text first), the policy's context.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from mavis_core.engine import Engine
+from mavis_core.errors import RunError
+from mavis_core.guidance import MAX_WEIGHT
+from mavis_core.policy import Policy, resolve_device, resolve_dtype
+from value_models import durable
+from value_models.folders import load_value
+from value_models.identity import identify, tokenizer_hash
+from value_models.loading import SHIPPED_POLICY, build_engine, value_folders
+from value_models.prompts import Prompt, file_hash, read_prompts
+from value_models.rewards.registry import build
+from value_models.rewards.reward import Guarded
+from value_models.rollouts.roll_out import roll_out
+from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
+from value_models.training import data, labels
+from value_models.training.export import export, make_trainee
+from value_models.training.plot import plot
+from value_models.training.run_config import RunConfig
+from value_models.training.strength import tune_folder
+from value_models.training.trainer import Progress, train
+from value_models.value_config import CONFIG_FILE, ValueConfig
+
+PROBE = "Thank you, that is a good question."
+
+
+@dataclass
+class Run:
+    """A run's file at work.
+
+    Args:
+        config: checked, its paths resolved.
+        progress: show bars.
+        say: told what is done, a line at a time.
+    """
+
+    config: RunConfig
+    progress: bool = True
+    say: Callable[[str], None] = print
+
+    def __post_init__(self) -> None:
+        folder = Path(self.config.folder)
+        self.rollouts_folder, self.labels_folder = folder / "rollouts", folder / "labels"
+        self.training_folder, self.value_folder = folder / "training", folder / "value"
+        self.report = folder / "report.json"
+
+    @cached_property
+    def prompts(self) -> list[Prompt]:
+        return read_prompts(Path(self.config.prompts), self.config.count)
+
+    @cached_property
+    def rewards(self) -> list[Guarded]:
+        return build(self.config.rewards, self.labels_folder / "judges")
+
+    @property
+    def policy_path(self) -> str:
+        return self.config.policy or str(SHIPPED_POLICY)
+
+    def fit(self) -> None:
+        """All steps."""
+        self.check()
+        self.roll_out()
+        self.label()
+        self.train()
+
+    def check(self) -> None:
+        """Score one text by every reward."""
+        for reward in self.rewards:
+            reward.score(self.prompts[:1], [PROBE])
+
+    def roll_out(self) -> None:
+        config, began = self.config, time.perf_counter()
+        engine = build_engine(self.policy_path, config.values, config.engine)
+        read = {"prompts_file": Path(config.prompts).name, "prompts_hash": file_hash(Path(config.prompts))}
+        folders = [folder for value in config.values for folder in value_folders(value)]
+        origin = {**read, "values": [ValueConfig.load(folder).training for folder in folders]}
+        made = roll_out(engine, self.prompts, config.rollouts, config.seed, self.rollouts_folder, origin, self.progress)
+        shards = durable.read_json(self.rollouts_folder / MANIFEST)["shards"]
+        tokens = sum(read_shard(shard_path(self.rollouts_folder, index)).sampled for index in range(shards))
+        self._record("rollouts", began, {"shards": shards, "shards_made": made, "tokens_sampled": tokens})
+
+    def label(self) -> None:
+        began = time.perf_counter()
+        made = durable.read_json(self.rollouts_folder / MANIFEST)
+        now = {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(self.config.prompts))}
+        if any(made[key] != now[key] for key in now):
+            raise RunError(f"{self.config.prompts}: is not what was rolled out into {self.rollouts_folder}")
+        tokenizer = AutoTokenizer.from_pretrained(self.policy_path, trust_remote_code=False)
+        self._check_policy({"tokenizer_hash": tokenizer_hash(tokenizer)})
+        rewards, configs = self.rewards, self.config.rewards
+        labelled = labels.label(
+            self.rollouts_folder, self.prompts, tokenizer, rewards, configs, self.labels_folder, self.progress
+        )
+        self._record("labels", began, {"shards_made": labelled})
+
+    def train(self) -> None:
+        """Train, export, tune the recommended beta; a value that is there and tuned is left as it is."""
+        config, began = self.config, time.perf_counter()
+        described = {reward.name: reward.description for reward in self.rewards}
+        about = self._provenance()
+        durable.settle(self.training_folder / MANIFEST, about)
+        if self._finished():
+            self.say(f"{self.value_folder}: is there already")
+            return
+        constants = labels.read_constants(Path(config.constants or self.labels_folder), list(described))
+        policy = self._policy()
+        self._check_policy(asdict(identify(policy)))
+        made = data.load(
+            self.rollouts_folder,
+            self.labels_folder,
+            constants,
+            config.train.zeta,
+            config.train.kl_target,
+            config.train.held_out,
+            config.seed,
+        )
+        trainee = make_trainee(policy, len(described), config.train, config.seed)
+        names = list(described)
+        state = train(
+            trainee, made, names, config.train, config.seed, self.training_folder, policy.device, self.progress
+        )
+        plot(state.history, state.best, self.training_folder)
+        # Targets with a KL penalty hold for wanting the objective, not for avoiding it.
+        allowed = (0.0, MAX_WEIGHT) if config.train.zeta else None
+        export(self.value_folder, policy, trainee, described, constants, {**about, **_outcome(state)}, allowed)
+        held_out = made.held_out
+        if config.train.beta_prompts:
+            roots = held_out.forest.roots[: config.train.beta_prompts].tolist()
+            self._tune(policy, [held_out.forest.own_tokens(root) for root in roots])
+        self._record("training", began, _outcome(state))
+        self.say(f"{self.value_folder}: {self._summary(state)}")
+
+    def _tune(self, policy: Policy, prompts: list[list[int]]) -> None:
+        engine = Engine(policy, [load_value(self.value_folder, policy)], self.config.engine)
+        settings = self.config.rollouts
+        tune_folder(engine, self.value_folder, prompts, settings.shape.max_tokens, settings.top_k, self.config.seed)
+
+    def _finished(self) -> bool:
+        if not (self.value_folder / CONFIG_FILE).is_file():
+            return False
+        tuned = "recommended_beta" in ValueConfig.load(self.value_folder).training
+        return tuned or not self.config.train.beta_prompts
+
+    def _policy(self) -> Policy:
+        device = resolve_device(self.config.engine.device)
+        return Policy.load(self.policy_path, device, resolve_dtype(self.config.engine.dtype, device))
+
+    def _check_policy(self, found: dict[str, Any]) -> None:
+        """Refuse another policy than the one that was rolled out: token ids and hidden states would not fit.
+
+        Args:
+            found: what is known of the policy at hand, by the names of ``PolicyIdentity``.
+        """
+        made = durable.read_json(self.rollouts_folder / MANIFEST)["policy"]
+        if differ := [name for name in found if name != "name" and found[name] != made[name]]:
+            told = "; ".join(f"{name} {made[name]} there, {found[name]} now" for name in differ)
+            raise RunError(f"{self.rollouts_folder}: was made with another policy than {self.policy_path} ({told})")
+
+    def _provenance(self) -> dict[str, Any]:
+        """What the value was made from."""
+        labelled = durable.read_json(self.labels_folder / MANIFEST)
+        return {"seed": self.config.seed, "train": asdict(self.config.train), **labelled}
+
+    def _record(self, step: str, began: float, figures: dict[str, Any]) -> None:
+        """What a step did and cost, this time."""
+        known = durable.read_json(self.report) if self.report.exists() else {}
+        known[step] = {**figures, "seconds": round(time.perf_counter() - began, 1)}
+        durable.write_json(self.report, known)
+
+    def _summary(self, state: Progress) -> str:
+        measured = state.history[state.best - 1]["held_out"]
+        betas = {o.name: o.recommended_beta for o in ValueConfig.load(self.value_folder).objectives}
+        return "; ".join(
+            f"{name}: held-out MSE {m['mse']:.3f} (constant {m['mse_constant']:.3f}), "
+            f"siblings ranked right {m['ranking']:.3f}, beta {betas[name]:g}"
+            for name, m in measured.items()
+        )
+
+
+def _outcome(state: Progress) -> dict[str, Any]:
+    return {"epochs": state.epoch, "best_epoch": state.best, "held_out": state.history[state.best - 1]["held_out"]}

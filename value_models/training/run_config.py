@@ -1,0 +1,91 @@
+"""A run's YAML file: everything that ``mavis fit`` and the commands it chains are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mavis_core.config import EngineConfig
+from mavis_core.errors import RunError
+from value_models.rewards.registry import RewardConfig
+from value_models.rollouts.roll_out import RolloutConfig
+from value_models.training.checked import read
+from value_models.training.train_config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """One run. Paths are relative to the YAML file.
+
+    Attributes:
+        folder: gets ``rollouts/``, ``labels/``, ``training/``, ``value/`` and ``report.json``.
+        prompts: JSON lines.
+        rewards: objective -> how it is computed.
+        policy: folder or hub id; None is the model that ships.
+        values: folders that steer the rollouts, where ``rollouts.weights`` says so.
+        constants: labels folder of a run on the base model, for its z-scoring constants; None measures them here.
+        count: prompts to use; None is all.
+        seed: of everything that is drawn.
+    """
+
+    folder: str
+    prompts: str
+    rewards: dict[str, RewardConfig]
+    policy: str | None = None
+    values: list[str] = field(default_factory=list)
+    constants: str | None = None
+    count: int | None = None
+    seed: int = 0
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    rollouts: RolloutConfig = field(default_factory=RolloutConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if not self.rewards:
+            raise RunError("rewards: must name at least one objective")
+        if self.count is not None and self.count < 2:
+            raise RunError(f"count={self.count}: must be at least 2")
+        if self.rollouts.weights and not self.constants:
+            raise RunError("constants: is missing; rollouts.weights steer, so z-scoring needs a run on the base model")
+        if self.train.zeta and len(self.rewards) > 1:
+            raise RunError("train.zeta: prices one objective's own policy, so rewards must name just one")
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read and check a run's file.
+
+    Raises:
+        RunError: naming the file and the key.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise RunError(f"{path}: reading YAML needs pyyaml: install mavis-server[train]") from error
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RunError(f"{path}: {error}") from error
+    if isinstance(data, dict) and isinstance(data.get("rewards"), dict):
+        data["rewards"] = {name: {} if reward is None else reward for name, reward in data["rewards"].items()}
+    try:
+        config: RunConfig = read(RunConfig, data, "")
+    except RunError as error:
+        raise RunError(f"{path}: {error}") from error
+    near = path.resolve().parent
+
+    def beside(name: str) -> str:
+        return str(near / name) if (near / name).exists() else name
+
+    rewards = {
+        name: replace(reward, classifier=beside(reward.classifier)) if reward.classifier else reward
+        for name, reward in config.rewards.items()
+    }
+    return replace(
+        config,
+        folder=str(near / config.folder),
+        prompts=str(near / config.prompts),
+        rewards=rewards,
+        policy=beside(config.policy) if config.policy else None,
+        values=[beside(value) for value in config.values],
+        constants=str(near / config.constants) if config.constants else None,
+    )

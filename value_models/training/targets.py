@@ -1,0 +1,129 @@
+"""Regression targets of trees, as pure functions of the forest's arrays. Monte-Carlo only, nothing bootstrapped.
+
+With R the reward of a finished text, kl_t = log p(a_t) - log ref(a_t) of its tokens (nats) and zeta the price of a nat,
+the target at the end of node n is
+
+    future   Y(n) = mean over children c of [Y(c) - zeta * sum of kl_t over c],    Y(leaf) = R
+    path     Y(n) - zeta * sum of kl_t over the path from the prompt to the end of n
+
+``future`` is what maximising E[R] - zeta KL(p || ref) needs: what is paid already cannot be changed. ``path`` is what
+the papers' public code computes; at beta = 1 / zeta its iterations oscillate. It is here to be compared with.
+
+The mean is over children, level by level, and not over leaves in one go: a branch that ended early has one leaf where
+its sibling has many, and an equal share for every leaf would give long texts more than their probability. Tails (the
+rest of a response that was cut so that its tree branches) are finished texts with a target of their own, and count in
+no mean: the cut node's fresh children are its sample.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from value_models.rollouts.forest import Forest
+
+Array = NDArray[np.float64]
+KlTarget = Literal["future", "path"]
+
+
+def token_kl(forest: Forest) -> Array:
+    """log p - log ref of every token, the one-sample estimate: (T,) nats; 0 for prompts."""
+    return forest.policy_logprobs.astype(np.float64) - forest.base_logprobs
+
+
+def segment_sums(forest: Forest, per_token: Array) -> Array:
+    """Sum over each node's tokens: (T,) -> (N,)."""
+    ends = np.concatenate(([0.0], np.cumsum(per_token)))
+    return np.asarray(ends[forest.start + forest.length] - ends[forest.start])
+
+
+def future_targets(forest: Forest, rewards: Array, zeta: float = 0.0) -> Array:
+    """Y at the end of every node, roots included (a prompt's own value).
+
+    Args:
+        rewards: (L, M) of the leaves, in their order, in the units that ``zeta`` prices.
+        zeta: reward per nat, at least 0.
+
+    Returns:
+        (N, M).
+    """
+    found = np.zeros((len(forest), rewards.shape[1]))
+    found[forest.leaves] = rewards
+    paid = zeta * segment_sums(forest, token_kl(forest))[:, None]
+    counted = (forest.parent >= 0) & (forest.tail == 0)
+    children = np.bincount(forest.parent[counted], minlength=len(forest))[:, None]
+    for layer in range(int(forest.layer.max()), -1, -1):
+        own = np.flatnonzero((forest.layer == layer) & counted)
+        parents = forest.parent[own]
+        np.add.at(found, parents, (found[own] - paid[own]) / children[parents])
+    return found
+
+
+def path_targets(forest: Forest, rewards: Array, zeta: float) -> Array:
+    """The papers' variant: the price of the whole path, node and past included; (N, M)."""
+    paid = segment_sums(forest, token_kl(forest))
+    for layer in range(int(forest.layer.max()) + 1):
+        own = np.flatnonzero(forest.layer == layer)
+        paid[own] += paid[forest.parent[own]]
+    return future_targets(forest, rewards, zeta) - zeta * paid[:, None]
+
+
+def node_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget = "future") -> Array:
+    """The target at the end of every node, (N, M)."""
+    return path_targets(forest, rewards, zeta) if kl == "path" else future_targets(forest, rewards, zeta)
+
+
+def token_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget = "future") -> Array:
+    """The target of V(s + a) at every token a, (T, M): that of its node's end, less what is paid in between.
+
+    Tokens of a cut node, its last one included, go on as they were drawn, into the tail: cutting chooses among
+    responses by how they ended, and leaving these outcomes out, or putting fresh ones in their place, would shift the
+    mean of what follows a token. (The fresh children's mean is right at the cut node's end, but as one more example.)
+    Prompt tokens get their root's; no value is trained on them.
+    """
+    onward = np.arange(len(forest))
+    onward[forest.parent[forest.tail == 1]] = np.flatnonzero(forest.tail)
+    to = np.repeat(onward, forest.length)
+    found = node_targets(forest, rewards, zeta, kl)[to]
+    if kl == "path":
+        return np.asarray(found)
+    sums = np.cumsum(token_kl(forest))
+    last = forest.start + forest.length - 1  # a tail's tokens stand right behind those of the node it was cut from
+    return np.asarray(found - zeta * (sums[last[to]] - sums)[:, None])
+
+
+def examples(
+    forest: Forest, rewards: Array, every_token: bool, zeta: float = 0.0, kl: KlTarget = "future"
+) -> tuple[NDArray[np.int64], Array]:
+    """What is regressed on: indices of tokens (E,), some of them twice, and their targets (E, M).
+
+    Args:
+        every_token: all that were drawn, and the ends of cut nodes once more with their fresh children's mean; else the
+            ends of all nodes.
+    """
+    ends, nodes = forest.start + forest.length - 1, node_targets(forest, rewards, zeta, kl)
+    if not every_token:
+        own = np.flatnonzero(forest.parent >= 0)
+        return ends[own], nodes[own]
+    drawn = np.flatnonzero(np.repeat(forest.parent >= 0, forest.length))
+    cut = forest.parent[forest.tail == 1]
+    tokens = token_targets(forest, rewards, zeta, kl)[drawn]
+    return np.concatenate((drawn, ends[cut])), np.concatenate((tokens, nodes[cut]))
+
+
+def sample_shares(forest: Forest) -> Array:
+    """How much each leaf counts as a sample of the policy, (L,): the chance that a walk down from its prompt, choosing
+    among siblings evenly, ends there. A response that was cut counts as what it was: the walk follows its tail.
+    """
+    chance = np.zeros(len(forest))
+    chance[forest.roots] = 1
+    has_tail = np.zeros(len(forest), dtype=bool)
+    has_tail[forest.parent[forest.tail == 1]] = True
+    counted = (forest.parent >= 0) & ((forest.tail == 1) | ~has_tail[forest.parent])
+    children = np.bincount(forest.parent[counted], minlength=len(forest))
+    for layer in range(int(forest.layer.max()) + 1):
+        own = np.flatnonzero((forest.layer == layer) & counted)
+        chance[own] = chance[forest.parent[own]] / children[forest.parent[own]]
+    return np.asarray(chance[forest.leaves])

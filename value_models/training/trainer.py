@@ -1,0 +1,205 @@
+"""The training loop: packed trees in, the weights of the best epoch out.
+
+A loop of our own over accelerate, not transformers' Trainer: batches are trees and not rows, the loss has targets of
+ragged shape, and early stopping looks at held-out trees, so that most of what the Trainer brings would be switched
+off. Accelerate keeps the device, mixed precision and several processes.
+
+After every epoch all that is needed to go on is on disk; the order of trees is a function of seed and epoch, so a run
+that was killed ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mavis_core.errors import RunError
+from value_models import durable
+from value_models.rewards.normalisation import Array
+from value_models.training.data import Data, Part
+from value_models.training.measures import Measures, measure
+from value_models.training.packing import Batch, collate
+from value_models.training.train_config import TrainConfig
+
+CHECKPOINT = "checkpoint.pt"
+LOWEST_RATE = 0.02
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a training run stands.
+
+    Attributes:
+        epoch: epochs that are done.
+        best: the epoch (from 1) with the lowest held-out error, summed over objectives; its weights are ``weights``.
+        history: one record per epoch, as in the log.
+    """
+
+    epoch: int = 0
+    best: int = 0
+    lowest: float = float("inf")
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def stale(self, patience: int) -> bool:
+        return self.epoch - self.best >= patience
+
+
+def train(
+    trainee: nn.Module,
+    data: Data,
+    names: Sequence[str],
+    config: TrainConfig,
+    seed: int,
+    folder: Path,
+    device: torch.device,
+    progress: bool = True,
+) -> Progress:
+    """Train ``trainee``, which ends with the weights of its best epoch; log and checkpoint go to ``folder``.
+
+    Args:
+        trainee: of a ``Batch`` gives (A, M) predictions; what requires no gradient stays as it is.
+        names: of the M objectives.
+        folder: a checkpoint in it is resumed.
+
+    Raises:
+        RunError: the loss is not finite.
+    """
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(mixed_precision=config.precision, cpu=device.type == "cpu")
+    parameters = {name: p for name, p in trainee.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    per_epoch = -(-len(data.train.trees) // (config.batch_trees * accelerator.num_processes))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate(per_epoch * config.epochs, config.warmup))
+    state = _resume(folder / CHECKPOINT, parameters, optimizer, schedule)
+    module, prepared = accelerator.prepare(trainee, optimizer)
+    done, total = state.epoch * per_epoch, config.epochs * per_epoch
+    with tqdm(initial=done, total=total, unit="batch", desc="train", disable=not progress) as bar:
+        while state.epoch < config.epochs and not (state.epoch and state.stale(config.patience)):
+            losses = []
+            for chosen in _batches(data.train, config, seed, state.epoch, accelerator):
+                batch = collate([data.train.trees[i] for i in chosen], config.loss_at == "token", accelerator.device)
+                losses.append(_step(accelerator, module.train(), prepared, batch, config.clip))
+                schedule.step()
+                bar.update()
+            measured = evaluate(accelerator.unwrap_model(module), data, config, accelerator.device)
+            _record(state, parameters, names, measured, float(np.mean(losses)), schedule.get_last_lr()[0])
+            bar.set_postfix(held_out=f"{sum(m.mse for m in measured) / len(measured):.4f}", best=state.best)
+            if accelerator.is_main_process:
+                _save(folder, state, parameters, optimizer, schedule)
+    with torch.no_grad():
+        for name, p in parameters.items():
+            p.copy_(state.weights[name])
+    return state
+
+
+def _step(accelerator: Any, module: nn.Module, optimizer: Any, batch: Batch, clip: float) -> float:
+    """One step on one batch; its loss."""
+    with accelerator.autocast():
+        found = module(batch)
+    loss = F.mse_loss(found.float(), batch.targets)
+    if not loss.isfinite():
+        raise RunError(f"train: the loss is {loss.item()}; lower train.learning_rate")
+    accelerator.backward(loss)
+    accelerator.clip_grad_norm_(module.parameters(), clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss.item())
+
+
+def rate(steps: int, warmup: float) -> Callable[[int], float]:
+    """Share of the peak learning rate at a step: linear up, linear down to 2 %."""
+    rising = max(1, round(warmup * steps))
+
+    def share(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return max(LOWEST_RATE, 1 - (1 - LOWEST_RATE) * (step - rising) / max(1, steps - rising))
+
+    return share
+
+
+@torch.inference_mode()
+def predict(module: nn.Module, part: Part, batch_trees: int, device: torch.device) -> Array:
+    """Predictions at every node end, (N, M) z-units, NaN at roots."""
+    module.eval()
+    found = [
+        module(collate(part.trees[i : i + batch_trees], False, device)).float().cpu()
+        for i in range(0, len(part.trees), batch_trees)
+    ]
+    predictions = np.full(part.targets.shape, np.nan)
+    predictions[part.forest.parent >= 0] = torch.cat(found).numpy()
+    return predictions
+
+
+def evaluate(module: nn.Module, data: Data, config: TrainConfig, device: torch.device) -> list[Measures]:
+    """Measures of every objective on the held-out trees."""
+    part = data.held_out
+    predicted = predict(module, part, config.batch_trees, device)
+    constants = data.train.constant
+    return [
+        measure(part.forest, predicted[:, m], part.targets[:, m], float(constants[m]))
+        for m in range(predicted.shape[1])
+    ]
+
+
+def _batches(part: Part, config: TrainConfig, seed: int, epoch: int, accelerator: Any) -> list[list[int]]:
+    """Indices of this process's batches of an epoch; processes take turns, and all take equally many."""
+    order = np.random.default_rng((seed, epoch)).permutation(len(part.trees)).tolist()
+    size, count = config.batch_trees, accelerator.num_processes
+    batches = [order[i : i + size] for i in range(0, len(order), size)]
+    batches += batches[: -len(batches) % count]
+    return batches[accelerator.process_index :: count]
+
+
+def _record(
+    state: Progress,
+    parameters: dict[str, nn.Parameter],
+    names: Sequence[str],
+    measured: Sequence[Measures],
+    loss: float,
+    rate: float,
+) -> None:
+    state.epoch += 1
+    total = sum(m.mse for m in measured)
+    if total < state.lowest:
+        state.lowest, state.best = total, state.epoch
+        state.weights = {name: p.detach().cpu().clone() for name, p in parameters.items()}
+    held_out = {name: asdict(m) for name, m in zip(names, measured, strict=True)}
+    state.history.append({"epoch": state.epoch, "train_loss": loss, "learning_rate": rate, "held_out": held_out})
+
+
+def _save(folder: Path, state: Progress, parameters: dict[str, nn.Parameter], optimizer: Any, schedule: Any) -> None:
+    """The log, and what resuming needs; tensors and plain numbers only, so that loading runs no code."""
+    lines = "".join(json.dumps(record) + "\n" for record in state.history)
+    durable.replace(folder / "log.jsonl", lambda part: part.write_text(lines, encoding="utf-8"))
+    saved = {
+        "progress": {name: getattr(state, name) for name in ("epoch", "best", "lowest", "weights")},
+        "history": lines,
+        "parameters": {name: p.detach().cpu() for name, p in parameters.items()},
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+    }
+    durable.replace(folder / CHECKPOINT, lambda part: torch.save(saved, part))
+
+
+def _resume(path: Path, parameters: dict[str, nn.Parameter], optimizer: Any, schedule: Any) -> Progress:
+    if not path.exists():
+        return Progress()
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    with torch.no_grad():
+        for name, p in parameters.items():
+            p.copy_(saved["parameters"][name])
+    optimizer.load_state_dict(saved["optimizer"])
+    schedule.load_state_dict(saved["schedule"])
+    return Progress(**saved["progress"], history=[json.loads(line) for line in saved["history"].splitlines()])
