@@ -121,6 +121,37 @@ def test_a_search_without_a_loaded_reward_is_refused(served: Served) -> None:
     served.wait_idle()
 
 
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"prompt_logprobs": 1}, "prompt_logprobs"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"n": 2}, "n"),
+    ],
+)
+def test_what_a_search_cannot_do_is_refused_in_the_clients_words(
+    served: Served, body: dict[str, Any], param: str
+) -> None:
+    search = {"objective_weights": {"cheerful": 1}, "guidance": {"search": {"method": "best_of"}}}
+    response = httpx.post(f"{served.url}/v1/chat/completions", json={"messages": USER, **search, **body}, timeout=60)
+    assert response.status_code == 400, response.text
+    error = response.json()["error"]
+    assert error["param"] == param and error["message"].startswith(param)
+    served.wait_idle()
+
+
+def test_every_endpoint_searches(served: Served) -> None:
+    body = {"objective_weights": {"cheerful": 1}, "guidance": {"search": {"method": "best_of", "successors": 3}}}
+    made = httpx.post(f"{served.url}/v1/responses", json={"input": "Hi!", "max_output_tokens": 16, **body}, timeout=60)
+    assert made.json()["guidance"]["search"]["samples"] == 3, made.text
+    text = {"prompt": ["Hi!", "Bye!"], "max_tokens": 6, **body}
+    made = httpx.post(f"{served.url}/v1/completions", json=text, timeout=60)
+    assert [choice["guidance"]["search"]["samples"] for choice in made.json()["choices"]] == [3, 3], made.text
+    assert made.json()["usage"]["completion_tokens"] <= 12
+
+
 def test_rewards_choose_where_they_are_loaded(start_server: Callable[..., Served]) -> None:
     """The shortest of eight answers by its words: as good as any of the eight that can be drawn alone."""
     served = start_server("--search-rewards", "concise")
