@@ -42,8 +42,8 @@ def test_tools(found: Any, choice: str) -> None:
         assert arguments["mood"] in ("happy", "sad")
 
 
-def test_auto_tools_are_accepted(found: Any) -> None:
-    assert found["auto"] >= 0  # whether a model this small calls one is its own affair
+def test_an_answer_with_auto_tools_is_read(found: Any) -> None:
+    assert isinstance(found["auto"], int)  # calls that the client found; a model this small may make none
 
 
 def test_json_schema(found: Any) -> None:

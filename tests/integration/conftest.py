@@ -51,7 +51,7 @@ def start(*options: str) -> Served:
     command = [sys.executable, "-m", "server", "serve", "--port", str(port), "--log-level", "error", *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(f"{url}/ready", timeout=10).status_code == 200:

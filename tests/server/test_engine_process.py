@@ -49,7 +49,7 @@ def test_serving_and_losing_the_engine_process(tmp_path: Path) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
             until(f"{url}/health", 200, 30)
-            until(f"{url}/ready", 200, 60)
+            until(f"{url}/ready", 200, 180)
             body = {"prompt": [5, 6, 7], "max_tokens": 4, "ignore_eos": True}
             answer = httpx.post(f"{url}/v1/completions", json=body, timeout=20)
             assert answer.json()["usage"]["completion_tokens"] == 4

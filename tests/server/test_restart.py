@@ -32,7 +32,7 @@ def server(address: str) -> Iterator[httpx.Client]:
         subprocess.Popen([sys.executable, "-c", PROGRAM, str(port), address]) as process,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
     ):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             try:
                 client.get("/health")
