@@ -15,15 +15,17 @@ from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.errors import LoadError
 from mavis_core.guidance import Guidance
+from mavis_core.messages import Request
 from mavis_core.offline import generate
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.value import ValueFunction
-from tests.models import VOCAB, byte_tokenizer, tiny_model, tiny_policy
+from tests.models import VOCAB, byte_tokenizer, run, tiny_model, tiny_policy
 from tests.value_models.configs import value_config
 from value_models.folders import load_value
 from value_models.implicit import ImplicitValue
 from value_models.implicit_folder import save_implicit
+from value_models.loading import FolderLoader
 from value_models.value_config import ValueConfig
 
 
@@ -74,6 +76,25 @@ def test_an_untuned_model_that_is_the_policy_is_not_stored_again(tmp_path: Path)
     assert len(loaded.spec.caches) == 1
     original = ImplicitValue("x", loaded.spec.objectives, [model("llama", 31)], None, policy())
     assert answer(loaded, "e") == answer(original, "e")
+
+
+def test_a_pair_joins_a_running_engine_and_shares_prefixes(paired: Path) -> None:
+    """As it answers when loaded at the start; the second time with the prompt's full blocks from the cache."""
+    steered = policy()
+    engine = Engine(steered, [], EngineConfig(block_size=5), FolderLoader(steered))
+    prompt, sampling = [3, 5, 7, 9, 11, 13, 15], SamplingParams(seed=1, max_tokens=11)
+    engine.generate([prompt], sampling)
+    engine.load_values(FolderLoader(steered).load(str(paired)))
+    wanted = Request("r", tuple(prompt), sampling, Guidance({"e": 2.0, "f": -2.0}, beta=1.0, top_k=7))
+    fresh = Engine(policy(), [load_value(paired, policy())], EngineConfig(block_size=5, enable_prefix_caching=False))
+    fresh.add(wanted)
+    expected = run(fresh)
+    for cached in (0, 5):
+        engine.add(wanted)
+        (first,) = engine.step()
+        assert first.cached_tokens == cached
+        found = [*first.deltas[0].token_ids, *run(engine)["r"][0]]
+        assert found == expected["r"][0]
 
 
 def test_an_untuned_model_that_is_another_policy_is_refused(tmp_path: Path) -> None:
