@@ -16,6 +16,8 @@ from mavis_core.prefix import prefix_root
 from mavis_core.row import Row
 from mavis_core.tokenizer import Tokenizer
 
+MAX_CHARACTER_BYTES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -49,10 +51,10 @@ class Admission:
         sampling, guidance = request.sampling, request.guidance
         own = () if sampling.ignore_eos else self.stop_token_ids
         prompt = list(request.prompt_token_ids)
+        resumed = list(request.output_token_ids)
         longest = self.max_model_len - len(prompt)
         most = longest if sampling.max_tokens is None else min(sampling.max_tokens, longest)
         weights, named = self._weights(guidance)
-        backend = self.tokenizer.backend_tokenizer if self.tokenizer is not None else None
         readers = {self.caching[name] for name in guidance.weights if name in self.caching} if guidance.active else ()
         root = prefix_root(tuple(readers), request.cache_salt)
         seed = self._derive_seed(request.id) if sampling.seed is None else sampling.seed
@@ -60,7 +62,7 @@ class Admission:
             Row(
                 request=request,
                 index=index,
-                tokens=list(prompt),
+                tokens=prompt + resumed,
                 prompt_length=len(prompt),
                 limit=len(prompt) + most,
                 stop_ids=own + sampling.stop_token_ids,
@@ -71,7 +73,7 @@ class Admission:
                 beta=self._beta(guidance) if guidance.active else 0.0,
                 weights=weights,
                 named=named,
-                detokenizer=Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, prompt),
+                detokenizer=self._detokenizer(request),
                 matcher=None if matcher is None else matcher.copy(),
             )
             for index in range(sampling.n)
@@ -81,14 +83,46 @@ class Admission:
         rows[0].forks = rows[1:]
         return rows
 
+    def _detokenizer(self, request: Request) -> Detokenizer:
+        """One that goes on after the tokens that are there already.
+
+        It reads again as many of them as a stop string or an unfinished character can reach back, a token having a
+        byte at least; all of them would cost a long answer that goes on often the square of its length.
+        """
+        backend = self.tokenizer.backend_tokenizer if self.tokenizer is not None else None
+        sampling, resumed = request.sampling, request.output_token_ids
+        reach = MAX_CHARACTER_BYTES * (1 + max(map(len, sampling.stop), default=0))
+        first = max(0, len(resumed) - reach)
+        before = request.prompt_token_ids + resumed[:first]
+        made = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, before)
+        for length, token in enumerate(resumed[first:], first + 1):
+            made.push(token, length > sampling.min_tokens)
+        return made
+
     def _check(self, request: Request) -> None:
         prompt, sampling = request.prompt_token_ids, request.sampling
+        if request.guidance.search is not None:
+            raise InvalidRequestError(
+                "guidance.search: is run by mavis_core.search over this engine", "guidance.search"
+            )
+        if sampling.ranked and not request.guidance.active:
+            raise InvalidRequestError("ranked: an unguided request has no candidates to rank", "ranked")
         if not prompt:
             raise InvalidRequestError("the prompt is empty: at least one token is needed", "prompt")
-        if len(prompt) >= self.max_model_len:
-            raise ContextLengthError(len(prompt), self.max_model_len - 1)
+        resumed = request.output_token_ids
+        if len(prompt) + len(resumed) >= self.max_model_len:
+            raise ContextLengthError(len(prompt) + len(resumed), self.max_model_len - 1)
+        if resumed and sampling.structure is not None:
+            raise InvalidRequestError("output_token_ids: cannot be combined with structure", "output_token_ids")
+        if resumed and sampling.max_tokens is not None and len(resumed) >= sampling.max_tokens:
+            raise InvalidRequestError(
+                f"output_token_ids: {len(resumed)} tokens are there already: must be below "
+                f"max_tokens={sampling.max_tokens}",
+                "output_token_ids",
+            )
         for param, tokens in (
             ("prompt", prompt),
+            ("output_token_ids", resumed),
             ("stop_token_ids", sampling.stop_token_ids),
             ("logit_bias", tuple(sampling.logit_bias)),
         ):

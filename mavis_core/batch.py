@@ -42,6 +42,7 @@ class RowTensors:
         top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on.
         k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows; ``pull`` is
             beta * weights, (G, M).
+        ranks: (G,) int64, which candidate by likelihood a ranked row takes, -1 for one that draws; None if all draw.
         readers: by a value's first column, which guided rows it scores; kept by ``ValueSet``.
         width: K, the most candidates any guided row asks for; ``full`` says that all rows have that many.
     """
@@ -83,6 +84,8 @@ class RowTensors:
         self.minmax = torch.tensor([g.normalise == "minmax" for g in guidance], dtype=torch.bool).to(device)
         self.weights = torch.tensor([row.weights for row in rows[: self.guided]], dtype=torch.float32).to(device)
         self.pull = self.weights * self.beta[:, None] if self.guided else self.weights
+        ranks = [row.index if row.request.sampling.ranked else -1 for row in rows[: self.guided]]
+        self.ranks = torch.tensor(ranks).to(device) if any(rank >= 0 for rank in ranks) else None
         self._columns = max(len(row.blocks) for row in rows) + TABLE_SLACK
         self._known = [len(row.blocks) for row in rows]
         table = [row.blocks + [0] * (self._columns - len(row.blocks)) for row in rows]

@@ -17,10 +17,10 @@ EngineState = Literal["loading", "ready", "draining", "dead"]
 class EngineClient(Protocol):
     """Asynchronous access to one engine.
 
-    ``generate`` yields the request's outputs until the one with ``finished``; it raises ``QueueFullError``
-    or ``EngineUnavailableError`` before the first output, ``InvalidRequestError`` if the engine refuses the
-    request (from the first ``__anext__``), and ``EngineUnavailableError`` if the engine dies under it. Closing
-    the iterator early (``aclose`` or cancellation) aborts the request: no row, no KV and no message is left.
+    ``generate`` runs searches too. It yields the request's outputs until the one with ``finished``; it raises
+    ``QueueFullError`` or ``EngineUnavailableError`` before the first output, ``InvalidRequestError`` if the engine
+    refuses the request (from the first ``__anext__``), and ``EngineUnavailableError`` if the engine dies under it.
+    Closing the iterator early (``aclose`` or cancellation) aborts the request: no row, no KV and no message is left.
     """
 
     @property
@@ -33,7 +33,7 @@ class EngineClient(Protocol):
 
     @property
     def in_flight(self) -> int:
-        """Requests submitted and not finished."""
+        """Requests submitted and not finished; a search counts as its rows."""
         ...
 
     def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]: ...

@@ -33,6 +33,7 @@ from mavis_core.row import Row, structure_error
 from mavis_core.sampler import draw, scale, survive, tilt
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.scheduler import Plan, Scheduler
+from mavis_core.search.scorer import SequenceScorer
 from mavis_core.timing import StepTimer
 from mavis_core.tokenizer import Tokenizer
 from mavis_core.value import ValueFunction, ValueLoader
@@ -149,9 +150,10 @@ class Engine:
         sampling: SamplingParams | Sequence[SamplingParams],
         guidance: Guidance | Sequence[Guidance] | None = None,
         progress: bool = False,
+        scorer: SequenceScorer | None = None,
     ) -> list[list[Completion]]:
         """Answer every prompt, offline; per prompt its ``n`` choices (see ``offline.generate``)."""
-        return offline.generate(self, prompts, sampling, guidance, progress)
+        return offline.generate(self, prompts, sampling, guidance, progress, scorer)
 
     def abort(self, request_id: str) -> None:
         """Forget a request; unknown ids are ignored (it may just have finished)."""

@@ -25,6 +25,7 @@ from mavis_core.config import EngineConfig
 from mavis_core.engine_loop import Build, Dead, Inbox, Ready, run_engine
 from mavis_core.errors import EngineUnavailableError
 from mavis_core.queue_client import CLOSE_SECONDS, Progress, QueueClient
+from mavis_core.search.scorer import SequenceScorer
 from mavis_core.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -38,11 +39,17 @@ class EngineProcess(QueueClient):
 
     Args:
         build: makes the engine, in the child; picklable, for example ``partial(build_engine, model, values, config)``.
-        config, progress: see ``QueueClient``.
+        config, progress, scorer: see ``QueueClient``.
     """
 
-    def __init__(self, build: Build, config: EngineConfig, progress: Progress | None = None) -> None:
-        super().__init__(config, progress)
+    def __init__(
+        self,
+        build: Build,
+        config: EngineConfig,
+        progress: Progress | None = None,
+        scorer: SequenceScorer | None = None,
+    ) -> None:
+        super().__init__(config, progress, scorer)
         self._build = build
         self._tokenizer: Tokenizer | None = None
         self._process: BaseProcess | None = None

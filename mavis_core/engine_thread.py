@@ -10,6 +10,7 @@ from mavis_core.config import EngineConfig
 from mavis_core.engine_loop import Build, run_engine
 from mavis_core.errors import EngineUnavailableError
 from mavis_core.queue_client import CLOSE_SECONDS, Progress, QueueClient
+from mavis_core.search.scorer import SequenceScorer
 from mavis_core.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -21,11 +22,17 @@ class EngineThread(QueueClient):
 
     Args:
         build: makes the engine, on the thread; reports (stage, fraction done).
-        config, progress: see ``QueueClient``.
+        config, progress, scorer: see ``QueueClient``.
     """
 
-    def __init__(self, build: Build, config: EngineConfig, progress: Progress | None = None) -> None:
-        super().__init__(config, progress)
+    def __init__(
+        self,
+        build: Build,
+        config: EngineConfig,
+        progress: Progress | None = None,
+        scorer: SequenceScorer | None = None,
+    ) -> None:
+        super().__init__(config, progress, scorer)
         self._build = build
         self._engine: Engine | None = None
         self._thread = threading.Thread(

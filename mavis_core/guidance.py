@@ -13,6 +13,7 @@ from typing import Literal
 
 from mavis_core.bounds import check_integer, check_number
 from mavis_core.errors import InvalidRequestError
+from mavis_core.search.params import SearchParams
 
 MAX_WEIGHT = 16.0
 MAX_BETA = 64.0
@@ -35,6 +36,7 @@ class Guidance:
             scaled to 0..1 at each step).
         allow_empty: whether a guided answer may begin with a stop token.
         report: whether each token carries its base log-probability and every objective's value.
+        search: how the answer is searched for among several, or None; run by ``mavis_core.search``, not the engine.
 
     Raises:
         InvalidRequestError: naming the field.
@@ -47,6 +49,7 @@ class Guidance:
     normalise: Literal["none", "minmax"] = "none"
     allow_empty: bool = False
     report: bool = False
+    search: SearchParams | None = None
 
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():

@@ -20,6 +20,10 @@ FinishReason = Literal["stop", "length", "abort", "error"]
 class Request:
     """One prompt and how to continue it. ``id`` is unique among the requests in flight.
 
+    ``output_token_ids`` are tokens of the answer that are there already: every choice goes on from them as if it had
+    drawn them itself, so that limits, penalties, stop strings and noise do not notice. Only further ones are sent.
+    Not with a structure.
+
     Requests read each other's cached prefixes only under the same ``cache_salt``: how long a prompt takes tells
     whether somebody sent its beginning before, and whoever minds gives every user a salt of their own.
     """
@@ -29,6 +33,7 @@ class Request:
     sampling: SamplingParams
     guidance: Guidance
     cache_salt: str | None = None
+    output_token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,28 @@ class TokenReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchStats:
+    """What ``guidance.search`` did for one choice.
+
+    Attributes:
+        method: of ``SearchParams``.
+        rounds: times that hypotheses went on.
+        samples: continuations that were drawn.
+        tokens: generated in all of them.
+        score: of the answer: weighted values or rewards in z-units, of "beam" its tilted log-probability.
+        kl_bound_nats: most KL that choosing can have cost, beside the KL of what was drawn from; None of "beam", which
+            draws nothing.
+    """
+
+    method: str
+    rounds: int
+    samples: int
+    tokens: int
+    score: float
+    kl_bound_nats: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class GuidanceStats:
     """Totals over the tokens a choice has so far.
 
@@ -105,6 +132,7 @@ class GuidanceStats:
         values: objective -> mean of V over the chosen tokens, z units.
         topk_base_mass: mean of ref(candidates).
         value_spread: objective -> mean over steps of (max - min over the candidates).
+        search: what found the answer, of a searched choice.
     """
 
     beta: float
@@ -115,6 +143,7 @@ class GuidanceStats:
     values: dict[str, float]
     topk_base_mass: float
     value_spread: dict[str, float]
+    search: SearchStats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +158,8 @@ class ChoiceDelta:
         reports: per token, or empty when not asked for.
         finish_reason: set in the last delta of the choice.
         stop_reason: the stop string or stop token id that ended it, None for the model's own EOS.
-        guidance: running totals, in every delta of a guided choice, None for an unguided one.
+        guidance: running totals, in every delta of a guided choice (of a searched one in the last), None for an
+            unguided one.
     """
 
     index: int
@@ -187,7 +217,8 @@ class ObjectiveInfo:
     """What a client may know about an objective (``GET /v1/objectives``).
 
     ``reward_mean`` and ``reward_std`` z-score the reward; ``recommended_beta`` is tuned to 0.2 nats of
-    steering KL per token; ``weight_range`` is what the value accepts.
+    steering KL per token; ``weight_range`` is what the value accepts. ``additive``: V says what the token alone adds
+    (log-ratios), so that a text's is the sum over its tokens; else V at the last token is the text's.
     """
 
     name: str
@@ -198,6 +229,7 @@ class ObjectiveInfo:
     reward_std: float
     recommended_beta: float
     weight_range: tuple[float, float]
+    additive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,18 @@ from tqdm import tqdm
 
 from mavis_core.errors import InvalidRequestError
 from mavis_core.guidance import Guidance
-from mavis_core.messages import FinishReason, GuidanceStats, Request, TokenLogprobs, TokenReport
+from mavis_core.messages import (
+    FinishReason,
+    GuidanceStats,
+    Request,
+    RequestOutput,
+    TokenLogprobs,
+    TokenReport,
+)
 from mavis_core.sampling_params import SamplingParams
+from mavis_core.search.driver import check_search
+from mavis_core.search.offline import run_searches
+from mavis_core.search.scorer import SequenceScorer
 
 if TYPE_CHECKING:
     from mavis_core.engine import Engine
@@ -38,8 +48,9 @@ def generate(
     sampling: SamplingParams | Sequence[SamplingParams],
     guidance: Guidance | Sequence[Guidance] | None = None,
     progress: bool = False,
+    scorer: SequenceScorer | None = None,
 ) -> list[list[Completion]]:
-    """Answer every prompt; per prompt its ``n`` choices, in the order of the prompts.
+    """Answer every prompt; per prompt its ``n`` choices, in the order of the prompts. Searches run last, together.
 
     Args:
         engine: idle.
@@ -47,42 +58,58 @@ def generate(
         sampling: one for all, or one per prompt.
         guidance: likewise; None is unguided.
         progress: show a bar.
+        scorer: of requests that search by rewards.
 
     Raises:
-        InvalidRequestError: a prompt cannot be served (nothing has run then), or an answer cannot go on in its
-            structure.
+        InvalidRequestError: a prompt cannot be served (nothing has run then, but what a search asks of the engine is
+            checked when it runs), or an answer cannot go on in its structure. Nothing is left in the engine.
     """
     samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingParams) else list(sampling)
     plain = guidance if guidance is not None else Guidance()
     guidances = [plain] * len(prompts) if isinstance(plain, Guidance) else list(plain)
     answers: list[list[Completion]] = []
+    searched: list[Request] = []
     for i, (prompt, params, steer) in enumerate(zip(prompts, samplings, guidances, strict=True)):
+        request = Request(str(i), tuple(_encode(engine, prompt)), params, steer)
+        answers.append([Completion(index) for index in range(params.n)])
         try:
-            engine.add(Request(str(i), tuple(_encode(engine, prompt)), params, steer))
+            if steer.search is None:
+                engine.add(request)
+            else:
+                check_search(request, engine.info, scorer)
+                searched.append(request)
         except InvalidRequestError:
             engine.abort_all()
             raise
-        answers.append([Completion(index) for index in range(params.n)])
     with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:
         while engine.has_work:
             for output in engine.step():
                 if output.error is not None:
                     engine.abort_all()
                     raise InvalidRequestError(output.error, output.error_param)
-                if output.prompt_logprobs is not None:
-                    for choice in answers[int(output.request_id)]:
-                        choice.prompt_logprobs = output.prompt_logprobs
-                for delta in output.deltas:
-                    choice = answers[int(output.request_id)][delta.index]
-                    choice.text += delta.text
-                    choice.token_ids += delta.token_ids
-                    choice.logprobs += delta.logprobs
-                    choice.reports += delta.reports
-                    choice.finish_reason = delta.finish_reason
-                    choice.stop_reason = delta.stop_reason
-                    choice.guidance = delta.guidance
+                _collect(output, answers)
                 bar.update(output.finished)
+        for outputs in run_searches(engine, searched, scorer) if searched else ():
+            for output in outputs:
+                _collect(output, answers)
+            bar.update(1)
     return answers
+
+
+def _collect(output: RequestOutput, answers: list[list[Completion]]) -> None:
+    choices = answers[int(output.request_id)]
+    if output.prompt_logprobs is not None:
+        for choice in choices:
+            choice.prompt_logprobs = output.prompt_logprobs
+    for delta in output.deltas:
+        choice = choices[delta.index]
+        choice.text += delta.text
+        choice.token_ids += delta.token_ids
+        choice.logprobs += delta.logprobs
+        choice.reports += delta.reports
+        choice.finish_reason = delta.finish_reason
+        choice.stop_reason = delta.stop_reason
+        choice.guidance = delta.guidance
 
 
 def _encode(engine: Engine, prompt: str | Sequence[int]) -> Sequence[int]:

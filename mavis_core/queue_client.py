@@ -20,6 +20,8 @@ from mavis_core.config import EngineConfig
 from mavis_core.engine_loop import Dead, Event, Inbox, Loading, Ready, Stepped, ValuesChanged
 from mavis_core.errors import EngineUnavailableError, InvalidRequestError, MavisError, QueueFullError
 from mavis_core.messages import Abort, EngineInfo, LoadValue, Request, RequestOutput, StepStats, UnloadValue, failure
+from mavis_core.search.driver import search
+from mavis_core.search.scorer import SequenceScorer
 from mavis_core.tokenizer import Tokenizer
 
 CLOSE_SECONDS = 5.0
@@ -32,10 +34,15 @@ class QueueClient(ABC):
     Args:
         config: for the bound on requests in flight.
         progress: called on the event loop while the engine loads.
+        scorer: of requests that search by rewards.
     """
 
-    def __init__(self, config: EngineConfig, progress: Progress | None = None) -> None:
+    def __init__(
+        self, config: EngineConfig, progress: Progress | None = None, scorer: SequenceScorer | None = None
+    ) -> None:
         self._limit = config.max_num_seqs + config.max_queue
+        self._scorer = scorer
+        self._held: dict[str, int] = {}
         self._progress = progress or _silent
         self._inbox: Inbox = queue.SimpleQueue()
         self._outbox: dict[str, asyncio.Queue[RequestOutput]] = {}
@@ -88,21 +95,48 @@ class QueueClient(ABC):
 
     @property
     def in_flight(self) -> int:
-        return len(self._outbox)
+        return sum(self._held.values())
 
     def on_step(self, callback: Callable[[StepStats], None]) -> None:
         self._callbacks.append(callback)
 
     async def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
+        params = request.guidance.search
+        self._hold(request.id, 1 if params is None else params.rows)
+        try:
+            if params is None:
+                outputs = self._run(request)
+            else:
+                outputs = search(self._run, request, self.info, self.tokenizer, self._scorer)
+            async with contextlib.aclosing(outputs):
+                async for output in outputs:
+                    yield output
+        finally:
+            del self._held[request.id]
+            if not self._held:
+                self._idle.set()
+
+    def _hold(self, request_id: str, places: int) -> None:
+        """Take the places of a request for as long as it runs: between its rounds a search keeps its own."""
         if self._state != "ready":
             raise EngineUnavailableError(self._why)
-        if len(self._outbox) >= self._limit:
-            raise QueueFullError(len(self._outbox), self._limit)
-        if request.id in self._outbox:
-            raise InvalidRequestError(f"request id {request.id!r} is in flight already", "id")
+        if places > self._limit:
+            raise InvalidRequestError(
+                f"guidance.search takes {places} rows: this server has {self._limit} places", "guidance.search"
+            )
+        if (taken := self.in_flight) + places > self._limit:
+            raise QueueFullError(taken, self._limit)
+        if request_id in self._held:
+            raise InvalidRequestError(f"request id {request_id!r} is in flight already", "id")
+        self._held[request_id] = places
+        self._idle.clear()
+
+    async def _run(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
+        """Outputs of one request of the engine's own kind."""
+        if self._state == "dead":
+            raise EngineUnavailableError(self._why)
         mine: asyncio.Queue[RequestOutput] = asyncio.Queue()
         self._outbox[request.id] = mine
-        self._idle.clear()
         self._inbox.put(request)
         finished = False
         try:
@@ -114,8 +148,6 @@ class QueueClient(ABC):
                 yield output
         finally:
             del self._outbox[request.id]
-            if not self._outbox:
-                self._idle.set()
             if not finished:
                 self._inbox.put(Abort(request.id))
 
@@ -141,7 +173,7 @@ class QueueClient(ABC):
             self._state, self._why = "draining", "the server is shutting down"
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), seconds)
-        return not self._outbox
+        return not self._held
 
     async def close(self) -> None:
         self._die("the server is shutting down")

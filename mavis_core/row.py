@@ -32,7 +32,7 @@ class Row:
         blocks: block table; set by the scheduler.
         target: tokens to prefill before the next draw; set by the scheduler at admission.
         keys: of its full blocks, the root first (``prefix.py``); set by admission, extended by the scheduler.
-        cached_tokens: tokens read from the prefix cache at its first admission, None before; set by the scheduler.
+        cached_tokens: of the prompt, read from the cache at its first admission, None before; set by the scheduler.
         published: how many of its blocks others can find; set by the scheduler.
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
         totals: running sums [steering, truncation, sampled, base mass, V and spread of the named objectives].

@@ -115,11 +115,19 @@ def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
     if tilted is not None:
         ids = tilted.candidates.ids
         chosen = (tilted.logprobs + rows.noise.of_candidates(ids)).argmax(dim=1)
+        if rows.ranks is not None:
+            chosen = torch.where(rows.ranks >= 0, _of_rank(tilted.logprobs, rows.ranks), chosen)
         parts.append(ids.gather(1, chosen[:, None])[:, 0])
         stats = _statistics(tilted, chosen, parts[0])
     if guided < len(rows.rows):
         parts.append((surviving[guided:] + rows.noise.over_vocabulary()).argmax(dim=1))
     return Drawn(parts[0] if len(parts) == 1 else torch.cat(parts), chosen, stats)
+
+
+def _of_rank(logprobs: Tensor, ranks: Tensor) -> Tensor:
+    """Index of the candidate of each row's rank (G,), 0 the likeliest; a rank beyond them is the last."""
+    order = logprobs.argsort(dim=1, descending=True, stable=True)
+    return order.gather(1, ranks.clamp(0, logprobs.shape[1] - 1)[:, None])[:, 0]
 
 
 def _statistics(tilted: Tilted, chosen: Tensor, tokens: Tensor) -> Tensor:

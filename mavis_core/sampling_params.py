@@ -44,6 +44,7 @@ class SamplingParams:
         skip_special_tokens: leave special tokens out of the text.
         structure: the form that the answer must have, or None; see ``Structure``, and ``matcher.py`` for what it means
             for stop tokens. A stop string ends the answer wherever it stands, complete or not.
+        ranked: choice i takes the i-th likeliest token of the tilted distribution instead of a draw (beam search).
 
     Raises:
         InvalidRequestError: naming the field.
@@ -68,6 +69,7 @@ class SamplingParams:
     prompt_logprobs: int | None = None
     skip_special_tokens: bool = True
     structure: Structure | None = None
+    ranked: bool = False
 
     def __post_init__(self) -> None:
         check_integer("n", self.n, 1, MAX_CHOICES)

@@ -170,7 +170,7 @@ class Scheduler:
         row.blocks = cached + self.blocks.allocate(needed)
         row.computed, row.target = computed, len(row.tokens)
         if row.cached_tokens is None:
-            row.cached_tokens = computed
+            row.cached_tokens = min(computed, row.prompt_length)  # a resumed answer may be cached further
             plan.queried += row.target
             plan.cached += computed
         self.running.append(row)

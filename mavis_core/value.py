@@ -50,6 +50,7 @@ class ScoreStep:
         hidden: (G, D) the policy's last hidden state, after the final norm.
         reference: (G, K) float32, log ref of the candidates.
         max_length: largest ``length`` (host integer), for trimming.
+        last_token: (G,) int64, the newest token of each row, at position ``length`` - 1.
     """
 
     candidates: Tensor
@@ -60,6 +61,7 @@ class ScoreStep:
     hidden: Tensor
     reference: Tensor
     max_length: int
+    last_token: Tensor
 
     def take(self, rows: Tensor) -> ScoreStep:
         """The step of a subset of its rows: (R,) int64 indices."""
@@ -72,6 +74,7 @@ class ScoreStep:
             self.hidden[rows],
             self.reference[rows],
             self.max_length,
+            self.last_token[rows],
         )
 
 
@@ -106,7 +109,7 @@ class ValueFunction(Protocol):
         ...
 
     def commit(self, step: ScoreStep, chosen: Tensor) -> None:
-        """Keep the state of the candidate that was drawn: chosen (G,) int64 index into K."""
+        """Keep the state of the candidate that was drawn: chosen (G,) int64 index into K. Only of values with caches."""
         ...
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:

@@ -97,6 +97,7 @@ class ValueSet:
             hidden,
             candidates.reference,
             rows.max_length,
+            first(rows.last_token, guided),
         )
         parts = [
             self._part(value, columns, self._readers(value, columns, rows), step)

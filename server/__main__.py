@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mavis_core.engine import Engine
     from mavis_core.messages import ObjectiveInfo
     from mavis_core.queue_client import QueueClient
+    from mavis_core.search.scorer import SequenceScorer
     from server.protocol.presets import Preset
     from server.settings import Settings
     from value_models.training.run import Run
@@ -65,6 +66,7 @@ def serve(
     gpu_memory_utilization: Annotated[Share, typer.Option(help="Share of GPU memory. Default: 0.85.")] = None,
     max_queue: Annotated[Number, typer.Option(help="Requests waiting before 429. Default: 128.")] = None,
     seed: Annotated[Number, typer.Option(help="Of requests that bring none. Default: 0.")] = None,
+    search_rewards: Annotated[Text, typer.Option(help="Rewards that guidance.search may choose by.")] = None,
     engine_process: Annotated[Switch, typer.Option(help="The engine in a process of its own.")] = None,
     max_body_bytes: Annotated[Number, typer.Option(help="Largest body. Default: 2 MiB.")] = None,
     root_path: Annotated[Text, typer.Option(help="Path prefix that a proxy in front takes off.")] = None,
@@ -149,12 +151,17 @@ def chat(
         if url is not None:
             await Repl(HttpBackend(url, api_key), console).run()
             return
+        from mavis_core.errors import LoadError
         from server.serving import LoadingBar
         from server.terminal.local import LocalBackend
 
         settings = settings_or_exit(model=model, values=values)
         with LoadingBar(console) as bar:
-            client = engine_client(settings, bar)
+            try:
+                client = engine_client(settings, bar)
+            except LoadError as error:
+                bar.__exit__()
+                fail(str(error))
             client.start()
             await client.wait_ready()
         if client.state != "ready":
@@ -215,15 +222,25 @@ def engine_client(settings: Settings, progress: Callable[[str, float], None]) ->
     config = settings.engine_config()
     from server.presets import read_presets
 
+    scorer = reward_scorer(settings.search_rewards)
     check = partial(check_steering, settings.objective_weights, read_presets(settings.presets), settings.presets)
     build = partial(load_engine, settings.model, settings.values, check, config)
     if settings.engine_process:
         from mavis_core.engine_process import EngineProcess
 
-        return EngineProcess(build, config, progress)
+        return EngineProcess(build, config, progress, scorer)
     from mavis_core.engine_thread import EngineThread
 
-    return EngineThread(build, config, progress)
+    return EngineThread(build, config, progress, scorer)
+
+
+def reward_scorer(names: Sequence[str]) -> SequenceScorer | None:
+    """What searches may choose by, beside values; raises LoadError."""
+    if not names:
+        return None
+    from value_models.rewards.scorer import RewardScorer
+
+    return RewardScorer(names)
 
 
 def load_engine(

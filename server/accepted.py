@@ -59,8 +59,9 @@ class Accepted(Generic[Body]):
 
     def check_room(self, prompts: int) -> None:
         """Several prompts are taken all or none: a stream could not take back its 200 for the last of them."""
-        limit = self.info.max_num_seqs + self.service.settings.max_queue
-        if prompts > 1 and self.service.engine.in_flight + prompts > limit:
+        search, limit = self.steering.guidance.search, self.info.max_num_seqs + self.service.settings.max_queue
+        places = prompts * (1 if search is None else search.rows)
+        if prompts > 1 and self.service.engine.in_flight + places > limit:
             raise QueueFullError(self.service.engine.in_flight, limit)
 
 

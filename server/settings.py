@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1, description="share of GPU memory to use")
     max_queue: int = Field(default=128, ge=0, description="requests in flight beyond max_num_seqs before 429")
     seed: int = Field(default=0, description="seeds of requests that bring none derive from it")
+    search_rewards: StringList = Field(default=(), description="rewards that guidance.search may choose by")
     engine_process: bool = Field(default=False, description="the engine in a process of its own, not on a thread")
     max_body_bytes: int = Field(default=2 * 2**20, ge=1024, description="largest request body; above it 413")
     root_path: str = Field(default="", description="path prefix that a proxy in front takes off")
@@ -101,7 +102,14 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "values", "served_model_name", "api_key", "allowed_origins", "allowed_methods", "allowed_headers", mode="before"
+        "values",
+        "served_model_name",
+        "api_key",
+        "search_rewards",
+        "allowed_origins",
+        "allowed_methods",
+        "allowed_headers",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:

@@ -13,9 +13,8 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     StrictDataclassError,
 )
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from mavis_core.errors import LoadError
@@ -24,10 +23,12 @@ from mavis_core.policy import Policy
 from mavis_core.value import ValueFunction
 from value_models.head import HeadNetwork, HeadValue
 from value_models.identity import check_compatible
+from value_models.implicit_folder import load_implicit
 from value_models.lm import LmValue
+from value_models.tensors import load_parts, read_tensors, save_parts
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
 
-KINDS = ("head", "lm")
+KINDS = ("head", "lm", "implicit", "policy")
 
 
 def resolve(path: str) -> Path:
@@ -57,14 +58,11 @@ def load_value(folder: Path, policy: Policy) -> ValueFunction:
     if config.kind not in KINDS:
         raise LoadError(f"{folder / CONFIG_FILE}: kind={config.kind!r}: must be one of {', '.join(KINDS)}")
     check_compatible(str(folder), config.kind, config.policy, policy)
-    try:
-        tensors = load_file(folder / WEIGHTS_FILE)
-    except (OSError, SafetensorError) as error:
-        raise LoadError(f"{folder / WEIGHTS_FILE}: {error}") from error
-    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        raise LoadError(f"{folder / WEIGHTS_FILE}: {', '.join(broken)}: has numbers that are not finite")
     objectives = _describe(config, folder)
     try:
+        if config.kind in ("implicit", "policy"):
+            return load_implicit(folder, config, objectives, policy)
+        tensors = read_tensors(folder)
         if config.kind == "head":
             network = HeadNetwork(len(objectives), **config.architecture)
             network.load_state_dict(tensors)
@@ -72,7 +70,7 @@ def load_value(folder: Path, policy: Policy) -> ValueFunction:
         backbone, readout = build_lm(config.architecture, len(objectives))
         if backbone.config.vocab_size < policy.vocab_size:
             raise ValueError(f"vocab_size={backbone.config.vocab_size}: the policy has {policy.vocab_size} tokens")
-        _load_parts(tensors, backbone=backbone, readout=readout)
+        load_parts(tensors, {"backbone": backbone, "readout": readout})
         return LmValue(folder.name, objectives, backbone, readout)
     except (RuntimeError, TypeError, ValueError, KeyError, AttributeError, StrictDataclassError) as error:
         raise LoadError(f"{folder}: tensors and architecture do not fit: {error}") from error
@@ -97,17 +95,7 @@ def save_head(folder: Path, config: ValueConfig, network: HeadNetwork) -> None:
 def save_lm(folder: Path, config: ValueConfig, backbone: nn.Module, readout: nn.Module) -> None:
     """Write a trained value LM."""
     config.save(folder)
-    parts = {"backbone": backbone, "readout": readout}
-    tensors = {f"{p}.{n}": t.contiguous() for p, module in parts.items() for n, t in module.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS_FILE)
-
-
-def _load_parts(tensors: dict[str, Tensor], **modules: nn.Module) -> None:
-    if unknown := [name for name in tensors if name.split(".")[0] not in modules]:
-        raise ValueError(f"unknown tensors {', '.join(unknown)}")
-    for prefix, module in modules.items():
-        dot = prefix + "."
-        module.load_state_dict({n.removeprefix(dot): t for n, t in tensors.items() if n.startswith(dot)})
+    save_parts(folder, {"backbone": backbone, "readout": readout})
 
 
 def _describe(config: ValueConfig, folder: Path) -> list[ObjectiveInfo]:
@@ -121,6 +109,7 @@ def _describe(config: ValueConfig, folder: Path) -> list[ObjectiveInfo]:
             reward_std=o.reward_std,
             recommended_beta=o.recommended_beta,
             weight_range=o.weight_range,
+            additive=config.kind in ("implicit", "policy"),
         )
         for o in config.objectives
     ]

@@ -40,6 +40,18 @@ def identify(policy: Policy) -> PolicyIdentity:
     )
 
 
+def check_tokenizer(model: Policy, policy: Policy) -> None:
+    """Refuse a model whose token ids mean something else than the policy's.
+
+    Raises:
+        LoadError: naming the model.
+    """
+    ours = identify(policy).tokenizer_hash
+    theirs = identify(model).tokenizer_hash
+    if theirs != ours:
+        raise LoadError(f"{model.name}: tokenizer_hash {theirs}: {policy.name} has {ours}")
+
+
 def check_compatible(name: str, kind: str, trained: PolicyIdentity, policy: Policy) -> None:
     """Refuse a value that was trained for another policy.
 

@@ -64,7 +64,7 @@ class ValueConfig:
     """A value's folder in one object.
 
     Attributes:
-        kind: "head" or "lm".
+        kind: one of ``folders.KINDS``.
         objectives: in the order of the outputs.
         policy: what it was trained for.
         architecture: of the kind's network; see its module.

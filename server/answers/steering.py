@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from mavis_core.messages import GuidanceStats, TokenReport
@@ -23,6 +24,8 @@ def guidance_of(asked: Asked, stats: GuidanceStats | None, reports: Sequence[Tok
         "truncation_nats": truncation,
         "values": stats.values if stats else {},
     }
+    if stats and stats.search:
+        report["search"] = asdict(stats.search)
     return report | {"tokens": reports_of(asked, reports)} if asked.wants_report else report
 
 

@@ -38,6 +38,17 @@ class TokenSteering(Strict):
     values: dict[str, float]
 
 
+class SearchReport(Strict):
+    """What ``guidance.search`` did; ``kl_bound_nats`` is beside ``kl_nats``, null of method beam."""
+
+    method: str
+    rounds: int
+    samples: int
+    tokens: int
+    score: float
+    kl_bound_nats: float | None
+
+
 class ChoiceGuidance(Strict):
     """``kl_nats`` = ``steering_nats`` + ``truncation_nats``: the exact full-vocabulary KL, summed over tokens."""
 
@@ -49,6 +60,7 @@ class ChoiceGuidance(Strict):
     steering_nats: float
     truncation_nats: float
     values: dict[str, float]
+    search: SearchReport | None = None
     tokens: list[TokenSteering] | None = None
 
 

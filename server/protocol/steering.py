@@ -14,12 +14,26 @@ from pydantic import Field
 
 from mavis_core.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, MAX_WEIGHT, Guidance
 from mavis_core.sampling_params import SamplingParams
-from server.protocol.fields import Refused, Strict, ranged
+from mavis_core.search.params import MAX_CHUNK_TOKENS, MAX_SEARCH_ROWS, SearchParams
+from server.protocol.fields import Strict, ranged
 from server.tools.use import Constraint, ToolUse
 
 Weight = Annotated[float, Field(json_schema_extra={"minimum": -MAX_WEIGHT, "maximum": MAX_WEIGHT})]
 ObjectiveWeights = Annotated[dict[str, Weight], Field(max_length=64)]
 CacheSalt = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class SearchOptions(Strict):
+    method: Literal["chunk", "best_of", "beam"]
+    beams: int | None = ranged(1, MAX_SEARCH_ROWS, "Hypotheses that are kept; 1 unless given.")
+    successors: int | None = ranged(1, MAX_SEARCH_ROWS, "Continuations of each; 4 unless given.")
+    chunk_tokens: int | None = ranged(1, MAX_CHUNK_TOKENS, "Tokens per round of method chunk; 8 unless given.")
+    scorer: Literal["values", "rewards"] | None = None
+    tilt: bool | None = Field(default=None, description="False: only choosing steers, draws are the base model's.")
+
+    def params(self) -> SearchParams:
+        """Raises InvalidRequestError on a value out of range or without a use."""
+        return SearchParams(**self.model_dump(exclude_none=True))
 
 
 class GuidanceOptions(Strict):
@@ -29,12 +43,13 @@ class GuidanceOptions(Strict):
     normalise: Literal["none", "minmax"] | None = None
     allow_empty: bool | None = Field(default=None, description="A guided answer may begin with a stop token.")
     report: bool | None = Field(default=None, description="Per token: log-probabilities, KL, values.")
-    search: Refused = None
+    search: SearchOptions | None = Field(default=None, description="Choose the answer among several.")
 
     def with_weights(self, weights: Mapping[str, float], defaults: Mapping[str, Any]) -> Guidance:
         """What the request says, else ``defaults``; raises InvalidRequestError on a value out of range."""
         given = {name: value for name, value in self.model_dump(exclude={"search"}).items() if value is not None}
-        return Guidance(weights=dict(weights), **{**defaults, **given})
+        search = None if self.search is None else self.search.params()
+        return Guidance(weights=dict(weights), search=search, **{**defaults, **given})
 
 
 class SteeredRequest(Strict):

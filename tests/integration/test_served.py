@@ -75,6 +75,112 @@ def test_the_kl_budget_holds_at_every_token(served: Served) -> None:
     assert any(step["steering_nats"] > 0.05 for step in steps)
 
 
+def test_chunk_search_streams_what_it_answers_at_once(served: Served) -> None:
+    """Chunks of four tokens; the same text both ways; choosing earns more of the value than the tilt alone."""
+    body: dict[str, Any] = {"messages": USER, "seed": 3, "max_tokens": 20, "objective_weights": {"cheerful": 1.0}}
+    search = {"search": {"method": "chunk", "beams": 1, "successors": 6, "chunk_tokens": 4}}
+    client = OpenAI(base_url=f"{served.url}/v1", api_key="none")
+    choice = ask(served, **body, guidance=search)
+    report = choice["guidance"]["search"]
+    assert (report["method"], report["samples"]) == ("chunk", 6 * report["rounds"])
+    assert report["kl_bound_nats"] == pytest.approx(report["rounds"] * (math.log(6) - 5 / 6))
+    model = client.models.list().data[0].id
+    extra = {"objective_weights": {"cheerful": 1.0}, "guidance": search}
+    stream = client.chat.completions.create(
+        model=model, messages=USER, seed=3, max_tokens=20, stream=True, extra_body=extra
+    )
+    chunks = [chunk.choices[0] for chunk in stream]
+    pieces = [chunk.delta.content for chunk in chunks if chunk.delta.content]
+    assert "".join(pieces) == choice["message"]["content"]
+    assert 1 < len(pieces) <= report["rounds"] + 1
+    last: Any = chunks[-1]
+    assert last.guidance["search"] == report
+    served.wait_idle()
+
+
+@pytest.mark.parametrize(
+    "search",
+    [{"method": "best_of", "successors": 8, "tilt": False}, {"method": "beam", "beams": 3, "successors": 5}],
+)
+def test_other_searches_answer_too(served: Served, search: dict[str, Any]) -> None:
+    body: dict[str, Any] = {"seed": 3, "max_tokens": 12, "objective_weights": {"cheerful": 1.0}}
+    choice = ask(served, **body, guidance={"search": search})
+    assert choice["message"]["content"].strip()
+    assert choice["guidance"]["search"]["method"] == search["method"]
+    assert (choice["guidance"]["steering_nats"] < 1e-3) == (search["method"] == "best_of")
+    assert choice == ask(served, **body, guidance={"search": search})
+
+
+def test_a_search_without_a_loaded_reward_is_refused(served: Served) -> None:
+    client = OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0)
+    guidance = {"search": {"method": "best_of", "scorer": "rewards"}}
+    body = {"model": "mavis-small", "messages": USER, "objective_weights": {"cheerful": 1}, "guidance": guidance}
+    for stream in (True, False):
+        with pytest.raises(BadRequestError, match="no reward is loaded for cheerful"):
+            client.post("/chat/completions", body=body | {"stream": stream}, cast_to=object)
+    served.wait_idle()
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"prompt_logprobs": 1}, "prompt_logprobs"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"n": 2}, "n"),
+    ],
+)
+def test_what_a_search_cannot_do_is_refused_in_the_clients_words(
+    served: Served, body: dict[str, Any], param: str
+) -> None:
+    search = {"objective_weights": {"cheerful": 1}, "guidance": {"search": {"method": "best_of"}}}
+    response = httpx.post(f"{served.url}/v1/chat/completions", json={"messages": USER, **search, **body}, timeout=60)
+    assert response.status_code == 400, response.text
+    error = response.json()["error"]
+    assert error["param"] == param and error["message"].startswith(param)
+    served.wait_idle()
+
+
+def test_every_endpoint_searches(served: Served) -> None:
+    body = {"objective_weights": {"cheerful": 1}, "guidance": {"search": {"method": "best_of", "successors": 3}}}
+    made = httpx.post(f"{served.url}/v1/responses", json={"input": "Hi!", "max_output_tokens": 16, **body}, timeout=60)
+    assert made.json()["guidance"]["search"]["samples"] == 3, made.text
+    text = {"prompt": ["Hi!", "Bye!"], "max_tokens": 6, **body}
+    made = httpx.post(f"{served.url}/v1/completions", json=text, timeout=60)
+    assert [choice["guidance"]["search"]["samples"] for choice in made.json()["choices"]] == [3, 3], made.text
+    assert made.json()["usage"]["completion_tokens"] <= 12
+
+
+def test_rewards_choose_where_they_are_loaded(start_server: Callable[..., Served]) -> None:
+    """The shortest of eight answers by its words: as good as any of the eight that can be drawn alone."""
+    served = start_server("--search-rewards", "concise")
+    search = {"method": "best_of", "successors": 8, "scorer": "rewards", "tilt": False}
+    choice = ask(served, seed=3, max_tokens=40, objective_weights={"concise": 1}, guidance={"search": search})
+    words = len(choice["message"]["content"].split())
+    (objective,) = [o for o in httpx.get(f"{served.url}/v1/objectives").json()["data"] if o["name"] == "concise"]
+    expected = (max(-3.0, -words / 20) - objective["reward_mean"]) / objective["reward_std"]
+    assert choice["guidance"]["search"]["score"] == pytest.approx(expected)
+
+
+def test_a_client_that_leaves_a_search_leaves_no_row(served: Served) -> None:
+    body = {
+        "messages": USER,
+        "ignore_eos": True,
+        "objective_weights": {"curious": 1},
+        "guidance": {"search": {"method": "chunk", "beams": 2, "successors": 4, "chunk_tokens": 3}},
+    }
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{served.url}/v1/chat/completions", json=body, timeout=1.5)
+    served.wait_idle()
+    with httpx.stream(
+        "POST", f"{served.url}/v1/chat/completions", json=body | {"stream": True}, timeout=30
+    ) as response:
+        chunks = response.iter_bytes()  # held: dropping the iterator closes the connection
+        next(chunks)
+    served.wait_idle()
+
+
 def test_objectives_are_described(served: Served) -> None:
     listed = httpx.get(f"{served.url}/v1/objectives").json()["data"]
     assert {entry["name"] for entry in listed} == OBJECTIVES

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import torch
 
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
@@ -18,8 +19,9 @@ from mavis_core.errors import EngineUnavailableError, InvalidRequestError, Queue
 from mavis_core.guidance import Guidance
 from mavis_core.messages import Request, RequestOutput, StepStats
 from mavis_core.sampling_params import SamplingParams
-from tests.models import assert_idle, request, run
-from tests.table import memoryless_policy
+from mavis_core.search.params import SearchParams
+from tests.models import assert_idle, byte_tokenizer, objective, request, run
+from tests.table import TokenValue, memoryless_policy
 
 CONFIG = EngineConfig(max_num_seqs=3, max_queue=2, block_size=4)
 
@@ -265,3 +267,82 @@ async def test_step_statistics_reach_the_loop() -> None:
     assert sum(stats.generation_tokens for stats, _ in seen) == 7
     assert sum(stats.prompt_tokens for stats, _ in seen) == 3
     assert {thread for _, thread in seen} == {threading.get_ident()}
+
+
+def searchable(progress: Callable[[str, float], None]) -> FlakyEngine:
+    """With an objective and a tokenizer: what a search needs."""
+    policy: Any = memoryless_policy([0.1, 0.2, 0.3, 0.4, 0.5], 2000, tokenizer=byte_tokenizer())
+    value: Any = TokenValue([objective("a")], torch.tensor([[1.0], [3.0], [2.0], [0.0], [-1.0]]))
+    engine = FlakyEngine(policy, [value], CONFIG)
+    engine.pause = 0.005
+    return engine
+
+
+@asynccontextmanager
+async def searching() -> AsyncIterator[EngineThread]:
+    client = EngineThread(searchable, CONFIG)
+    client.start()
+    await client.wait_ready()
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def search_of(name: str, successors: int, tokens: int = 12) -> Request:
+    params = SearchParams("chunk", 1, successors, 2)
+    guidance = Guidance({"a": 1.0}, allow_empty=True, search=params)
+    return request(name, [1, 2, 3], SamplingParams(seed=3, max_tokens=tokens), guidance)
+
+
+async def test_a_search_equals_the_engines_own() -> None:
+    async with searching() as client:
+        found = await answer(client, search_of("s", 3))
+        ((alone,),) = client.engine.generate(
+            [[1, 2, 3]], SamplingParams(seed=3, max_tokens=12), search_of("s", 3).guidance
+        )
+        assert found[0] == alone.token_ids
+
+
+async def test_a_search_keeps_its_places_between_rounds() -> None:
+    """Four of the five places: one request more fits, a second one never does, however many rounds pass."""
+    async with searching() as client:
+        task = asyncio.create_task(answer(client, search_of("s", 4, 40)))
+        await until(lambda: client.in_flight == 4)
+        refused = 0
+        while not task.done():
+            assert client.in_flight == 4
+            with pytest.raises(QueueFullError):
+                await answer(client, search_of("late", 2))
+            refused += 1
+            await asyncio.sleep(0)
+        assert refused > 20
+        assert len((await task)[0]) == 40
+        assert client.in_flight == 0
+
+
+async def test_a_search_that_can_never_fit_is_refused_by_name() -> None:
+    async with searching() as client:
+        with pytest.raises(InvalidRequestError, match=r"guidance\.search takes 6 rows: this server has 5 places"):
+            await answer(client, search_of("s", 6))
+        assert client.in_flight == 0
+
+
+async def test_draining_waits_for_a_search() -> None:
+    async with searching() as client:
+        task = asyncio.create_task(answer(client, search_of("s", 3, 20)))
+        await until(lambda: client.in_flight == 3)
+        assert await client.drain(30)
+        assert len((await task)[0]) == 20
+
+
+async def test_leaving_a_search_leaves_no_row() -> None:
+    async with searching() as client:
+        task = asyncio.create_task(answer(client, search_of("s", 3, 1500)))
+        await until(lambda: client.engine.has_work)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert client.in_flight == 0
+        await until(lambda: client._inbox.empty() and not client.engine.has_work)
+        assert_idle(client.engine)

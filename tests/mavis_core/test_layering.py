@@ -24,6 +24,8 @@ TORCH_FREE = (
     "scheduler",
     "row",
     "detokenizer",
+    "search.params",
+    "search.driver",
     "engine_loop",
     "queue_client",
     "engine_thread",

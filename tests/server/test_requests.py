@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from tests.server.conftest import USER, make_app
+from tests.server.conftest import USER, app_client, make_app
 from tests.server.fake_engine import FakeEngine
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
@@ -41,7 +41,15 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"guidance": {"top_k": 0}}, "guidance.top_k", "guidance.top_k=0: must be 1 to 256"),
     ({"guidance": {"beta": -1}}, "guidance.beta", "0 to 64"),
     ({"guidance": {"normalise": "max"}}, "guidance.normalise", "minmax"),
-    ({"guidance": {"search": {"beams": 2}}}, "guidance.search", "not supported"),
+    ({"guidance": {"search": {"beams": 2}}}, "guidance.search.method", "required"),
+    ({"guidance": {"search": {"method": "mcts"}}}, "guidance.search.method", "'chunk', 'best_of' or 'beam'"),
+    ({"guidance": {"search": {"method": "chunk", "width": 3}}}, "guidance.search.width", "unknown"),
+    (
+        {"guidance": {"search": {"method": "chunk", "beams": 9, "successors": 8}}},
+        "guidance.search.successors",
+        "at most 64",
+    ),
+    ({"guidance": {"search": {"method": "best_of", "chunk_tokens": 3}}}, "guidance.search.chunk_tokens", "only method"),
     ({"tools": [{"type": "function"}]}, "tools[0].function", "required"),
     ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type", "only 'function'"),
     ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "must match"),
@@ -303,3 +311,14 @@ async def test_request_ids(client: httpx.AsyncClient) -> None:
 async def test_objectives(client: httpx.AsyncClient) -> None:
     first = (await client.get("/v1/objectives")).json()["data"][0]
     assert (first["name"], first["recommended_beta"], first["weight_range"]) == ("cheerful", 1.5, [-4.0, 4.0])
+
+
+async def test_a_search_takes_its_rows_of_the_room_for_every_prompt(engine: FakeEngine) -> None:
+    """Two prompts and 8 places: all or none, before a stream has begun."""
+    async with app_client(engine, max_queue=0) as client:
+        for successors, status in ((4, 200), (5, 429)):
+            guidance = {"search": {"method": "best_of", "successors": successors}}
+            body = {"prompt": ["a", "b"], "objective_weights": {"cheerful": 1}, "guidance": guidance}
+            assert (await ask(client, TEXT, **body)).status_code == status
+        assert len(engine.requests) == 2
+        assert engine.requests[0].guidance.search is not None and engine.requests[0].guidance.search.rows == 4

@@ -18,7 +18,7 @@ def step(rows: int, width: int) -> ScoreStep:
     candidates = torch.randint(0, VOCAB, (rows, width), generator=generator)
     hidden = torch.randn(rows, HIDDEN, generator=generator)
     nothing = torch.zeros(rows, 0)
-    return ScoreStep(candidates, candidates >= 0, nothing, nothing, nothing, hidden, nothing, 1)
+    return ScoreStep(candidates, candidates >= 0, nothing, nothing, nothing, hidden, nothing, 1, nothing)
 
 
 def scored(value: HeadValue, at: ScoreStep) -> Tensor:

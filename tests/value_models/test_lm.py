@@ -37,7 +37,9 @@ def test_siblings_equal_plain_forwards(architecture: str, width: int) -> None:
         length = torch.tensor([len(text) for text in texts])
         nothing = torch.zeros(2, 0)
         hidden = torch.zeros(2, HIDDEN)
-        step = ScoreStep(candidates, candidates >= 0, length, tables, nothing, hidden, nothing, int(length.max()))
+        step = ScoreStep(
+            candidates, candidates >= 0, length, tables, nothing, hidden, nothing, int(length.max()), length
+        )
         out = value.score(step)
         for row, text in enumerate(texts):
             expected = value.reference(text, candidates[row].tolist(), hidden[row])

@@ -1,0 +1,113 @@
+"""Kinds ``implicit`` and ``policy``: what a tuned causal LM would rather say than an untuned one.
+
+    V_m(s + a) = (log pi_m(a | s) - log pi_0(a | s) - mean_m) / std_m        nats, z-scored over the policy's tokens
+
+``implicit`` (IVG, arXiv 2409.17819): pi_m and pi_0 are small and share the policy's vocabulary, not its size.
+``policy``: pi_0 is the policy itself, mean 0 and std 1, so that beta * lambda mixes nats. At T = 1 and beta = 1 the
+tilt is then MOD: p ~ exp(sum_m lambda_m logits_m) where the lambda sum to 1; where not, the policy keeps the rest.
+
+Both terms are at T = 1 and before any edit: a value belongs to the text, not to how it is sampled. So where pi_0 is
+the policy it is read from the policy's own hidden state, one product with the output layer and no second forward.
+(The step's reference would not do: it is of the edited logits divided by T.)
+
+Every model has its own KV. ``last_token`` is fed in ``score``, one position per model; a row that was just read has it
+in the cache already and writes the same numbers again, which spares the case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mavis_core.attention import DecodeAttention, PrefillAttention, length_mask
+from mavis_core.errors import LoadError
+from mavis_core.kv_pool import KVPool
+from mavis_core.messages import ObjectiveInfo
+from mavis_core.policy import Policy
+from mavis_core.value import ScoreStep, ValueSpec
+
+
+class ImplicitValue:
+    """Log-ratios of M tuned models to one untuned.
+
+    Args:
+        name: for messages.
+        objectives: M.
+        tuned: pi_m, one per objective.
+        untuned: pi_0, or None where that is the policy.
+        policy: what is steered.
+
+    Raises:
+        LoadError: a model's vocabulary is smaller than the policy's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        objectives: Sequence[ObjectiveInfo],
+        tuned: Sequence[Policy],
+        untuned: Policy | None,
+        policy: Policy,
+    ) -> None:
+        assert len(tuned) == len(objectives)
+        self._models = [*tuned] if untuned is None else [*tuned, untuned]
+        for model in self._models:
+            if model.vocab_size < policy.vocab_size:
+                raise LoadError(
+                    f"{model.name}: vocab_size={model.vocab_size}: the policy has {policy.vocab_size} tokens"
+                )
+        self._paired = untuned is not None
+        self._policy = policy
+        self._scale = torch.tensor([(o.reward_mean, o.reward_std) for o in objectives])
+        caches = tuple(model.backbone.cache for model in self._models)
+        longest = min(model.max_model_len for model in self._models)
+        self.spec = ValueSpec(name, tuple(objectives), caches, longest)
+
+    def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
+        for model in self._models:
+            model.model.to(device=device, dtype=dtype)
+        self._pools = list(pools)
+        self._scale = self._scale.to(device)
+
+    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+        """The models differ in their pools alone: slots and block tables are the row's."""
+        for model, pool in zip(self._models, self._pools, strict=True):
+            model.backbone.forward(tokens, positions, replace(attention, pool=pool))
+
+    def score(self, step: ScoreStep) -> Tensor:
+        size = self._pools[0].block_size
+        table = step.block_table[:, : -(-step.max_length // size)]
+        newest = step.length - 1
+        slots = table.gather(1, (newest // size)[:, None])[:, 0] * size + newest % size
+        mask = length_mask(step.length, table.shape[1] * size, self._pools[0].data.dtype)
+        found = []
+        for model, pool in zip(self._models, self._pools, strict=True):
+            hidden = model.backbone.forward(step.last_token, newest, DecodeAttention(pool, slots, table, mask))
+            found.append(_logprobs(model, hidden).gather(1, step.candidates))
+        if not self._paired:
+            found.append(_logprobs(self._policy, step.hidden).gather(1, step.candidates))
+        return self._ratios(torch.stack(found, dim=2))
+
+    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+        """Nothing to keep: the drawn token is fed in the next step."""
+
+    def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
+        text = torch.tensor(tokens, device=hidden.device)
+        states = [model.backbone.forward_plain(text)[-1:] for model in self._models]
+        found = [_logprobs(model, state)[0] for model, state in zip(self._models, states, strict=True)]
+        if not self._paired:
+            found.append(_logprobs(self._policy, hidden[None])[0])
+        return self._ratios(torch.stack(found, dim=1)[list(candidates)])
+
+    def _ratios(self, logprobs: Tensor) -> Tensor:
+        """log pi of the M tuned models and, last, of the untuned one: (..., M + 1) -> V (..., M)."""
+        mean, std = self._scale.T
+        return (logprobs[..., :-1] - logprobs[..., -1:] - mean) / std
+
+
+def _logprobs(model: Policy, hidden: Tensor) -> Tensor:
+    """log pi at T = 1: hidden (N, D) -> (N, V) float32."""
+    return model.logits(hidden).log_softmax(dim=1)

@@ -1,0 +1,121 @@
+"""Folders of kinds ``implicit`` and ``policy``: causal LMs, each in the folder or in a model folder beside it.
+
+``architecture`` is ``{"tuned": [MODEL, ...], "untuned": MODEL or "policy"}``, without ``untuned`` for kind
+``policy``. A MODEL is a transformers config with its ``model_type``, whose tensors are ``tuned.0.*``, ``tuned.1.*``
+and ``untuned.*``, or ``{"path": "../name"}``: a folder as transformers saves it, relative to the value's own and not
+outside the folder that holds both (a downloaded config must not name any file of the machine).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from mavis_core.errors import LoadError
+from mavis_core.messages import ObjectiveInfo
+from mavis_core.policy import Policy
+from value_models.identity import check_compatible, check_tokenizer
+from value_models.implicit import ImplicitValue
+from value_models.tensors import load_parts, read_tensors, save_parts
+from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
+
+THE_POLICY = "policy"
+
+
+def load_implicit(folder: Path, config: ValueConfig, objectives: list[ObjectiveInfo], policy: Policy) -> ImplicitValue:
+    """Build the models that a checked ``config`` names.
+
+    Raises:
+        LoadError: naming what is wrong; ValueError, TypeError, KeyError, RuntimeError from transformers or torch.
+    """
+    tuned, untuned = _architecture(folder, config)
+    if config.kind == "implicit" and untuned is None:
+        check_compatible(str(folder), "head", config.policy, policy)
+    specs = {f"tuned.{i}": spec for i, spec in enumerate(tuned)}
+    if untuned is not None:
+        specs["untuned"] = untuned
+    own = {name: _build(spec) for name, spec in specs.items() if "path" not in spec}
+    if own or (folder / WEIGHTS_FILE).exists():
+        load_parts(read_tensors(folder), own)
+    models = {name: Policy(model.eval(), None, f"{folder.name}: {name}") for name, model in own.items()}
+    for name, spec in specs.items():
+        if name not in models:
+            models[name] = _beside(folder, spec, policy)
+    for model in models.values():  # before the engine measures what memory is left for KV
+        model.model.to(device=policy.device, dtype=policy.dtype)
+    first = [models[f"tuned.{i}"] for i in range(len(tuned))]
+    return ImplicitValue(folder.name, objectives, first, models.get("untuned"), policy)
+
+
+def save_implicit(folder: Path, config: ValueConfig, tuned: list[nn.Module], untuned: nn.Module | None) -> None:
+    """Write models into a folder of their own; ``config.architecture`` is made here."""
+    models = {f"tuned.{i}": model for i, model in enumerate(tuned)}
+    architecture: dict[str, Any] = {"tuned": [describe_model(model) for model in tuned]}
+    if config.kind == "implicit":
+        architecture["untuned"] = THE_POLICY if untuned is None else describe_model(untuned)
+    if untuned is not None:
+        models["untuned"] = untuned
+    made = ValueConfig(config.kind, config.objectives, config.policy, architecture, config.training)
+    made.save(folder)
+    save_parts(folder, models)
+
+
+def describe_model(model: Any) -> dict[str, Any]:
+    """A model's transformers config as it stands in ``architecture``."""
+    found: dict[str, Any] = model.config.to_diff_dict()
+    return {key: value for key, value in found.items() if not isinstance(value, torch.dtype)}
+
+
+def _architecture(folder: Path, config: ValueConfig) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """The tuned models and the untuned one, None where that is the policy."""
+    where = f"{folder / CONFIG_FILE}: architecture"
+    known = {"tuned", "untuned"} if config.kind == "implicit" else {"tuned"}
+    if set(config.architecture) != known:
+        raise LoadError(
+            f"{where}: kind {config.kind!r} has the keys {', '.join(sorted(known))}, "
+            f"got {', '.join(sorted(config.architecture)) or 'none'}"
+        )
+    tuned, untuned = config.architecture["tuned"], config.architecture.get("untuned", THE_POLICY)
+    if not isinstance(tuned, list) or len(tuned) != len(config.objectives):
+        raise LoadError(f"{where}: tuned: must be a list of one model per objective, {len(config.objectives)}")
+    for name, spec in [*((f"tuned[{i}]", spec) for i, spec in enumerate(tuned)), ("untuned", untuned)]:
+        if not isinstance(spec, dict) and not (name == "untuned" and spec == THE_POLICY):
+            raise LoadError(f"{where}: {name}: must be a model's config or {{'path': ...}}, got {spec!r}")
+    if config.kind == "policy" and any(o.reward_mean or o.reward_std != 1 for o in config.objectives):
+        raise LoadError(
+            f"{folder / CONFIG_FILE}: objectives: of kind 'policy' are in nats: reward_mean 0 and reward_std 1"
+        )
+    return tuned, None if untuned == THE_POLICY else untuned
+
+
+def _build(spec: dict[str, Any]) -> Any:
+    settings = dict(spec)
+    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    # Building another dtype would change torch's default one, for every thread, while an engine may be running.
+    return AutoModelForCausalLM.from_config(config, trust_remote_code=False, dtype=torch.float32)
+
+
+def _beside(folder: Path, spec: dict[str, Any], policy: Policy) -> Policy:
+    """A model folder beside the value's, of the policy's tokenizer."""
+    path = spec["path"]
+    if set(spec) != {"path"} or not isinstance(path, str):
+        raise LoadError(f"{folder / CONFIG_FILE}: architecture: {spec!r}: a path stands alone and is text")
+    around = folder.resolve().parent
+    found = (folder / path).resolve()
+    if Path(path).is_absolute() or not found.is_relative_to(around):
+        raise LoadError(f"{folder / CONFIG_FILE}: path {path!r}: must be relative and inside {around}")
+    model = Policy.load(str(found), torch.device("cpu"), torch.float32, f"{folder.name}: {path}")
+    check_tokenizer(model, policy)
+    check_finite(model)
+    return model
+
+
+def check_finite(model: Policy) -> None:
+    """Refuse weights that are not numbers: they would silently count as no steering."""
+    tensors: dict[str, Tensor] = model.model.state_dict()
+    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise LoadError(f"{model.name}: {', '.join(broken)}: has numbers that are not finite")
