@@ -127,7 +127,9 @@ class Matcher:
         if self._matcher.is_error():
             self.error = f"structure: the grammar became too complex: {shorten(self._matcher.get_error())}"
         elif self._budget.exceeded:
-            self.error = "structure: the grammar became too complex: it takes too long to follow; make it less ambiguous"
+            self.error = (
+                "structure: the grammar became too complex: it takes too long to follow; make it less ambiguous"
+            )
         return self.error is not None
 
 
