@@ -1,8 +1,9 @@
 """A request body as JSON, bounded in size before it is in memory.
 
 Not FastAPI's own body parsing: that reads any size, takes NaN and Infinity, and answers in its own shape. orjson
-refuses what JSON does not have (NaN, lone surrogates, invalid UTF-8, more than 1,024 levels) instead of passing it on. It writes 254 levels only, so what it could not write
-again, as a schema for the engine or in an answer, is refused here.
+refuses what JSON does not have (NaN, lone surrogates, invalid UTF-8, more than 1,024 levels) instead of passing it on.
+It writes 254 levels only, so what it could not write again, as a schema for the engine or in an answer, is refused
+here.
 """
 
 from __future__ import annotations
