@@ -33,7 +33,7 @@ MAX_MULTIPLE = 100_000
 
 @cache
 def _limits() -> LLParserLimits:
-    """Hostile grammars end here: a step stays below 0.1 s and a request's lexer below some 20 MB."""
+    """Hostile grammars end here: a step stays below some 0.3 s (all steps: ``Budget``), a lexer below some 20 MB."""
     from llguidance import LLParserLimits
 
     return LLParserLimits(

@@ -9,13 +9,17 @@ Stop tokens are ours, not the grammar's, whatever the tokenizer calls them:
 - ``ignore_eos`` bans the model's own stop tokens likewise;
 - a complete answer that nothing can follow ends at once, without a stop token.
 
-Host work per token: one mask (30 to 100 µs is usual; llguidance's limits keep the worst case below 0.1 s) and one
-advance. It runs between the launch of the forward and its first use, so a device works meanwhile.
+Host work per token: one mask (30 to 100 µs is usual) and one advance. It runs between the launch of the forward and its
+first use, so a device works meanwhile. llguidance's limits bound one step to some tenths of a second; an ambiguous
+grammar that stays just below them would hold up the whole batch at every step, so what a request's steps cost together
+is bounded here (``Budget``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,27 +28,53 @@ if TYPE_CHECKING:
 MAX_MESSAGE = 300
 
 
+class Budget:
+    """What the grammar of one request may cost, over all its choices: CPU seconds of the thread that steps them.
+
+    Ten times the usual for every token, and a reserve for expensive passages.
+    """
+
+    RESERVE = 2.0
+    PER_TOKEN = 0.001
+
+    def __init__(self) -> None:
+        self._left = self.RESERVE
+
+    @property
+    def exceeded(self) -> bool:
+        return self._left < 0
+
+    @contextmanager
+    def measured(self, tokens: int) -> Iterator[None]:
+        """Take off what happens inside, which moves a row on by so many tokens."""
+        start = time.thread_time()
+        yield
+        self._left += tokens * self.PER_TOKEN - (time.thread_time() - start)
+
+
 class Matcher:
     """One row's place in a compiled grammar.
 
     Args:
         matcher: at the start. Copies share its lexer and with it the limits, so it belongs to one request.
         eos: stop tokens as the grammar library knows them.
+        budget: shared by the request's rows; one of its own if not given.
 
     Attributes:
         error: why the row cannot go on, or None.
         ended: nothing but the end was allowed at the last draw.
     """
 
-    def __init__(self, matcher: LLMatcher, eos: Iterable[int]) -> None:
+    def __init__(self, matcher: LLMatcher, eos: Iterable[int], budget: Budget | None = None) -> None:
         self._matcher = matcher
+        self._budget = budget or Budget()
         self._eos = tuple(eos)
         self.error: str | None = None
         self.ended = False
 
     def copy(self) -> Matcher:
         """The same place, to be moved on its own."""
-        return Matcher(self._matcher.deep_copy(), self._eos)
+        return Matcher(self._matcher.deep_copy(), self._eos, self._budget)
 
     @property
     def complete(self) -> bool:
@@ -69,7 +99,8 @@ class Matcher:
             stop_ids: tokens that end this row.
             banned: whether they are to be avoided now.
         """
-        bits = bytearray(self._matcher.compute_bitmask())
+        with self._budget.measured(0):
+            bits = bytearray(self._matcher.compute_bitmask())
         complete = self.complete
         if self._failed():
             return bytearray(b"\xff") * len(bits)
@@ -88,12 +119,17 @@ class Matcher:
 
     def advance(self, token: int) -> None:
         """Append a token that was allowed and does not stop the row; may set ``error``."""
-        self._matcher.consume_token(token)
+        with self._budget.measured(1):
+            self._matcher.consume_token(token)
         self._failed()
 
     def _failed(self) -> bool:
         if self._matcher.is_error():
             self.error = f"structure: the grammar became too complex: {shorten(self._matcher.get_error())}"
+        elif self._budget.exceeded:
+            self.error = (
+                "structure: the grammar became too complex: it takes too long to follow; make it less ambiguous"
+            )
         return self.error is not None
 
 

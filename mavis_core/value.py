@@ -109,7 +109,7 @@ class ValueFunction(Protocol):
         ...
 
     def commit(self, step: ScoreStep, chosen: Tensor) -> None:
-        """Keep the state of the candidate that was drawn: chosen (G,) int64 index into K. Only of values with caches."""
+        """Keep the state of the drawn candidate: chosen (G,) int64 index into K. Asked only of values with caches."""
         ...
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mavis_core.matcher import shorten
+from mavis_core.matcher import Budget, shorten
 from tests.structures import BYTE_EOS, BYTE_VOCAB, matcher, tokens_of
 
 STOPS = (BYTE_EOS,)
@@ -71,3 +71,38 @@ def test_a_token_that_is_not_allowed_is_an_error() -> None:
 )
 def test_messages_are_one_short_line(message: str, short: str) -> None:
     assert shorten(message) == short
+
+
+AMBIGUOUS = 'start: s\ns: s s s | s s | "a" | "b" |\n'
+
+
+def test_a_grammar_that_is_slow_at_every_step_ends_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step is within the library's limits; together they would take minutes."""
+    monkeypatch.setattr(Budget, "RESERVE", 0.1)
+    found = matcher("grammar", AMBIGUOUS)
+    for _ in range(200):
+        if found.error is None:
+            found.allowed(STOPS, True)
+        if found.error is None:
+            found.advance(ord("a"))
+    assert found.error is not None
+    assert "takes too long" in found.error
+
+
+def test_choices_of_a_request_share_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Budget, "RESERVE", 0.0)
+    monkeypatch.setattr(Budget, "PER_TOKEN", 0.0)
+    found = matcher("regex", "a*")
+    other = found.copy()
+    found.allowed(STOPS, False)
+    other.allowed(STOPS, False)
+    assert other.error is not None
+
+
+def test_a_usual_grammar_stays_within_its_budget() -> None:
+    found = matcher("json_schema", '{"type": "array", "items": {"type": "string"}}')
+    for byte in b'["' + b"a" * 5000 + b'"]':
+        found.allowed(STOPS, False)
+        found.advance(byte)
+    assert found.error is None
+    assert found.complete

@@ -1,0 +1,1 @@
+"""Malformed and hostile requests against a real server: what they are, how they are sent, what must hold afterwards."""
