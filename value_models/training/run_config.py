@@ -9,8 +9,8 @@ from mavis_core.config import EngineConfig
 from mavis_core.errors import RunError
 from value_models.rewards.registry import RewardConfig
 from value_models.rollouts.roll_out import RolloutConfig
-from value_models.training.checked import read
 from value_models.training.train_config import TrainConfig
+from value_models.training.yaml_file import beside, read_yaml, rewards_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +57,14 @@ def load_config(path: Path) -> RunConfig:
     Raises:
         RunError: naming the file and the key.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise RunError(f"{path}: reading YAML needs pyyaml: install mavis-server[train]") from error
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RunError(f"{path}: {error}") from error
-    if isinstance(data, dict) and isinstance(data.get("rewards"), dict):
-        data["rewards"] = {name: {} if reward is None else reward for name, reward in data["rewards"].items()}
-    try:
-        config: RunConfig = read(RunConfig, data, "")
-    except RunError as error:
-        raise RunError(f"{path}: {error}") from error
+    config: RunConfig = read_yaml(path, RunConfig)
     near = path.resolve().parent
-
-    def beside(name: str) -> str:
-        return str(near / name) if (near / name).exists() else name
-
-    rewards = {
-        name: replace(reward, classifier=beside(reward.classifier)) if reward.classifier else reward
-        for name, reward in config.rewards.items()
-    }
     return replace(
         config,
         folder=str(near / config.folder),
         prompts=str(near / config.prompts),
-        rewards=rewards,
-        policy=beside(config.policy) if config.policy else None,
-        values=[beside(value) for value in config.values],
+        rewards=rewards_beside(path, config.rewards),
+        policy=beside(path, config.policy) if config.policy else None,
+        values=[beside(path, value) for value in config.values],
         constants=str(near / config.constants) if config.constants else None,
     )
