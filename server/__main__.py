@@ -196,6 +196,15 @@ def fit(config: TheRun) -> None:
 
 
 @app.command()
+def distill(config: Annotated[Path, typer.Argument(help="YAML file, see docs/training.md.")]) -> None:
+    """Teach one value what several say. Resumes after its last whole epoch."""
+    with run_file(config):
+        from value_models.training import distill as distillation
+
+        distillation.distill(distillation.load_config(config), say=typer.echo)
+
+
+@app.command()
 def evaluate(config: Annotated[Path, typer.Argument(help="YAML file, see docs/evaluation.md.")]) -> None:
     """Compare ways of steering at equal KL, on the same prompts; writes a report. Resumes where it stopped."""
     with run_file(config):
