@@ -187,7 +187,8 @@ class ObjectiveInfo:
     """What a client may know about an objective (``GET /v1/objectives``).
 
     ``reward_mean`` and ``reward_std`` z-score the reward; ``recommended_beta`` is tuned to 0.2 nats of
-    steering KL per token; ``weight_range`` is what the value accepts.
+    steering KL per token; ``weight_range`` is what the value accepts. ``pull_range`` is None, or what beta * lambda may
+    be where the value was trained with the weights as an input (``ValueSpec.conditioned``).
     """
 
     name: str
@@ -198,6 +199,7 @@ class ObjectiveInfo:
     reward_std: float
     recommended_beta: float
     weight_range: tuple[float, float]
+    pull_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
