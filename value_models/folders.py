@@ -22,12 +22,13 @@ from mavis_core.errors import LoadError
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.policy import Policy
 from mavis_core.value import ValueFunction
+from value_models.conditioned_head import ConditionedHeadNetwork, ConditionedHeadValue
 from value_models.head import HeadNetwork, HeadValue
 from value_models.identity import check_compatible
 from value_models.lm import LmValue
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
 
-KINDS = ("head", "lm")
+KINDS = ("head", "conditioned_head", "lm")
 
 
 def resolve(path: str) -> Path:
@@ -64,11 +65,20 @@ def load_value(folder: Path, policy: Policy) -> ValueFunction:
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise LoadError(f"{folder / WEIGHTS_FILE}: {', '.join(broken)}: has numbers that are not finite")
     objectives = _describe(config, folder)
+    for objective in objectives:
+        if (objective.pull_range is None) == (config.kind == "conditioned_head"):
+            raise LoadError(
+                f"{folder / CONFIG_FILE}: {objective.name}: pull_range: belongs to kind conditioned_head only"
+            )
     try:
         if config.kind == "head":
             network = HeadNetwork(len(objectives), **config.architecture)
             network.load_state_dict(tensors)
             return HeadValue(folder.name, objectives, network, policy.readout.weight)
+        if config.kind == "conditioned_head":
+            conditioned = ConditionedHeadNetwork(len(objectives), **config.architecture)
+            conditioned.load_state_dict(tensors)
+            return ConditionedHeadValue(folder.name, objectives, conditioned, policy.readout.weight)
         backbone, readout = build_lm(config.architecture, len(objectives))
         if backbone.config.vocab_size < policy.vocab_size:
             raise ValueError(f"vocab_size={backbone.config.vocab_size}: the policy has {policy.vocab_size} tokens")
@@ -88,8 +98,8 @@ def build_lm(architecture: dict[str, Any], objectives: int) -> tuple[Any, nn.Lin
     return backbone, nn.Linear(config.hidden_size, objectives)
 
 
-def save_head(folder: Path, config: ValueConfig, network: HeadNetwork) -> None:
-    """Write a trained head."""
+def save_head(folder: Path, config: ValueConfig, network: HeadNetwork | ConditionedHeadNetwork) -> None:
+    """Write a trained head, conditioned or not."""
     config.save(folder)
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS_FILE)
 
@@ -121,6 +131,7 @@ def _describe(config: ValueConfig, folder: Path) -> list[ObjectiveInfo]:
             reward_std=o.reward_std,
             recommended_beta=o.recommended_beta,
             weight_range=o.weight_range,
+            pull_range=o.pull_range,
         )
         for o in config.objectives
     ]

@@ -32,6 +32,7 @@ class ObjectiveCard(Strict):
     reward_std: float
     recommended_beta: float
     weight_range: tuple[float, float]
+    pull_range: tuple[float, float] | None
 
 
 class ObjectiveList(Strict):
