@@ -122,7 +122,8 @@ class Admission:
         if not conditioned or not guidance.active:
             return
         first = known[conditioned[0]]
-        if others := [name for name in guidance.weights if known[name].value != first.value]:
+        alien = (name for name in guidance.weights if name not in conditioned or known[name].value != first.value)
+        if others := list(alien):
             raise InvalidRequestError(
                 f"objective_weights.{others[0]}: is of another value than {first.name}, whose value takes all weights "
                 "into account and can only be used alone",

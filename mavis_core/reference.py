@@ -160,8 +160,9 @@ def _tilt(
             with torch.inference_mode():
                 found = value.reference(tokens, candidates, hidden).double().tolist()
             for i, scores in enumerate(found):
-                combined[i] += sum(w * v for w, v in zip(weights, scores, strict=False))
-                to_go[i] += scores[-1] if len(scores) > len(weights) else 0.0
+                if value.spec.conditioned:
+                    to_go[i] += scores.pop()
+                combined[i] += sum(w * v for w, v in zip(weights, scores, strict=True))
     if guidance.normalise == "minmax":
         low, span = min(combined), max(combined) - min(combined)
         combined = [(x - low) / span if span > 0 else 0.0 for x in combined]

@@ -119,7 +119,7 @@ SHARED: list[tuple[Damage, str]] = [
     (truncate, "model.safetensors: .*incomplete"),
     (lambda folder: (folder / "model.safetensors").write_bytes(b"pickle"), "model.safetensors: "),
     (lambda folder: (folder / "config.json").unlink(), "config.json"),
-    (config(lambda data: data.update(kind="policy")), "config.json: kind='policy': must be one of head, conditioned_head, lm"),
+    (config(lambda data: data.update(kind="policy")), "config.json: kind='policy': must be one of head, cond"),
     (config(lambda data: data["policy"].update(vocab_size=67)), r"differs .* in vocab_size \(value: 67, policy: 61\)"),
     (config(lambda data: data["policy"].update(tokenizer_hash="x")), "differs .* in tokenizer_hash"),
     (config(lambda data: data["objectives"].pop()), "size mismatch|shape"),

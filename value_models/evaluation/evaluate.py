@@ -154,12 +154,12 @@ class Evaluation:
             RunError: its values do not score an axis.
             LoadError: one of them is for another policy.
         """
-        scored, files = [], {}
+        scored, files = [], []
         for folder in (folder for value in self.config.arms[arm].values for folder in value_folders(value)):
             config = ValueConfig.load(folder)
             check_compatible(str(folder), config.kind, config.policy, policy)
             scored += [objective.name for objective in config.objectives]
-            files[folder.name] = [file_hash(folder / file) for file in (CONFIG_FILE, WEIGHTS_FILE)]
+            files.append([folder.name, *(file_hash(folder / file) for file in (CONFIG_FILE, WEIGHTS_FILE))])
         if lacking := [axis for axis in self.config.axes if axis not in scored]:
             raise RunError(f"arms.{arm}: its values do not score {lacking[0]!r}; they score {', '.join(scored)}")
         return {"guidance": asdict(self.config.arms[arm].guidance), "values": files}

@@ -129,8 +129,8 @@ def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], N
 
 def load_teachers(
     paths: Sequence[str], policy: Policy
-) -> tuple[list[nn.Module], list[ObjectiveConfig], dict[str, list[str]]]:
-    """Teachers as modules of packed trees, their objectives in the same order, and hashes of their files.
+) -> tuple[list[nn.Module], list[ObjectiveConfig], list[list[str]]]:
+    """Teachers as modules of packed trees, their objectives in the same order, names and hashes of their files.
 
     Raises:
         LoadError: a value does not load for this policy.
@@ -138,7 +138,7 @@ def load_teachers(
     """
     modules: list[nn.Module] = []
     objectives: list[ObjectiveConfig] = []
-    files: dict[str, list[str]] = {}
+    files: list[list[str]] = []
     for folder in (folder for path in paths for folder in value_folders(path)):
         value = load_value(folder, policy)
         if isinstance(value, HeadValue):
@@ -149,7 +149,7 @@ def load_teachers(
             raise RunError(f"teachers: {folder}: a value of this kind cannot be distilled; heads and lms can")
         modules.append(module.to(policy.device))
         objectives += ValueConfig.load(folder).objectives
-        files[folder.name] = [file_hash(folder / file) for file in (CONFIG_FILE, WEIGHTS_FILE)]
+        files.append([folder.name, *(file_hash(folder / file) for file in (CONFIG_FILE, WEIGHTS_FILE))])
     names = [objective.name for objective in objectives]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RunError(f"teachers: {twice[0]!r} is scored by two of them")

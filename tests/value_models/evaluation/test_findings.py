@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,20 @@ def test_claims_come_out_either_way() -> None:
     assert "`good` has more hypervolume than `poor` at 4 nats: **holds**; difference +2.000 [+2.000, +2.000]" in text
     assert "`poor` has more weighted reward than `good` at 4 nats: **does not hold**; difference -1.000" in text
     assert "| hypervolume | weak | - |" in text
+
+
+def test_one_axis_is_a_curve_of_its_own() -> None:
+    """At 4 nats ``good`` gains 2 on the axis, 3 above the reference point."""
+    settings = config(axes=["cheerful"], reference_point=[-1.0], shares=None)
+    made = table()
+    kept = [i for i, point in enumerate(made.points) if point.share != 0.0]
+    fields = ("rewards", "steering", "truncation", "tokens", "seconds", "base_nll", "distinct2")
+    one = replace(made, points=tuple(made.points[i] for i in kept), **{f: getattr(made, f)[kept] for f in fields})
+    found = find(one, settings)
+    assert matched(found, "good") == pytest.approx((3.0, 2.0))
+    assert found.correlation is None
+    text = page(one, found, settings)
+    assert text.startswith("# cheerful\n") and "fronts.png" not in text and "More weight" not in text
 
 
 def test_noise_leaves_a_claim_undecided() -> None:

@@ -206,7 +206,8 @@ def test_batched_equals_the_reference_beside_rows_that_do_not_use_it(limit: floa
     ],
 )
 def test_what_it_was_not_trained_for_is_refused(steer: Guidance, told: str) -> None:
-    other = TableValue([objective("c")], torch.zeros(BASE ** (HORIZON + 1), 1), VOCAB)
+    named_alike = dataclasses.replace(objective("c"), value="joint")  # folders of two runs may share their name
+    other = TableValue([named_alike], torch.zeros(BASE ** (HORIZON + 1), 1), VOCAB)
     with pytest.raises(InvalidRequestError, match=told):
         answers(engine(Conditioned(0, 0), other), [steer])
 
