@@ -191,8 +191,13 @@ def train(config: TheRun) -> None:
 @app.command()
 def fit(config: TheRun) -> None:
     """From prompts and rewards to a value: rollouts, label and train in one. Resumes where it stopped."""
-    with a_run(config) as run:
-        run.fit()
+    with run_file(config):
+        from value_models.training.iterate import runs
+        from value_models.training.run import Run
+        from value_models.training.run_config import load_config
+
+        for each in runs(load_config(config)):
+            Run(each, say=typer.echo).fit()
 
 
 @app.command()

@@ -54,6 +54,8 @@ class Run:
     say: Callable[[str], None] = print
 
     def __post_init__(self) -> None:
+        if self.config.iterate:
+            raise RunError("iterate: `mavis fit` goes through the rounds; a step of one is done by its own file")
         folder = Path(self.config.folder)
         self.rollouts_folder, self.labels_folder = folder / "rollouts", folder / "labels"
         self.training_folder, self.value_folder = folder / "training", folder / "value"
