@@ -55,6 +55,7 @@ class Admission:
         longest = self.max_model_len - len(prompt)
         most = longest if sampling.max_tokens is None else min(sampling.max_tokens, longest)
         weights, named = self._weights(guidance)
+        self._check_conditioned(guidance)
         readers = {self.caching[name] for name in guidance.weights if name in self.caching} if guidance.active else ()
         root = prefix_root(tuple(readers), request.cache_salt)
         seed = self._derive_seed(request.id) if sampling.seed is None else sampling.seed
@@ -146,6 +147,37 @@ class Admission:
                 raise InvalidRequestError(
                     f"objective_weights.{name}={weight:g}: this value accepts {low:g} to {high:g}",
                     f"objective_weights.{name}",
+                )
+
+    def _check_conditioned(self, guidance: Guidance) -> None:
+        """A conditioned value knows the KL still to come of its own tilt alone, in the range it was trained for."""
+        known = {objective.name: objective for objective in self.objectives}
+        conditioned = [name for name in guidance.weights if known[name].pull_range is not None]
+        if not conditioned or not guidance.active:
+            return
+        first = known[conditioned[0]]
+        alien = (name for name in guidance.weights if name not in conditioned or known[name].value != first.value)
+        if others := list(alien):
+            raise InvalidRequestError(
+                f"objective_weights.{others[0]}: is of another value than {first.name}, whose value takes all weights "
+                "into account and can only be used alone",
+                f"objective_weights.{others[0]}",
+            )
+        if guidance.normalise != "none":
+            raise InvalidRequestError(
+                f"guidance.normalise={guidance.normalise!r}: must be 'none' with {first.name}, whose value takes the "
+                "weights into account",
+                "guidance.normalise",
+            )
+        beta = self._beta(guidance)
+        for objective in (o for o in self.objectives if o.value == first.value and o.pull_range is not None):
+            low, high = objective.pull_range or (0.0, 0.0)
+            pull = beta * guidance.weights.get(objective.name, 0.0)
+            if not low <= pull <= high:
+                raise InvalidRequestError(
+                    f"objective_weights.{objective.name}: beta * weight = {pull:g}: this value was trained for {low:g} "
+                    f"to {high:g}",
+                    f"objective_weights.{objective.name}",
                 )
 
     def _weights(self, guidance: Guidance) -> tuple[tuple[float, ...], tuple[int, ...]]:

@@ -219,9 +219,9 @@ class Engine:
         if g:
             candidates = find_candidates(first(scaled, g), first(surviving, g), rows.k, rows.width, rows.full)
             timer.mark("value")
-            scored, values = self.values.score(rows, candidates, first(hidden, g))
+            scored, values, to_go = self.values.score(rows, candidates, first(hidden, g))
             timer.mark("tilt")
-            tilted = tilt(candidates, values, rows)
+            tilted = tilt(candidates, values, rows, to_go)
         drawn = draw(surviving, tilted, rows)
         if drawn.chosen is not None:
             self.values.commit(rows, scored, drawn.chosen)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 
@@ -18,7 +19,7 @@ from mavis_core.matcher import Matcher
 from mavis_core.noise import gumbel_reference
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
-from mavis_core.value import ValueFunction
+from mavis_core.value import ConditionedValue, ValueFunction
 
 
 @dataclass(slots=True)
@@ -150,18 +151,22 @@ def _tilt(
     guidance: Guidance,
     beta: float,
 ) -> list[float]:
-    combined = [0.0] * len(candidates)
+    combined, to_go = [0.0] * len(candidates), [0.0] * len(candidates)
     for value in values:
         weights = [guidance.weights.get(objective.name, 0.0) for objective in value.spec.objectives]
         if any(weights):
+            if value.spec.conditioned:
+                value = cast(ConditionedValue, value).at([beta * weight for weight in weights])
             with torch.inference_mode():
                 found = value.reference(tokens, candidates, hidden).double().tolist()
             for i, scores in enumerate(found):
+                if value.spec.conditioned:
+                    to_go[i] += scores.pop()
                 combined[i] += sum(w * v for w, v in zip(weights, scores, strict=True))
     if guidance.normalise == "minmax":
         low, span = min(combined), max(combined) - min(combined)
         combined = [(x - low) / span if span > 0 else 0.0 for x in combined]
-    return [beta * x for x in combined]
+    return [beta * x - kl for x, kl in zip(combined, to_go, strict=True)]
 
 
 def _tilted(

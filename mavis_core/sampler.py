@@ -87,14 +87,21 @@ def survive(scaled: Tensor, rows: RowTensors) -> Tensor:
     return apply_filters(scaled, rows.top_k, rows.top_p, rows.min_p) if rows.filtered else scaled
 
 
-def tilt(candidates: Candidates, values: Tensor, rows: RowTensors) -> Tilted:
-    """p over the candidates: p(a) ~ exp(ell_a / T + beta * sum_m lambda_m V_m) with the row's options."""
+def tilt(candidates: Candidates, values: Tensor, rows: RowTensors, to_go: Tensor | None = None) -> Tilted:
+    """p over the candidates: p(a) ~ exp(ell_a / T + beta * sum_m lambda_m V_m - W) with the row's options.
+
+    Args:
+        values: (G, K, M).
+        to_go: (G, K) W, the KL still to come in nats; None is 0.
+    """
     if rows.normalised:
         combined = combine(values, rows.weights)
         combined = torch.where(rows.minmax[:, None], minmax(combined, candidates.valid), combined)
         amount = combined * rows.beta[:, None]
     else:
         amount = combine(values, rows.pull)
+    if to_go is not None:
+        amount = amount - to_go
     if candidates.valid is not None:
         amount = amount.masked_fill(~candidates.valid, 0.0)
     if rows.limited:

@@ -29,12 +29,15 @@ class ValueSpec:
         objectives: what it scores, in the order of its columns.
         caches: the KV caches it needs, possibly none.
         max_model_len: longest text it can read, or None for no limit of its own.
+        conditioned: it gives V_m(s + a; w) for the pull w of the row, and one more column: W(s + a; w), the KL in nats
+            that the policy tilted by it will still pay, which the tilt subtracts.
     """
 
     name: str
     objectives: tuple[ObjectiveInfo, ...]
     caches: tuple[CacheSpec, ...]
     max_model_len: int | None
+    conditioned: bool = False
 
 
 @dataclass(slots=True)
@@ -51,6 +54,7 @@ class ScoreStep:
         reference: (G, K) float32, log ref of the candidates.
         max_length: largest ``length`` (host integer), for trimming.
         last_token: (G,) int64, the newest token of each row, at position ``length`` - 1.
+        pull: (G, M) float32, beta * lambda of a conditioned value's own objectives; None for other values.
     """
 
     candidates: Tensor
@@ -62,6 +66,7 @@ class ScoreStep:
     reference: Tensor
     max_length: int
     last_token: Tensor
+    pull: Tensor | None = None
 
     def take(self, rows: Tensor) -> ScoreStep:
         """The step of a subset of its rows: (R,) int64 indices."""
@@ -75,6 +80,7 @@ class ScoreStep:
             self.reference[rows],
             self.max_length,
             self.last_token[rows],
+            None if self.pull is None else self.pull[rows],
         )
 
 
@@ -105,7 +111,7 @@ class ValueFunction(Protocol):
         ...
 
     def score(self, step: ScoreStep) -> Tensor:
-        """V of every candidate: (G, K, M) float32."""
+        """V of every candidate: (G, K, M) float32; of a conditioned value (G, K, M + 1), W last."""
         ...
 
     def commit(self, step: ScoreStep, chosen: Tensor) -> None:
@@ -114,4 +120,12 @@ class ValueFunction(Protocol):
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
         """The slow oracle of ``score`` for one row, no cache: hidden (D,) -> (K, M) float32."""
+        ...
+
+
+class ConditionedValue(ValueFunction, Protocol):
+    """A value that knows what it is wanted for: ``spec.conditioned``; its ``reference`` is asked through ``at``."""
+
+    def at(self, pull: Sequence[float]) -> ValueFunction:
+        """The value for one pull (M,), whose ``reference`` gives (K, M + 1), W last."""
         ...

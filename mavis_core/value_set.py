@@ -7,6 +7,7 @@ and is evaluated for all guided rows at once; one with a cache only ever sees it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -85,8 +86,15 @@ class ValueSet:
                 prefill = PrefillBatch.build(planned, self._block_size, self._device)
                 value.extend(prefill.tokens, prefill.positions, prefill.attention(pools[0]))
 
-    def score(self, rows: RowTensors, candidates: Candidates, hidden: Tensor) -> tuple[ScoreStep, Tensor]:
-        """V of every candidate of the G guided rows: hidden (G, D) -> (G, K, M) float32, 0 where not evaluated."""
+    def score(
+        self, rows: RowTensors, candidates: Candidates, hidden: Tensor
+    ) -> tuple[ScoreStep, Tensor, Tensor | None]:
+        """Values of every candidate of the G guided rows, hidden (G, D), and the KL still to come.
+
+        Returns:
+            The step; V (G, K, M) float32; W (G, K) nats, None where no conditioned value is loaded. Both are 0 where
+            not evaluated.
+        """
         guided = rows.guided
         step = ScoreStep(
             candidates.ids,
@@ -100,18 +108,26 @@ class ValueSet:
             first(rows.last_token, guided),
         )
         parts = [
-            self._part(value, columns, self._readers(value, columns, rows), step)
+            self._part(value, columns, self._readers(value, columns, rows), step, rows)
             for value, columns in zip(self.values, self._columns, strict=True)
         ]
+        to_go = [part[:, :, -1] for value, part in zip(self.values, parts, strict=True) if value.spec.conditioned]
+        if to_go:
+            spans = zip(parts, self._columns, strict=True)
+            parts = [part[:, :, : columns.stop - columns.start] for part, columns in spans]
         out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         # A value that is not a number must not reach rows that do not ask for it (0 * nan is nan): it counts as 0.
-        return step, out.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        return step, _finite(out), _finite(sum(to_go[1:], to_go[0])) if to_go else None
 
-    def _part(self, value: ValueFunction, columns: slice, readers: Tensor | None, step: ScoreStep) -> Tensor:
+    def _part(
+        self, value: ValueFunction, columns: slice, readers: Tensor | None, step: ScoreStep, rows: RowTensors
+    ) -> Tensor:
         """One value's columns, 0 for rows that it does not read."""
+        if value.spec.conditioned:
+            step = replace(step, pull=rows.pull[:, columns])
         if readers is None:
             return value.score(step)
-        shape = (*step.candidates.shape, columns.stop - columns.start)
+        shape = (*step.candidates.shape, columns.stop - columns.start + value.spec.conditioned)
         part = torch.zeros(shape, dtype=torch.float32, device=step.candidates.device)
         if readers.numel():
             part[readers] = value.score(step.take(readers))
@@ -132,10 +148,16 @@ class ValueSet:
         """Indices of the guided rows that a value scores, found once per set of rows; None is all of them."""
         if columns.start not in rows.readers:
             found = [i for i, row in enumerate(rows.rows[: rows.guided]) if _reads(row, columns)]
-            everybody = len(found) == rows.guided or (bool(found) and not value.spec.caches)
+            # W counts in full for whoever reads it, so a conditioned value sees its own rows only.
+            free = not value.spec.caches and not value.spec.conditioned
+            everybody = len(found) == rows.guided or (bool(found) and free)
             index = None if everybody else torch.tensor(found, dtype=torch.int64).to(rows.length.device)
             rows.readers[columns.start] = index
         return rows.readers[columns.start]
+
+
+def _finite(found: Tensor) -> Tensor:
+    return found.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _reads(row: Row, columns: slice) -> bool:

@@ -198,21 +198,55 @@ def train(config: TheRun) -> None:
 @app.command()
 def fit(config: TheRun) -> None:
     """From prompts and rewards to a value: rollouts, label and train in one. Resumes where it stopped."""
-    with a_run(config) as run:
-        run.fit()
+    with run_file(config):
+        from value_models.training.iterate import runs
+        from value_models.training.run import Run
+        from value_models.training.run_config import load_config
+
+        for each in runs(load_config(config)):
+            Run(each, say=typer.echo).fit()
+
+
+@app.command()
+def distill(config: Annotated[Path, typer.Argument(help="YAML file, see docs/training.md.")]) -> None:
+    """Teach one value what several say. Resumes after its last whole epoch."""
+    with run_file(config):
+        from value_models.training import distill as distillation
+
+        distillation.distill(distillation.load_config(config), say=typer.echo)
+
+
+@app.command()
+def evaluate(config: Annotated[Path, typer.Argument(help="YAML file, see docs/evaluation.md.")]) -> None:
+    """Compare ways of steering at equal KL, on the same prompts; writes a report. Resumes where it stopped."""
+    with run_file(config):
+        from value_models.evaluation.config import load_config
+        from value_models.evaluation.evaluate import Evaluation
+
+        Evaluation(load_config(config), say=typer.echo).run()
 
 
 @contextmanager
 def a_run(path: Path) -> Iterator[Run]:
-    """The run of a YAML file; beside the file lie the modules that its rewards may name."""
-    from mavis_core.errors import MavisError
-
-    sys.path.insert(0, str(path.resolve().parent))
-    try:
+    """The run of a YAML file."""
+    with run_file(path):
         from value_models.training.run import Run
         from value_models.training.run_config import load_config
 
         yield Run(load_config(path), say=typer.echo)
+
+
+@contextmanager
+def run_file(path: Path) -> Iterator[None]:
+    """Work on a YAML file, beside which lie the modules that its rewards may name; errors end the command."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from mavis_core.errors import MavisError
+
+    disable_progress_bar()  # ours are enough
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        yield
     except MavisError as error:
         fail(str(error))
 

@@ -21,6 +21,7 @@ from mavis_core.errors import LoadError
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.policy import Policy
 from mavis_core.value import ValueFunction
+from value_models.conditioned_head import ConditionedHeadNetwork, ConditionedHeadValue
 from value_models.head import HeadNetwork, HeadValue
 from value_models.identity import check_compatible
 from value_models.implicit_folder import load_implicit
@@ -28,7 +29,7 @@ from value_models.lm import LmValue
 from value_models.tensors import load_parts, read_tensors, save_parts
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
 
-KINDS = ("head", "lm", "implicit", "policy")
+KINDS = ("head", "conditioned_head", "lm", "implicit", "policy")
 
 
 def resolve(path: str) -> Path:
@@ -59,6 +60,11 @@ def load_value(folder: Path, policy: Policy) -> ValueFunction:
         raise LoadError(f"{folder / CONFIG_FILE}: kind={config.kind!r}: must be one of {', '.join(KINDS)}")
     check_compatible(str(folder), config.kind, config.policy, policy)
     objectives = _describe(config, folder)
+    for objective in objectives:
+        if (objective.pull_range is None) == (config.kind == "conditioned_head"):
+            raise LoadError(
+                f"{folder / CONFIG_FILE}: {objective.name}: pull_range: belongs to kind conditioned_head only"
+            )
     try:
         if config.kind in ("implicit", "policy"):
             return load_implicit(folder, config, objectives, policy)
@@ -67,6 +73,10 @@ def load_value(folder: Path, policy: Policy) -> ValueFunction:
             network = HeadNetwork(len(objectives), **config.architecture)
             network.load_state_dict(tensors)
             return HeadValue(folder.name, objectives, network, policy.readout.weight)
+        if config.kind == "conditioned_head":
+            conditioned = ConditionedHeadNetwork(len(objectives), **config.architecture)
+            conditioned.load_state_dict(tensors)
+            return ConditionedHeadValue(folder.name, objectives, conditioned, policy.readout.weight)
         backbone, readout = build_lm(config.architecture, len(objectives))
         if backbone.config.vocab_size < policy.vocab_size:
             raise ValueError(f"vocab_size={backbone.config.vocab_size}: the policy has {policy.vocab_size} tokens")
@@ -86,8 +96,8 @@ def build_lm(architecture: dict[str, Any], objectives: int) -> tuple[Any, nn.Lin
     return backbone, nn.Linear(config.hidden_size, objectives)
 
 
-def save_head(folder: Path, config: ValueConfig, network: HeadNetwork) -> None:
-    """Write a trained head."""
+def save_head(folder: Path, config: ValueConfig, network: HeadNetwork | ConditionedHeadNetwork) -> None:
+    """Write a trained head, conditioned or not."""
     config.save(folder)
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS_FILE)
 
@@ -110,6 +120,7 @@ def _describe(config: ValueConfig, folder: Path) -> list[ObjectiveInfo]:
             recommended_beta=o.recommended_beta,
             weight_range=o.weight_range,
             additive=config.kind in ("implicit", "policy"),
+            pull_range=o.pull_range,
         )
         for o in config.objectives
     ]

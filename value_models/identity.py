@@ -55,7 +55,7 @@ def check_tokenizer(model: Policy, policy: Policy) -> None:
 def check_compatible(name: str, kind: str, trained: PolicyIdentity, policy: Policy) -> None:
     """Refuse a value that was trained for another policy.
 
-    Every kind needs the same token ids; a ``head`` reads the policy's hidden state, so it also needs the very
+    Every kind needs the same token ids; a head reads the policy's hidden state, so it also needs the very
     same weights.
 
     Raises:
@@ -63,7 +63,7 @@ def check_compatible(name: str, kind: str, trained: PolicyIdentity, policy: Poli
     """
     ours = identify(policy)
     compared = ["tokenizer_hash", "vocab_size"]
-    if kind == "head":
+    if kind in ("head", "conditioned_head"):
         compared += ["hidden_size", "fingerprint"]
     differ = [
         f"{field} (value: {getattr(trained, field)}, policy: {getattr(ours, field)})"

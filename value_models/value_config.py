@@ -31,6 +31,7 @@ class ObjectiveConfig:
         reward_mean, reward_std: z-score the reward, measured on samples of the base model.
         recommended_beta: tuned to 0.2 nats of steering KL per token at weight 1 on held-out prompts.
         weight_range: lambdas that the value accepts.
+        pull_range: what beta * lambda was in training, for kinds that are conditioned on it; None for all others.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ObjectiveConfig:
     reward_std: float
     recommended_beta: float
     weight_range: tuple[float, float] = (-MAX_WEIGHT, MAX_WEIGHT)
+    pull_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,11 @@ class ValueConfig:
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:
-        durable.write_json(folder / CONFIG_FILE, asdict(self))
+        data = asdict(self)
+        for objective in data["objectives"]:
+            if objective["pull_range"] is None:
+                del objective["pull_range"]
+        durable.write_json(folder / CONFIG_FILE, data)
 
     @classmethod
     def load(cls, folder: Path) -> ValueConfig:
@@ -117,15 +123,20 @@ def _objective(data: Any, where: str) -> ObjectiveConfig:
     for key in ("reward_mean", "reward_std", "recommended_beta"):
         if not _is_number(found[key]):
             raise LoadError(f"{where}: {key}={found[key]!r}: must be a finite number")
-    span = found.pop("weight_range", [-MAX_WEIGHT, MAX_WEIGHT])
-    if not isinstance(span, list) or len(span) != 2 or not all(map(_is_number, span)) or span[0] > span[1]:
-        raise LoadError(f"{where}: weight_range={span!r}: must be [lowest, highest]")
-    objective = ObjectiveConfig(**found, weight_range=(float(span[0]), float(span[1])))
+    span = _range(found.pop("weight_range", [-MAX_WEIGHT, MAX_WEIGHT]), f"{where}: weight_range")
+    pull = _range(found.pop("pull_range"), f"{where}: pull_range") if "pull_range" in found else None
+    objective = ObjectiveConfig(**found, weight_range=span, pull_range=pull)
     if not objective.reward_std > 0:
         raise LoadError(f"{where}: reward_std={objective.reward_std}: must be above 0")
     if not 0 <= objective.recommended_beta <= MAX_BETA:
         raise LoadError(f"{where}: recommended_beta={objective.recommended_beta}: must be 0 to {MAX_BETA:g}")
     return objective
+
+
+def _range(span: Any, where: str) -> tuple[float, float]:
+    if not isinstance(span, list) or len(span) != 2 or not all(map(_is_number, span)) or span[0] > span[1]:
+        raise LoadError(f"{where}={span!r}: must be [lowest, highest]")
+    return float(span[0]), float(span[1])
 
 
 def _is_number(value: Any) -> bool:
@@ -137,7 +148,7 @@ def _take(cls: type[Any], data: Any, where: str) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise LoadError(f"{where}: must be an object, got {type(data).__name__}")
     known = {f.name for f in fields(cls)}
-    optional = {"weight_range", "training", "format"}
+    optional = {"weight_range", "pull_range", "training", "format"}
     if unknown := set(data) - known:
         raise LoadError(f"{where}: unknown key {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
     if missing := known - set(data) - optional:

@@ -33,6 +33,7 @@ class ObjectiveCard(Strict):
     recommended_beta: float
     weight_range: tuple[float, float]
     additive: bool
+    pull_range: tuple[float, float] | None
 
 
 class ObjectiveList(Strict):

@@ -26,7 +26,8 @@ class HttpBackend:
         if response.status_code != httpx.codes.OK:
             raise BackendError(_message(response.content))
         cards = [{k: v for k, v in card.items() if k != "object"} for card in response.json()["data"]]
-        return [ObjectiveInfo(**card | {"weight_range": tuple(card["weight_range"])}) for card in cards]
+        ranges = [{k: tuple(v) for k, v in card.items() if k.endswith("_range") and v is not None} for card in cards]
+        return [ObjectiveInfo(**card | own) for card, own in zip(cards, ranges, strict=True)]
 
     async def answer(self, turn: Turn) -> AsyncGenerator[Piece, None]:
         body: dict[str, Any] = {"messages": turn.messages, "stream": True, "objective_weights": turn.weights}

@@ -7,7 +7,7 @@ under way when the process was killed is done again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,23 @@ def roll_out(
                 made += 1
             bar.update(len(numbers))
     return made
+
+
+def check_policy(folder: Path, policy: str, found: Mapping[str, Any]) -> None:
+    """Refuse another policy than the one that was rolled out: token ids and hidden states would not fit.
+
+    Args:
+        folder: of the rollouts.
+        policy: what to call the one at hand.
+        found: what is known of it, by the names of ``PolicyIdentity``.
+
+    Raises:
+        RunError: naming what differs.
+    """
+    made = durable.read_json(folder / MANIFEST)["policy"]
+    if differ := [name for name in found if name != "name" and found[name] != made[name]]:
+        told = "; ".join(f"{name} {made[name]} there, {found[name]} now" for name in differ)
+        raise RunError(f"{folder}: was made with another policy than {policy} ({told})")
 
 
 def _manifest(

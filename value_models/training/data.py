@@ -65,6 +65,17 @@ def prepare(forest: Forest, rewards: Array, zeta: float, kl: KlTarget, held_out:
     """
     leaves = np.split(rewards, np.cumsum(np.bincount(_tree_of(forest)[forest.leaves]))[:-1])
     trees = [forest.tree(root) for root in forest.roots.tolist()]
+    sides = split(trees, held_out, seed)
+    train, test = (part([trees[i] for i in side], [leaves[i] for i in side], side, zeta, kl) for side in sides)
+    return Data(train, test)
+
+
+def split(trees: Sequence[Forest], held_out: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices of the trees to train on and of those to measure on; equal prompts on the same side.
+
+    Raises:
+        RunError: there are too few different prompts.
+    """
     texts = [tuple(tree.own_tokens(0)) for tree in trees]
     distinct = sorted(set(texts))
     count = round(held_out * len(distinct))
@@ -74,8 +85,7 @@ def prepare(forest: Forest, rewards: Array, zeta: float, kl: KlTarget, held_out:
     sides: tuple[list[int], list[int]] = ([], [])
     for i, text in enumerate(texts):
         sides[text in chosen].append(i)
-    train, test = (part([trees[i] for i in side], [leaves[i] for i in side], side, zeta, kl) for side in sides)
-    return Data(train, test)
+    return sides
 
 
 def part(trees: Sequence[Forest], rewards: Sequence[Array], keys: Sequence[int], zeta: float, kl: KlTarget) -> Part:

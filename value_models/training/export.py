@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,37 +33,45 @@ def make_trainee(policy: Policy, objectives: int, config: TrainConfig, seed: int
     return HeadTrainee(policy, network)
 
 
-def export(
-    folder: Path,
-    policy: Policy,
-    trainee: nn.Module,
-    described: dict[str, str],
-    constants: Normalisation,
-    training: dict[str, Any],
-    weight_range: tuple[float, float] | None = None,
-) -> None:
-    """Write the value; ``folder`` appears whole. The recommended beta is 1 until it is tuned.
+def untuned(
+    described: dict[str, str], constants: Normalisation, weight_range: tuple[float, float] | None = None
+) -> tuple[ObjectiveConfig, ...]:
+    """Objectives whose recommended beta is 1 until it is tuned.
 
     Args:
         described: objective -> description, in the order of the outputs.
         constants: z-scoring of their rewards.
-        training: provenance.
         weight_range: None is the widest.
     """
-    objectives = tuple(
+    return tuple(
         ObjectiveConfig(name, text, float(mean), float(std), UNTUNED_BETA, *([weight_range] if weight_range else []))
         for (name, text), mean, std in zip(described.items(), constants.mean, constants.std, strict=True)
     )
+
+
+def export(
+    folder: Path,
+    policy: Policy,
+    trainee: nn.Module,
+    objectives: Sequence[ObjectiveConfig],
+    training: dict[str, Any],
+) -> None:
+    """Write the value; ``folder`` appears whole.
+
+    Args:
+        objectives: in the order of the outputs.
+        training: provenance.
+    """
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     if isinstance(trainee, HeadTrainee):
         network = trainee.network.cpu()
         sizes = {"hidden_size": network.state_in.shape[1], "width": network.state_in.shape[2], "rank": network.rank}
-        save_head(unfinished, ValueConfig("head", objectives, identify(policy), sizes, training), network)
+        save_head(unfinished, ValueConfig("head", tuple(objectives), identify(policy), sizes, training), network)
     else:
         assert isinstance(trainee, LmTrainee)
         architecture, backbone = merged(trainee)
-        config = ValueConfig("lm", objectives, identify(policy), architecture, training)
+        config = ValueConfig("lm", tuple(objectives), identify(policy), architecture, training)
         save_lm(unfinished, config, backbone, trainee.readout.cpu())
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)

@@ -10,7 +10,7 @@ from value_models.head import HeadNetwork, unit_rms
 from value_models.training.packing import Batch, collate
 
 STATES_KEPT = 4 << 30
-"""Bytes of hidden states that are kept on the host from epoch to epoch; what is beyond is computed again."""
+"""What is beyond is computed again."""
 
 
 class HeadTrainee(nn.Module):
@@ -19,15 +19,16 @@ class HeadTrainee(nn.Module):
     Args:
         policy: frozen; not part of the module's parameters.
         network: what is trained.
+        keep: bytes of hidden states that are kept on the host from epoch to epoch.
     """
 
-    def __init__(self, policy: Policy, network: HeadNetwork) -> None:
+    def __init__(self, policy: Policy, network: HeadNetwork, keep: int = STATES_KEPT) -> None:
         super().__init__()
         self.network = network
         self._policy = (policy,)  # in a tuple, so that it is no sub-module
         self.register_buffer("embedding", unit_rms(policy.readout.weight), persistent=False)
         self._states: dict[tuple[int, bool], Tensor] = {}
-        self._room = STATES_KEPT
+        self._room = keep
 
     def forward(self, batch: Batch) -> Tensor:
         """(A, M) float32."""

@@ -92,10 +92,11 @@ def read_constants(folder: Path, names: Sequence[str]) -> Normalisation:
     """The constants that ``label`` measured.
 
     Raises:
-        RunError: there are none, or they are of other rewards.
+        RunError: there are none, or not of all these rewards.
     """
     labelled: dict[str, Any] = durable.read_json(folder / MANIFEST)["rewards"]
-    if list(labelled) != list(names):
+    if not set(names) <= set(labelled):
         raise RunError(f"{folder}: has labels of {', '.join(labelled)}, not of {', '.join(names)}")
     found = durable.read_json(folder / CONSTANTS)
-    return Normalisation(np.array(found["mean"]), np.array(found["std"]))
+    at = [list(labelled).index(name) for name in names]
+    return Normalisation(np.array(found["mean"])[at], np.array(found["std"])[at])

@@ -106,13 +106,13 @@ class Batch:
     targets: Tensor
 
     def mask(self) -> Tensor:
-        """(R, 1, T, T) bool: query sees key. Padding sees itself, since a row that sees nothing is not a number."""
+        """(R, 1, T, T) bool: query sees itself and what is earlier on its path; padding sees itself."""
         total = self.ids.shape[1]
         found = torch.eye(total, dtype=torch.bool).repeat(len(self.trees), 1, 1)
         for row, tree in enumerate(self.trees):
             own = len(tree.ids)
-            earlier = tree.positions[None, :] <= tree.positions[:, None]
-            found[row, :own, :own] = tree.ancestors[tree.node][:, tree.node] & earlier
+            earlier = tree.positions[None, :] < tree.positions[:, None]
+            found[row, :own, :own] |= tree.ancestors[tree.node][:, tree.node] & earlier
         return found[:, None].to(self.ids.device)
 
 

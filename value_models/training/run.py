@@ -26,10 +26,10 @@ from value_models.loading import SHIPPED_POLICY, build_engine, value_folders
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.registry import build
 from value_models.rewards.reward import Guarded
-from value_models.rollouts.roll_out import roll_out
+from value_models.rollouts.roll_out import check_policy, roll_out
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
 from value_models.training import data, labels
-from value_models.training.export import export, make_trainee
+from value_models.training.export import export, make_trainee, untuned
 from value_models.training.plot import plot
 from value_models.training.run_config import RunConfig
 from value_models.training.strength import tune_folder
@@ -54,6 +54,8 @@ class Run:
     say: Callable[[str], None] = print
 
     def __post_init__(self) -> None:
+        if self.config.iterate:
+            raise RunError("iterate: `mavis fit` goes through the rounds; a step of one is done by its own file")
         folder = Path(self.config.folder)
         self.rollouts_folder, self.labels_folder = folder / "rollouts", folder / "labels"
         self.training_folder, self.value_folder = folder / "training", folder / "value"
@@ -101,7 +103,7 @@ class Run:
         if any(made[key] != now[key] for key in now):
             raise RunError(f"{self.config.prompts}: is not what was rolled out into {self.rollouts_folder}")
         tokenizer = AutoTokenizer.from_pretrained(self.policy_path, trust_remote_code=False)
-        self._check_policy({"tokenizer_hash": tokenizer_hash(tokenizer)})
+        check_policy(self.rollouts_folder, self.policy_path, {"tokenizer_hash": tokenizer_hash(tokenizer)})
         rewards, configs = self.rewards, self.config.rewards
         labelled = labels.label(
             self.rollouts_folder, self.prompts, tokenizer, rewards, configs, self.labels_folder, self.progress
@@ -119,7 +121,7 @@ class Run:
             return
         constants = labels.read_constants(Path(config.constants or self.labels_folder), list(described))
         policy = self._policy()
-        self._check_policy(asdict(identify(policy)))
+        check_policy(self.rollouts_folder, self.policy_path, asdict(identify(policy)))
         made = data.load(
             self.rollouts_folder,
             self.labels_folder,
@@ -137,12 +139,13 @@ class Run:
         plot(state.history, state.best, self.training_folder)
         # Targets with a KL penalty hold for wanting the objective, not for avoiding it.
         allowed = (0.0, MAX_WEIGHT) if config.train.zeta else None
-        export(self.value_folder, policy, trainee, described, constants, {**about, **_outcome(state)}, allowed)
+        objectives = untuned(described, constants, allowed)
+        export(self.value_folder, policy, trainee, objectives, {**about, **outcome(state)})
         held_out = made.held_out
         if config.train.beta_prompts:
             roots = held_out.forest.roots[: config.train.beta_prompts].tolist()
             self._tune(policy, [held_out.forest.own_tokens(root) for root in roots])
-        self._record("training", began, _outcome(state))
+        self._record("training", began, outcome(state))
         self.say(f"{self.value_folder}: {self._summary(state)}")
 
     def _tune(self, policy: Policy, prompts: list[list[int]]) -> None:
@@ -159,17 +162,6 @@ class Run:
     def _policy(self) -> Policy:
         device = resolve_device(self.config.engine.device)
         return Policy.load(self.policy_path, device, resolve_dtype(self.config.engine.dtype, device))
-
-    def _check_policy(self, found: dict[str, Any]) -> None:
-        """Refuse another policy than the one that was rolled out: token ids and hidden states would not fit.
-
-        Args:
-            found: what is known of the policy at hand, by the names of ``PolicyIdentity``.
-        """
-        made = durable.read_json(self.rollouts_folder / MANIFEST)["policy"]
-        if differ := [name for name in found if name != "name" and found[name] != made[name]]:
-            told = "; ".join(f"{name} {made[name]} there, {found[name]} now" for name in differ)
-            raise RunError(f"{self.rollouts_folder}: was made with another policy than {self.policy_path} ({told})")
 
     def _provenance(self) -> dict[str, Any]:
         """What the value was made from."""
@@ -192,5 +184,6 @@ class Run:
         )
 
 
-def _outcome(state: Progress) -> dict[str, Any]:
+def outcome(state: Progress) -> dict[str, Any]:
+    """How training ended, for a value's provenance."""
     return {"epochs": state.epoch, "best_epoch": state.best, "held_out": state.history[state.best - 1]["held_out"]}

@@ -7,10 +7,30 @@ from pathlib import Path
 
 from mavis_core.config import EngineConfig
 from mavis_core.errors import RunError
+from mavis_core.guidance import MAX_BETA
 from value_models.rewards.registry import RewardConfig
 from value_models.rollouts.roll_out import RolloutConfig
-from value_models.training.checked import read
 from value_models.training.train_config import TrainConfig
+from value_models.training.yaml_file import beside, read_yaml, rewards_beside
+
+
+@dataclass(frozen=True, slots=True)
+class IterateConfig:
+    """Rounds after the first, see ``iterate``.
+
+    Attributes:
+        rounds: how many.
+        beta: strength of the policies that are rolled out; 1 / beta is the price of a nat in their targets.
+    """
+
+    rounds: int
+    beta: float
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise RunError(f"iterate.rounds={self.rounds}: must be at least 1")
+        if not 0 < self.beta <= MAX_BETA:
+            raise RunError(f"iterate.beta={self.beta:g}: must be above 0, at most {MAX_BETA:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +46,7 @@ class RunConfig:
         constants: labels folder of a run on the base model, for its z-scoring constants; None measures them here.
         count: prompts to use; None is all.
         seed: of everything that is drawn.
+        iterate: rounds after the first, each objective on its own policy; None is one round.
     """
 
     folder: str
@@ -39,6 +60,7 @@ class RunConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     rollouts: RolloutConfig = field(default_factory=RolloutConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    iterate: IterateConfig | None = None
 
     def __post_init__(self) -> None:
         if not self.rewards:
@@ -47,6 +69,8 @@ class RunConfig:
             raise RunError(f"count={self.count}: must be at least 2")
         if self.rollouts.weights and not self.constants:
             raise RunError("constants: is missing; rollouts.weights steer, so z-scoring needs a run on the base model")
+        if self.iterate and (self.rollouts.weights or self.values or self.constants or self.train.zeta):
+            raise RunError("iterate: sets rollouts.weights, values, constants and train.zeta itself; leave them out")
         if self.train.zeta and len(self.rewards) > 1:
             raise RunError("train.zeta: prices one objective's own policy, so rewards must name just one")
 
@@ -57,35 +81,14 @@ def load_config(path: Path) -> RunConfig:
     Raises:
         RunError: naming the file and the key.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise RunError(f"{path}: reading YAML needs pyyaml: install mavis-server[train]") from error
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RunError(f"{path}: {error}") from error
-    if isinstance(data, dict) and isinstance(data.get("rewards"), dict):
-        data["rewards"] = {name: {} if reward is None else reward for name, reward in data["rewards"].items()}
-    try:
-        config: RunConfig = read(RunConfig, data, "")
-    except RunError as error:
-        raise RunError(f"{path}: {error}") from error
+    config: RunConfig = read_yaml(path, RunConfig)
     near = path.resolve().parent
-
-    def beside(name: str) -> str:
-        return str(near / name) if (near / name).exists() else name
-
-    rewards = {
-        name: replace(reward, classifier=beside(reward.classifier)) if reward.classifier else reward
-        for name, reward in config.rewards.items()
-    }
     return replace(
         config,
         folder=str(near / config.folder),
         prompts=str(near / config.prompts),
-        rewards=rewards,
-        policy=beside(config.policy) if config.policy else None,
-        values=[beside(value) for value in config.values],
+        rewards=rewards_beside(path, config.rewards),
+        policy=beside(path, config.policy) if config.policy else None,
+        values=[beside(path, value) for value in config.values],
         constants=str(near / config.constants) if config.constants else None,
     )

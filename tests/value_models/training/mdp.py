@@ -36,14 +36,14 @@ def tilted(values: Values, beta: float) -> Policy:
     return policy
 
 
-def evaluate(policy: Policy, zeta: float = 0.0, path: bool = False) -> Values:
+def evaluate(policy: Policy, zeta: float = 0.0, path: bool = False, of: Callable[[Text], float] = reward) -> Values:
     """Expected R - zeta * KL from every text on, exactly: ``future`` counts what is still to pay, ``path`` also what
     led to the text (of this policy, one-sample along the text).
     """
     found: Values = {}
     for text in histories():
         if ended(text):
-            found[text] = reward(text)
+            found[text] = of(text)
         else:
             p = policy(text)
             each = [
@@ -60,10 +60,10 @@ def paid(policy: Policy, text: Text) -> float:
     return sum(math.log(policy(text[:i])[token]) - REFERENCE[text[:i]][token] for i, token in enumerate(text))
 
 
-def outcome(policy: Policy) -> tuple[float, float]:
+def outcome(policy: Policy, of: Callable[[Text], float] = reward) -> tuple[float, float]:
     """(mean reward, KL to the base policy in nats), both of whole texts."""
-    expected = evaluate(policy)[()]
-    return expected, expected - evaluate(policy, 1.0)[()]
+    expected = evaluate(policy, of=of)[()]
+    return expected, expected - evaluate(policy, 1.0, of=of)[()]
 
 
 def objective(policy: Policy, beta: float) -> float:
@@ -71,12 +71,12 @@ def objective(policy: Policy, beta: float) -> float:
     return evaluate(policy, 1 / beta)[()]
 
 
-def soft_optimum(beta: float) -> Values:
+def soft_optimum(beta: float, of: Callable[[Text], float] = reward) -> Values:
     """log E_ref[exp(beta R) | text] / beta: the values whose tilt is the optimum of E[R] - KL / beta."""
     found: Values = {}
     for text in histories():
         if ended(text):
-            found[text] = reward(text)
+            found[text] = of(text)
         else:
             each = [r + beta * found[*text, token] for token, r in enumerate(REFERENCE[text])]
             found[text] = math.log(sum(map(math.exp, each))) / beta

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 ALLOWED = {"torch", "transformers", "numpy", "safetensors", "tqdm", "mavis_core", "value_models"}
-FILES = [p for name in ("rewards", "rollouts", "training") for p in sorted(Path("value_models", name).glob("*.py"))]
+FILES = [
+    p
+    for name in ("rewards", "rollouts", "training", "evaluation")
+    for p in sorted(Path("value_models", name).glob("*.py"))
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

@@ -86,5 +86,7 @@ def test_other_rewards_or_other_rollouts_are_refused(rollouts: Path, tmp_path: P
     shutil.copy(shard_path(tmp_path / "other", 0), shard_path(tmp_path / "labels", 0))
     with pytest.raises(RunError, match=r"shard-00000\.safetensors: has .* not \['rewards'\]"):
         read_all(rollouts, tmp_path / "labels")
-    with pytest.raises(RunError, match="has labels of odd, concise, not of concise"):
-        read_constants(tmp_path / "labels", ["concise"])
+    with pytest.raises(RunError, match="has labels of odd, concise, not of concise, kind"):
+        read_constants(tmp_path / "labels", ["concise", "kind"])
+    both, one = (read_constants(tmp_path / "labels", names) for names in (["odd", "concise"], ["concise"]))
+    assert (one.mean, one.std) == (both.mean[1:], both.std[1:])

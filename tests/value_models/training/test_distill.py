@@ -1,0 +1,109 @@
+"""Two values become one that loads, steers and says what they say; mistakes are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from mavis_core.config import EngineConfig
+from mavis_core.engine import Engine
+from mavis_core.guidance import Guidance
+from mavis_core.policy import Policy
+from mavis_core.sampling_params import SamplingParams
+from server.__main__ import app
+from tests.models import HIDDEN, RANK, WIDTH
+from tests.value_models.configs import value_config
+from tests.value_models.evaluation.test_evaluate import folder as tiny  # noqa: F401
+from value_models.folders import load_value, save_head
+from value_models.head import HeadNetwork
+from value_models.prompts import read_prompts
+from value_models.rollouts.roll_out import RolloutConfig, roll_out
+from value_models.rollouts.shape import Shape
+from value_models.value_config import ValueConfig
+
+
+@pytest.fixture
+def folder(tiny: Path) -> Path:  # noqa: F811
+    """A policy, a value of two objectives, one of a third, and rollouts."""
+    policy = Policy.load(str(tiny / "policy"), torch.device("cpu"), torch.float32)
+    torch.manual_seed(1)
+    network = HeadNetwork(1, HIDDEN, WIDTH, RANK)
+    network.state_out.data *= 30
+    save_head(tiny / "third", value_config(policy, "kind"), network)
+    lines = "".join(json.dumps({"prompt": f"say {i}"}) + "\n" for i in range(24))
+    (tiny / "prompts.jsonl").write_text(lines)
+    config = RolloutConfig(Shape(layers=2, max_tokens=8))
+    prompts = read_prompts(tiny / "prompts.jsonl")
+    roll_out(Engine(policy, [], EngineConfig()), prompts, config, 0, tiny / "rollouts", {}, progress=False)
+    return tiny
+
+
+def write(folder: Path, train: dict[str, Any], **changes: Any) -> str:
+    settings = {
+        "folder": "out",
+        "policy": "policy",
+        "rollouts": "rollouts",
+        "teachers": ["value", "third"],
+        "places": 8,
+        "train": {"epochs": 12, "learning_rate": 0.01, "held_out": 0.2, "beta_prompts": 4, "batch_trees": 4, **train},
+    }
+    (folder / "d.yaml").write_text(yaml.safe_dump({**settings, **changes}))
+    return str(folder / "d.yaml")
+
+
+def test_two_heads_become_one_head(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["distill", write(folder, {"kind": "head", "width": 32, "rank": 8})])
+    assert result.exit_code == 0, result.output
+    config = ValueConfig.load(folder / "out" / "value")
+    assert [o.name for o in config.objectives] == ["low", "short", "kind"]
+    third = ValueConfig.load(folder / "third").objectives[0]
+    kept = config.objectives[2]
+    assert (kept.reward_mean, kept.reward_std, kept.weight_range) == (
+        third.reward_mean,
+        third.reward_std,
+        third.weight_range,
+    )
+    measured = config.training["held_out"]
+    assert all(m["mse"] < 0.4 * m["mse_constant"] and m["ranking"] > 0.6 for m in measured.values()), measured
+    assert kept.recommended_beta == config.training["recommended_beta"]["kind"]["beta"]
+    policy = Policy.load(str(folder / "policy"), torch.device("cpu"), torch.float32)
+    engine = Engine(policy, [load_value(folder / "out" / "value", policy)], EngineConfig())
+    ((choice,),) = engine.generate(["say"], SamplingParams(max_tokens=5, seed=0), Guidance({"kind": 1.0, "low": 1.0}))
+    assert choice.guidance is not None and choice.guidance.steering_nats > 0
+    again = CliRunner().invoke(app, ["distill", str(folder / "d.yaml")])
+    assert again.exit_code == 0 and "is there already" in again.output
+
+
+def test_and_an_lm(folder: Path) -> None:
+    settings = {"kind": "lm", "lm": {"backbone": "small", "hidden_size": 32}, "epochs": 3, "beta_prompts": 0}
+    result = CliRunner().invoke(app, ["distill", write(folder, settings, teachers=["value"])])
+    assert result.exit_code == 0, result.output
+    config = ValueConfig.load(folder / "out" / "value")
+    assert config.kind == "lm"
+    assert all(m["mse"] < m["mse_constant"] for m in config.training["held_out"].values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"teachers": []}, "teachers: at least one"),
+        ({"teachers": ["value", "value"]}, "'low' is scored by two"),
+        ({"teachers": ["missing/at/all"]}, "no such folder"),
+        ({"train": {"zeta": 0.1}}, "train.zeta: shapes targets made of rewards"),
+        ({"train": {"loss_at": "node"}}, "train.loss_at: shapes targets"),
+        ({"candidates": 0}, "candidates=0"),
+        ({"rollouts": "nothing"}, "nothing"),
+        ({"teacher": ["value"]}, "teacher: unknown key; did you mean 'teachers'"),
+    ],
+)
+def test_mistakes_are_named(folder: Path, changes: dict[str, Any], told: str) -> None:
+    result = CliRunner().invoke(app, ["distill", write(folder, **{"train": {}, **changes})])
+    assert result.exit_code == 1
+    assert told in result.output
+    assert not (folder / "out" / "value").exists()

@@ -1,0 +1,98 @@
+"""Kind ``conditioned_head``: a ``head`` that knows what it is wanted for, and what that will still cost.
+
+    V_m(s + a; w) = u_m(h, w) . A_m[a] + c_m(h, w),    W likewise, as one more output
+    [u_m, c_m] = two-layer network of h whose hidden units w scales and shifts
+
+with w = beta * lambda the pull of the row. The value of a text depends on how it will go on, and that depends on w; a
+value for all w at once can only describe the base model's way. w enters this network, never the policy, so KV is shared
+by rows of any weights. A, the table over the vocabulary, does not depend on w and is computed once at load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mavis_core.attention import PrefillAttention
+from mavis_core.kv_pool import KVPool
+from mavis_core.messages import ObjectiveInfo
+from mavis_core.value import ScoreStep, ValueSpec
+from value_models.head import HeadNetwork, gelu, product, unit_rms
+
+
+class ConditionedHeadNetwork(nn.Module):
+    """Parameters of M objectives and W.
+
+    Args:
+        objectives: M.
+        hidden_size, width, rank: as of ``HeadNetwork``.
+    """
+
+    def __init__(self, objectives: int, hidden_size: int, width: int, rank: int) -> None:
+        super().__init__()
+        self.head = HeadNetwork(objectives + 1, hidden_size, width, rank)
+        self.scale = nn.Parameter(torch.zeros(objectives + 1, objectives, width))
+        self.shift = nn.Parameter(torch.zeros(objectives + 1, objectives, width))
+        self.register_buffer("largest", torch.ones(objectives))
+
+    def forward(self, hidden: Tensor, pull: Tensor, table: Tensor) -> Tensor:
+        """hidden (G, D), pull (G, M), the candidates' rows of A (G, K, M + 1, r + 1) -> V and W (G, K, M + 1)."""
+        head, outputs = self.head, len(self.scale)
+        wanted = (pull / self.largest).expand(outputs, -1, -1)
+        inner = torch.baddbmm(head.state_in_bias, hidden.expand(outputs, -1, -1), head.state_in)
+        inner = gelu(inner * (1 + torch.bmm(wanted, self.scale)) + torch.bmm(wanted, self.shift))
+        return product(torch.baddbmm(head.state_out_bias, inner, head.state_out), table)
+
+
+class ConditionedHeadValue:
+    """A loaded conditioned head.
+
+    Args:
+        name: for messages.
+        objectives: M, with their ``pull_range``.
+        network: of as many objectives.
+        embedding: (V, D) the policy's output embedding.
+        pull: (M,) of ``reference``, 0 by default; ``score`` reads each row's own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        objectives: Sequence[ObjectiveInfo],
+        network: ConditionedHeadNetwork,
+        embedding: Tensor,
+        pull: Sequence[float] | None = None,
+    ) -> None:
+        self.spec = ValueSpec(name, tuple(objectives), (), None, conditioned=True)
+        self.network = network.eval().requires_grad_(False)
+        self._embedding = embedding
+        self._pull = [0.0] * len(objectives) if pull is None else list(pull)
+
+    @torch.inference_mode()
+    def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
+        """Everything in float32, as a ``head``."""
+        network = self.network.to(device=device, dtype=torch.float32)
+        self._table = network.head.read_tokens(unit_rms(self._embedding.to(device)))
+
+    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+        """Nothing to read: the policy's hidden state holds the text."""
+
+    def score(self, step: ScoreStep) -> Tensor:
+        assert step.pull is not None
+        found: Tensor = self.network(step.hidden.float(), step.pull, self._table[step.candidates])
+        return found
+
+    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+        """Nothing to keep."""
+
+    def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
+        embedding = unit_rms(self._embedding.to(hidden.device))[list(candidates)]
+        table = self.network.head.read_tokens(embedding)
+        pull = torch.tensor([self._pull], device=hidden.device)
+        found: Tensor = self.network(hidden.float()[None], pull, table[None])[0]
+        return found
+
+    def at(self, pull: Sequence[float]) -> ConditionedHeadValue:
+        return ConditionedHeadValue(self.spec.name, self.spec.objectives, self.network, self._embedding, pull)

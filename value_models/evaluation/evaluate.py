@@ -1,0 +1,191 @@
+"""An evaluation's file at work: sample every point, score every answer, write the report; each step resumable.
+
+What decides the outcome (reference point, budgets, claims) is on disk before the first token and cannot be changed in
+the same folder. Arms may be added later; one that is there may not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mavis_core.engine import Engine
+from mavis_core.errors import RunError
+from mavis_core.guidance import Guidance
+from mavis_core.policy import Policy
+from value_models import durable
+from value_models.evaluation import figures, tables
+from value_models.evaluation.config import EvaluationConfig
+from value_models.evaluation.findings import Findings, find
+from value_models.evaluation.points import BASE, Point, points_of
+from value_models.evaluation.report import page
+from value_models.evaluation.sampling import Answer, answer, read, write
+from value_models.evaluation.table import Array, Table, tabulate
+from value_models.identity import check_compatible, identify
+from value_models.loading import SHIPPED_POLICY, build_engine, value_folders
+from value_models.prompts import Prompt, file_hash, read_prompts
+from value_models.rewards.normalisation import Normalisation
+from value_models.rewards.registry import build
+from value_models.rewards.reward import Guarded
+from value_models.rollouts.shards import MANIFEST, read_arrays, write_arrays
+from value_models.training import labels
+from value_models.training.run import PROBE
+from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
+
+NOT_SHARED = ("arms", "engine", "folder", "prompts", "count", "policy", "constants")
+
+
+@dataclass
+class Evaluation:
+    """Args:
+    config: checked, its paths resolved.
+    progress: show bars.
+    say: told what is done, a line at a time.
+    """
+
+    config: EvaluationConfig
+    progress: bool = True
+    say: Callable[[str], None] = print
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.config.folder)
+        self.report_folder = self.folder / "report"
+
+    @cached_property
+    def prompts(self) -> list[Prompt]:
+        return read_prompts(Path(self.config.prompts), self.config.count)
+
+    @cached_property
+    def rewards(self) -> list[Guarded]:
+        return build(self.config.rewards, self.folder / "judges")
+
+    @property
+    def points(self) -> list[Point]:
+        """The base first."""
+        arms = self.config.arms.items()
+        return [Point(BASE), *(p for name, arm in arms for p in points_of(name, self.config.grid, arm.betas))]
+
+    def run(self) -> Findings:
+        """All of it; what is there already is not done again."""
+        for reward in self.rewards:
+            reward.score(self.prompts[:1], [PROBE])
+        self.sample()
+        self.score()
+        return self.report()
+
+    def sample(self) -> None:
+        """The answers of every point, one file each."""
+        self._settle()
+        missing = [point for point in self.points if not self._answers(point).exists()]
+        with tqdm(total=len(missing), unit="point", desc="answers", disable=not self.progress) as bar:
+            for arm in dict.fromkeys(point.arm for point in missing):
+                engine = self._engine(arm)
+                encoded = self._encode(engine)
+                for point in (p for p in missing if p.arm == arm):
+                    samples, most = self.config.samples, self.config.max_tokens
+                    made = answer(engine, encoded, self._guidance(point), samples, most, self.config.seed)
+                    write(self._answers(point), made)
+                    bar.update()
+
+    def score(self) -> None:
+        """Every reward of every answer, one file per point."""
+        names = list(self.config.rewards)
+        missing = [point for point in self.points if not self._scores(point).exists()]
+        for point in tqdm(missing, unit="point", desc="scores", disable=not self.progress):
+            answers = read(self._answers(point))
+            asked, texts = [self.prompts[a.prompt] for a in answers], [a.text for a in answers]
+            scores = np.array([reward.score(asked, texts) for reward in self.rewards], dtype=np.float64).T
+            write_arrays(self._scores(point), {"rewards": np.ascontiguousarray(scores)}, {"rewards": names})
+
+    def report(self) -> Findings:
+        """Write the report's folder anew."""
+        table = self.tabulate()
+        findings = find(table, self.config)
+        self.report_folder.mkdir(parents=True, exist_ok=True)
+        tables.write_points(self.report_folder / "points.csv", table, self.config)
+        tables.write_matched(self.report_folder / "matched.csv", findings, self.config)
+        figures.draw_curves(table, self.config, self.report_folder)
+        if len(self.config.axes) == 2:
+            figures.draw_fronts(findings, self.config, self.report_folder)
+        text = page(table, findings, self.config)
+        durable.replace(self.report_folder / "report.md", lambda part: part.write_text(text, encoding="utf-8"))
+        self.say(f"{self.report_folder / 'report.md'}: {len(table.points)} points, {len(findings.verdicts)} claims")
+        for verdict in findings.verdicts:
+            self.say(f"{verdict.claim.better} over {verdict.claim.than}: {verdict.outcome}")
+        return findings
+
+    def tabulate(self) -> Table:
+        """All answers with z-scored rewards."""
+        points = self.points
+        scores: list[Array] = [read_arrays(self._scores(point), ["rewards"])["rewards"] for point in points]
+        names = list(self.config.rewards)
+        if self.config.constants:
+            constants = labels.read_constants(Path(self.config.constants), names)
+        else:
+            constants = Normalisation.measure(names, scores[0], np.ones(len(scores[0])))
+        answers: list[list[Answer]] = [read(self._answers(point)) for point in points]
+        return tabulate(points, answers, [constants.apply(each) for each in scores])
+
+    def _settle(self) -> None:
+        """Check every arm's values, then write, or compare with, what this evaluation is and what each arm is."""
+        config = self.config
+        engine = self._engine(BASE)
+        self._encode(engine)
+        arms = {name: self._about(name, engine.policy) for name in config.arms}
+        shared = {key: value for key, value in asdict(config).items() if key not in NOT_SHARED}
+        shared |= {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(config.prompts))}
+        if config.constants:
+            found = labels.read_constants(Path(config.constants), list(config.rewards))
+            shared["constants"] = {"mean": found.mean.tolist(), "std": found.std.tolist()}
+        durable.settle(self.folder / MANIFEST, {**shared, "policy": asdict(identify(engine.policy))})
+        for name, about in arms.items():
+            durable.settle(self.folder / "answers" / name / MANIFEST, about)
+
+    def _about(self, arm: str, policy: Policy) -> dict[str, Any]:
+        """What an arm is made of.
+
+        Raises:
+            RunError: its values do not score an axis.
+            LoadError: one of them is for another policy.
+        """
+        scored, files = [], []
+        for folder in (folder for value in self.config.arms[arm].values for folder in value_folders(value)):
+            config = ValueConfig.load(folder)
+            check_compatible(str(folder), config.kind, config.policy, policy)
+            scored += [objective.name for objective in config.objectives]
+            files.append([folder.name, *(file_hash(folder / file) for file in (CONFIG_FILE, WEIGHTS_FILE))])
+        if lacking := [axis for axis in self.config.axes if axis not in scored]:
+            raise RunError(f"arms.{arm}: its values do not score {lacking[0]!r}; they score {', '.join(scored)}")
+        return {"guidance": asdict(self.config.arms[arm].guidance), "values": files}
+
+    def _engine(self, arm: str) -> Engine:
+        values = [] if arm == BASE else self.config.arms[arm].values
+        return build_engine(self.config.policy or str(SHIPPED_POLICY), values, self.config.engine)
+
+    def _encode(self, engine: Engine) -> list[list[int]]:
+        assert engine.tokenizer is not None
+        encoded = [prompt.encode(engine.tokenizer) for prompt in self.prompts]
+        most = engine.info.max_model_len - self.config.max_tokens - 1
+        for number, ids in enumerate(encoded):
+            if not 1 <= len(ids) <= most:
+                limit = f"1 to {most} leave room for {self.config.max_tokens} more"
+                raise RunError(f"prompt {number} ({self.prompts[number].text[:60]!r}) has {len(ids)} tokens: {limit}")
+        return encoded
+
+    def _guidance(self, point: Point) -> Guidance:
+        if point.arm == BASE:
+            return Guidance(top_k=self.config.top_k)
+        settings: dict[str, Any] = {"weights": point.weights(self.config.axes), "beta": point.beta}
+        return replace(self.config.arms[point.arm].guidance, top_k=self.config.top_k, **settings)
+
+    def _answers(self, point: Point) -> Path:
+        return self.folder / "answers" / f"{point.name}.jsonl"
+
+    def _scores(self, point: Point) -> Path:
+        return self.folder / "scores" / f"{point.name}.safetensors"

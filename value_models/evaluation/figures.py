@@ -1,0 +1,70 @@
+"""The evaluation's two pictures, as PNG and SVG: reward against KL, and fronts at matched KL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from value_models.evaluation.config import EvaluationConfig
+from value_models.evaluation.findings import Findings
+from value_models.evaluation.matched import front
+from value_models.evaluation.points import BASE
+from value_models.evaluation.table import Table
+
+
+def draw_curves(table: Table, config: EvaluationConfig, folder: Path) -> None:
+    """``curves``: one row per axis and one column per share; mean reward over steering KL, one line per arm."""
+    from matplotlib.figure import Figure
+
+    grid = config.grid
+    figure = Figure(figsize=(1.2 + 2.4 * len(grid), 0.8 + 2.4 * len(config.axes)), layout="constrained")
+    panels = figure.subplots(len(config.axes), len(grid), squeeze=False, sharex=True, sharey="row")
+    base = table.rewards[0].mean(axis=0)
+    for row, axis in enumerate(config.axes):
+        m = list(config.rewards).index(axis)
+        for column, share in enumerate(grid):
+            panel = panels[row][column]
+            for arm in table.arms:
+                own = table.curves(arm)[share]
+                kl, reward = table.steering[own].mean(axis=1), table.rewards[own, :, m].mean(axis=1)
+                order = np.argsort(kl)
+                panel.plot([0, *kl[order]], [base[m], *reward[order]], marker=".", label=arm)
+            panel.axhline(base[m], color="grey", linewidth=0.5)
+            if row == 0:
+                panel.set_title(f"weight of {config.axes[0]}: {share:g}", fontsize=9)
+            if row == len(config.axes) - 1:
+                panel.set_xlabel("steering KL, nats per response", fontsize=8)
+        panels[row][0].set_ylabel(f"{axis}, z-units")
+    panels[0][0].legend(fontsize=8)
+    _save(figure, folder / "curves")
+
+
+def draw_fronts(findings: Findings, config: EvaluationConfig, folder: Path) -> None:
+    """``fronts``: one panel per budget; every share that reaches it, points that no other of the arm beats joined."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1 + 3 * len(config.budgets), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(config.budgets), squeeze=False, sharex=True, sharey=True)[0]
+    for panel, budget in zip(panels, config.budgets, strict=True):
+        for found in (each for each in findings.matched if each.budget == budget):
+            points = found.points[list(found.reached)]
+            if found.arm == BASE:
+                panel.plot(*points[0], "k*", label=BASE)
+                continue
+            own = points[front(points)]
+            own = own[np.argsort(own[:, 0])]
+            (line,) = panel.plot(own[:, 0], own[:, 1], marker="o", markersize=4, label=found.arm)
+            panel.scatter(points[:, 0], points[:, 1], s=8, color=line.get_color(), alpha=0.5)
+        panel.plot(*config.reference_point, "x", color="grey")
+        panel.set(title=f"{budget:g} nats per response", xlabel=f"{config.axes[0]}, z-units")
+    panels[0].set_ylabel(f"{config.axes[1]}, z-units")
+    panels[0].legend(fontsize=8)
+    _save(figure, folder / "fronts")
+
+
+def _save(figure: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in ("png", "svg"):
+        figure.savefig(path.with_suffix(f".{suffix}"), dpi=130)

@@ -1,0 +1,132 @@
+"""Answers of one point, and their price: KL, tokens, seconds, and how likely the base model finds them.
+
+Every arm answers the same prompts at T = 1 over the same k candidates, with the same noise, the same limit and the
+same rule for stop tokens (none as the first). The base model does too, so its truncation is the arms' own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mavis_core.engine import Engine
+from mavis_core.errors import RunError
+from mavis_core.guidance import Guidance
+from mavis_core.offline import Completion
+from mavis_core.sampling_params import SamplingParams
+from value_models import durable
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One response.
+
+    Attributes:
+        prompt: its number in the file.
+        sample: its number below the prompt.
+        text: what a reader sees, and what rewards score.
+        finish: "stop" or "length".
+        tokens: drawn, the stop token included.
+        steering_nats, truncation_nats: exact KL to the base model in its two parts, summed over the tokens.
+        base_nll: -log-probability of the tokens under the base model's full distribution, nats.
+        seconds: the point's wall time over its answers; they are decoded in one batch.
+    """
+
+    prompt: int
+    sample: int
+    text: str
+    finish: str
+    tokens: int
+    steering_nats: float
+    truncation_nats: float
+    base_nll: float
+    seconds: float
+
+
+def answer(
+    engine: Engine,
+    prompts: Sequence[Sequence[int]],
+    guidance: Guidance,
+    samples: int,
+    max_tokens: int,
+    seed: int,
+) -> list[Answer]:
+    """Sample every prompt ``samples`` times.
+
+    Args:
+        engine: idle.
+        prompts: token ids; each leaves room for ``max_tokens`` + 1 more.
+        guidance: an inactive one is the base model over ``guidance.top_k`` candidates.
+        seed: the noise of answer (prompt, sample) is a function of these three only.
+    """
+    engine.forget_prefixes()  # no point is quicker because of the one before
+    began = time.perf_counter()
+    found = engine.generate(
+        prompts, [_sampling(seed, i, samples, max_tokens, guidance) for i in range(len(prompts))], guidance
+    )
+    seconds = (time.perf_counter() - began) / (len(prompts) * samples)
+    texts = [[*ids, *choice.token_ids] for ids, choices in zip(prompts, found, strict=True) for choice in choices]
+    nlls = iter(base_nlls(engine, texts, [len(ids) for ids in prompts for _ in range(samples)]))
+    return [
+        Answer(
+            number,
+            choice.index,
+            choice.text,
+            str(choice.finish_reason),
+            len(choice.token_ids),
+            *_nats(choice),
+            next(nlls),
+            seconds,
+        )
+        for number, choices in enumerate(found)
+        for choice in choices
+    ]
+
+
+def base_nlls(engine: Engine, texts: Sequence[Sequence[int]], prompt_lengths: Sequence[int]) -> list[float]:
+    """-log p of each text's tokens after its prompt, under the base model at T = 1: one prefill each, no steering."""
+    read = engine.generate(texts, SamplingParams(max_tokens=0, prompt_logprobs=0))
+    found = []
+    for (choice,), length in zip(read, prompt_lengths, strict=True):
+        assert choice.prompt_logprobs is not None
+        found.append(-sum(token.logprob for token in choice.prompt_logprobs[length:] if token is not None))
+    return found
+
+
+def write(path: Path, answers: Sequence[Answer]) -> None:
+    lines = "".join(json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in answers)
+    durable.replace(path, lambda part: part.write_text(lines, encoding="utf-8"))
+
+
+def read(path: Path) -> list[Answer]:
+    """What ``write`` wrote.
+
+    Raises:
+        RunError: naming the file.
+    """
+    try:
+        return [Answer(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"{path}: {error}; remove it and run the same command again to make it anew") from error
+
+
+def _sampling(seed: int, prompt: int, samples: int, max_tokens: int, guidance: Guidance) -> SamplingParams:
+    digest = hashlib.blake2b(f"{seed}/{prompt}".encode(), digest_size=8).digest()
+    plain = SamplingParams(
+        n=samples, max_tokens=max_tokens, min_tokens=1, seed=int.from_bytes(digest, "little", signed=True)
+    )
+    if guidance.active:
+        return plain
+    return dataclasses.replace(plain, top_k=guidance.top_k, logprobs=0)
+
+
+def _nats(choice: Completion) -> tuple[float, float]:
+    """(steering, truncation): of the base model, what its k candidates leave out."""
+    if choice.guidance is not None:
+        return choice.guidance.steering_nats, choice.guidance.truncation_nats
+    return 0.0, sum(token.drawn_logprob - token.logprob for token in choice.logprobs)

@@ -1,0 +1,160 @@
+"""Several values into one: ``mavis distill`` teaches a student what its teachers say, and exports it.
+
+Four heads and an ``lm`` become one ``lm``, or one ``head``; what the student then costs does not grow with the number
+of teachers. The rollouts of any training run are the texts; no reward is computed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from torch import nn
+
+from mavis_core.config import EngineConfig
+from mavis_core.engine import Engine
+from mavis_core.errors import RunError
+from mavis_core.policy import Policy, resolve_device, resolve_dtype
+from value_models import durable
+from value_models.folders import load_value
+from value_models.head import HeadValue
+from value_models.identity import identify
+from value_models.lm import LmValue
+from value_models.loading import SHIPPED_POLICY, value_folders
+from value_models.prompts import file_hash
+from value_models.rollouts.roll_out import check_policy
+from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
+from value_models.training.export import export, make_trainee
+from value_models.training.head_trainee import HeadTrainee
+from value_models.training.lm_trainee import LmTrainee
+from value_models.training.plot import plot
+from value_models.training.run import outcome
+from value_models.training.strength import tune_folder
+from value_models.training.taught import Queries, teach
+from value_models.training.train_config import TrainConfig
+from value_models.training.trainer import train
+from value_models.training.yaml_file import beside, read_yaml
+from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ObjectiveConfig, ValueConfig
+
+
+@dataclass(frozen=True, slots=True)
+class DistillConfig:
+    """A distillation. Paths are relative to the YAML file.
+
+    Attributes:
+        folder: gets ``training/`` and ``value/``.
+        rollouts: folder that ``mavis rollouts`` filled.
+        teachers: folders as ``mavis serve --values`` takes them; their objectives together are the student's.
+        policy: folder or hub id; None is the model that ships.
+        places: of every tree, where candidates are taught.
+        candidates: of the policy's likeliest, how many are taught there.
+        seed: of everything that is drawn.
+    """
+
+    folder: str
+    rollouts: str
+    teachers: list[str]
+    policy: str | None = None
+    places: int = 16
+    candidates: int = 12
+    seed: int = 0
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if not self.teachers:
+            raise RunError("teachers: at least one is needed")
+        if self.places < 1 or not 1 <= self.candidates <= 256:
+            raise RunError(f"places={self.places}, candidates={self.candidates}: must be at least 1, candidates to 256")
+        plain = TrainConfig()
+        for name in ("loss_at", "zeta", "kl_target"):
+            if getattr(self.train, name) != getattr(plain, name):
+                raise RunError(f"train.{name}: shapes targets made of rewards; teachers' values are taught as they are")
+
+
+def load_config(path: Path) -> DistillConfig:
+    """Read and check a distillation's file.
+
+    Raises:
+        RunError: naming the file and the key.
+    """
+    config: DistillConfig = read_yaml(path, DistillConfig)
+    near = path.resolve().parent
+    return replace(
+        config,
+        folder=str(near / config.folder),
+        rollouts=str(near / config.rollouts),
+        teachers=[beside(path, teacher) for teacher in config.teachers],
+        policy=beside(path, config.policy) if config.policy else None,
+    )
+
+
+def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], None] = print) -> None:
+    """Teach, export, tune. Training resumes after its last whole epoch; a value that is there is left as it is."""
+    began, folder, rollouts = time.perf_counter(), Path(config.folder), Path(config.rollouts)
+    made = durable.read_json(rollouts / MANIFEST)
+    device = resolve_device(config.engine.device)
+    path = config.policy or str(SHIPPED_POLICY)
+    policy = Policy.load(path, device, resolve_dtype(config.engine.dtype, device))
+    check_policy(rollouts, path, asdict(identify(policy)))
+    teachers, objectives, files = load_teachers(config.teachers, policy)
+    about = {"teachers": files, "rollouts": made, "seed": config.seed, "train": asdict(config.train)}
+    about |= {"places": config.places, "candidates": config.candidates}
+    durable.settle(folder / "training" / MANIFEST, about)
+    value = folder / "value"
+    if (value / CONFIG_FILE).is_file() and _tuned(value, config):
+        say(f"{value}: is there already")
+        return
+    forests = [read_shard(shard_path(rollouts, index)) for index in range(made["shards"])]
+    trees = [forest.tree(root) for forest in forests for root in forest.roots.tolist()]
+    queries = Queries(config.places, config.candidates, made["settings"]["top_k"])
+    data = teach(policy, teachers, trees, queries, config.train.held_out, config.seed, progress)
+    names = [objective.name for objective in objectives]
+    student = make_trainee(policy, len(names), config.train, config.seed)
+    state = train(student, data, names, config.train, config.seed, folder / "training", device, progress)
+    plot(state.history, state.best, folder / "training")
+    export(value, policy, student, objectives, {**about, **outcome(state)})
+    if config.train.beta_prompts:
+        held_out = data.held_out.forest
+        prompts = [held_out.own_tokens(root) for root in held_out.roots[: config.train.beta_prompts].tolist()]
+        engine = Engine(policy, [load_value(value, policy)], config.engine)
+        tune_folder(engine, value, prompts, made["settings"]["shape"]["max_tokens"], queries.top_k, config.seed)
+    durable.write_json(folder / "report.json", {**outcome(state), "seconds": round(time.perf_counter() - began, 1)})
+    for name, measured in state.history[state.best - 1]["held_out"].items():
+        explained = 1 - measured["mse"] / measured["mse_constant"]
+        say(f"{name}: {explained:.1%} of the teacher's variance, siblings ranked as it does {measured['ranking']:.3f}")
+
+
+def load_teachers(
+    paths: Sequence[str], policy: Policy
+) -> tuple[list[nn.Module], list[ObjectiveConfig], list[list[str]]]:
+    """Teachers as modules of packed trees, their objectives in the same order, names and hashes of their files.
+
+    Raises:
+        LoadError: a value does not load for this policy.
+        RunError: two score an objective of the same name.
+    """
+    modules: list[nn.Module] = []
+    objectives: list[ObjectiveConfig] = []
+    files: list[list[str]] = []
+    for folder in (folder for path in paths for folder in value_folders(path)):
+        value = load_value(folder, policy)
+        if isinstance(value, HeadValue):
+            module: nn.Module = HeadTrainee(policy, value.network, keep=0)
+        elif isinstance(value, LmValue):
+            module = LmTrainee(value.model.base, value.readout)
+        else:
+            raise RunError(f"teachers: {folder}: a value of this kind cannot be distilled; heads and lms can")
+        modules.append(module.to(policy.device))
+        objectives += ValueConfig.load(folder).objectives
+        files.append([folder.name, *(file_hash(folder / file) for file in (CONFIG_FILE, WEIGHTS_FILE))])
+    names = [objective.name for objective in objectives]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RunError(f"teachers: {twice[0]!r} is scored by two of them")
+    return modules, objectives, files
+
+
+def _tuned(value: Path, config: DistillConfig) -> bool:
+    return "recommended_beta" in ValueConfig.load(value).training or not config.train.beta_prompts
