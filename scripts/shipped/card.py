@@ -77,6 +77,16 @@ def _answer(policy: Any, tokenizer: Any, messages: list[dict[str, str]]) -> str:
     return str(tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
+def _sittings(training: dict[str, Any]) -> str:
+    """The run, after those that it went on from."""
+    run, before = training["run"], training["went_on_from"]
+    made = (
+        f"{training['steps']:,} steps of {run['rows'] * run['length']:,} tokens, {training['tokens'] / 1e6:,.1f} M, "
+        f"in {training['seconds'] / 60:.1f} minutes"
+    )
+    return made if before is None else f"{_sittings(before)}; then {made}"
+
+
 def _card(
     training: dict[str, Any], config: Any, held_out: float, samples: list[tuple[list[dict[str, str]], str]], seed: int
 ) -> str:
@@ -98,9 +108,7 @@ training dialogues and nothing filters what it says.
 | tokenizer | own byte-level BPE, 4,096 entries, {corpus["test_chat"]["bytes_per_token"]} bytes per token |
 | context | 1,024 tokens, trained on rows of {run["length"]} |
 | chat template | system, user, assistant |
-| training | {training["steps"]:,} steps of {run["rows"] * run["length"]:,} tokens, \
-{training["tokens"] / 1e6:,.1f} M in all |
-| time | {training["seconds"] / 60:.1f} minutes |
+| training | {_sittings(training)} |
 | hardware | {training["hardware"]}, torch {training["torch"]} |
 | recipe | {run["optimizer"]}, peak rate {run["lr"]}, dropout {run["dropout"]}, weight decay {run["weight_decay"]} |
 | seed | {run["seed"]} |
