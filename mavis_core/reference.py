@@ -155,12 +155,13 @@ def _tilt(
     for value in values:
         weights = [guidance.weights.get(objective.name, 0.0) for objective in value.spec.objectives]
         if any(weights):
-            if value.spec.conditioned:
+            conditioned = value.spec.conditioned
+            if conditioned:
                 value = cast(ConditionedValue, value).at([beta * weight for weight in weights])
             with torch.inference_mode():
                 found = value.reference(tokens, candidates, hidden).double().tolist()
             for i, scores in enumerate(found):
-                if value.spec.conditioned:
+                if conditioned:
                     to_go[i] += scores.pop()
                 combined[i] += sum(w * v for w, v in zip(weights, scores, strict=True))
     if guidance.normalise == "minmax":
