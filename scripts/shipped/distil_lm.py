@@ -27,36 +27,11 @@ from value_models.folders import build_lm, load_value, save_lm
 from value_models.head import HeadNetwork, HeadValue, unit_rms
 from value_models.identity import identify
 from value_models.rewards.registry import load, names
+from value_models.training.lm_trainee import principal, small
 from value_models.value_config import ObjectiveConfig, ValueConfig
 
 SIBLINGS = 12
 BATCH = 24
-
-
-def architecture(policy: Policy, hidden: int, layers: int) -> dict[str, Any]:
-    """A small Llama over the policy's vocabulary."""
-    config = policy.backbone.config
-    return {
-        "model_type": "llama",
-        "vocab_size": policy.vocab_size,
-        "hidden_size": hidden,
-        "intermediate_size": 2 * hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": hidden // 32,
-        "num_key_value_heads": 1,
-        "max_position_embeddings": config.max_position_embeddings,
-        "pad_token_id": config.pad_token_id,
-        "bos_token_id": config.bos_token_id,
-        "eos_token_id": config.eos_token_id,
-    }
-
-
-def principal(embedding: Tensor, width: int) -> Tensor:
-    """The policy's embedding (V, D) on its first ``width`` principal directions: a start for the student's."""
-    centred = embedding.detach().float() - embedding.detach().float().mean(0)
-    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
-    projected = centred @ directions[:width].T
-    return projected / projected.std() * 0.02
 
 
 class Batches:
@@ -134,7 +109,7 @@ def main(
     batches = Batches(policy, stacked.network, examples, sequences, starts)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    settings = architecture(policy, hidden, layers)
+    settings = small(policy, hidden, layers)
     backbone, readout = build_lm(settings, len(names()))
     backbone.embed_tokens.weight.data.copy_(principal(policy.readout.weight, hidden))
     parameters = [*backbone.parameters(), *readout.parameters()]

@@ -315,8 +315,8 @@ async def test_a_search_keeps_its_places_between_rounds() -> None:
             with pytest.raises(QueueFullError):
                 await answer(client, search_of("late", 2))
             refused += 1
-            await asyncio.sleep(0)
-        assert refused > 20
+            await asyncio.sleep(0.01)  # a loop that never sleeps would keep the interpreter from the engine's thread
+        assert refused > 5
         assert len((await task)[0]) == 40
         assert client.in_flight == 0
 

@@ -6,12 +6,13 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from mavis_core.policy import Policy
-from scripts.shipped.distil_lm import SIBLINGS, Batches, architecture, forward
+from scripts.shipped.distil_lm import SIBLINGS, Batches, forward
 from scripts.shipped.train_heads import evaluate, fit
 from scripts.shipped.value_data import Examples, Normalisation, collect, held_out
 from value_models.folders import build_lm
 from value_models.head import HeadNetwork, unit_rms
 from value_models.lm import LmValue
+from value_models.training.lm_trainee import small
 
 HIDDEN, VOCAB = 12, 53
 
@@ -79,7 +80,7 @@ def test_siblings_are_trained_as_they_are_queried() -> None:
     with torch.inference_mode():
         batches = Batches(policy, teacher, collect(policy, sequences, starts), sequences, starts)
         ids, positions, mask, targets, asked = batches.build(torch.tensor([0, 1]), torch.Generator().manual_seed(1))
-        backbone, readout = build_lm(architecture(policy, 32, 2), 2)
+        backbone, readout = build_lm(small(policy, 32, 2), 2)
         values = forward(backbone.eval(), readout, ids, positions, mask)
     value = LmValue("student", [], backbone, readout)
     embedding = unit_rms(policy.readout.weight)

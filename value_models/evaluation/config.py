@@ -11,7 +11,7 @@ from mavis_core.errors import RunError
 from mavis_core.guidance import MAX_BETA, MAX_CANDIDATES, Guidance
 from value_models.evaluation.points import BASE
 from value_models.rewards.registry import RewardConfig
-from value_models.training.yaml_file import beside, read_yaml, rewards_beside
+from value_models.training.yaml_file import beside, read_config
 
 Measure = Literal["hypervolume", "weighted_reward"]
 
@@ -151,17 +151,8 @@ def load_config(path: Path) -> EvaluationConfig:
     Raises:
         RunError: naming the file and the key.
     """
-    config: EvaluationConfig = read_yaml(path, EvaluationConfig)
-    near = path.resolve().parent
-    return replace(
-        config,
-        folder=str(near / config.folder),
-        prompts=str(near / config.prompts),
-        rewards=rewards_beside(path, config.rewards),
-        arms={
-            name: replace(arm, values=[beside(path, value) for value in arm.values])
-            for name, arm in config.arms.items()
-        },
-        policy=beside(path, config.policy) if config.policy else None,
-        constants=str(near / config.constants) if config.constants else None,
-    )
+    config: EvaluationConfig = read_config(path, EvaluationConfig)
+    arms = {
+        name: replace(arm, values=[beside(path, value) for value in arm.values]) for name, arm in config.arms.items()
+    }
+    return replace(config, arms=arms)

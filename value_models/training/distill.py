@@ -35,7 +35,7 @@ from value_models.training.strength import tune_folder
 from value_models.training.taught import Queries, teach
 from value_models.training.train_config import TrainConfig
 from value_models.training.trainer import train
-from value_models.training.yaml_file import beside, read_yaml
+from value_models.training.yaml_file import beside, read_config
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ObjectiveConfig, ValueConfig
 
 
@@ -80,14 +80,11 @@ def load_config(path: Path) -> DistillConfig:
     Raises:
         RunError: naming the file and the key.
     """
-    config: DistillConfig = read_yaml(path, DistillConfig)
-    near = path.resolve().parent
+    config: DistillConfig = read_config(path, DistillConfig)
     return replace(
         config,
-        folder=str(near / config.folder),
-        rollouts=str(near / config.rollouts),
+        rollouts=str(path.resolve().parent / config.rollouts),
         teachers=[beside(path, teacher) for teacher in config.teachers],
-        policy=beside(path, config.policy) if config.policy else None,
     )
 
 

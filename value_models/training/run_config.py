@@ -11,7 +11,7 @@ from mavis_core.guidance import MAX_BETA
 from value_models.rewards.registry import RewardConfig
 from value_models.rollouts.roll_out import RolloutConfig
 from value_models.training.train_config import TrainConfig
-from value_models.training.yaml_file import beside, read_yaml, rewards_beside
+from value_models.training.yaml_file import beside, read_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,5 @@ def load_config(path: Path) -> RunConfig:
     Raises:
         RunError: naming the file and the key.
     """
-    config: RunConfig = read_yaml(path, RunConfig)
-    near = path.resolve().parent
-    return replace(
-        config,
-        folder=str(near / config.folder),
-        prompts=str(near / config.prompts),
-        rewards=rewards_beside(path, config.rewards),
-        policy=beside(path, config.policy) if config.policy else None,
-        values=[beside(path, value) for value in config.values],
-        constants=str(near / config.constants) if config.constants else None,
-    )
+    config: RunConfig = read_config(path, RunConfig)
+    return replace(config, values=[beside(path, value) for value in config.values])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from mavis_core.errors import RunError
 from value_models.rewards.registry import RewardConfig
 from value_models.training.checked import read
+
+OWN = ("folder", "prompts", "constants")
 
 
 def read_yaml(path: Path, cls: type[Any]) -> Any:
@@ -31,6 +33,24 @@ def read_yaml(path: Path, cls: type[Any]) -> Any:
         return read(cls, data, "")
     except RunError as error:
         raise RunError(f"{path}: {error}") from error
+
+
+def read_config(path: Path, cls: type[Any]) -> Any:
+    """``read_yaml`` with the paths that these files share resolved.
+
+    What a run owns lies beside its file; its policy and its rewards' classifiers may be hub ids.
+
+    Raises:
+        RunError: naming the file and the key.
+    """
+    config = read_yaml(path, cls)
+    written = {f.name: getattr(config, f.name) for f in fields(config)}
+    found: dict[str, Any] = {name: str(path.resolve().parent / written[name]) for name in OWN if written.get(name)}
+    if written.get("policy"):
+        found["policy"] = beside(path, written["policy"])
+    if "rewards" in written:
+        found["rewards"] = rewards_beside(path, written["rewards"])
+    return replace(config, **found)
 
 
 def beside(path: Path, name: str) -> str:
