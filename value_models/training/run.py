@@ -73,6 +73,11 @@ class Run:
     def policy_path(self) -> str:
         return self.config.policy or str(SHIPPED_POLICY)
 
+    @property
+    def constants_folder(self) -> Path:
+        """Where the z-scoring of the rewards is."""
+        return Path(self.config.constants or self.labels_folder)
+
     def fit(self) -> None:
         """All steps."""
         self.check()
@@ -119,8 +124,8 @@ class Run:
         if self._finished():
             self.say(f"{self.value_folder}: is there already")
             return
-        constants = labels.read_constants(Path(config.constants or self.labels_folder), list(described))
-        policy = self._policy()
+        constants = labels.read_constants(self.constants_folder, list(described))
+        policy = self.load_policy()
         check_policy(self.rollouts_folder, self.policy_path, asdict(identify(policy)))
         made = data.load(
             self.rollouts_folder,
@@ -159,7 +164,7 @@ class Run:
         tuned = "recommended_beta" in ValueConfig.load(self.value_folder).training
         return tuned or not self.config.train.beta_prompts
 
-    def _policy(self) -> Policy:
+    def load_policy(self) -> Policy:
         device = resolve_device(self.config.engine.device)
         return Policy.load(self.policy_path, device, resolve_dtype(self.config.engine.dtype, device))
 
