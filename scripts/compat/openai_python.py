@@ -24,10 +24,14 @@ from typing import Annotated, Any
 import httpx
 import typer
 import yaml
+from openai.types import Completion
+from openai.types.chat import ChatCompletion
+from openai.types.responses import Response
+from pydantic import BaseModel
 
 from benchmarks.machine import describe
 from scripts.compat import record
-from scripts.compat.refusals import Body, Record, Refusal, differences
+from scripts.compat.refusals import Body, Record, Refusal, Send, differences
 from scripts.served import served
 
 REFUSED = Path(__file__).with_name("refused.yaml")
@@ -42,6 +46,11 @@ FILES = (
 )
 NEEDED = ("pytest", "pytest-asyncio", "rich")
 OUR_STDERR = 2
+WHOLE: dict[str, type[BaseModel]] = {
+    "/v1/chat/completions": ChatCompletion,
+    "/v1/completions": Completion,
+    "/v1/responses": Response,
+}
 
 
 def main(
@@ -112,12 +121,16 @@ def run_tests(python: Path, source: Path, files: list[Path], url: str, records: 
     return [Record(**json.loads(line)) for line in records.read_text(encoding="utf-8").splitlines()]
 
 
-def sender(url: str) -> Any:
+def sender(url: str) -> Send:
+    """Posts to the server; a whole answer must be what the official client's types say, strictly."""
+
     def send(path: str, body: Body) -> tuple[int, Any]:
         answer = httpx.post(f"{url}{path}", json=body, timeout=120)
-        if answer.is_success:
-            return answer.status_code, answer.text  # one object, or a stream
-        return answer.status_code, answer.json()["error"]
+        if not answer.is_success:
+            return answer.status_code, answer.json()["error"]
+        if not body.get("stream"):
+            WHOLE[path].model_validate_json(answer.content, strict=True)
+        return answer.status_code, answer.text
 
     return send
 
@@ -128,13 +141,16 @@ def summary(records: list[Record], refusals: list[Refusal], wrong: list[str], re
         counts = modules.setdefault(one.name.rpartition(".")[0], {"tests": 0, "passed": 0})
         counts["tests"] += 1
         counts["passed"] += one.outcome == "passed"
-    refused = {r.title: sum(one.name in r.names and one.outcome != "passed" for one in records) for r in refusals}
+    refused = [
+        refusal.told() | {"tests": sum(one.name in refusal.names and one.outcome != "passed" for one in records)}
+        for refusal in refusals
+    ]
     return {
         "machine": describe(),
         "openai": release,
         "tests": len(records),
         "passed": sum(one.outcome == "passed" for one in records),
-        "refused": sum(refused.values()),
+        "refused": sum(entry["tests"] for entry in refused),
         "not as listed": wrong,
         "by file": modules,
         "by refusal": refused,

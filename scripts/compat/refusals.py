@@ -38,7 +38,7 @@ class Record:
         module = file.partition("api_resources/")[2].removesuffix(".py").replace("/", ".")
         return f"{module}.{test}"
 
-    def told(self, key: str) -> str:
+    def error_says(self, key: str) -> str:
         return str(self.error.get(key)) if isinstance(self.error, dict) else ""
 
 
@@ -57,11 +57,11 @@ class Refusal:
     def names(self) -> list[str]:
         return [f"{module}.test_{test}" for module, tests in self.tests.items() for test in tests]
 
-    @property
-    def title(self) -> str:
+    def told(self) -> dict[str, Any]:
+        """What is refused, as the result says it."""
         if self.endpoint:
-            return self.endpoint
-        return f"{self.of}: lacks {self.lacks}" if self.lacks else f"{self.of}: {', '.join(self.fields)}"
+            return {"endpoint": self.endpoint}
+        return {"of": self.of, "lacks": self.lacks} if self.lacks else {"of": self.of, "fields": list(self.fields)}
 
     def problem(self, record: Record) -> str | None:
         """None where ``record`` is this refusal; else what it was instead."""
@@ -71,11 +71,15 @@ class Refusal:
         if self.endpoint:
             method, _, template = self.endpoint.partition(" ")
             asked = record.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), record.path)
-            named = record.told("message").startswith(f"{record.method} {record.path} is not supported by this server:")
-            refused = asked and named and record.status in (404, 405) and record.told("code") == "unsupported_endpoint"
+            named = record.error_says("message").startswith(
+                f"{record.method} {record.path} is not supported by this server:"
+            )
+            refused = (
+                asked and named and record.status in (404, 405) and record.error_says("code") == "unsupported_endpoint"
+            )
         else:
             names = [self.lacks] if self.lacks else self.fields
-            refused = record.status == 400 and record.told("param") in names
+            refused = record.status == 400 and record.error_says("param") in names
         return None if refused else f"fails, but not as listed: {said}"
 
     def disproved(self, path: str, body: Body, send: Send) -> Iterator[str]:
