@@ -67,20 +67,19 @@ class Refusal:
         """None where ``record`` is this refusal; else what it was instead."""
         if record.outcome == "passed":
             return "passes, but is listed as refused"
-        said = f"{record.status} {record.error or record.raised}"
-        if self.endpoint:
-            method, _, template = self.endpoint.partition(" ")
-            asked = record.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), record.path)
-            named = record.error_says("message").startswith(
-                f"{record.method} {record.path} is not supported by this server:"
-            )
-            refused = (
-                asked and named and record.status in (404, 405) and record.error_says("code") == "unsupported_endpoint"
-            )
-        else:
-            names = [self.lacks] if self.lacks else self.fields
-            refused = record.status == 400 and record.error_says("param") in names
-        return None if refused else f"fails, but not as listed: {said}"
+        if self._names_endpoint(record) if self.endpoint else self._names_field(record):
+            return None
+        return f"fails, but not as listed: {record.status} {record.error or record.raised}"
+
+    def _names_endpoint(self, record: Record) -> bool:
+        method, _, template = self.endpoint.partition(" ")
+        asked = record.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), record.path)
+        named = record.error_says("message").startswith(f"{method} {record.path} is not supported by this server:")
+        coded = record.status in (404, 405) and record.error_says("code") == "unsupported_endpoint"
+        return bool(asked and named and coded)
+
+    def _names_field(self, record: Record) -> bool:
+        return record.status == 400 and record.error_says("param") in (self.fields or [self.lacks])
 
     def disproved(self, path: str, body: Body, send: Send) -> Iterator[str]:
         """What the server says to variations of the test's request that the entry is wrong about."""
