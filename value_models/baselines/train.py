@@ -1,0 +1,96 @@
+"""``mavis baseline`` at work: policy after policy, each resumable; at the end those of one reward become one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from mavis_core.errors import RunError
+from mavis_core.policy import Policy, resolve_device
+from value_models import durable
+from value_models.baselines.config import BaselineConfig
+from value_models.baselines.policies import MIX, Trained, read_log
+from value_models.identity import identify
+from value_models.loading import SHIPPED_POLICY
+from value_models.prompts import Prompt, file_hash, read_prompts
+from value_models.rewards.registry import build
+from value_models.rewards.reward import Guarded
+from value_models.rollouts.shards import MANIFEST
+from value_models.training import labels
+from value_models.training.run import PROBE
+from value_models.value_config import ObjectiveConfig, ValueConfig
+
+
+def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[[str], None] = print) -> None:
+    """Train every policy of ``config`` that is not there already.
+
+    Raises:
+        RunError: a setting, a file or a prompt is wrong, or the folder belongs to other settings.
+        RewardError: naming the reward.
+    """
+    try:
+        from value_models.baselines.reinforce import reinforce
+    except ImportError as error:
+        raise RunError(f"{error}: training policies needs trl: install mavis-server[baselines]") from error
+    folder = Path(config.folder)
+    prompts = read_prompts(Path(config.prompts), config.count)
+    rewards = build(config.rewards, folder / "judges")
+    for reward in rewards:
+        reward.score(prompts[:1], [PROBE])
+    constants = labels.read_constants(Path(config.constants), [reward.name for reward in rewards])
+    policy = _load(config)
+    _check_prompts(prompts, policy, config.max_tokens)
+    about = {
+        "policy": asdict(identify(policy)),
+        "prompts": len(prompts),
+        "prompts_hash": file_hash(Path(config.prompts)),
+        "rewards": {name: asdict(reward) for name, reward in config.rewards.items()},
+        "constants": {"mean": constants.mean.tolist(), "std": constants.std.tolist()},
+        "train": {key: value for key, value in asdict(config.train).items() if key != "steps"},
+        **{key: getattr(config, key) for key in ("max_tokens", "top_k", "seed")},
+    }
+    durable.settle(folder / MANIFEST, about)
+    trained = {name: Trained(folder / name, weights) for name, weights in config.policies.items()}
+    for each in trained.values():
+        durable.settle(each.folder / MANIFEST, {"weights": each.weights})
+    for name, each in trained.items():
+        if config.train.steps in each.steps:
+            say(f"{each.folder}: is there already")
+            continue
+        reinforce(_load(config), prompts, rewards, constants, config, each, progress)
+        last = read_log(each.folder)[-1]
+        told = ", ".join(f"{reward} {z:+.2f}" for reward, z in last["rewards"].items())
+        say(f"{each.folder}: {name} at step {last['step']}: {told}, {last['kl_per_token'] * last['tokens']:.1f} nats")
+    _write_mix(folder / MIX, list(trained.values()), rewards, policy, config)
+
+
+def _load(config: BaselineConfig) -> Policy:
+    return Policy.load(config.policy or str(SHIPPED_POLICY), resolve_device("auto"), torch.float32)
+
+
+def _check_prompts(prompts: Sequence[Prompt], policy: Policy, max_tokens: int) -> None:
+    if len({bool(prompt.messages) for prompt in prompts}) > 1:
+        raise RunError("prompts: mix conversations and plain texts; a policy is trained on one of the two")
+    assert policy.tokenizer is not None
+    most = policy.max_model_len - max_tokens
+    for number, prompt in enumerate(prompts):
+        if not 1 <= (length := len(prompt.encode(policy.tokenizer))) <= most:
+            limit = f"1 to {most} leave room for {max_tokens} more"
+            raise RunError(f"prompt {number} ({prompt.text[:60]!r}) has {length} tokens: {limit}")
+
+
+def _write_mix(
+    folder: Path, trained: Sequence[Trained], rewards: Sequence[Guarded], policy: Policy, config: BaselineConfig
+) -> None:
+    """MOD: the last checkpoints of the policies that learned a single reward, as one value of kind ``policy``."""
+    described = {reward.name: reward.description for reward in rewards}
+    single = {next(iter(own)): each for each in trained if len(own := {n for n, w in each.weights.items() if w}) == 1 and each.weights[next(iter(own))] > 0}
+    if not single:
+        return
+    last = {name: each.checkpoint(config.train.steps) for name, each in single.items()}
+    objectives = tuple(ObjectiveConfig(name, f"a policy for: {described[name]}", 0.0, 1.0, 1.0) for name in single)
+    tuned = [{"path": f"../{path.parent.name}/{path.name}"} for path in last.values()]
+    ValueConfig("policy", objectives, identify(policy), {"tuned": tuned}, {"train": asdict(config.train)}).save(folder)
