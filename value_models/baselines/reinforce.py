@@ -17,10 +17,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from tqdm import tqdm
-from transformers import TrainerCallback
+from transformers import AutoModelForCausalLM, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RLOOConfig, RLOOTrainer
 
@@ -37,6 +38,7 @@ SAMPLED = ("optimizer", "scheduler", "scaler", "rng_state", "trainer_state", "tr
 
 
 def reinforce(
+    path: str,
     policy: Policy,
     prompts: Sequence[Prompt],
     rewards: Sequence[Guarded],
@@ -45,18 +47,23 @@ def reinforce(
     trained: Trained,
     progress: bool = True,
 ) -> None:
-    """Train ``policy``, which is changed, up to the last checkpoint; goes on from the last one that is whole.
+    """Train a policy up to its last checkpoint, going on from the last one that is whole.
+
+    Args:
+        path: of the base model.
+        policy: the base model as it is served; only read.
 
     Raises:
         RewardError: naming the reward.
     """
-    policy.model.requires_grad_(True)  # serving has switched it off
     resumed = _whole_checkpoint(trained)
     trainer = RLOOTrainer(
-        model=policy.model,
+        model=AutoModelForCausalLM.from_pretrained(
+            path, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        ),
         reward_funcs=[_reward(i, rewards, constants, prompts, policy) for i in range(len(rewards))],
         args=_arguments(config, trained, [reward.name for reward in rewards], policy.device),
-        train_dataset=Dataset.from_list([{"prompt": _rendered(p), "number": i} for i, p in enumerate(prompts)]),
+        train_dataset=_dataset(prompts, policy, config),
         processing_class=policy.tokenizer,
         callbacks=[_Watch(trained, [reward.name for reward in rewards], config.train.steps, progress)],
     )
@@ -87,6 +94,8 @@ def _arguments(config: BaselineConfig, trained: Trained, names: Sequence[str], d
         bf16=train.precision == "bf16",
         fp16=train.precision == "fp16",
         gradient_checkpointing=False,
+        disable_dropout=True,
+        shuffle_dataset=False,
         save_steps=train.every,
         save_total_limit=1,
         logging_steps=1,
@@ -95,6 +104,18 @@ def _arguments(config: BaselineConfig, trained: Trained, names: Sequence[str], d
         dataloader_pin_memory=device.type != "cpu",
         report_to="none",
     )
+
+
+def _dataset(prompts: Sequence[Prompt], policy: Policy, config: BaselineConfig) -> Dataset:
+    """Prompts in the order of steps: those of one step are about equally long, so that little of it is padding."""
+    lengths = np.array([len(prompt.encode(policy.tokenizer)) for prompt in prompts])  # type: ignore[arg-type]
+    rng = np.random.default_rng(config.seed)
+    order = rng.permutation(len(prompts))
+    order = order[np.argsort(lengths[order], kind="stable")]
+    size = config.train.batch // config.train.samples
+    steps = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
+    numbers = [int(n) for i in rng.permutation(len(steps)) for n in steps[i]]
+    return Dataset.from_list([{"prompt": _rendered(prompts[n]), "number": n} for n in numbers])
 
 
 def _rendered(prompt: Prompt) -> Any:

@@ -41,8 +41,8 @@ def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[
     for reward in rewards:
         reward.score(prompts[:1], [PROBE])
     constants = labels.read_constants(Path(config.constants), [reward.name for reward in rewards])
-    policy = _load(config)
-    _check_prompts(prompts, policy, config.max_tokens)
+    policy = Policy.load(_path(config), resolve_device("auto"), torch.float32)
+    _check_prompts(prompts, policy, config)
     about = {
         "policy": asdict(identify(policy)),
         "prompts": len(prompts),
@@ -60,25 +60,28 @@ def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[
         if config.train.steps in each.steps:
             say(f"{each.folder}: is there already")
             continue
-        reinforce(_load(config), prompts, rewards, constants, config, each, progress)
+        reinforce(_path(config), policy, prompts, rewards, constants, config, each, progress)
         last = read_log(each.folder)[-1]
         told = ", ".join(f"{reward} {z:+.2f}" for reward, z in last["rewards"].items())
         say(f"{each.folder}: {name} at step {last['step']}: {told}, {last['kl_per_token'] * last['tokens']:.1f} nats")
     _write_mix(folder / MIX, list(trained.values()), rewards, policy, config)
 
 
-def _load(config: BaselineConfig) -> Policy:
-    return Policy.load(config.policy or str(SHIPPED_POLICY), resolve_device("auto"), torch.float32)
+def _path(config: BaselineConfig) -> str:
+    return config.policy or str(SHIPPED_POLICY)
 
 
-def _check_prompts(prompts: Sequence[Prompt], policy: Policy, max_tokens: int) -> None:
+def _check_prompts(prompts: Sequence[Prompt], policy: Policy, config: BaselineConfig) -> None:
+    needed = config.train.batch // config.train.samples
+    if len(prompts) < needed:
+        raise RunError(f"{config.prompts}: has {len(prompts)} prompts; a step takes batch / samples = {needed}")
     if len({bool(prompt.messages) for prompt in prompts}) > 1:
         raise RunError("prompts: mix conversations and plain texts; a policy is trained on one of the two")
     assert policy.tokenizer is not None
-    most = policy.max_model_len - max_tokens
+    most = policy.max_model_len - config.max_tokens
     for number, prompt in enumerate(prompts):
         if not 1 <= (length := len(prompt.encode(policy.tokenizer))) <= most:
-            limit = f"1 to {most} leave room for {max_tokens} more"
+            limit = f"1 to {most} leave room for {config.max_tokens} more"
             raise RunError(f"prompt {number} ({prompt.text[:60]!r}) has {length} tokens: {limit}")
 
 
@@ -87,7 +90,11 @@ def _write_mix(
 ) -> None:
     """MOD: the last checkpoints of the policies that learned a single reward, as one value of kind ``policy``."""
     described = {reward.name: reward.description for reward in rewards}
-    single = {next(iter(own)): each for each in trained if len(own := {n for n, w in each.weights.items() if w}) == 1 and each.weights[next(iter(own))] > 0}
+    single = {
+        next(iter(own)): each
+        for each in trained
+        if len(own := {n for n, w in each.weights.items() if w}) == 1 and each.weights[next(iter(own))] > 0
+    }
     if not single:
         return
     last = {name: each.checkpoint(config.train.steps) for name, each in single.items()}

@@ -13,17 +13,17 @@ class Point:
     """Attributes:
     arm: its name; ``BASE`` is the policy unsteered.
     share: weight of the first axis, None for the base.
-    beta: strength, 0 for the base.
+    strength: "beta-0.5", "step-100", "best_of-16"; "" for the base.
     """
 
     arm: str
     share: float | None = None
-    beta: float = 0.0
+    strength: str = ""
 
     @property
     def name(self) -> str:
         """Of its files."""
-        return BASE if self.share is None else f"{self.arm}/share-{self.share:g}-beta-{self.beta:g}"
+        return BASE if self.share is None else f"{self.arm}/share-{self.share:g}-{self.strength}"
 
     def weights(self, axes: Sequence[str]) -> dict[str, float]:
         """Objective -> lambda; nothing for the base."""
@@ -32,6 +32,6 @@ class Point:
         return dict(zip(axes, (self.share, 1 - self.share), strict=False))
 
 
-def points_of(arm: str, shares: Sequence[float], betas: Sequence[float]) -> list[Point]:
-    """An arm's whole sweep; the curve over KL of each share stands together, weakest first."""
-    return [Point(arm, share, beta) for share in shares for beta in sorted(betas)]
+def points_of(arm: str, shares: Sequence[float], strengths: Sequence[str]) -> list[Point]:
+    """An arm's whole sweep; the curve over KL of each share stands together."""
+    return [Point(arm, share, strength) for share in shares for strength in strengths]

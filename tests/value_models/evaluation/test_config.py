@@ -52,7 +52,7 @@ def arm(**settings: Any) -> dict[str, Any]:
         ({"arms": {"a/b": {"values": ["v"], "betas": [1]}}}, "letters, digits"),
         (arm(betas=[0, 1]), "different numbers above 0"),
         (arm(betas=[1, 1]), "different numbers above 0"),
-        (arm(values=[]), "needs values and betas"),
+        (arm(values=[]), "needs values with betas or searches, or policies"),
         (arm(guidance={"top_k": 5}), "guidance.top_k: is the same for all arms"),
         (arm(guidance={"beta": 2.0}), "guidance.beta: is the same"),
         (arm(guidance={"normalise": "max"}), "arms.heads.guidance.normalise='max': must be one of"),
