@@ -30,7 +30,13 @@ from value_models.evaluation.sampling import read
 BEST = {"method": "best_of", "successors": 4, "tilt": False}
 
 
-def tuned(folder: Path, name: str, weights: dict[str, float], steps: Sequence[int], seed: int) -> None:
+def tuned(
+    folder: Path,  # noqa: F811
+    name: str,
+    weights: dict[str, float],
+    steps: Sequence[int],
+    seed: int,
+) -> None:
     """A policy as ``mavis baseline`` leaves it: the base model with noise that grows with the steps."""
     (folder / "rl" / name).mkdir(parents=True)
     (folder / "rl" / name / "manifest.json").write_text(json.dumps({"weights": weights}))
@@ -73,10 +79,10 @@ def test_searches_are_strengths_and_pay_their_bound(folder: Path) -> None:  # no
     }
     answers = read(out / "share-1-best_of-4.jsonl")
     assert [(a.prompt, a.sample) for a in answers[:3]] == [(0, 0), (0, 1), (1, 0)]
-    assert {round(a.steering_nats, 6) for a in answers} == {round(best_of_bound(4), 6)}
+    assert [a.steering_nats for a in answers] == pytest.approx([best_of_bound(4)] * len(answers), abs=1e-5)
     assert all(a.drawn > a.tokens for a in answers)
-    bounds = {round(chunk_bound(2, 2, rounds), 6) for rounds in (1, 2)}
-    assert {round(a.steering_nats, 6) for a in read(out / "share-1-chunk-2x2x3.jsonl")} <= bounds
+    bounds = {round(chunk_bound(2, 2, rounds), 3) for rounds in (1, 2)}
+    assert {round(a.steering_nats, 3) for a in read(out / "share-1-chunk-2x2x3.jsonl")} <= bounds
     table = made.tabulate()
     at = {point: i for i, point in enumerate(table.points)}
     chosen, base = (table.rewards[at[p], :, 0].mean() for p in (Point("arm", 1, "best_of-4-rewards"), Point("base")))
@@ -102,8 +108,8 @@ def test_a_policy_is_drawn_from_over_the_base_models_candidates(trained: Path) -
             m.logits(m.backbone.forward_plain(torch.tensor(prompt)))[-1]
             for m in (load(trained / "rl" / "middle" / "step-3"), base)
         )
-    ref[256] = -math.inf  # a stop token is never the first
-    kept = ref.topk(40).indices
+        ref[256] = -math.inf  # a stop token is never the first
+        kept = ref.topk(40).indices
     p, q = p[kept].log_softmax(0), ref[kept].log_softmax(0)
     stats = outputs[-1].guidance
     assert stats is not None
