@@ -145,7 +145,7 @@ def _method(config: EvaluationConfig) -> str:
         "steering KL: each weight's rewards are interpolated along its strengths, linear in the square root of the KL, "
         "beginning with the base model at 0 nats, and never beyond an arm's greatest. Steering KL is exact, summed "
         "over the tokens of a response; a search adds a bound on what choosing costs, which it may stay below; a "
-        "trained policy is decoded over the base model's candidates like all arms; truncation to the candidates is paid "
+        "trained policy is decoded over the base model's candidates like all arms; truncation to them is paid "
         "by every arm and stands apart. "
         f"Intervals are the middle 95 % of {config.resamples} bootstrap resamples of prompts, the same ones for all "
         "arms. A claim holds, or does not, where the interval of the difference lies on one side of 0; else it is "
