@@ -125,14 +125,14 @@ def test_it_learns_and_scores_what_a_reader_sees(folder: Path) -> None:
 def test_killed_and_resumed_it_ends_with_the_same_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(write(folder, **one(steps=4, every=2)))
     (folder / "rl").rename(folder / "whole")
-    calls = 0
+    calls, alive = 0, low
 
     def dies(prompts: Any, responses: Sequence[str]) -> list[float]:
         nonlocal calls
         calls += 1
         if calls > 4:  # the probe, three steps
             raise KeyboardInterrupt
-        return low(prompts, responses)
+        return alive(prompts, responses)
 
     monkeypatch.setattr(f"{HERE}.low", dies)
     write(folder, **one(steps=4, every=2))
