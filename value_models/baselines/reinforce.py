@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from value_models.rewards.normalisation import Normalisation
 from value_models.rewards.reward import Guarded
 
 STATE = "trainer_state.json"
-SAMPLED = ("optimizer", "scheduler", "scaler", "rng_state", "trainer_state", "training_args")
+TRAINERS_OWN = ("optimizer", "scheduler", "scaler", "rng_state", "trainer_state", "training_args")
 
 
 def reinforce(
@@ -69,7 +70,9 @@ def reinforce(
     )
     for loud in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(loud)
-    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # between TRL and transformers; nothing a user can do about
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
 
 
 def _arguments(config: BaselineConfig, trained: Trained, names: Sequence[str], device: torch.device) -> RLOOConfig:
@@ -156,7 +159,7 @@ class _Watch(TrainerCallback):
         text = "".join(json.dumps(line) + "\n" for line in lines)
         durable.replace(self._trained.folder / LOG, lambda part: part.write_text(text, encoding="utf-8"))
         if lines:
-            self._bar.set_postfix(reward=f"{lines[-1]['reward']:+.2f}", nats=f"{lines[-1]['kl_per_token']:.3f}")
+            self._bar.set_postfix(reward=f"{lines[-1]['reward']:+.2f}", nats=f"{lines[-1]['nats']:.2f}")
 
     def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         publish(Path(args.output_dir) / f"checkpoint-{state.global_step}", self._trained)
@@ -166,11 +169,12 @@ class _Watch(TrainerCallback):
 
 
 def _line(entry: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """``nats`` is per response, by one sample and over the full softmax; evaluations measure it exactly."""
     return {
         "step": entry["step"],
         "reward": entry["reward"],
         "rewards": {name: entry[f"rewards/{name}/mean"] for name in names},
-        "kl_per_token": entry.get("kl", 0.0),
+        "nats": entry.get("kl", 0.0) * entry["completions/mean_length"],
         "entropy": entry["entropy"],
         "tokens": entry["completions/mean_length"],
         "cut": entry["completions/clipped_ratio"],
@@ -188,7 +192,7 @@ def publish(checkpoint: Path, trained: Trained) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     for file in checkpoint.iterdir():
-        if file.is_file() and not file.name.startswith(SAMPLED):
+        if file.is_file() and not file.name.startswith(TRAINERS_OWN):
             shutil.copyfile(file, unfinished / file.name)
     os.replace(unfinished, target)
 

@@ -12,16 +12,15 @@ from mavis_core.errors import RunError
 from mavis_core.policy import Policy, resolve_device
 from value_models import durable
 from value_models.baselines.config import BaselineConfig
+from value_models.baselines.mix import write_mix
 from value_models.baselines.policies import MIX, Trained, read_log
 from value_models.identity import identify
 from value_models.loading import SHIPPED_POLICY
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.registry import build
-from value_models.rewards.reward import Guarded
 from value_models.rollouts.shards import MANIFEST
 from value_models.training import labels
 from value_models.training.run import PROBE
-from value_models.value_config import ObjectiveConfig, ValueConfig
 
 
 def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[[str], None] = print) -> None:
@@ -63,8 +62,9 @@ def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[
         reinforce(_path(config), policy, prompts, rewards, constants, config, each, progress)
         last = read_log(each.folder)[-1]
         told = ", ".join(f"{reward} {z:+.2f}" for reward, z in last["rewards"].items())
-        say(f"{each.folder}: {name} at step {last['step']}: {told}, {last['kl_per_token'] * last['tokens']:.1f} nats")
-    _write_mix(folder / MIX, list(trained.values()), rewards, policy, config)
+        say(f"{each.folder}: {name} at step {last['step']}: {told}, {last['nats']:.1f} nats")
+    described = {reward.name: reward.description for reward in rewards}
+    write_mix(folder / MIX, list(trained.values()), config.train.steps, described, policy)
 
 
 def _path(config: BaselineConfig) -> str:
@@ -83,21 +83,3 @@ def _check_prompts(prompts: Sequence[Prompt], policy: Policy, config: BaselineCo
         if not 1 <= (length := len(prompt.encode(policy.tokenizer))) <= most:
             limit = f"1 to {most} leave room for {config.max_tokens} more"
             raise RunError(f"prompt {number} ({prompt.text[:60]!r}) has {length} tokens: {limit}")
-
-
-def _write_mix(
-    folder: Path, trained: Sequence[Trained], rewards: Sequence[Guarded], policy: Policy, config: BaselineConfig
-) -> None:
-    """MOD: the last checkpoints of the policies that learned a single reward, as one value of kind ``policy``."""
-    described = {reward.name: reward.description for reward in rewards}
-    single = {
-        next(iter(own)): each
-        for each in trained
-        if len(own := {n for n, w in each.weights.items() if w}) == 1 and each.weights[next(iter(own))] > 0
-    }
-    if not single:
-        return
-    last = {name: each.checkpoint(config.train.steps) for name, each in single.items()}
-    objectives = tuple(ObjectiveConfig(name, f"a policy for: {described[name]}", 0.0, 1.0, 1.0) for name in single)
-    tuned = [{"path": f"../{path.parent.name}/{path.name}"} for path in last.values()]
-    ValueConfig("policy", objectives, identify(policy), {"tuned": tuned}, {"train": asdict(config.train)}).save(folder)

@@ -24,7 +24,8 @@ from tests.models import byte_tokenizer, tiny_config
 from value_models.baselines.config import load_config
 from value_models.baselines.policies import read_log, read_policies
 from value_models.baselines.train import train_policies
-from value_models.loading import build_engine
+from value_models.loading import SHIPPED_POLICY, build_engine
+from value_models.prompts import Prompt
 
 pytest.importorskip("trl")
 HERE = "tests.value_models.baselines.test_train"
@@ -97,7 +98,7 @@ def test_from_a_file_to_policies_that_are_served(folder: Path) -> None:
     assert [entry["step"] for entry in log] == [1, 2]
     for entry in log:
         assert entry["reward"] == pytest.approx((entry["rewards"]["low"] + entry["rewards"]["short"]) / 2, abs=1e-5)
-    assert log[0]["kl_per_token"] == pytest.approx(0, abs=1e-5)
+    assert log[0]["nats"] == pytest.approx(0, abs=1e-5)
     step = found["low"].checkpoint(2)
     before, after = weights(folder / "policy"), weights(step)
     assert any(not torch.equal(before[name], after[name]) for name in before)
@@ -109,6 +110,17 @@ def test_from_a_file_to_policies_that_are_served(folder: Path) -> None:
     engine = build_engine(str(folder / "policy"), [str(folder / "rl" / "mod")], EngineConfig())
     ((choice,),) = engine.generate(["say 1"], SamplingParams(max_tokens=3, seed=1), Guidance({"low": 1.0}))
     assert choice.guidance is not None and choice.guidance.steering_nats > 0
+
+
+def test_prompts_reach_the_policy_as_they_do_everywhere() -> None:
+    """TRL renders conversations itself."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_POLICY)
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "  <|user|> Hi "}]
+    settings = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
+    theirs = tokenizer.apply_chat_template([messages], **settings)["input_ids"]
+    assert theirs == [Prompt.chat(messages).encode(tokenizer)]
 
 
 def test_it_learns_and_scores_what_a_reader_sees(folder: Path) -> None:

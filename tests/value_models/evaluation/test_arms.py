@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlamaForCausalLM
@@ -20,12 +21,14 @@ from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.kl_bound import best_of_bound, chunk_bound
 from tests.value_models.evaluation.test_evaluate import folder, run, write  # noqa: F401
+from value_models.baselines.mix import write_mix
+from value_models.baselines.policies import read_policies
 from value_models.baselines.soup import soup
 from value_models.evaluation.arms import PolicyArm, build_arm
 from value_models.evaluation.config import load_config
 from value_models.evaluation.evaluate import Evaluation
 from value_models.evaluation.points import Point
-from value_models.evaluation.sampling import read
+from value_models.evaluation.sampling import answer, read
 
 BEST = {"method": "best_of", "successors": 4, "tilt": False}
 
@@ -128,6 +131,24 @@ def test_averaged_policies_have_every_share_and_those_of_one_axis_at_the_ends(tr
     for name, parameter in value._models[0].model.named_parameters():  # type: ignore[attr-defined]
         first, second = (dict(p.model.named_parameters())[name] for p in (a, b))
         assert torch.allclose(parameter, 0.2 * first + 0.8 * second, atol=1e-6)
+
+
+def test_policies_of_one_axis_are_a_value_that_mixes_them(trained: Path) -> None:
+    base = load(trained / "policy")
+    write_mix(trained / "rl" / "mod", list(read_policies(trained / "rl").values()), 2, {"low": "l", "short": "s"}, base)
+    made = evaluation(trained, values=["rl/mod"], betas=[1])
+    made.run()
+    ends = [np.mean([a.steering_nats for a in read(made._answers(p))]) for p in made.points if p.share in (0, 1)]
+    own = evaluation(trained, policies="rl", steps=[2])
+    for policy, nats in (("b", ends[0]), ("a", ends[1])):
+        point = Point("arm", float(policy == "a"), "step-2")
+        engine = Engine(base, own.arms["arm"].values(point, base), EngineConfig())
+        alone = answer(engine, own._encode(engine), own.arms["arm"].guidance(point), 2, 6, 0)
+        assert np.mean([a.steering_nats for a in alone]) == pytest.approx(nats, rel=1e-4), policy
+    other = trained / "rl" / "a" / "step-2" / "model.safetensors"
+    other.write_bytes((trained / "rl" / "a" / "step-1" / "model.safetensors").read_bytes())
+    with pytest.raises(RunError, match=r"begun with other settings \(values: "):
+        evaluation(trained, values=["rl/mod"], betas=[1]).sample()
 
 
 def test_checkpoints_may_be_added_and_not_exchanged(trained: Path) -> None:
