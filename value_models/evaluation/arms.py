@@ -17,18 +17,17 @@ from mavis_core.errors import RunError
 from mavis_core.guidance import Guidance
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.policy import Policy
-from mavis_core.search.params import DEFAULT_CHUNK_TOKENS, SearchParams
 from mavis_core.value import ValueFunction
 from value_models.baselines.policies import Trained, at_weights, read_policies
 from value_models.baselines.soup import soup
 from value_models.evaluation.config import ArmConfig, EvaluationConfig
-from value_models.evaluation.points import Point, points_of
+from value_models.evaluation.points import Point, points_of, search_strength
 from value_models.folders import load_value
 from value_models.identity import check_compatible, check_tokenizer
 from value_models.implicit import ImplicitValue
 from value_models.loading import value_folders
 from value_models.prompts import file_hash
-from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
+from value_models.value_config import CONFIG_FILE, ValueConfig
 
 POLICY = ObjectiveInfo("policy", "a tuned policy", "policy", "policy", 0.0, 1.0, 1.0, (0.0, 1.0), additive=True)
 
@@ -70,7 +69,7 @@ class ValueArm:
         self._name, self._config = name, config
         self._arm: ArmConfig = config.arms[name]
         betas: dict[str, dict[str, Any]] = {f"beta-{beta:g}": {"beta": beta} for beta in sorted(self._arm.betas)}
-        searches = {label(search): {"search": search} for search in self._arm.searches}
+        searches = {search_strength(search): {"search": search} for search in self._arm.searches}
         self._strengths = betas | searches
 
     @property
@@ -148,7 +147,9 @@ class PolicyArm:
         return [f"step-{step}" for step in self._steps[share]]
 
     def check(self, policy: Policy) -> None:
-        check_tokenizer(self._load(self._folders(self.points[0])[0], policy), policy)
+        for share in self._found:
+            for folder in self._folders(Point(self._name, share, self._labels(share)[0])):
+                self._load(folder, policy)
 
     def about(self) -> dict[str, Any]:
         return {"averaged": self._arm.averaged}
@@ -156,7 +157,7 @@ class PolicyArm:
     def about_point(self, point: Point) -> dict[str, Any]:
         """Hashes, so that checkpoints may be added but not exchanged."""
         folders = self._folders(point)
-        return {"policies": {folder.parent.name: file_hash(folder / WEIGHTS_FILE) for folder in folders}}
+        return {"policies": {folder.parent.name: list(map(file_hash, _weights(folder))) for folder in folders}}
 
     def served(self, point: Point) -> str:
         return point.name
@@ -176,21 +177,18 @@ class PolicyArm:
         return [policy.checkpoint(step) for _, policy in self._found[point.share]]
 
     def _load(self, folder: Path, policy: Policy) -> Policy:
-        return Policy.load(str(folder), policy.device, policy.dtype)
-
-
-def label(search: SearchParams) -> str:
-    """ "best_of-16"; "chunk-2x4x8" for W x K x L; with "-rewards" and "-tilted" where that is so."""
-    size = f"{search.successors}" if search.method == "best_of" else f"{search.beams}x{search.successors}"
-    if search.method == "chunk":
-        size += f"x{search.chunk_tokens or DEFAULT_CHUNK_TOKENS}"
-    return f"{search.method}-{size}" + "-rewards" * (search.scorer == "rewards") + "-tilted" * search.tilt
+        tuned = Policy.load(str(folder), policy.device, policy.dtype)
+        check_tokenizer(tuned, policy)
+        return tuned
 
 
 def _files(folder: Path) -> list[Path]:
-    """All that a value is: config, weights, and the weights of models that lie beside it."""
+    """All that a value is: its config, and weights, of models that lie beside it too."""
     architecture = ValueConfig.load(folder).architecture
     models = [*architecture.get("tuned", []), architecture.get("untuned")]
-    beside = [folder / model["path"] / WEIGHTS_FILE for model in models if isinstance(model, dict) and "path" in model]
-    own = folder / WEIGHTS_FILE
-    return [folder / CONFIG_FILE, *([own] if own.exists() else []), *beside]
+    beside = [folder / model["path"] for model in models if isinstance(model, dict) and "path" in model]
+    return [folder / CONFIG_FILE, *(file for each in (folder, *beside) for file in _weights(each))]
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))

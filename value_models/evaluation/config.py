@@ -10,7 +10,7 @@ from mavis_core.config import EngineConfig
 from mavis_core.errors import RunError
 from mavis_core.guidance import MAX_BETA, MAX_CANDIDATES, Guidance
 from mavis_core.search.params import SearchParams
-from value_models.evaluation.points import BASE
+from value_models.evaluation.points import BASE, search_strength
 from value_models.rewards.registry import RewardConfig
 from value_models.training.yaml_file import beside, read_config
 
@@ -49,7 +49,8 @@ class ArmConfig:
             raise RunError("steps and averaged: belong to policies")
         if not all(0 < beta <= MAX_BETA for beta in self.betas) or len(set(self.betas)) < len(self.betas):
             raise RunError(f"betas={self.betas}: must be different numbers above 0, at most {MAX_BETA:g}")
-        if len(set(self.steps)) < len(self.steps) or len(set(self.searches)) < len(self.searches):
+        sizes = [search_strength(search) for search in self.searches]
+        if len(set(self.steps)) < len(self.steps) or len(set(sizes)) < len(sizes):
             raise RunError("steps and searches: must differ from each other")
         if any(search.method == "beam" for search in self.searches):
             raise RunError("searches: what method 'beam' costs in KL is not known, so it cannot be compared")

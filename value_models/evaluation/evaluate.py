@@ -18,6 +18,7 @@ from tqdm import tqdm
 from mavis_core.engine import Engine
 from mavis_core.errors import RunError
 from mavis_core.guidance import Guidance
+from mavis_core.policy import Policy, resolve_device, resolve_dtype
 from mavis_core.search.scorer import SequenceScorer
 from value_models import durable
 from value_models.evaluation import figures, tables
@@ -30,7 +31,7 @@ from value_models.evaluation.report import page
 from value_models.evaluation.sampling import Answer, answer, read, write
 from value_models.evaluation.table import Array, Table, tabulate
 from value_models.identity import identify
-from value_models.loading import SHIPPED_POLICY, FolderLoader, build_engine
+from value_models.loading import SHIPPED_POLICY, FolderLoader
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.normalisation import Normalisation
 from value_models.rewards.registry import build
@@ -76,8 +77,10 @@ class Evaluation:
         return {name: build_arm(name, self.config) for name in self.config.arms}
 
     @cached_property
-    def base(self) -> Engine:
-        return build_engine(self.config.policy or str(SHIPPED_POLICY), [], self.config.engine)
+    def policy(self) -> Policy:
+        device = resolve_device(self.config.engine.device)
+        path = self.config.policy or str(SHIPPED_POLICY)
+        return Policy.load(path, device, resolve_dtype(self.config.engine.dtype, device))
 
     def run(self) -> Findings:
         """All of it; what is there already is not done again."""
@@ -90,18 +93,21 @@ class Evaluation:
     def sample(self) -> None:
         """The answers of every point, one file each."""
         self._settle()
-        encoded = self._encode(self.base)
         missing = [point for point in self.points if not self._answers(point).exists()]
         with tqdm(total=len(missing), unit="point", desc="answers", disable=not self.progress) as bar:
             for _, points in groupby(missing, self._served):
-                same = list(points)
-                engine = self._engine(same[0])
-                for point in same:
-                    samples, most = self.config.samples, self.config.max_tokens
-                    steer, seed = self._guidance(point), self.config.seed
-                    made = answer(engine, encoded, steer, samples, most, seed, self._scorer(engine, steer))
-                    write(self._answers(point), made)
-                    bar.update()
+                self._sample_together(list(points), bar.update)
+
+    def _sample_together(self, points: list[Point], done: Callable[[], object]) -> None:
+        """Points of one engine, whose memory is free again afterwards."""
+        engine, config = self._engine(points[0]), self.config
+        encoded = self._encode(engine)
+        for point in points:
+            steer = self._guidance(point)
+            scorer = self._scorer(steer)
+            made = answer(engine, encoded, steer, config.samples, config.max_tokens, config.seed, scorer)
+            write(self._answers(point), made)
+            done()
 
     def score(self) -> None:
         """Every reward of every answer, one file per point."""
@@ -145,16 +151,15 @@ class Evaluation:
     def _settle(self) -> None:
         """Check every arm's values, then write, or compare with, what this evaluation is and what each arm is."""
         config = self.config
-        policy = self.base.policy
-        self._encode(self.base)
+        self._encode(self._engine(Point(BASE)))
         for arm in self.arms.values():
-            arm.check(policy)
+            arm.check(self.policy)
         shared = {key: value for key, value in asdict(config).items() if key not in NOT_SHARED}
         shared |= {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(config.prompts))}
         if config.constants:
             found = labels.read_constants(Path(config.constants), list(config.rewards))
             shared["constants"] = {"mean": found.mean.tolist(), "std": found.std.tolist()}
-        durable.settle(self.folder / MANIFEST, {**shared, "policy": asdict(identify(policy))})
+        durable.settle(self.folder / MANIFEST, {**shared, "policy": asdict(identify(self.policy))})
         for name, arm in self.arms.items():
             durable.settle(self.folder / "answers" / name / MANIFEST, arm.about())
             for point in arm.points:
@@ -165,16 +170,14 @@ class Evaluation:
         return BASE if point.arm == BASE else self.arms[point.arm].served(point)
 
     def _engine(self, point: Point) -> Engine:
-        if point.arm == BASE:
-            return self.base
-        policy = self.base.policy
-        return Engine(policy, self.arms[point.arm].values(point, policy), self.config.engine, FolderLoader(policy))
+        values = [] if point.arm == BASE else self.arms[point.arm].values(point, self.policy)
+        return Engine(self.policy, values, self.config.engine, FolderLoader(self.policy))
 
-    def _scorer(self, engine: Engine, guidance: Guidance) -> SequenceScorer | None:
+    def _scorer(self, guidance: Guidance) -> SequenceScorer | None:
         if guidance.search is None or guidance.search.scorer != "rewards":
             return None
-        assert engine.tokenizer is not None
-        return PromptRewards(self.rewards, self.prompts, engine.tokenizer)
+        assert self.policy.tokenizer is not None
+        return PromptRewards(self.rewards, self.prompts, self.policy.tokenizer)
 
     def _encode(self, engine: Engine) -> list[list[int]]:
         assert engine.tokenizer is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mavis_core.search.params import DEFAULT_CHUNK_TOKENS, SearchParams
+
 BASE = "base"
 
 
@@ -35,3 +37,11 @@ class Point:
 def points_of(arm: str, shares: Sequence[float], strengths: Sequence[str]) -> list[Point]:
     """An arm's whole sweep; the curve over KL of each share stands together."""
     return [Point(arm, share, strength) for share in shares for strength in strengths]
+
+
+def search_strength(search: SearchParams) -> str:
+    """ "best_of-16"; "chunk-2x4x8" for W x K x L; with "-rewards" and "-tilted" where that is so."""
+    size = f"{search.successors}"
+    if search.method == "chunk":
+        size = f"{search.beams}x{search.successors}x{search.chunk_tokens or DEFAULT_CHUNK_TOKENS}"
+    return f"{search.method}-{size}" + "-rewards" * (search.scorer == "rewards") + "-tilted" * search.tilt
