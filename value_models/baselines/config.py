@@ -29,13 +29,13 @@ class ReinforceConfig:
         precision: of the forward passes; weights are float32.
     """
 
-    steps: int = 300
-    every: int = 50
+    steps: int = 100
+    every: int = 10
     batch: int = 64
     samples: int = 8
     learning_rate: float = 1e-4
     warmup: int = 10
-    kl: float = 0.02
+    kl: float = 0.05
     rows: int | None = None
     precision: Literal["no", "bf16", "fp16"] = "no"
 
