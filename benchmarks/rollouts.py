@@ -150,9 +150,9 @@ def measure(rounds: int, prompts: int, sample: int, max_tokens: int, rows: int, 
 def main(
     rounds: Annotated[int, typer.Option(help="Each with prompts and a seed of its own.")] = 7,
     prompts: Annotated[int, typer.Option(help="Trees per round on the engine; a shard has 64.")] = 64,
-    sample: Annotated[int, typer.Option(help="Of them, trees per round through generate().")] = 4,
+    sample: Annotated[int, typer.Option(help="Of them, trees per round through generate().")] = 16,
     max_tokens: Annotated[int, typer.Option(help="Of a response.")] = 128,
-    rows: Annotated[int, typer.Option(help="Rows of the engine.")] = 64,
+    rows: Annotated[int, typer.Option(help="Rows of the engine.")] = 128,
     device: str = "auto",
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
 ) -> None:
