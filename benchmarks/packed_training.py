@@ -37,7 +37,7 @@ from value_models.rollouts.grow import grow
 from value_models.rollouts.shape import Shape
 from value_models.training.export import make_trainee
 from value_models.training.head_trainee import HeadTrainee
-from value_models.training.lm_trainee import LmTrainee
+from value_models.training.lm_trainee import LmConfig, LmTrainee
 from value_models.training.packing import PackedTree, collate, pack
 from value_models.training.targets import examples
 from value_models.training.train_config import TrainConfig
@@ -127,8 +127,8 @@ def gradient(trainee: nn.Module, run: Callable[[], None]) -> tuple[float, Tensor
 
 def measure(kind: str, policy: Policy, trees: Trees, rounds: int, device: torch.device) -> dict[str, Any]:
     """Seconds of both ways and how far their gradients differ."""
-    lm = {"backbone": "policy"} if kind == "lm of the policy's size" else {}
-    config = TrainConfig(kind="head" if kind == "head" else "lm", lm=type(TrainConfig().lm)(**lm))
+    lm = LmConfig("policy" if kind == "lm of the policy's size" else "small")
+    config = TrainConfig(kind="head" if kind == "head" else "lm", lm=lm)
     made = make_trainee(policy, OBJECTIVES, config, 0).to(device)
     trainee = HeadTrainee(policy, made.network, keep=0).to(device) if isinstance(made, HeadTrainee) else made
     for p in trainee.parameters():

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,14 +95,6 @@ class Generate:
             assert found.shape == (sequences, len(text) + tokens)
 
 
-def speed(run: Callable[[], Any], tokens: Callable[[Any], int]) -> tuple[float, Any]:
-    """(New tokens per second, what ``run`` returned)."""
-    began = time.perf_counter()
-    found = run()
-    seconds = time.perf_counter() - began
-    return tokens(found) / seconds, found
-
-
 def measure(rounds: int, prompts: int, sample: int, max_tokens: int, rows: int, device: torch.device) -> dict[str, Any]:
     """Speeds of the three ways and their ratios."""
     policy = Policy.load(str(SHIPPED_POLICY), device, torch.float32 if device.type == "cpu" else torch.bfloat16)
@@ -123,14 +115,16 @@ def measure(rounds: int, prompts: int, sample: int, max_tokens: int, rows: int, 
     for calls in (per_node, per_parent):
         naive.run(call for call, _ in zip(calls(warm), range(4), strict=False))
     for seed in range(1, rounds + 1):
-        found, forest = speed(lambda seed=seed: shard(prompts, seed), lambda made: int(made.sampled))
-        speeds["engine"].append(found)
+        began = time.perf_counter()
+        forest = shard(prompts, seed)
+        speeds["engine"].append(forest.sampled / (time.perf_counter() - began))
         grown = [forest.tree(root) for root in forest.roots[:sample].tolist()]
         trees += grown
-        new = sum(tree.sampled for tree in grown)
         for name, calls in (("generate per node", per_node), ("generate per parent", per_parent)):
-            found, _ = speed(lambda calls=calls: [naive.run(calls(tree)) for tree in grown], lambda _: new)
-            speeds[name].append(found)
+            began = time.perf_counter()
+            for tree in grown:
+                naive.run(calls(tree))
+            speeds[name].append(sum(tree.sampled for tree in grown) / (time.perf_counter() - began))
         print({name: round(values[-1], 1) for name, values in speeds.items()}, flush=True)
 
     def ratios(name: str) -> dict[str, float]:

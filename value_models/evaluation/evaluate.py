@@ -27,7 +27,8 @@ from value_models.evaluation.points import BASE, Point, points_of
 from value_models.evaluation.report import page
 from value_models.evaluation.sampling import Answer, answer, read, write
 from value_models.evaluation.table import Array, Table, tabulate
-from value_models.identity import check_compatible, identify
+from value_models.folders import load_value
+from value_models.identity import identify
 from value_models.loading import SHIPPED_POLICY, build_engine, value_folders
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.normalisation import Normalisation
@@ -35,7 +36,6 @@ from value_models.rewards.registry import build
 from value_models.rewards.reward import Guarded
 from value_models.rollouts.shards import MANIFEST, read_arrays, write_arrays
 from value_models.training import labels
-from value_models.training.run import PROBE
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
 
 NOT_SHARED = ("arms", "engine", "folder", "prompts", "count", "policy", "constants")
@@ -74,7 +74,7 @@ class Evaluation:
     def run(self) -> Findings:
         """All of it; what is there already is not done again."""
         for reward in self.rewards:
-            reward.score(self.prompts[:1], [PROBE])
+            reward.try_out(self.prompts[0])
         self.sample()
         self.score()
         return self.report()
@@ -152,12 +152,12 @@ class Evaluation:
 
         Raises:
             RunError: its values do not score an axis.
-            LoadError: one of them is for another policy.
+            LoadError: one of them is for another policy, or damaged.
         """
         scored, files = [], []
         for folder in (folder for value in self.config.arms[arm].values for folder in value_folders(value)):
             config = ValueConfig.load(folder)
-            check_compatible(str(folder), config.kind, config.policy, policy)
+            load_value(folder, policy)  # whole, now: its arm may come hours after the first
             scored += [objective.name for objective in config.objectives]
             files.append([folder.name, *(file_hash(folder / file) for file in (CONFIG_FILE, WEIGHTS_FILE))])
         if lacking := [axis for axis in self.config.axes if axis not in scored]:
