@@ -1,4 +1,4 @@
-"""What is wrong with a run is one line that names the culprit, exit code 1, and where it can be, before any sampling."""
+"""What is wrong with a run is one line that names the culprit, exit code 1; where it can be, before any sampling."""
 
 from __future__ import annotations
 
@@ -62,9 +62,7 @@ def refused_at_once(path: Path, *told: str) -> None:
     for text in told:
         assert text in output
     assert not list(path.parent.rglob("shard-*"))
-    assert not (path.parent / "run" / "rollouts").exists(), (
-        "not even begun, so that a corrected file may use the folder"
-    )
+    assert not (path.parent / "run" / "rollouts").exists(), "a corrected file may use the folder"
 
 
 def cut(path: Path, count: int = 40) -> None:

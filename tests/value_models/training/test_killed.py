@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -22,10 +23,11 @@ from tests.value_models.training.test_run import place
 inputs, tiny = test_run.inputs, evaluation.folder
 CONCURRENCY = 4
 SHORT = {"epochs": 3, "beta_prompts": 4}
+ROUND = {"epochs": 2, "beta_prompts": 0}
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """Every file of a run: bytes, or rows of a judge's answers; without what a clock said."""
+    """Every file of a run: bytes, rows of a judge's answers, what a checkpoint holds; without what a clock said."""
     found: dict[str, Any] = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).as_posix()
@@ -33,11 +35,22 @@ def contents(folder: Path) -> dict[str, Any]:
             with sqlite3.connect(path) as database:
                 found[name] = sorted(database.execute("SELECT key, score FROM answers").fetchall())
             database.close()
+        elif path.suffix == ".pt":  # its pickled structure tells whether tensors were loaded or computed
+            found[name] = flat(torch.load(path, weights_only=True))
         elif path.suffix == ".jsonl" and "answers" in name:
             found[name] = plain(path)
         elif path.name != "report.json" and "report/" not in name and not name.endswith(("-wal", "-shm")):
             found[name] = path.read_bytes()
     return found
+
+
+def flat(data: Any) -> Any:
+    """Tensors as bytes, so that == compares them."""
+    if isinstance(data, dict):
+        return {key: flat(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [flat(value) for value in data]
+    return data.numpy().tobytes() if isinstance(data, torch.Tensor) else data
 
 
 def uninterrupted(command: str, path: Path) -> None:
@@ -77,7 +90,7 @@ def test_fit_killed_in_every_step(inputs: Path, tmp_path: Path, judge: FakeJudge
         Moment("training step", 5),  # in the middle of an epoch
     )
     died = list(killed_again_and_again("fit", path, first))
-    assert len(died) >= len(first) + 2 and set(first) <= set(died)
+    assert len(died) > len(first)
     assert contents(path.parent / "run") == contents(quiet.parent / "run")
     assert judge.asked.keys() == once.keys(), "nothing lost"
     in_flight = (CONCURRENCY - 1) * sum(moment.what == "judge's answer" for moment in died)
@@ -89,11 +102,11 @@ def test_rounds_killed(inputs: Path, tmp_path: Path) -> None:
     for name in ("quiet", "killed"):
         rollouts = {"shape": {"layers": 2, "root_children": 2, "max_tokens": 5}, "shard_prompts": 20}
         iterate = {"rounds": 1, "beta": 2}
-        path = place(inputs, tmp_path / name, rollouts=rollouts, count=40, iterate=iterate, train=SHORT)
+        path = place(inputs, tmp_path / name, rollouts=rollouts, count=40, iterate=iterate, train=ROUND)
         if name == "quiet":
             uninterrupted("fit", path)
         else:
-            assert len(list(killed_again_and_again("fit", path, (Moment("training step", 3),)))) > 8
+            assert len(list(killed_again_and_again("fit", path, (Moment("training step", 3),)))) > 4
         made.append(contents(path.parent / "run"))
     assert made[0] == made[1]
     assert "round-1/low/value/model.safetensors" in made[1]
@@ -107,23 +120,23 @@ def test_distillation_killed(inputs: Path, tmp_path: Path) -> None:
     for name in ("quiet", "killed"):
         settings = {
             **{"folder": name, "policy": "policy", "rollouts": "run/rollouts", "teachers": ["run/value"]},
-            **{"places": 4, "train": {**SHORT, "held_out": 0.2, "batch_trees": 8}},
+            **{"places": 4, "train": {**ROUND, "held_out": 0.2, "batch_trees": 8}},
         }
         path = run.with_name(f"{name}.yaml")
         path.write_text(yaml.safe_dump(settings))
         if name == "quiet":
             uninterrupted("distill", path)
         else:
-            assert len(list(killed_again_and_again("distill", path, (Moment("training step", 2),)))) > 2
+            assert len(list(killed_again_and_again("distill", path, (Moment("training step", 2),)))) > 1
         made.append(contents(path.parent / name))
     assert made[0] == made[1]
 
 
 def test_evaluation_killed(tiny: Path) -> None:
-    evaluation.write(tiny, folder="quiet", resamples=100)
+    evaluation.write(tiny)
     uninterrupted("evaluate", tiny / "e.yaml")
-    evaluation.write(tiny, folder="killed", resamples=100)
+    (tiny / "out").rename(tiny / "quiet")
     first = (Moment("engine step", 4), Moment("write", 4, "middle"))
     assert len(list(killed_again_and_again("evaluate", tiny / "e.yaml", first))) > 4
-    assert contents(tiny / "killed") == contents(tiny / "quiet")
-    assert (tiny / "killed" / "report" / "report.md").exists()
+    assert contents(tiny / "out") == contents(tiny / "quiet")
+    assert (tiny / "out" / "report" / "report.md").exists()
