@@ -42,8 +42,8 @@ class Moment:
     how: str = "after"
 
 
-AT_WRITES = (Moment("write", 3), Moment("write", 4, "middle"), Moment("write", 5, "rename"))
-"""Every third or fourth write is the last of its process; an epoch writes two, so every process gets on."""
+AT_WRITES = (Moment("write", 4), Moment("write", 5, "middle"), Moment("write", 6, "rename"))
+"""Every fourth write or so is the last of its process; an epoch writes two, so every process gets on."""
 
 
 def killed_again_and_again(command: str, path: Path, first: tuple[Moment, ...] = ()) -> Iterator[Moment]:

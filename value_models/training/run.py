@@ -152,7 +152,7 @@ class Run:
             roots = held_out.forest.roots[: config.train.beta_prompts].tolist()
             self._tune(policy, [held_out.forest.own_tokens(root) for root in roots])
         self._record("training", began, outcome(state))
-        self.say(f"{self.value_folder}: {self._summary(state)}")
+        self.say(self._summary(state))
 
     def _tune(self, policy: Policy, prompts: list[list[int]]) -> None:
         engine = Engine(policy, [load_value(self.value_folder, policy)], self.config.engine)
@@ -183,11 +183,12 @@ class Run:
     def _summary(self, state: Progress) -> str:
         measured = state.history[state.best - 1]["held_out"]
         betas = {o.name: o.recommended_beta for o in ValueConfig.load(self.value_folder).objectives}
-        return "; ".join(
-            f"{name}: held-out MSE {m['mse']:.3f} (constant {m['mse_constant']:.3f}), "
+        lines = [
+            f"  {name}: held-out MSE {m['mse']:.3f} (constant {m['mse_constant']:.3f}), "
             f"siblings ranked right {m['ranking']:.3f}, beta {betas[name]:g}"
             for name, m in measured.items()
-        )
+        ]
+        return "\n".join([f"{self.value_folder}, for --model {self.policy_path}", *lines])
 
 
 def outcome(state: Progress) -> dict[str, Any]:
