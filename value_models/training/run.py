@@ -64,16 +64,16 @@ class Run:
         return read_prompts(Path(self.config.prompts), self.config.count)
 
     @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return read_tokenizer(self.policy_path)
+
+    @cached_property
     def rewards(self) -> list[Guarded]:
         return build(self.config.rewards, self.labels_folder / "judges")
 
     @property
     def policy_path(self) -> str:
         return self.config.policy or str(SHIPPED_POLICY)
-
-    @cached_property
-    def tokenizer(self) -> Tokenizer:
-        return read_tokenizer(self.policy_path)
 
     def fit(self) -> None:
         """All steps."""
