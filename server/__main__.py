@@ -279,8 +279,8 @@ def run_file(path: Path) -> Iterator[None]:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         yield
-    except MavisError as error:
-        fail(str(error))
+    except (MavisError, OSError) as error:  # OSError: an unwritable folder, a full disk
+        fail(" ".join(str(error).split()))
 
 
 def engine_client(settings: Settings, progress: Callable[[str, float], None]) -> QueueClient:

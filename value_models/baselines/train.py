@@ -20,7 +20,6 @@ from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.registry import build
 from value_models.rollouts.shards import MANIFEST
 from value_models.training import labels
-from value_models.training.run import PROBE
 
 
 def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[[str], None] = print) -> None:
@@ -38,7 +37,7 @@ def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[
     prompts = read_prompts(Path(config.prompts), config.count)
     rewards = build(config.rewards, folder / "judges")
     for reward in rewards:
-        reward.score(prompts[:1], [PROBE])
+        reward.try_out(prompts[0])
     constants = labels.read_constants(Path(config.constants), [reward.name for reward in rewards])
     policy = Policy.load(_path(config), resolve_device("auto"), torch.float32)
     _check_prompts(prompts, policy, config)

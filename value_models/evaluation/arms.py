@@ -23,7 +23,7 @@ from value_models.baselines.soup import soup
 from value_models.evaluation.config import ArmConfig, EvaluationConfig
 from value_models.evaluation.points import Point, points_of, search_strength
 from value_models.folders import load_value
-from value_models.identity import check_compatible, check_tokenizer
+from value_models.identity import check_tokenizer
 from value_models.implicit import ImplicitValue
 from value_models.loading import value_folders
 from value_models.prompts import file_hash
@@ -84,7 +84,7 @@ class ValueArm:
         scored = []
         for folder in self._folders:
             config = ValueConfig.load(folder)
-            check_compatible(str(folder), config.kind, config.policy, policy)
+            load_value(folder, policy)  # whole, now: its arm may come hours after the first
             scored += [objective.name for objective in config.objectives]
         if lacking := [axis for axis in self._config.axes if axis not in scored]:
             raise RunError(f"arms.{self._name}: its values do not score {lacking[0]!r}; they score {', '.join(scored)}")

@@ -38,7 +38,6 @@ from value_models.rewards.registry import build
 from value_models.rewards.reward import Guarded
 from value_models.rollouts.shards import MANIFEST, read_arrays, write_arrays
 from value_models.training import labels
-from value_models.training.run import PROBE
 
 NOT_SHARED = ("arms", "engine", "folder", "prompts", "count", "policy", "constants")
 
@@ -85,7 +84,7 @@ class Evaluation:
     def run(self) -> Findings:
         """All of it; what is there already is not done again."""
         for reward in self.rewards:
-            reward.score(self.prompts[:1], [PROBE])
+            reward.try_out(self.prompts[0])
         self.sample()
         self.score()
         return self.report()

@@ -70,6 +70,18 @@ def prepare(forest: Forest, rewards: Array, zeta: float, kl: KlTarget, held_out:
     return Data(train, test)
 
 
+def held_out_count(share: float, distinct: int) -> int:
+    """How many of so many different prompts are only measured on.
+
+    Raises:
+        RunError: none, or all.
+    """
+    count = round(share * distinct)
+    if not 0 < count < distinct:
+        raise RunError(f"train.held_out={share}: leaves {count} of {distinct} different prompts to measure on")
+    return count
+
+
 def split(trees: Sequence[Forest], held_out: float, seed: int) -> tuple[list[int], list[int]]:
     """Indices of the trees to train on and of those to measure on; equal prompts on the same side.
 
@@ -78,9 +90,7 @@ def split(trees: Sequence[Forest], held_out: float, seed: int) -> tuple[list[int
     """
     texts = [tuple(tree.own_tokens(0)) for tree in trees]
     distinct = sorted(set(texts))
-    count = round(held_out * len(distinct))
-    if not 0 < count < len(distinct):
-        raise RunError(f"train.held_out={held_out}: leaves {count} of {len(distinct)} different prompts to measure on")
+    count = held_out_count(held_out, len(distinct))
     chosen = {distinct[i] for i in np.random.default_rng(seed).permutation(len(distinct))[:count]}
     sides: tuple[list[int], list[int]] = ([], [])
     for i, text in enumerate(texts):
