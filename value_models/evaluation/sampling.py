@@ -36,7 +36,8 @@ class Answer:
         drawn: tokens that were drawn to find it, of a search more than its own.
         steering_nats, truncation_nats: exact KL to the base model in its two parts, summed over the tokens; the first
             with the bound on what choosing costs, of a search.
-        base_nll: -log-probability of the tokens under the base model's full distribution, nats.
+        base_nll: -log-probability of the tokens under the base model's full distribution, nats; the first one's
+            without stop tokens where the answer was steered (they are masked there).
         seconds: the point's wall time over its answers; they are decoded in one batch.
     """
 
@@ -74,8 +75,7 @@ def answer(
     began = time.perf_counter()
     found = _draw(engine, prompts, guidance, samples, max_tokens, seed, scorer)
     seconds = (time.perf_counter() - began) / (len(prompts) * samples)
-    texts = [[*ids, *choice.token_ids] for ids, choices in zip(prompts, found, strict=True) for choice in choices]
-    nlls = iter(base_nlls(engine, texts, [len(ids) for ids in prompts for _ in range(samples)]))
+    nlls = iter(_nlls(engine, prompts, found))
     return [
         Answer(
             number,
@@ -91,6 +91,17 @@ def answer(
         for number, choices in enumerate(found)
         for sample, choice in enumerate(choices)
     ]
+
+
+def _nlls(engine: Engine, prompts: Sequence[Sequence[int]], found: Sequence[Sequence[Completion]]) -> list[float]:
+    """As decoding reported them; a search reports only what it chose between, so that its answers are read again."""
+    choices = [choice for each in found for choice in each]
+    if all(len(choice.reports) == len(choice.token_ids) for choice in choices):
+        return [-sum(token.base_logprob for token in choice.reports) for choice in choices]
+    if all(len(choice.logprobs) == len(choice.token_ids) for choice in choices):
+        return [-sum(token.logprob for token in choice.logprobs) for choice in choices]
+    texts = [[*ids, *choice.token_ids] for ids, each in zip(prompts, found, strict=True) for choice in each]
+    return base_nlls(engine, texts, [len(ids) for ids, each in zip(prompts, found, strict=True) for _ in each])
 
 
 def base_nlls(engine: Engine, texts: Sequence[Sequence[int]], prompt_lengths: Sequence[int]) -> list[float]:
@@ -133,7 +144,7 @@ def _draw(
     numbers = range(len(prompts))
     if guidance.search is None:
         plain = [_sampling(f"{seed}/{i}", samples, max_tokens, guidance) for i in numbers]
-        return engine.generate(prompts, plain, guidance)
+        return engine.generate(prompts, plain, dataclasses.replace(guidance, report=guidance.active))
     repeated = [ids for ids in prompts for _ in range(samples)]
     each = [_sampling(f"{seed}/{i}/{j}", 1, max_tokens, guidance) for i in numbers for j in range(samples)]
     found = [choice for (choice,) in engine.generate(repeated, each, guidance, scorer=scorer)]

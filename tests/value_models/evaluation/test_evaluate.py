@@ -24,8 +24,8 @@ from tests.models import HIDDEN, RANK, WIDTH, byte_tokenizer, tiny_config
 from tests.value_models.configs import value_config
 from value_models.evaluation.config import load_config
 from value_models.evaluation.evaluate import Evaluation
-from value_models.evaluation.sampling import answer, base_nlls
-from value_models.folders import save_head
+from value_models.evaluation.sampling import _sampling, answer, base_nlls
+from value_models.folders import load_value, save_head
 from value_models.head import HeadNetwork
 
 HERE = "tests.value_models.evaluation.test_evaluate"
@@ -167,6 +167,26 @@ def test_prices_of_base_answers(folder: Path) -> None:
     for made in answer(engine, [[65, 66], [70]], Guidance(top_k=1), 2, 5, seed=1):
         assert made.truncation_nats == pytest.approx(made.base_nll, abs=1e-4)
         assert made.base_nll > 1 and made.steering_nats == 0
+
+
+def test_steered_answers_are_as_likely_as_a_plain_forward_says(folder: Path) -> None:
+    policy = Policy.load(str(folder / "policy"), torch.device("cpu"), torch.float32)
+    engine = Engine(policy, [load_value(folder / "value", policy)], EngineConfig())
+    prompt, guidance = [65, 66, 67], Guidance({"low": 1.0}, beta=3.0, top_k=40)
+    for made in answer(engine, [prompt], guidance, 4, 6, seed=1):
+        found = _drawn_again(engine, prompt, guidance, made.sample, 4, 6)
+        with torch.inference_mode():
+            logits = policy.logits(policy.backbone.forward_plain(torch.tensor([*prompt, *found])))
+        logits[len(prompt) - 1, list(policy.stop_token_ids)] = -torch.inf
+        logprobs = logits.log_softmax(-1)
+        expected = -sum(float(logprobs[len(prompt) - 1 + i, token]) for i, token in enumerate(found))
+        assert made.base_nll == pytest.approx(expected, abs=1e-4)
+
+
+def _drawn_again(engine: Engine, prompt: list[int], steer: Guidance, sample: int, n: int, limit: int) -> list[int]:
+    """The tokens of an answer, which an evaluation does not keep."""
+    ((*choices,),) = engine.generate([prompt], _sampling("1/0", n, limit, steer), steer)
+    return choices[sample].token_ids
 
 
 def test_answers_are_a_function_of_seed_prompt_and_sample(folder: Path) -> None:
