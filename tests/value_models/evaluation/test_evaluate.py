@@ -177,8 +177,8 @@ def test_steered_answers_are_as_likely_as_a_plain_forward_says(folder: Path) -> 
         found = _drawn_again(engine, prompt, guidance, made.sample, 4, 6)
         with torch.inference_mode():
             logits = policy.logits(policy.backbone.forward_plain(torch.tensor([*prompt, *found])))
-        logits[len(prompt) - 1, list(policy.stop_token_ids)] = -torch.inf
-        logprobs = logits.log_softmax(-1)
+            logits[len(prompt) - 1, list(policy.stop_token_ids)] = -torch.inf
+            logprobs = logits.log_softmax(-1)
         expected = -sum(float(logprobs[len(prompt) - 1 + i, token]) for i, token in enumerate(found))
         assert made.base_nll == pytest.approx(expected, abs=1e-4)
 
