@@ -36,6 +36,8 @@ from value_models.training.strength import tune_folder
 from value_models.training.trainer import Progress, train
 from value_models.value_config import CONFIG_FILE, ValueConfig
 
+TO_GO = "kl_to_go"
+"""What the log calls the last output of a value conditioned on the weights."""
 PROBE = "Thank you, that is a good question."
 
 
@@ -123,23 +125,22 @@ class Run:
         policy = self._policy()
         check_policy(self.rollouts_folder, self.policy_path, asdict(identify(policy)))
         made = data.load(
-            self.rollouts_folder,
-            self.labels_folder,
+            self._sources(policy),
             constants,
-            config.train.zeta,
-            config.train.kl_target,
+            data.Aim(config.train.zeta, config.train.kl_target, config.train.conditioned),
             config.train.held_out,
             config.seed,
         )
-        trainee = make_trainee(policy, len(described), config.train, config.seed)
-        names = list(described)
+        mixture = config.rollouts.mixture
+        trainee = make_trainee(policy, len(described), config.train, config.seed, mixture.beta if mixture else None)
+        names = [*described, *([TO_GO] if mixture else [])]
         state = train(
             trainee, made, names, config.train, config.seed, self.training_folder, policy.device, self.progress
         )
         plot(state.history, state.best, self.training_folder)
         # Targets with a KL penalty hold for wanting the objective, not for avoiding it.
         allowed = (0.0, MAX_WEIGHT) if config.train.zeta else None
-        objectives = untuned(described, constants, allowed)
+        objectives = untuned(described, constants, allowed, (0.0, mixture.beta) if mixture else None)
         export(self.value_folder, policy, trainee, objectives, {**about, **outcome(state)})
         held_out = made.held_out
         if config.train.beta_prompts:
@@ -147,6 +148,16 @@ class Run:
             self._tune(policy, [held_out.forest.own_tokens(root) for root in roots])
         self._record("training", began, outcome(state))
         self.say(f"{self.value_folder}: {self._summary(state)}")
+
+    def _sources(self, policy: Policy) -> list[tuple[Path, Path]]:
+        """(rollouts, labels) to learn from."""
+        found = [(self.rollouts_folder, self.labels_folder)]
+        if self.config.anchor:
+            anchor = Path(self.config.anchor)
+            found.append((anchor / "rollouts", anchor / "labels"))
+            check_policy(found[-1][0], self.policy_path, asdict(identify(policy)))
+            labels.check_same(found[-1][1], self.labels_folder)
+        return found
 
     def _tune(self, policy: Policy, prompts: list[list[int]]) -> None:
         engine = Engine(policy, [load_value(self.value_folder, policy)], self.config.engine)
@@ -166,7 +177,10 @@ class Run:
     def _provenance(self) -> dict[str, Any]:
         """What the value was made from."""
         labelled = durable.read_json(self.labels_folder / MANIFEST)
-        return {"seed": self.config.seed, "train": asdict(self.config.train), **labelled}
+        about = {"seed": self.config.seed, "train": asdict(self.config.train), **labelled}
+        if self.config.anchor:
+            about["anchor"] = durable.read_json(Path(self.config.anchor) / "labels" / MANIFEST)
+        return about
 
     def _record(self, step: str, began: float, figures: dict[str, Any]) -> None:
         """What a step did and cost, this time."""
@@ -176,10 +190,10 @@ class Run:
 
     def _summary(self, state: Progress) -> str:
         measured = state.history[state.best - 1]["held_out"]
-        betas = {o.name: o.recommended_beta for o in ValueConfig.load(self.value_folder).objectives}
+        betas = {o.name: f", beta {o.recommended_beta:g}" for o in ValueConfig.load(self.value_folder).objectives}
         return "; ".join(
             f"{name}: held-out MSE {m['mse']:.3f} (constant {m['mse_constant']:.3f}), "
-            f"siblings ranked right {m['ranking']:.3f}, beta {betas[name]:g}"
+            f"siblings ranked right {m['ranking']:.3f}{betas.get(name, '')}"
             for name, m in measured.items()
         )
 

@@ -10,7 +10,7 @@ from mavis_core.errors import RunError
 from value_models.rewards.registry import RewardConfig
 from value_models.training.checked import read
 
-OWN = ("folder", "prompts", "constants")
+OWN = ("folder", "prompts", "constants", "anchor")
 
 
 def read_yaml(path: Path, cls: type[Any]) -> Any:
