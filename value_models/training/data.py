@@ -94,10 +94,14 @@ def prepare(forest: Forest, rewards: Array, aim: Aim, held_out: float, seed: int
 def split(trees: Sequence[Forest], held_out: float, seed: int) -> tuple[list[int], list[int]]:
     """Indices of the trees to train on and of those to measure on; equal prompts on the same side.
 
+    Where all prompts are one, its trees are split: there is no other text that a value could be asked for.
+
     Raises:
         RunError: there are too few different prompts.
     """
     texts = [tuple(tree.own_tokens(0)) for tree in trees]
+    if len(set(texts)) == 1:
+        texts = [(number,) for number in range(len(trees))]
     distinct = sorted(set(texts))
     count = round(held_out * len(distinct))
     if not 0 < count < len(distinct):
