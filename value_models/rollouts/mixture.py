@@ -1,7 +1,7 @@
 """Which weights a tree is rolled out under, where every tree has its own: what a value conditioned on w learns from.
 
-    w = s * d / max(d),    s uniform in (0, beta],    d of M objectives: one alone in a quarter of the trees,
-                                                      else uniform on the simplex (Dirichlet(1))
+    w = s * lambda,    s uniform in (0, beta],    lambda: 1 for one objective, whichever; 0 for all others in a
+                                                  quarter of the trees, else uniform in [0, 1) for each of them
 
 so w fills the box [0, beta]^M, its corner at 0 more densely than the others, and its axes are met too. The box is what
 a folder can say and what a server can refuse; w drawn from a simplex would leave most of a box untrained and allowed.
@@ -41,6 +41,7 @@ class Mixture:
         rng = np.random.default_rng((seed, prompt, STREAM))
         count = len(self.objectives)
         alone = rng.random() < ALONE
-        direction = np.eye(count)[rng.integers(count)] if alone else rng.dirichlet(np.ones(count))
+        shares = np.zeros(count) if alone else rng.random(count)
+        shares[rng.integers(count)] = 1
         strength = self.beta * (1.0 - rng.random())
-        return strength, dict(zip(self.objectives, (direction / direction.max()).tolist(), strict=True))
+        return strength, dict(zip(self.objectives, shares.tolist(), strict=True))

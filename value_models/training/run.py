@@ -31,13 +31,11 @@ from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
 from value_models.training import data, labels
 from value_models.training.export import export, make_trainee, untuned
 from value_models.training.plot import plot
-from value_models.training.run_config import RunConfig
+from value_models.training.run_config import TO_GO, RunConfig
 from value_models.training.strength import tune_folder
 from value_models.training.trainer import Progress, train
 from value_models.value_config import CONFIG_FILE, ValueConfig
 
-TO_GO = "kl_to_go"
-"""What the log calls the last output of a value conditioned on the weights."""
 PROBE = "Thank you, that is a good question."
 
 

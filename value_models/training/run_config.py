@@ -14,6 +14,9 @@ from value_models.rollouts.roll_out import RolloutConfig
 from value_models.training.train_config import TrainConfig
 from value_models.training.yaml_file import beside, read_config
 
+TO_GO = "kl_to_go"
+"""What the log calls the last output of a value conditioned on the weights."""
+
 
 @dataclass(frozen=True, slots=True)
 class IterateConfig:
@@ -75,14 +78,16 @@ class RunConfig:
             raise RunError("rewards: must name at least one objective")
         if self.count is not None and self.count < 2:
             raise RunError(f"count={self.count}: must be at least 2")
+        if TO_GO in self.rewards:
+            raise RunError(f"rewards.{TO_GO}: is the name of what a value conditioned on the weights says of the KL")
         mixture = self.rollouts.mixture
+        if self.iterate and (mixture or self.anchor or self.train.conditioned):
+            raise RunError("iterate: sets rollouts.mixture, anchor and kind conditioned_head itself; leave them out")
         if (self.rollouts.weights or mixture) and not self.constants:
             steers = "mixture steers" if mixture else "weights steer"
             raise RunError(f"constants: is missing; rollouts.{steers}, so z-scoring needs a run on the base model")
         if self.iterate and (self.rollouts.weights or self.values or self.constants or self.train.zeta):
             raise RunError("iterate: sets rollouts.weights, values, constants and train.zeta itself; leave them out")
-        if self.iterate and (mixture or self.anchor or self.train.conditioned):
-            raise RunError("iterate: sets rollouts.mixture, anchor and kind conditioned_head itself; leave them out")
         if not self.iterate and self.train.conditioned != bool(mixture):
             raise RunError(
                 f"train.kind={self.train.kind!r}: conditioned_head learns from trees with weights of their own, and no "
