@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,11 @@ class Size:
         epochs: most of one training.
     """
 
-    vocab: int = 6
+    vocab: int = 5
     horizon: int = 5
-    trees: int = 1000
-    epochs: int = 40
-    width: int = 512
+    trees: int = 2000
+    epochs: int = 30
+    width: int = 256
 
 
 class World:
@@ -67,14 +67,17 @@ class World:
             "folder": name,
             "prompts": "prompts.jsonl",
             "policy": "policy",
-            "rewards": {reward: {"function": f"scripts.theory.rewards:seed_{self.seed}_{reward}"} for reward in rewards},
+            "rewards": {
+                reward: {"function": f"scripts.theory.rewards:seed_{self.seed}_{reward}"} for reward in rewards
+            },
             "rollouts": {"shape": {"max_tokens": size.horizon}, "top_k": size.vocab, "shard_prompts": 250},
             "engine": {"max_num_seqs": 512, "device": "cpu"},
             "train": {
                 "kind": "head",
                 "epochs": size.epochs,
                 "patience": size.epochs,
-                "learning_rate": 0.004,
+                "batch_trees": 32,
+                "learning_rate": 0.01,
                 "weight_decay": 0.0,
                 "width": size.width,
                 "rank": size.vocab - 1,
@@ -124,6 +127,12 @@ class Learned:
             else:
                 found.append((self.value.network(hidden, table) @ w).double().numpy())
         return found
+
+    def policy_at(self, shares: Sequence[float]) -> Callable[[float], Table]:
+        """strength -> the policy that decoding samples from, weights being the strength times ``shares`` of rewards in
+        their own units.
+        """
+        return lambda strength: self.world.mdp.tilted(self.scores(self.pull([strength * share for share in shares])))
 
     def pull(self, rewards: Sequence[float]) -> list[float]:
         """Weights of rewards in their own units, as weights of z-scored ones."""

@@ -120,9 +120,7 @@ def share(mdp: Mdp, policy: Table, weights: Sequence[float]) -> tuple[float, flo
     """(gain of weighted reward as a share of the optimum's at the same KL, that KL)."""
     earned, nats = mdp.outcome(policy)
     start = mdp.outcome(mdp.ref)[0]
-    best = mdp.outcome(
-        spend(mdp, lambda s: mdp.tilted(mdp.soft_optimum([s * w for w in weights])), nats, 256.0)[1]
-    )[0]
+    best = mdp.outcome(spend(mdp, lambda s: mdp.tilted(mdp.soft_optimum([s * w for w in weights])), nats, 256.0)[1])[0]
     lam = np.asarray(weights)
     return float(lam @ (earned - start) / (lam @ (best - start))), nats
 

@@ -23,11 +23,15 @@ def drawn(count: int) -> np.ndarray:
 
 def test_weights_fill_the_box_and_its_axes() -> None:
     w = drawn(4000)
-    assert w.min() == 0 and 0 < w.max(axis=1).min() and w.max() <= 3.0
+    assert w.min() == 0 and w.max(axis=1).min() > 0 and w.max() <= 3.0
     assert np.mean((w == 0).any(axis=1)) == pytest.approx(ALONE, abs=0.03)
-    assert np.quantile(w.max(axis=1), [0.25, 0.5, 0.75]) == pytest.approx([0.75, 1.5, 2.25], abs=0.1), "uniform strength"
+    assert np.quantile(w.max(axis=1), [0.25, 0.5, 0.75]) == pytest.approx([0.75, 1.5, 2.25], abs=0.1), (
+        "uniform strength"
+    )
     assert np.mean(w[:, 0] > w[:, 1]) == pytest.approx(0.5, abs=0.03)
-    assert np.mean((w > 2).all(axis=1)) == pytest.approx(0.75 * (1 / 3 - 2 / 3 * np.log(1.5)), abs=0.01), "its far corner too"
+    assert np.mean((w > 2).all(axis=1)) == pytest.approx(0.75 * (1 / 3 - 2 / 3 * np.log(1.5)), abs=0.01), (
+        "its far corner too"
+    )
 
 
 def test_a_tree_of_its_own_weights_is_a_function_of_seed_and_prompt() -> None:

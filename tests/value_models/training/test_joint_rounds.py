@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from transformers import LlamaForCausalLM
 from typer.testing import CliRunner
 
 from mavis_core.config import EngineConfig
@@ -21,16 +22,23 @@ from mavis_core.errors import InvalidRequestError, RunError
 from mavis_core.guidance import Guidance
 from mavis_core.sampling_params import SamplingParams
 from server.__main__ import app
-from tests.value_models.evaluation.test_evaluate import folder as tiny  # noqa: F401
+from tests.models import byte_tokenizer, tiny_config
 from tests.value_models.training.test_iterate import write
 from value_models.loading import build_engine
 from value_models.rollouts.mixture import Mixture
 from value_models.rollouts.shards import read_shard, shard_path
 from value_models.training.iterate import runs
+from value_models.training.run import Run
 from value_models.training.run_config import load_config
+from value_models.training.strength import tune
 from value_models.value_config import ValueConfig
 
 JOINT = {"kind": "joint", "rounds": 2, "beta": 4}
+SMALL: dict[str, Any] = {
+    "iterate": JOINT,
+    "train": {"epochs": 3, "held_out": 0.2, "beta_prompts": 2},
+    "rollouts": {"shape": {"layers": 2, "max_tokens": 6}, "shard_prompts": 3},
+}
 
 
 def test_rounds_build_on_each_other(tmp_path: Path) -> None:
@@ -46,12 +54,19 @@ def test_rounds_build_on_each_other(tmp_path: Path) -> None:
     assert len(later) == 2
 
 
-@pytest.fixture
-def whole(tiny: Path) -> Path:  # noqa: F811
-    """Two rounds, done."""
-    result = CliRunner().invoke(app, ["fit", str(write(tiny, iterate=JOINT))])
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rounds on five prompts, done."""
+    where = tmp_path_factory.mktemp("whole")
+    torch.manual_seed(0)
+    config = tiny_config("llama")
+    config.vocab_size, config.eos_token_id, config.pad_token_id = 257, 256, 256
+    LlamaForCausalLM(config).save_pretrained(where / "policy")
+    byte_tokenizer().save_pretrained(where / "policy")
+    (where / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"say {i}"}) + "\n" for i in range(5)))
+    result = CliRunner().invoke(app, ["fit", str(write(where, **SMALL))])
     assert result.exit_code == 0, result.output
-    return tiny
+    return where
 
 
 def steered(where: Path, beta: float, **weights: float) -> list[str]:
@@ -80,11 +95,17 @@ def test_each_rounds_value_is_kept_knows_its_range_and_steers(whole: Path) -> No
 
 
 def test_killed_in_a_later_round_it_ends_with_the_same_values(whole: Path, tmp_path: Path) -> None:
-    """Once while the second round's trees grow, once while it trains."""
+    """Of the second round only some trees are there; then it is killed while it trains."""
     other = tmp_path / "other"
-    shutil.copytree(whole, other, ignore=lambda at, names: ["round-2"] if at.endswith("run") else [])
-    path = write(other, iterate=JOINT)
-    for sign in ("rollouts/manifest.json", "training/log.jsonl"):
+    shutil.copytree(whole, other, ignore=shutil.ignore_patterns("training", "value", "report.json"))
+    for number in (0, 1):
+        for name in ("training", "value"):
+            place = Path("run", f"round-{number}", name)
+            shutil.copytree(whole / place, other / place)
+    shard_path(other / "run" / "round-2" / "rollouts", 1).unlink()
+    shutil.rmtree(other / "run" / "round-2" / "labels")
+    path = write(other, **SMALL)
+    for sign in ("training/log.jsonl",):
         process = subprocess.Popen([sys.executable, "-m", "server", "fit", str(path)], stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 200
         while not (other / "run" / "round-2" / sign).exists():
@@ -95,18 +116,17 @@ def test_killed_in_a_later_round_it_ends_with_the_same_values(whole: Path, tmp_p
         assert not (other / "run" / "round-2" / "value").exists()
     result = CliRunner().invoke(app, ["fit", str(path)])
     assert result.exit_code == 0 and result.output.count("is there already") == 2, result.output
-    for name in ("value/model.safetensors", "value/config.json", "rollouts/shard-00000.safetensors"):
+    for name in ("value/model.safetensors", "value/config.json", "rollouts/shard-00001.safetensors"):
         ours, theirs = (where / "run" / "round-2" / name for where in (other, whole))
         assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_the_recommended_beta_stays_in_the_range(tiny: Path) -> None:  # noqa: F811
-    train = {"epochs": 1, "held_out": 0.2, "beta_prompts": 2}
-    path = write(tiny, iterate={"kind": "joint", "rounds": 1, "beta": 0.5}, train=train)
-    result = CliRunner().invoke(app, ["fit", str(path)])
-    assert result.exit_code == 0, result.output
-    objectives = ValueConfig.load(tiny / "run" / "round-1" / "value").objectives
-    assert all(0 < o.recommended_beta <= 0.5 for o in objectives)
+def test_the_recommended_beta_stays_in_the_range(whole: Path) -> None:
+    asked: list[float] = []
+    beta, spent = tune(lambda beta: asked.append(beta) or 1e-3 * beta, most=0.5)  # type: ignore[func-returns-value]
+    assert (beta, spent) == (0.5, 5e-4) and max(asked) == 0.5
+    for objective in ValueConfig.load(whole / "run" / "round-2" / "value").objectives:
+        assert 0 < objective.recommended_beta <= 4
 
 
 MIXED = {"shape": {"layers": 2, "max_tokens": 6}, "mixture": {"beta": 2.0, "objectives": ["low", "short"]}}
@@ -141,16 +161,16 @@ def test_mistakes_are_named_before_anything_runs(tmp_path: Path, changes: dict[s
         load_config(write(tmp_path, **changes))
 
 
-def test_base_trees_by_other_rewards_are_refused(whole: Path) -> None:
-    manifest = whole / "run" / "round-0" / "labels" / "manifest.json"
+def test_base_trees_by_other_rewards_are_refused(whole: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(whole, other)
+    manifest = other / "run" / "round-0" / "labels" / "manifest.json"
     about = json.loads(manifest.read_text())
     about["rewards"]["low"]["function"] = "another:function"
     manifest.write_text(json.dumps(about))
-    config = runs(load_config(write(whole, iterate=JOINT)))[1]
+    config = runs(load_config(write(other, **SMALL)))[1]
     shutil.rmtree(Path(config.folder) / "value")
     shutil.rmtree(Path(config.folder) / "training")
-    from value_models.training.run import Run
-
     with pytest.raises(RunError, match="was labelled with other rewards than"):
         Run(config, progress=False, say=lambda line: None).train()
-    assert not os.path.exists(Path(config.folder) / "value")
+    assert not (Path(config.folder) / "value").exists()
