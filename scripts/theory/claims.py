@@ -60,14 +60,14 @@ def joint(mdp: Mdp, shares: Sequence[float], rounds: int) -> PolicyAt:
 
 
 def independent(mdp: Mdp, shares: Sequence[float]) -> PolicyAt:
-    """Each objective's own converged values at the strength asked for, mixed by the shares (which add up to 1): equal to
-    token-level MOD with perfect experts, log p = sum_m lambda_m log pi*_m.
+    """Each objective's own converged values at the strength asked for, mixed by the shares (which add up to 1).
+
+    Equal to token-level MOD with perfect experts: log p = sum_m lambda_m log pi*_m.
     """
 
     def at(strength: float) -> Table:
-        alone = np.eye(mdp.objectives) * strength
-        experts = [mdp.soft_optimum(row.tolist()) for row in alone]
-        return mdp.tilted([sum(w * own for w, own in zip(shares, level, strict=True)) for level in zip(*experts)])  # type: ignore[misc]
+        experts = [mdp.soft_optimum(row.tolist()) for row in np.eye(mdp.objectives) * strength]
+        return mdp.tilted([np.tensordot(shares, level, 1) for level in zip(*experts, strict=True)])
 
     return at
 

@@ -1,5 +1,7 @@
-"""Two standard normal rewards of every finished text, correlated by -0.6, each text's its own: nothing carries over from
-one text to another, so a value can only know what it has seen, and the base model's values are of little use later on.
+"""Two standard normal rewards of every finished text, correlated by -0.6, each text's its own.
+
+Nothing carries over from one text to another, so a value can only know what it has seen, and the base model's values
+are of little use where texts are steered far.
 
 ``scripts.theory.rewards:seed_3_a`` is what a run's file calls the first reward of seed 3.
 """

@@ -1,4 +1,4 @@
-"""Rounds of kind joint through the command on a tiny policy: killed and resumed, loaded, served, and what is refused."""
+"""Rounds of kind joint through the command on a tiny policy: killed, resumed, loaded, asked, and what is refused."""
 
 from __future__ import annotations
 
