@@ -33,7 +33,7 @@ class EngineClient(Protocol):
 
     @property
     def in_flight(self) -> int:
-        """Requests submitted and not finished; a search counts as its rows."""
+        """Choices submitted and not finished; a search counts as its rows."""
         ...
 
     def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]: ...

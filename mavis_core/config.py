@@ -21,7 +21,7 @@ class EngineConfig:
         kv_cache_tokens: total KV slots; None derives it from max_num_seqs * max_model_len (CPU) or the free
             device memory (gpu_memory_utilization).
         gpu_memory_utilization: share of device memory the engine may use, weights included.
-        max_queue: requests in flight beyond max_num_seqs before QueueFullError.
+        max_queue: choices in flight beyond max_num_seqs before QueueFullError.
         dtype: "auto" (float32 on CPU, the checkpoint's on GPU), "float32", "bfloat16", "float16".
         device: "auto", "cpu", "cuda", "cuda:1", ...
         seed: seeds of requests that bring none derive from it and the request id.

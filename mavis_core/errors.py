@@ -61,8 +61,8 @@ class UnknownObjectiveError(InvalidRequestError):
 
 
 class QueueFullError(MavisError):
-    def __init__(self, waiting: int, limit: int) -> None:
-        super().__init__(f"{waiting} requests are in flight, the limit is {limit}; try again shortly")
+    def __init__(self, taken: int, limit: int) -> None:
+        super().__init__(f"{taken} choices are in flight, the limit is {limit}; try again shortly")
 
 
 class EngineUnavailableError(MavisError):

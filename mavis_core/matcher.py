@@ -34,7 +34,7 @@ class Budget:
     Ten times the usual for every token, and a reserve for expensive passages.
     """
 
-    RESERVE = 2.0
+    RESERVE = 0.5
     PER_TOKEN = 0.001
 
     def __init__(self) -> None:

@@ -24,6 +24,8 @@ class Request:
     drawn them itself, so that limits, penalties, stop strings and noise do not notice. Only further ones are sent.
     Not with a structure.
 
+    Requests of one ``group``, those of one HTTP request, take their turns as one; without it each is its own.
+
     Requests read each other's cached prefixes only under the same ``cache_salt``: how long a prompt takes tells
     whether somebody sent its beginning before, and whoever minds gives every user a salt of their own.
     """
@@ -34,6 +36,13 @@ class Request:
     guidance: Guidance
     cache_salt: str | None = None
     output_token_ids: tuple[int, ...] = ()
+    group: str | None = None
+
+    @property
+    def places(self) -> int:
+        """Rows that it may have in the batch at once."""
+        search = self.guidance.search
+        return self.sampling.n if search is None else search.rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ class QueueClient(ABC):
 
     @property
     def in_flight(self) -> int:
+        """Places that are taken, one for each choice."""
         return sum(self._held.values())
 
     def on_step(self, callback: Callable[[StepStats], None]) -> None:
@@ -102,7 +103,7 @@ class QueueClient(ABC):
 
     async def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
         params = request.guidance.search
-        self._hold(request.id, 1 if params is None else params.rows)
+        self._hold(request)
         try:
             if params is None:
                 outputs = self._run(request)
@@ -116,14 +117,14 @@ class QueueClient(ABC):
             if not self._held:
                 self._idle.set()
 
-    def _hold(self, request_id: str, places: int) -> None:
+    def _hold(self, request: Request) -> None:
         """Take the places of a request for as long as it runs: between its rounds a search keeps its own."""
+        request_id, places = request.id, request.places
         if self._state != "ready":
             raise EngineUnavailableError(self._why)
         if places > self._limit:
-            raise InvalidRequestError(
-                f"guidance.search takes {places} rows: this server has {self._limit} places", "guidance.search"
-            )
+            param = "n" if request.guidance.search is None else "guidance.search"
+            raise InvalidRequestError(f"{param} takes {places} rows: this server has {self._limit} places", param)
         if (taken := self.in_flight) + places > self._limit:
             raise QueueFullError(taken, self._limit)
         if request_id in self._held:

@@ -68,6 +68,11 @@ class Row:
     prompt_logprobs: list[TokenLogprobs | None] | None = None
 
     @property
+    def group(self) -> str:
+        """Whose turn it takes."""
+        return self.request.group or self.request.id
+
+    @property
     def output_length(self) -> int:
         return len(self.tokens) - self.prompt_length
 

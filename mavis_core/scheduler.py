@@ -1,8 +1,10 @@
 """Which rows run in the next step, and which blocks they hold. Torch-free; owns the queue and the blocks.
 
-Rows join and leave at any step. Running rows decode first, then prompts go on, then waiting rows are admitted
-in order of arrival. When blocks run out the youngest row is preempted: its blocks are freed and it is
-prefilled again later, prompt and output, which changes nothing in its text (noise is counter-based).
+Rows join and leave at any step. Running rows decode first, then prompts go on, then waiting rows are admitted: each
+time one of the request that has the fewest running, in order of arrival between equals. A request of a hundred choices
+takes what places are free and keeps others waiting for the next one only. When blocks run out the youngest row is
+preempted: its blocks are freed and it is prefilled again later, prompt and output, which changes nothing in its text
+(noise is counter-based).
 
 A row starts with the longest prefix that another row has left in the blocks. Blocks are published once the step that
 filled them is over; at least one token is always computed, because the row's next draw needs its hidden state.
@@ -10,7 +12,7 @@ filled them is over; at least one token is always computed, because the row's ne
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from mavis_core.blocks import BlockAllocator
@@ -149,11 +151,11 @@ class Scheduler:
         plan.preempted += 1
 
     def _admit(self, plan: Plan, budget: int) -> Row | None:
-        """Move the first waiting row to the running ones if it has a place, blocks and budget."""
-        row = self.waiting[0]
+        """Move the next waiting row to the running ones if it has a place, blocks and budget."""
         places = self.max_rows - sum(1 + len(other.forks) for other in self.running)
         if places < 1:
             return None
+        row = self._next()
         cached = self._cached(row)
         computed = len(cached) * self.block_size
         needed = self._blocks_for(len(row.tokens) + 1) - len(cached)
@@ -163,9 +165,10 @@ class Scheduler:
         if not self.blocks.can_allocate(needed) or not whole:
             self.blocks.release(cached)
             return None
-        self.waiting.popleft()
-        late = row.forks[places - 1 :]
-        del row.forks[places - 1 :]
+        self.waiting.remove(row)
+        taken = self._places_for_forks(row, places - 1)
+        late = row.forks[taken:]
+        del row.forks[taken:]
         self.waiting.extendleft(reversed(late))
         row.blocks = cached + self.blocks.allocate(needed)
         row.computed, row.target = computed, len(row.tokens)
@@ -175,6 +178,31 @@ class Scheduler:
             plan.cached += computed
         self.running.append(row)
         return row
+
+    def _next(self) -> Row:
+        running = self._running()
+        least, chosen = self.max_rows, self.waiting[0]
+        for row in self.waiting:
+            if (count := running[row.group]) < least:
+                least, chosen = count, row
+            if count == 0:
+                break
+        return chosen
+
+    def _places_for_forks(self, row: Row, free: int) -> int:
+        """All that are free, less one for each of the others that has nothing running."""
+        if not row.forks:
+            return 0
+        running = self._running()
+        others = {other.group for other in self.waiting if other.group != row.group and not running[other.group]}
+        return max(0, free - len(others))
+
+    def _running(self) -> Counter[str]:
+        """Rows of each group that have a place, or wait for a prompt that is being prefilled."""
+        running: Counter[str] = Counter()
+        for row in self.running:
+            running[row.group] += 1 + len(row.forks)
+        return running
 
     def _cached(self, row: Row) -> list[int]:
         """The blocks of the longest cached prefix of ``row``, one token at least left out."""

@@ -6,6 +6,7 @@ Torch, transformers and the model code are imported inside the commands, so that
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -205,6 +206,27 @@ def fit(config: TheRun) -> None:
 
         for each in runs(load_config(config)):
             Run(each, say=typer.echo).fit()
+
+
+@app.command()
+def measure(
+    config: TheRun,
+    values: Annotated[list[str], typer.Option(help="As of serve; may be given several times.")],
+    out: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
+) -> None:
+    """How well values foresee the rewards of a run's held-out trees, beside the trivial predictors."""
+    with a_run(config) as run:
+        from value_models.training.foresight import foresight
+
+        found = foresight(run, values)
+        for value, objectives in found.items():
+            for name, m in objectives.items():
+                typer.echo(
+                    f"{value}  {name}: MSE {m['mse']:.3f} (constant {m['mse_constant']:.3f}, mean of the prompt "
+                    f"{m['mse_prompt_mean']:.3f}), siblings ranked right {m['ranking']:.3f}"
+                )
+        if out is not None:
+            out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 @app.command()

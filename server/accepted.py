@@ -6,13 +6,14 @@ endpoints refuse the same things with the same words.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from starlette.requests import Request as HttpRequest
 
-from mavis_core.errors import QueueFullError
+from mavis_core.errors import InvalidRequestError, QueueFullError
 from mavis_core.messages import EngineInfo, Request
 from mavis_core.sampling_params import SamplingParams
 from server.answers.asked import Asked
@@ -30,6 +31,7 @@ Body = TypeVar("Body", bound=SteeredRequest)
 
 @dataclass(frozen=True, slots=True)
 class Accepted(Generic[Body]):
+    id: str
     http: HttpRequest
     service: Service
     info: EngineInfo
@@ -54,15 +56,29 @@ class Accepted(Generic[Body]):
             continuous_usage=self.body.continuous_usage,
         )
 
-    def request(self, id: str, prompt: tuple[int, ...], sampling: SamplingParams | None = None) -> Request:
-        return Request(id, prompt, sampling or self.sampling, self.steering.guidance, self.body.cache_salt)
+    def request(self, prompt: tuple[int, ...], sampling: SamplingParams | None = None) -> Request:
+        sampling = sampling or self.sampling
+        guidance, salt = self.steering.guidance, self.body.cache_salt
+        return Request(uuid.uuid4().hex, prompt, sampling, guidance, salt, group=self.id)
 
-    def check_room(self, prompts: int) -> None:
-        """Several prompts are taken all or none: a stream could not take back its 200 for the last of them."""
-        search, limit = self.steering.guidance.search, self.info.max_num_seqs + self.service.settings.max_queue
-        places = prompts * (1 if search is None else search.rows)
-        if prompts > 1 and self.service.engine.in_flight + places > limit:
-            raise QueueFullError(self.service.engine.in_flight, limit)
+    def check_room(self, requests: Sequence[Request]) -> None:
+        """Several prompts are taken all or none: a stream could not take back its 200 for the last of them.
+
+        Raises:
+            InvalidRequestError: more choices than this server ever takes.
+            QueueFullError: more than it takes now.
+        """
+        limit, taken = self.info.max_num_seqs + self.service.settings.max_queue, self.service.engine.in_flight
+        places = sum(request.places for request in requests)
+        if len(requests) > 1 and places > limit:
+            each = requests[0].places
+            raise InvalidRequestError(
+                f"prompt: {len(requests)} prompts of {each} {'row' if each == 1 else 'rows'} take {places} places: "
+                f"this server has {limit}; send fewer at a time",
+                "prompt",
+            )
+        if len(requests) > 1 and taken + places > limit:
+            raise QueueFullError(taken, limit)
 
 
 async def accept(http: HttpRequest, kind: type[Body]) -> Accepted[Body]:
@@ -77,4 +93,4 @@ async def accept(http: HttpRequest, kind: type[Body]) -> Accepted[Body]:
     if constraint is not None:
         sampling = replace(sampling, structure=constraint.structure)
     steering = await resolve_steering(http, service, body, info)
-    return Accepted(http, service, info, body, tools, constraint, sampling, steering)
+    return Accepted(uuid.uuid4().hex, http, service, info, body, tools, constraint, sampling, steering)

@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     block_size: int = Field(default=16, ge=1, description="tokens per KV block")
     kv_cache_tokens: int | None = Field(default=None, ge=1, description="KV slots; none derives it")
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1, description="share of GPU memory to use")
-    max_queue: int = Field(default=128, ge=0, description="requests in flight beyond max_num_seqs before 429")
+    max_queue: int = Field(default=128, ge=0, description="choices in flight beyond max_num_seqs before 429")
     seed: int = Field(default=0, description="seeds of requests that bring none derive from it")
     search_rewards: StringList = Field(default=(), description="rewards that guidance.search may choose by")
     engine_process: bool = Field(default=False, description="the engine in a process of its own, not on a thread")

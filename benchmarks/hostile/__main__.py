@@ -87,6 +87,7 @@ def main(
     seed: int = 0,
     out: Annotated[Path | None, typer.Option(help="JSON file for the result.")] = None,
 ) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server does not outlive a killed campaign
     with server() as (process, port):
         chosen = attacks(port, requests, seed)
         memory = [resident_mib(process.pid)]

@@ -75,7 +75,8 @@ def send(attack: Attack, host: str, port: int, timeout: float = 60.0) -> Outcome
             time.sleep(attack.leave)
             return Outcome(NO_ANSWER, 0.0, b"")
         if attack.shut:
-            connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # the server has closed already
+                connection.shutdown(socket.SHUT_WR)
         while piece := connection.recv(1 << 16):
             received += piece
     words = bytes(received[:32]).split(b" ")

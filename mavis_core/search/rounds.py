@@ -64,6 +64,7 @@ class Rounds:
             ),
             guidance=replace(guidance, search=None),
             output_token_ids=hypothesis.token_ids,
+            group=self._request.group or self._request.id,
         )
 
     def _open(self, before: Hypothesis, part: Hypothesis, length: int) -> Hypothesis:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -35,10 +33,10 @@ async def create_chat_completion(http: HttpRequest) -> Response:
     prompt = truncated(prompt, body.truncate_prompt_tokens, body.truncation_side, room)
     check_fits(prompt, sampling, info, "messages", body.limit_name)
     answer = ChatAnswer(
-        f"chatcmpl-{body.request_id or uuid.uuid4().hex}",
+        f"chatcmpl-{body.request_id or accepted.id}",
         accepted.asked([prompt]),
         Extras.of(body),
         accepted.tools,
         echoed,
     )
-    return await respond_with(accepted, [accepted.request(uuid.uuid4().hex, prompt)], answer)
+    return await respond_with(accepted, [accepted.request(prompt)], answer)

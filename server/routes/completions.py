@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 
 from fastapi import APIRouter
@@ -34,18 +33,16 @@ async def create_completion(http: HttpRequest) -> Response:
     prompts = await _prompts(accepted)
     for prompt in prompts:
         check_fits(prompt, sampling, info, "prompt", "max_tokens")
-    accepted.check_room(len(prompts))
+    room = [info.max_model_len - len(prompt) for prompt in prompts]
+    requests = [accepted.request(prompt, _limited(sampling, left)) for prompt, left in zip(prompts, room, strict=True)]
+    accepted.check_room(requests)
     answer = TextAnswer(
-        f"cmpl-{body.request_id or uuid.uuid4().hex}",
+        f"cmpl-{body.request_id or accepted.id}",
         accepted.asked(prompts),
         Extras.of(body),
         await _echoed(accepted, prompts) if body.echo else None,
         body.prompt_logprobs,
     )
-    requests = [
-        accepted.request(uuid.uuid4().hex, prompt, _limited(sampling, info.max_model_len - len(prompt)))
-        for prompt in prompts
-    ]
     return await respond_with(accepted, requests, answer)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -31,6 +29,5 @@ async def create_response(http: HttpRequest) -> Response:
     body = accepted.body
     prompt = await accepted.service.prompts.chat(body.messages(), body.rendering())
     check_fits(prompt, accepted.sampling, accepted.info, "input", "max_output_tokens")
-    id = uuid.uuid4().hex
-    answer = ResponseAnswer(f"resp_{id}", accepted.asked([prompt]), body, accepted.tools)
-    return await respond_with(accepted, [accepted.request(id, prompt)], answer)
+    answer = ResponseAnswer(f"resp_{accepted.id}", accepted.asked([prompt]), body, accepted.tools)
+    return await respond_with(accepted, [accepted.request(prompt)], answer)

@@ -27,6 +27,7 @@ def rows(
     guidance: Guidance | None = None,
     name: str = "r",
     salt: str | None = None,
+    group: str | None = None,
 ) -> list[Row]:
     wanted = request(name, prompt, sampling or SamplingParams(), guidance)
-    return admission().rows(replace(wanted, cache_salt=salt))
+    return admission().rows(replace(wanted, cache_salt=salt, group=group))

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,7 +24,8 @@ from mavis_core.search.params import SearchParams
 from tests.models import assert_idle, byte_tokenizer, objective, request, run
 from tests.table import TokenValue, memoryless_policy
 
-CONFIG = EngineConfig(max_num_seqs=3, max_queue=2, block_size=4)
+CONFIG = EngineConfig(max_num_seqs=3, max_queue=5, block_size=4)
+NARROW = EngineConfig(max_num_seqs=3, max_queue=2, block_size=4)
 
 
 class FlakyEngine(Engine):
@@ -142,7 +144,7 @@ async def test_leaving_early_aborts(how: str) -> None:
             await stream.aclose()  # type: ignore[attr-defined]
         else:
             task = asyncio.create_task(answer(client, wanted(tokens=1500, n=3)))
-            await until(lambda: engine.has_work if how == "cancel" else client.in_flight == 1)
+            await until(lambda: engine.has_work if how == "cancel" else client.in_flight == 3)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -155,9 +157,9 @@ async def test_leaving_early_aborts(how: str) -> None:
 async def test_a_full_queue_refuses_and_recovers() -> None:
     async with running() as (client, engine):
         engine.pause = 0.01
-        tasks = [asyncio.create_task(answer(client, wanted(str(i), 20))) for i in range(5)]
-        await until(lambda: client.in_flight == 5)
-        with pytest.raises(QueueFullError, match="5 requests are in flight, the limit is 5"):
+        tasks = [asyncio.create_task(answer(client, wanted(str(i), 20))) for i in range(8)]
+        await until(lambda: client.in_flight == 8)
+        with pytest.raises(QueueFullError, match="8 choices are in flight, the limit is 8"):
             await answer(client, wanted("late"))
         answers = await asyncio.gather(*tasks)
         assert all(len(found[0]) == 20 for found in answers)
@@ -273,14 +275,14 @@ def searchable(progress: Callable[[str, float], None]) -> FlakyEngine:
     """With an objective and a tokenizer: what a search needs."""
     policy: Any = memoryless_policy([0.1, 0.2, 0.3, 0.4, 0.5], 2000, tokenizer=byte_tokenizer())
     value: Any = TokenValue([objective("a")], torch.tensor([[1.0], [3.0], [2.0], [0.0], [-1.0]]))
-    engine = FlakyEngine(policy, [value], CONFIG)
+    engine = FlakyEngine(policy, [value], NARROW)
     engine.pause = 0.005
     return engine
 
 
 @asynccontextmanager
 async def searching() -> AsyncIterator[EngineThread]:
-    client = EngineThread(searchable, CONFIG)
+    client = EngineThread(searchable, NARROW)
     client.start()
     await client.wait_ready()
     try:
@@ -326,6 +328,18 @@ async def test_a_search_that_can_never_fit_is_refused_by_name() -> None:
         with pytest.raises(InvalidRequestError, match=r"guidance\.search takes 6 rows: this server has 5 places"):
             await answer(client, search_of("s", 6))
         assert client.in_flight == 0
+
+
+async def test_every_choice_takes_a_place() -> None:
+    async with searching() as client:
+        many = request("many", [1, 2, 3], SamplingParams(n=6, max_tokens=2))
+        with pytest.raises(InvalidRequestError, match="n takes 6 rows: this server has 5 places"):
+            await answer(client, many)
+        task = asyncio.create_task(answer(client, replace(many, sampling=SamplingParams(n=5, max_tokens=20))))
+        await until(lambda: client.in_flight == 5)
+        with pytest.raises(QueueFullError, match="5 choices are in flight"):
+            await answer(client, request("late", [1, 2, 3], SamplingParams(max_tokens=2)))
+        assert len(await task) == 5
 
 
 async def test_draining_waits_for_a_search() -> None:

@@ -109,6 +109,45 @@ def test_rows_are_admitted_in_order_of_arrival() -> None:
     assert order == added
 
 
+def admitted(target: Scheduler) -> list[str]:
+    plan = advance(target)
+    return [row.group for row in (*(chunk.row for chunk in plan.prefill), *(child for _, child in plan.forks))]
+
+
+def test_a_request_of_many_choices_leaves_the_next_place_to_others() -> None:
+    target = scheduler(num_blocks=99, rows=3, tokens=99)
+    choices = add(target, 2, n=8, name="many", limit=4)
+    assert admitted(target) == ["many"] * 3, "nobody else is there: all places"
+    target.finish(choices[0])
+    add(target, 2, name="a", limit=20)
+    add(target, 2, name="b", limit=20)
+    assert admitted(target) == ["a"]
+    target.finish(choices[1])
+    assert admitted(target) == ["b"]
+    assert admitted(target) == [], "no place is free"
+    target.finish(choices[2])
+    assert admitted(target) == ["many"]
+
+
+def test_choices_that_arrive_with_others_take_what_those_leave() -> None:
+    target = scheduler(num_blocks=99, rows=5, tokens=99)
+    add(target, 2, n=8, name="many", limit=9)
+    add(target, 2, name="a", limit=9)
+    add(target, 2, name="b", limit=9)
+    assert sorted(admitted(target)) == ["a", "b", "many", "many", "many"]
+
+
+def test_the_prompts_of_one_group_take_their_turns_as_one() -> None:
+    target = scheduler(num_blocks=99, rows=2, tokens=99)
+    batch = [rows([TOKEN] * 2, SamplingParams(max_tokens=2), name=f"batch {i}", group="batch")[0] for i in range(4)]
+    for row in batch:
+        target.add(row)
+    assert admitted(target) == ["batch", "batch"]
+    add(target, 2, name="late", limit=2)
+    order = [name for _ in range(4) for name in admitted(target)]
+    assert order == ["batch", "late", "batch"], "not behind the whole batch"
+
+
 def test_a_fork_shares_full_blocks_and_copies_the_half_filled_one() -> None:
     target = scheduler()
     parent, first, second = add(target, 7, n=3)

@@ -313,12 +313,24 @@ async def test_objectives(client: httpx.AsyncClient) -> None:
     assert (first["name"], first["recommended_beta"], first["weight_range"]) == ("cheerful", 1.5, [-4.0, 4.0])
 
 
+async def test_a_choice_takes_a_place_for_every_prompt(engine: FakeEngine) -> None:
+    async with app_client(engine, max_queue=0) as client:
+        assert (await ask(client, TEXT, prompt=["a", "b"], n=4)).status_code == 200
+        error = (await ask(client, TEXT, prompt=["a", "b"], n=5)).json()["error"]
+        assert error["param"] == "prompt"
+        assert error["message"].startswith("prompt: 2 prompts of 5 rows take 10 places: this server has 8")
+        engine.running |= {"another"}
+        assert (await ask(client, TEXT, prompt=["a", "b"], n=4)).status_code == 429
+
+
 async def test_a_search_takes_its_rows_of_the_room_for_every_prompt(engine: FakeEngine) -> None:
     """Two prompts and 8 places: all or none, before a stream has begun."""
     async with app_client(engine, max_queue=0) as client:
-        for successors, status in ((4, 200), (5, 429)):
+        for successors, status in ((4, 200), (5, 400)):
             guidance = {"search": {"method": "best_of", "successors": successors}}
             body = {"prompt": ["a", "b"], "objective_weights": {"cheerful": 1}, "guidance": guidance}
             assert (await ask(client, TEXT, **body)).status_code == status
         assert len(engine.requests) == 2
+        assert len({(request.id, request.group) for request in engine.requests}) == 2
+        assert len({request.group for request in engine.requests}) == 1
         assert engine.requests[0].guidance.search is not None and engine.requests[0].guidance.search.rows == 4

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mavis_core.errors import RunError
+from mavis_core.guidance import MAX_BETA
 
 ALONE = 0.25
 STREAM = 7
@@ -31,6 +32,8 @@ class Mixture:
     objectives: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not 0 < self.beta <= MAX_BETA:
+            raise RunError(f"rollouts.mixture.beta={self.beta:g}: must be above 0, at most {MAX_BETA:g}")
         if not self.objectives:
             raise RunError("rollouts.mixture.objectives: must name at least one objective")
         if len(set(self.objectives)) < len(self.objectives):

@@ -73,6 +73,11 @@ class Run:
     def policy_path(self) -> str:
         return self.config.policy or str(SHIPPED_POLICY)
 
+    @property
+    def constants_folder(self) -> Path:
+        """Where the z-scoring of the rewards is."""
+        return Path(self.config.constants or self.labels_folder)
+
     def fit(self) -> None:
         """All steps."""
         self.check()
@@ -119,16 +124,9 @@ class Run:
         if self._finished():
             self.say(f"{self.value_folder}: is there already")
             return
-        constants = labels.read_constants(Path(config.constants or self.labels_folder), list(described))
-        policy = self._policy()
-        check_policy(self.rollouts_folder, self.policy_path, asdict(identify(policy)))
-        made = data.load(
-            self._sources(policy),
-            constants,
-            data.Aim(config.train.zeta, config.train.kl_target, config.train.conditioned),
-            config.train.held_out,
-            config.seed,
-        )
+        constants = labels.read_constants(self.constants_folder, list(described))
+        policy = self.load_policy()
+        made = self.load_data(policy)
         mixture = config.rollouts.mixture
         trainee = make_trainee(policy, len(described), config.train, config.seed, mixture.beta if mixture else None)
         names = [*described, *([TO_GO] if mixture else [])]
@@ -147,15 +145,21 @@ class Run:
         self._record("training", began, outcome(state))
         self.say(f"{self.value_folder}: {self._summary(state)}")
 
-    def _sources(self, policy: Policy) -> list[tuple[Path, Path]]:
-        """(rollouts, labels) to learn from."""
-        found = [(self.rollouts_folder, self.labels_folder)]
-        if self.config.anchor:
-            anchor = Path(self.config.anchor)
-            found.append((anchor / "rollouts", anchor / "labels"))
-            check_policy(found[-1][0], self.policy_path, asdict(identify(policy)))
-            labels.check_same(found[-1][1], self.labels_folder)
-        return found
+    def load_data(self, policy: Policy) -> data.Data:
+        """What a value learns from and is measured on.
+
+        Raises:
+            RunError: rollouts or labels are missing, of another policy, or of other rewards than those of the anchor.
+        """
+        config, sources = self.config, [(self.rollouts_folder, self.labels_folder)]
+        if config.anchor:
+            sources.append((Path(config.anchor) / "rollouts", Path(config.anchor) / "labels"))
+            labels.check_same(sources[-1][1], self.labels_folder)
+        for rollouts, _ in sources:
+            check_policy(rollouts, self.policy_path, asdict(identify(policy)))
+        aim = data.Aim(config.train.zeta, config.train.kl_target, config.train.conditioned)
+        constants = labels.read_constants(self.constants_folder, list(config.rewards))
+        return data.load(sources, constants, aim, config.train.held_out, config.seed)
 
     def _tune(self, policy: Policy, prompts: list[list[int]]) -> None:
         engine = Engine(policy, [load_value(self.value_folder, policy)], self.config.engine)
@@ -168,7 +172,7 @@ class Run:
         tuned = "recommended_beta" in ValueConfig.load(self.value_folder).training
         return tuned or not self.config.train.beta_prompts
 
-    def _policy(self) -> Policy:
+    def load_policy(self) -> Policy:
         device = resolve_device(self.config.engine.device)
         return Policy.load(self.policy_path, device, resolve_dtype(self.config.engine.dtype, device))
 

@@ -137,8 +137,9 @@ def predict(module: nn.Module, part: Part, batch_trees: int, device: torch.devic
         module(collate(part.trees[i : i + batch_trees], False, device)).float().cpu()
         for i in range(0, len(part.trees), batch_trees)
     ]
-    predictions = np.full(part.targets.shape, np.nan)
-    predictions[part.forest.parent >= 0] = torch.cat(found).numpy()
+    ends = torch.cat(found).numpy()
+    predictions = np.full((len(part.forest), ends.shape[1]), np.nan)
+    predictions[part.forest.parent >= 0] = ends
     return predictions
 
 

@@ -74,5 +74,7 @@ def test_mistakes_are_named(settings: dict[str, object], told: str) -> None:
         RolloutConfig(**settings)  # type: ignore[arg-type]
     with pytest.raises(RunError, match="must name at least one"):
         Mixture(2.0)
+    with pytest.raises(RunError, match=r"rollouts.mixture.beta=65: must be above 0, at most 64"):
+        Mixture(65.0, ["a"])
     with pytest.raises(RunError, match="must differ"):
         Mixture(2.0, ["a", "a"])

@@ -1,0 +1,64 @@
+"""How well any values foresee a run's rewards, on the trees that its own value was not trained on.
+
+Puts values side by side, such as an old one and its successor: the same trees, the same
+targets, the z-units of the run. Decoding decides in the end (``mavis evaluate``); this says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from mavis_core.errors import RunError
+from value_models.rewards.normalisation import Normalisation
+from value_models.training import labels
+from value_models.training.distill import load_teachers
+from value_models.training.measures import measure
+from value_models.training.run import Run
+from value_models.training.trainer import predict
+
+
+def foresight(run: Run, values: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Measures by value and objective; objectives that the run has no reward for are left out.
+
+    Args:
+        run: rolled out and labelled.
+        values: as ``mavis serve --values`` takes them, each measured on its own; heads and lms.
+
+    Raises:
+        LoadError: a value does not load for the run's policy.
+        RunError: the run is not labelled, or a value has none of its objectives.
+    """
+    names = [reward.name for reward in run.rewards]
+    constants = labels.read_constants(run.constants_folder, names)
+    policy = run.load_policy()
+    made = run.load_data(policy)
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in values:
+        modules, objectives, _ = load_teachers([path], policy)
+        part, batch = made.held_out, run.config.train.batch_trees
+        predicted = np.concatenate([predict(module, part, batch, policy.device) for module in modules], axis=1)
+        own = Normalisation(
+            np.array([objective.reward_mean for objective in objectives]),
+            np.array([objective.reward_std for objective in objectives]),
+        )
+        raw = predicted * own.std + own.mean
+        known = {objective.name: column for column, objective in enumerate(objectives)}
+        if not known.keys() & set(names):
+            raise RunError(f"{path}: scores {', '.join(known)}; the run's rewards are {', '.join(names)}")
+        found[path] = {
+            name: asdict(
+                measure(
+                    part.forest,
+                    (raw[:, known[name]] - constants.mean[m]) / constants.std[m],
+                    part.targets[:, m],
+                    float(made.train.constant[m]),
+                )
+            )
+            for m, name in enumerate(names)
+            if name in known
+        }
+    return found
