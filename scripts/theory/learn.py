@@ -34,9 +34,9 @@ class Size:
 
     vocab: int = 5
     horizon: int = 5
-    trees: int = 1500
-    epochs: int = 24
-    width: int = 128
+    trees: int = 1200
+    epochs: int = 16
+    width: int = 96
 
 
 class World:
@@ -77,7 +77,7 @@ class World:
                 "epochs": size.epochs,
                 "patience": size.epochs,
                 "batch_trees": 32,
-                "learning_rate": 0.02,
+                "learning_rate": 0.01,
                 "weight_decay": 0.0,
                 "width": size.width,
                 "rank": size.vocab - 1,

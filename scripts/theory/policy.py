@@ -18,7 +18,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from mavis_core.policy import Policy
 
 END = PROMPT = 0
-HIDDEN = 64
+HIDDEN, HEADS = 128, 16
+SHARPNESS = 3.0
+"""Of queries and keys: texts of the same letters in another order are told apart by where attention looks. With 64
+dimensions, four heads and plain attention, 300 steps leave a head an error 30 times as large.
+"""
 SPREAD = 1.2
 """Standard deviation of the logits."""
 
@@ -33,10 +37,10 @@ def write_policy(folder: Path, vocab: int, horizon: int, seed: int) -> None:
     config = LlamaConfig(
         vocab_size=vocab,
         hidden_size=HIDDEN,
-        intermediate_size=2 * HIDDEN,
+        intermediate_size=HIDDEN,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=4,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS,
         max_position_embeddings=horizon + 8,
         initializer_range=HIDDEN**-0.5,
         bos_token_id=None,
@@ -46,6 +50,9 @@ def write_policy(folder: Path, vocab: int, horizon: int, seed: int) -> None:
     )
     model = LlamaForCausalLM(config).eval()
     with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.q_proj.weight.mul_(SHARPNESS)
+            layer.self_attn.k_proj.weight.mul_(SHARPNESS)
         model.lm_head.weight.mul_(SPREAD / (HIDDEN**0.5 * model.lm_head.weight.std()))  # states have unit RMS
     model.save_pretrained(folder)
     backend = Tokenizer(models.WordLevel({letter(t): t for t in range(vocab)}, unk_token=letter(PROMPT)))
