@@ -13,16 +13,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import httpx
 import torch
 import typer
 import uvloop
@@ -34,6 +30,7 @@ from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
 from mavis_core.sampling_params import SamplingParams
+from scripts.served import served
 from value_models.folders import save_head
 from value_models.identity import identify
 from value_models.loading import SHIPPED_HEADS, SHIPPED_POLICY, build_engine
@@ -130,25 +127,6 @@ async def streamed(port: int, prompt: list[int], weights: dict[str, float], toke
     return CLIENTS * tokens / seconds
 
 
-def serve(model: str, values: str, port: int, engine_process: bool) -> subprocess.Popen[bytes]:
-    """``mavis serve`` in a process of its own, ready."""
-    command = [sys.executable, "-m", "server", "serve", "--model", model, "--values", values, "--port", str(port)]
-    if engine_process:
-        command.append("--engine-process")
-    process = subprocess.Popen([*command, "--log-level", "error"], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/ready", timeout=2).status_code == 200:
-                return process
-        except httpx.TransportError:
-            time.sleep(0.2)
-            continue
-        time.sleep(0.2)
-    process.kill()
-    raise RuntimeError("the server did not become ready within 120 s")
-
-
 def main(
     shape: Annotated[str, typer.Option(help=f"shipped, {', '.join(SHAPES)}")] = "30m",
     tokens: Annotated[int, typer.Option(help="new tokens per client")] = 64,
@@ -164,15 +142,9 @@ def main(
         engine = build_engine(model, [values], EngineConfig())
         weights = {objective.name: 0.5 for objective in engine.info.objectives}
         prompt = list(range(6, 38))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        process = serve(model, values, port, engine_process)
-        try:
-            report = measure(engine, port, prompt, weights, tokens, rounds)
-        finally:
-            process.terminate()
-            process.wait(60)
+        options = ["--model", model, "--values", values, *(["--engine-process"] if engine_process else [])]
+        with served(*options) as server:
+            report = measure(engine, server.port, prompt, weights, tokens, rounds)
     report = {
         "benchmark": "streaming",
         "shape": shape,

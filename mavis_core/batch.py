@@ -39,7 +39,8 @@ class RowTensors:
         block_table: (B, P) int64.
         noise: Gumbel noise at this position; 0 for greedy rows.
         temperature: (B,) float32, 1 for greedy rows.
-        top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on.
+        top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on, ``widest`` is
+            the largest top_k, V where a row has none.
         k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows; ``pull`` is
             beta * weights, (G, M).
         ranks: (G,) int64, which candidate by likelihood a ranked row takes, -1 for one that draws; None if all draw.
@@ -69,6 +70,7 @@ class RowTensors:
         self.temperature, random, self.top_p, self.min_p = floats.T.contiguous()
         self.scaled = any(s.temperature not in (0, 1) for s in sampling)
         self.filtered = any(s.top_k > 0 or s.top_p < 1 or s.min_p > 0 for s in sampling)
+        self.widest = max(s.top_k if s.top_k > 0 else vocab_size for s in sampling)
         keys, positions = torch.tensor([(row.key, row.output_length) for row in rows]).to(device).T.contiguous()
         greedy = any(s.temperature == 0 for s in sampling)
         self.noise = NoiseAhead(keys, positions, hashes, random if greedy else None, self.guided)

@@ -29,6 +29,33 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
     return found
 
 
+def read_tokenizer(path: str) -> Tokenizer:
+    """A policy's tokenizer without its weights.
+
+    Raises:
+        LoadError: naming the path.
+    """
+    try:
+        found: Tokenizer = AutoTokenizer.from_pretrained(_source(path), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise LoadError(f"{path}: {error}") from error
+    return found
+
+
+def _source(path: str) -> str:
+    """A folder as it is, anything else as a hub id.
+
+    Raises:
+        LoadError: it looks like a folder, and there is none.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if "/" not in path or path.startswith((".", "/", "~")):
+        raise LoadError(f"{path}: no such folder (a hub id looks like 'owner/name')")
+    return path
+
+
 GENERATION_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 
@@ -62,17 +89,14 @@ class Policy:
         Raises:
             LoadError: naming the path and what is wrong with it.
         """
-        if ("/" not in path or path.startswith((".", "/", "~"))) and not Path(path).expanduser().is_dir():
-            raise LoadError(f"{path}: no such folder (a hub id looks like 'owner/name')")
-        source = str(Path(path).expanduser()) if Path(path).expanduser().is_dir() else path
+        source = _source(path)
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 source, dtype=dtype, trust_remote_code=False, use_safetensors=True
             )
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         except (OSError, ValueError, SafetensorError) as error:
             raise LoadError(f"{path}: {error}") from error
-        return cls(model.to(device), tokenizer, name or path)
+        return cls(model.to(device), read_tokenizer(path), name or path)
 
     @property
     def device(self) -> torch.device:

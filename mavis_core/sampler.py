@@ -84,7 +84,9 @@ def scale(logits: Tensor, rows: RowTensors) -> Tensor:
 
 def survive(scaled: Tensor, rows: RowTensors) -> Tensor:
     """-inf where the request's own top_k, top_p or min_p removes a token, (B, V)."""
-    return apply_filters(scaled, rows.top_k, rows.top_p, rows.min_p) if rows.filtered else scaled
+    if not rows.filtered:
+        return scaled
+    return apply_filters(scaled, rows.top_k, rows.top_p, rows.min_p, rows.widest)
 
 
 def tilt(candidates: Candidates, values: Tensor, rows: RowTensors, to_go: Tensor | None = None) -> Tilted:

@@ -239,6 +239,16 @@ def distill(config: Annotated[Path, typer.Argument(help="YAML file, see docs/tra
 
 
 @app.command()
+def baseline(config: Annotated[Path, typer.Argument(help="YAML file, see docs/baselines.md.")]) -> None:
+    """Train policies by RL to compare values with: MORLHF, RSoup, MOD. Resumes after its last checkpoint."""
+    with run_file(config):
+        from value_models.baselines.config import load_config
+        from value_models.baselines.train import train_policies
+
+        train_policies(load_config(config), say=typer.echo)
+
+
+@app.command()
 def evaluate(config: Annotated[Path, typer.Argument(help="YAML file, see docs/evaluation.md.")]) -> None:
     """Compare ways of steering at equal KL, on the same prompts; writes a report. Resumes where it stopped."""
     with run_file(config):
@@ -269,8 +279,8 @@ def run_file(path: Path) -> Iterator[None]:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         yield
-    except MavisError as error:
-        fail(str(error))
+    except (MavisError, OSError) as error:  # OSError: an unwritable folder, a full disk
+        fail(" ".join(str(error).split()))
 
 
 def engine_client(settings: Settings, progress: Callable[[str, float], None]) -> QueueClient:

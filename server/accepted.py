@@ -54,6 +54,7 @@ class Accepted(Generic[Body]):
             token_text=self.service.token_text,
             include_usage=self.body.include_usage,
             continuous_usage=self.body.continuous_usage,
+            obfuscated=self.body.obfuscated,
         )
 
     def request(self, prompt: tuple[int, ...], sampling: SamplingParams | None = None) -> Request:

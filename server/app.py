@@ -81,7 +81,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         bodies = [*BODIES, LoadValueRequest]
     install_openapi(app, bodies, service.keys.required, OPEN_PATHS)
     # The last is the outermost: refused requests carry an id and CORS headers too, preflights need no key.
-    app.add_middleware(Throttle, limits=service.limits)
+    app.add_middleware(Throttle, limits=service.limits, metrics=service.metrics)
     app.add_middleware(BearerAuth, keys=service.keys)
     if settings.allowed_origins:
         allow_browsers(app, settings)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.errors import error_object, error_response
 from server.keys import ANONYMOUS, ApiKey, KeyRing
+from server.route_path import route_path
 
 OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json", "/", "/mavis.js"})
 OPEN_PREFIX = "/playground/"  # static files; a path under it can reach nothing else, whatever dots it has
@@ -49,12 +50,6 @@ def caller_of(request: HTTPConnection) -> ApiKey:
     caller = request.state.caller
     assert isinstance(caller, ApiKey)
     return caller
-
-
-def route_path(scope: Scope) -> str:
-    """The path as routes are written: without the ``root_path`` that the HTTP server puts in front."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
 
 
 def is_open(path: str) -> bool:

@@ -27,6 +27,8 @@ from mavis_core.errors import (
     UnknownValueError,
     ValueConflictError,
 )
+from server.not_offered import why_not_offered
+from server.route_path import route_path
 
 log = logging.getLogger(__name__)
 
@@ -154,11 +156,15 @@ async def on_mavis_error(_: Request, error: Exception) -> Response:
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = {
-        404: f"no such path: {request.method} {request.url.path[:200]}",
-        405: f"method {request.method} is not allowed on {request.url.path[:200]}",
-    }.get(error.status_code, str(error.detail))
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
+    method, path = request.method, request.url.path[:200]
+    told = {
+        404: (f"no such path: {method} {path}", "not_found"),
+        405: (f"method {method} is not allowed on {path}", "method_not_allowed"),
+    }
+    message, code = told.get(error.status_code, (str(error.detail), None))
+    why = why_not_offered(method, route_path(request.scope)) if error.status_code in told else None
+    if why is not None:
+        message, code = f"{method} {path} is not supported by this server: {why}", "unsupported_endpoint"
     type_ = "server_error" if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     return error_response(
         error.status_code, error_object(message, type_, None, code), dict(error.headers) if error.headers else None

@@ -71,6 +71,7 @@ class Metrics:
             "requests_by_objective", "Requests with a non-zero weight", ("objective",)
         )
         self.weights_source = self._counter("weights_source", "Where a request's weights came from", ("source",))
+        self.rate_limited = self._counter("rate_limited", "Requests refused by a key's limit", ("limit",))
 
     def on_step(self, step: StepStats) -> None:
         self.num_requests_running.set(step.running)

@@ -12,18 +12,21 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mavis_core.messages import Request as EngineRequest
-from server.auth import route_path
 from server.errors import RateLimitError, respond
 from server.keys import ApiKey
+from server.metrics import Metrics
 from server.rate_limits import Allowance, RateLimits
+from server.route_path import route_path
+from server.service import service_of
 
 GENERATING = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 
 
 class Throttle:
-    def __init__(self, app: ASGIApp, limits: RateLimits) -> None:
+    def __init__(self, app: ASGIApp, limits: RateLimits, metrics: Metrics) -> None:
         self._app = app
         self._limits = limits
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or route_path(scope) not in GENERATING:
@@ -41,6 +44,7 @@ class Throttle:
         try:
             allowance.take_request()
         except RateLimitError as error:
+            self._metrics.rate_limited.labels(error.type).inc()
             await respond(error)(scope, receive, send_with_limits)
             return
         try:
@@ -53,5 +57,10 @@ def reserve_tokens(http: Request, requests: Sequence[EngineRequest]) -> Allowanc
     """Reserve what these engine requests may need; raises RateLimitError where the key has not that much left."""
     allowance = http.state.allowance
     assert isinstance(allowance, Allowance)
-    allowance.reserve(sum(len(r.prompt_token_ids) + (r.sampling.max_tokens or 0) * r.sampling.n for r in requests))
+    needed = sum(len(r.prompt_token_ids) + (r.sampling.max_tokens or 0) * r.sampling.n for r in requests)
+    try:
+        allowance.reserve(needed)
+    except RateLimitError as error:
+        service_of(http).metrics.rate_limited.labels(error.type).inc()
+        raise
     return allowance

@@ -8,17 +8,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from mavis_core.errors import RunError
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Have ``write`` make a file at the path it is given, and put it at ``path`` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Have ``write`` make a file at the path it is given, and put it at ``path`` in one step.
+
+    Raises:
+        RunError: naming the file, which the folder or the disk does not take; what was at ``path`` is still there.
+    """
     unfinished = path.with_name(path.name + ".unfinished")
-    write(unfinished)
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(unfinished)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except (OSError, SafetensorError, RuntimeError) as error:  # torch.save tells of a full disk by RuntimeError
+        raise RunError(f"{path}: cannot be written: {error}") from error
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from mavis_core.errors import RunError
 from mavis_core.tokenizer import Tokenizer
 
 Message = dict[str, str]
+ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,17 @@ class Prompt:
         return cls(messages[-1]["content"], tuple(messages))
 
     def encode(self, tokenizer: Tokenizer) -> list[int]:
-        """Token ids up to where the response begins."""
+        """Token ids up to where the response begins.
+
+        Raises:
+            RunError: the tokenizer has no chat template, or one that refuses these messages.
+        """
         if not self.messages:
             return tokenizer.encode(self.text)
-        rendered = tokenizer.apply_chat_template(list(self.messages), tokenize=False, add_generation_prompt=True)
+        try:
+            rendered = tokenizer.apply_chat_template(list(self.messages), tokenize=False, add_generation_prompt=True)
+        except (ValueError, TemplateError) as error:
+            raise RunError(f"prompt {self.text[:60]!r}: the policy's chat template: {error}") from error
         return tokenizer.encode(rendered, add_special_tokens=False)
 
 
@@ -76,6 +86,11 @@ def _parse(line: str, where: str) -> Prompt:
     messages = data.get("messages") if isinstance(data, dict) and set(data) == {"messages"} else None
     if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
         raise RunError(f'{where}: must be {{"prompt": text}} or {{"messages": [{{"role": ..., "content": ...}}, ...]}}')
+    for message in messages:
+        if message["role"] not in ROLES:
+            raise RunError(f"{where}: role={message['role']!r}: must be one of {', '.join(ROLES)}")
+    if messages[-1]["role"] != "user":
+        raise RunError(f"{where}: the last message must be the user's, it is the {messages[-1]['role']}'s")
     return Prompt.chat(messages)
 
 

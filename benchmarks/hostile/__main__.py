@@ -11,69 +11,37 @@ from __future__ import annotations
 
 import collections
 import json
-import os
 import re
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
 from benchmarks.hostile.attack import ADMIN
 from benchmarks.hostile.campaign import SLOWEST, Report, attacks, run
 from benchmarks.machine import describe
+from scripts.served import Served, served
 from value_models.loading import SHIPPED_HEADS
 
 MARGIN_MIB = 48
 
 
 @contextmanager
-def server() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-        probe.close()
-        presets = Path(folder, "presets.yaml")
+def server() -> Iterator[Served]:
+    """With an admin key, presets, a values folder and a database; the last lines of its log are shown at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        presets, log = Path(folder, "presets.yaml"), Path(folder, "log")
         presets.write_text("warm:\n  objective_weights: {cheerful: 1}\n")
-        command = [sys.executable, "-m", "server", "serve", "--port", str(port), "--log-level", "error"]
-        command += [
-            "--presets",
-            str(presets),
-            "--values-dir",
-            str(SHIPPED_HEADS),
-            "--database",
-            f"sqlite:///{folder}/db",
-        ]
-        log = Path(folder, "log")
-        with log.open("wb") as output:
-            environment = {**os.environ, "MAVIS_ADMIN_API_KEY": ADMIN}
-            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-            try:
-                _wait_ready(process, port)
-                yield process, port
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait(60)
-                sys.stderr.write("".join(log.read_text(errors="replace").splitlines(keepends=True)[-200:]))
-
-
-def _wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
-    while process.poll() is None:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/ready", timeout=10).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass  # not listening yet
-        time.sleep(0.2)
-    raise RuntimeError(f"mavis serve ended with {process.returncode}")
+        options = ["--presets", str(presets), "--values-dir", str(SHIPPED_HEADS)]
+        options += ["--database", f"sqlite:///{folder}/db"]
+        with log.open("wb") as output, served(*options, log=output, environment={"MAVIS_ADMIN_API_KEY": ADMIN}) as it:
+            yield it
+        sys.stderr.write("".join(log.read_text(errors="replace").splitlines(keepends=True)[-200:]))
 
 
 def resident_mib(pid: int) -> float:
@@ -88,7 +56,8 @@ def main(
     out: Annotated[Path | None, typer.Option(help="JSON file for the result.")] = None,
 ) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server does not outlive a killed campaign
-    with server() as (process, port):
+    with server() as it:
+        process, port = it.process, it.port
         chosen = attacks(port, requests, seed)
         memory = [resident_mib(process.pid)]
         reports: list[Report] = []

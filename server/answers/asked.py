@@ -25,3 +25,4 @@ class Asked:
     token_text: TokenText
     include_usage: bool = False
     continuous_usage: bool = False
+    obfuscated: bool = False

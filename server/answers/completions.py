@@ -17,6 +17,7 @@ import orjson
 from mavis_core.messages import ChoiceDelta, FinishReason, GuidanceStats, RequestOutput, TokenLogprobs, TokenReport
 from server.answers.answer import Answer, event_lines
 from server.answers.asked import Asked
+from server.answers.padding import padding
 from server.answers.steering import guidance_of, reports_of
 from server.errors import error_body
 from server.protocol.generation import GenerationRequest
@@ -166,6 +167,8 @@ class CompletionsAnswer(Answer):
         frame = self._frame(self.chunk_name, choices) | more
         if self._asked.include_usage:
             frame["usage"] = self._usage() if self._asked.continuous_usage else None
+        if self._asked.obfuscated:
+            frame["obfuscation"] = padding(orjson.dumps(choices))
         return orjson.dumps(frame)
 
     def _usage(self) -> dict[str, Any]:

@@ -19,8 +19,13 @@ class OutputItems:
         self.items: list[dict[str, Any]] = []
         self._open: dict[str, Any] | None = None
 
+    @property
+    def says(self) -> bool:
+        """Whether what is open, or would be, is a message."""
+        return not self.items or self._kind() == "message"
+
     def add(self, part: Part, logprobs: Sequence[dict[str, Any]]) -> list[Event]:
-        """Events of one more part; ``logprobs`` of the tokens that a said part is made of."""
+        """Events of one more part; ``logprobs`` of its tokens, which only a said part tells."""
         match part:
             case Said(text):
                 events = [] if self._kind() == "message" else self.close("completed") + self._begin_message()

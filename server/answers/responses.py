@@ -14,6 +14,7 @@ from mavis_core.messages import ChoiceDelta, GuidanceStats, RequestOutput, Token
 from server.answers.answer import Answer
 from server.answers.asked import Asked
 from server.answers.output_items import Event, OutputItems
+from server.answers.padding import padding
 from server.answers.steering import guidance_of
 from server.errors import error_body
 from server.protocol.responses import ResponsesRequest
@@ -71,11 +72,11 @@ class ResponseAnswer(Answer):
         self._logprobs += [self._logprob(position) for position in delta.logprobs]
         events = []
         for part in self._reader.read(delta.text, last=delta.finish_reason is not None):
-            logprobs: list[dict[str, Any]] = []
-            if isinstance(part, Said):
-                logprobs, self._logprobs = self._logprobs, []
+            logprobs, self._logprobs = self._logprobs, []
             events += self._items.add(part, logprobs)
         if delta.finish_reason:
+            if self._logprobs and self._items.says:  # of what ended the answer and is no text: a stop token or string
+                events += self._items.add(Said(""), self._logprobs)
             self._status = "incomplete" if delta.finish_reason == "length" else "completed"
             events += self._items.finish(self._status)
         return events
@@ -84,6 +85,8 @@ class ResponseAnswer(Answer):
         lines = []
         for event in events:
             numbered = event | {"sequence_number": self._number}
+            if self._asked.obfuscated and "delta" in event:
+                numbered["obfuscation"] = padding(orjson.dumps([event["delta"], event.get("logprobs")]))
             self._number += 1
             lines.append(b"event: " + event["type"].encode() + b"\ndata: " + orjson.dumps(numbered) + b"\n\n")
         return b"".join(lines)

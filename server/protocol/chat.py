@@ -172,3 +172,4 @@ class ChatCompletionChunk(AnswerModel):
     choices: list[ChatChunkChoice]
     usage: Usage | None = None
     prompt_token_ids: list[int] | None = None
+    obfuscation: str | None = None

@@ -87,3 +87,4 @@ class Completion(AnswerModel):
     object: Literal["text_completion"]
     choices: list[TextChoice]
     usage: Usage | None = None
+    obfuscation: str | None = None

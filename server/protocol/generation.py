@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from mavis_core.errors import InvalidRequestError
 from mavis_core.sampling_params import MAX_CHOICES, MAX_LOGPROBS, MAX_TOKEN_ID
-from server.protocol.fields import OnlyFalse, Refused, Strict, ranged
+from server.protocol.fields import Refused, Strict, ranged
 from server.protocol.sampling import SampledRequest
 from server.protocol.structure import StructuredFields
 
@@ -18,7 +18,7 @@ RequestId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")
 class StreamOptions(Strict):
     include_usage: bool | None = Field(default=None, description="A last chunk with the usage of the whole request.")
     continuous_usage_stats: bool | None = Field(default=None, description="Usage so far on every chunk (vLLM's).")
-    include_obfuscation: OnlyFalse | None = Field(default=None, description="Padding is not supported.")
+    include_obfuscation: bool | None = Field(default=None, description="Pad chunks to hide how long tokens are.")
 
 
 class GenerationRequest(StructuredFields, SampledRequest):
@@ -45,6 +45,10 @@ class GenerationRequest(StructuredFields, SampledRequest):
     @property
     def continuous_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.continuous_usage_stats)
+
+    @property
+    def obfuscated(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_obfuscation)
 
     def check_stream(self) -> None:
         if self.stream_options is not None and not self.stream:

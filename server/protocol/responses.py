@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from mavis_core.bounds import check_integer
+from mavis_core.errors import InvalidRequestError
 from mavis_core.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
 from server.protocol.answers import ChoiceGuidance
 from server.protocol.fields import NO_EFFECT, EmptyList, OnlyFalse, Refused, Strict, ranged
@@ -111,7 +112,7 @@ class FlatAllowedTools(Strict):
 
 
 class ResponseStreamOptions(Strict):
-    include_obfuscation: OnlyFalse | None = None
+    include_obfuscation: bool | None = Field(default=None, description="Pad deltas to hide how long tokens are.")
 
 
 class ResponsesRequest(SampledRequest):
@@ -124,7 +125,7 @@ class ResponsesRequest(SampledRequest):
     parallel_tool_calls: bool | None = None
     top_logprobs: int | None = ranged(0, MAX_LOGPROBS)
     include: list[Literal["message.output_text.logprobs"]] | None = None
-    stream_options: ResponseStreamOptions | None = None
+    stream_options: ResponseStreamOptions | None = Field(default=None, description="Only where stream is true.")
     truncation: Literal["disabled"] | None = None
     background: OnlyFalse | None = None
 
@@ -144,7 +145,13 @@ class ResponsesRequest(SampledRequest):
     prompt_cache_options: Refused = None
     reasoning: Refused = None
 
+    @property
+    def obfuscated(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_obfuscation)
+
     def sampling(self, defaults: Mapping[str, float]) -> SamplingParams:
+        if self.stream_options is not None and not self.stream:
+            raise InvalidRequestError("stream_options: only allowed where stream is true", "stream_options")
         if self.max_output_tokens is not None:
             check_integer("max_output_tokens", self.max_output_tokens, 1, MAX_TOKEN_ID)
         if self.top_logprobs is not None:

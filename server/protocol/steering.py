@@ -85,3 +85,8 @@ class SteeredRequest(Strict):
     @property
     def continuous_usage(self) -> bool:
         return False
+
+    @property
+    def obfuscated(self) -> bool:
+        """Whether pieces of a stream are padded."""
+        return False

@@ -43,10 +43,15 @@ async def load_value(http: HttpRequest) -> ValueList:
 
 @router.delete("/v1/values/{name}", summary="Unload a value (admin)", responses=errors(403, 404, 409, 503))
 async def unload_value(http: HttpRequest, name: str) -> DeletedValue:
+    """Users' stored preferences do not hold a value: there may be a million, and a request that needs one is told."""
     service = service_of(http)
-    for objective in service.ready_info().objectives:
-        if objective.value == name and objective.name in service.settings.objective_weights:
-            raise ValueConflictError(f"value {name!r} is in use: the server's default weights name {objective.name!r}")
+    scored = {objective.name for objective in service.ready_info().objectives if objective.value == name}
+    presets = {**service.presets.file, **await service.presets.stored()}
+    named = [("the server's default weights name", service.settings.objective_weights)]
+    named += [(f"preset {preset!r} names", content.objective_weights) for preset, content in presets.items()]
+    for who_names, weights in named:
+        if used := sorted(scored & weights.keys()):
+            raise ValueConflictError(f"value {name!r} is in use: {who_names} {', '.join(map(repr, used))}")
     await service.engine.unload_value(name)
     return DeletedValue(id=name, object="value.deleted", deleted=True)
 

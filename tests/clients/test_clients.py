@@ -34,7 +34,7 @@ def test_streaming(found: Any) -> None:
     assert found["stream_guidance"]["kl_nats"] > 0
 
 
-@pytest.mark.parametrize("choice", ["required", "named"])
+@pytest.mark.parametrize("choice", ["required", "named", "streamed"])
 def test_tools(found: Any, choice: str) -> None:
     assert found[choice]
     for name, arguments in found[choice]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import httpx
 import pytest
+
+from scripts import served as served_process
 
 
 @dataclass
@@ -45,23 +45,8 @@ class Served:
 
 
 def start(*options: str) -> Served:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "server", "serve", "--port", str(port), "--log-level", "error", *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/ready", timeout=10).status_code == 200:
-                return Served(url, process)
-        except httpx.TransportError:
-            time.sleep(0.1)
-            continue
-        time.sleep(0.1)
-    process.kill()
-    raise AssertionError(f"mavis serve did not become ready (exit code {process.poll()})")
+    server = served_process.start(*options)
+    return Served(server.url, server.process)
 
 
 @pytest.fixture(scope="session")

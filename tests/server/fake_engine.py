@@ -89,9 +89,15 @@ class FakeTokenizer:
 
 class FakeEngine:
     def __init__(
-        self, latency: float = 0.0, limit: int = 1000, max_model_len: int = 400, script: bytes = SCRIPT
+        self,
+        latency: float = 0.0,
+        limit: int = 1000,
+        max_model_len: int = 400,
+        script: bytes = SCRIPT,
+        ends: bool = False,
     ) -> None:
-        self.script = script
+        """``ends``: after the script comes the stop token, which is no text."""
+        self.script = [*script, *([EOS] if ends else [])]
         self.refused_structure = ""  # refuse a structure whose source contains this
         self.state: EngineState = "ready"
         self.latency = latency
@@ -227,4 +233,5 @@ class FakeEngine:
             spread = dict.fromkeys(values, 1.0)
             stats = GuidanceStats(beta, n, n * STEERING, n * TRUNCATION, n * 0.2, values, 0.9, spread)
         reason: FinishReason | None = None if not last else "length" if sampling.max_tokens else "stop"
-        return ChoiceDelta(index, chr(token), (token,), logprobs, reports, reason, None, stats)
+        text = "" if token == EOS else chr(token)
+        return ChoiceDelta(index, text, (token,), logprobs, reports, reason, None, stats)

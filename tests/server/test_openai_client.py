@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import openai
 import pytest
@@ -64,6 +65,39 @@ def test_chat_stream_is_guided(live: Live) -> None:
         assert guidance["kl_per_token"] == pytest.approx(0.3)
         assert guidance["values"] == {"cheerful": 2.0}
         assert guidance["source"] == "body"
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "text", "responses"])
+def test_obfuscated_streams_do_not_tell_how_long_tokens_are(serve: Callable[..., Live], endpoint: str) -> None:
+    script = b'"\n' + SCRIPT  # two that JSON writes with a backslash
+
+    def sizes(client: openai.OpenAI, on: bool) -> tuple[str, set[int]]:
+        """The text, and how long the pieces are that carry one token each."""
+        options: Any = {"model": "fake/model", "stream": True, "stream_options": {"include_obfuscation": on}}
+        if endpoint == "responses":
+            events = list(client.responses.create(input="hi", **options))
+            deltas: list[Any] = [event for event in events if event.type == "response.output_text.delta"]
+            texts = [event.delta for event in deltas]
+            lengths = [len(event.model_dump_json()) - len(str(event.sequence_number)) for event in deltas]
+        else:
+            if endpoint == "chat":
+                chunks: list[Any] = list(client.chat.completions.create(messages=USER, **options))[1:-1]
+                texts = [chunk.choices[0].delta.content for chunk in chunks]
+            else:
+                chunks = list(client.completions.create(prompt="hi", **options))[:-1]
+                texts = [chunk.choices[0].text for chunk in chunks]
+            lengths = [len(chunk.model_dump_json(exclude_unset=True)) for chunk in chunks]
+            for chunk in chunks:
+                kind = ChatCompletionChunk if endpoint == "chat" else Completion
+                kind.model_validate_json(chunk.model_dump_json(exclude_unset=True))
+        return "".join(texts), set(lengths)
+
+    client = connect(serve(FakeEngine(script=script)))
+    plain, shown = sizes(client, False)
+    padded, hidden = sizes(client, True)
+    assert plain == padded
+    assert script.decode().startswith(plain)
+    assert (len(shown), len(hidden)) == (2, 1)
 
 
 async def test_async_stream(live: Live) -> None:

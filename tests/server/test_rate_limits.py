@@ -139,6 +139,15 @@ async def test_too_many_tokens(engine: FakeEngine) -> None:
         assert later.status_code == 429 and later.headers["retry-after"]
 
 
+async def test_refusals_are_counted() -> None:
+    async with app_client(requests_per_minute=2, tokens_per_minute=100) as client:
+        for most in (100, 10, 10, 10):
+            await client.post(CHAT, json={"messages": USER, "max_tokens": most})
+        text = (await client.get("/metrics")).text
+    assert 'mavis:rate_limited_total{limit="tokens"} 1.0' in text
+    assert 'mavis:rate_limited_total{limit="requests"} 2.0' in text
+
+
 async def test_no_limits_no_headers(client: httpx.AsyncClient) -> None:
     assert not ratelimit(await client.post(CHAT, json={"messages": USER}))
 

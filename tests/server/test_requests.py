@@ -284,6 +284,7 @@ async def test_bodies_too_large(client: httpx.AsyncClient) -> None:
 async def test_other_statuses(client: httpx.AsyncClient, engine: FakeEngine) -> None:
     assert error_of(await client.get("/nope"), 404)["code"] == "not_found"
     assert error_of(await client.put(CHAT), 405)["code"] == "method_not_allowed"
+    assert error_of(await client.get(f"{CHAT}/x/nope"), 404)["code"] == "not_found"
     assert error_of(await client.post(CHAT, content=b"{}"), 415)["code"] == "unsupported_media_type"
     assert error_of(await ask(client, model="gpt-9"), 404)["code"] == "model_not_found"
     engine.state = "loading"
@@ -293,6 +294,35 @@ async def test_other_statuses(client: httpx.AsyncClient, engine: FakeEngine) -> 
     assert (await client.get("/health")).json() == {"status": "loading"}
     engine.state = "dead"
     error_of(await client.get("/health"), 503)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "says"),
+    [
+        ("GET", CHAT, 405, "is stored"),
+        ("GET", f"{CHAT}/chatcmpl-1", 404, "is stored"),
+        ("POST", f"{CHAT}/chatcmpl-1", 404, "is stored"),
+        ("DELETE", f"{CHAT}/chatcmpl-1", 404, "is stored"),
+        ("GET", f"{CHAT}/chatcmpl-1/messages", 404, "is stored"),
+        ("GET", "/v1/responses/resp_1", 404, "is stored"),
+        ("DELETE", "/v1/responses/resp_1", 404, "is stored"),
+        ("GET", "/v1/responses/resp_1/input_items", 404, "is stored"),
+        ("POST", "/v1/responses/resp_1/cancel", 404, "background"),
+        ("POST", "/v1/responses/compact", 404, "trained for it"),
+        ("POST", "/v1/responses/input_tokens", 404, "/tokenize"),
+        ("DELETE", "/v1/models/fake/model", 405, "not a client's to delete"),
+    ],
+)
+@pytest.mark.parametrize("root", ["", "/llm"])
+async def test_what_openai_has_and_we_do_not_says_why(
+    engine: FakeEngine, root: str, method: str, path: str, status: int, says: str
+) -> None:
+    transport = httpx.ASGITransport(make_app(engine), root_path=root)
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://t{root}") as client:
+        error = error_of(await client.request(method, path), status)
+    assert (error["code"], error["param"]) == ("unsupported_endpoint", None)
+    assert error["message"].startswith(f"{method} {root}{path} is not supported by this server: ")
+    assert says in error["message"]
 
 
 async def test_internal_errors_tell_nothing(client: httpx.AsyncClient, engine: FakeEngine) -> None:

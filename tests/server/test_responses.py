@@ -132,6 +132,7 @@ def test_a_failing_stream_says_so(serve: Callable[..., Live]) -> None:
         ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"),
         ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content[0]"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
+        ({"stream_options": {"include_obfuscation": True}}, "stream_options"),
         ({"objective_weights": {"cheery": 1}}, "objective_weights"),
     ],
 )
@@ -141,9 +142,32 @@ def test_refused_by_name(live: Live, body: dict[str, Any], param: str) -> None:
     assert (refused.value.param or "").startswith(param)
 
 
+@pytest.mark.parametrize("script", [SCRIPT.decode(), "", "so:" + CALL])
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_token_that_ends_the_answer_has_a_logprob(serve: Callable[..., Live], script: str, stream: bool) -> None:
+    """As in chat and text completions; calls have none, and so has what ends them."""
+    client = connect(serve(FakeEngine(max_model_len=4000, script=script.encode(), ends=True)))
+    tools: Any = {"tools": TOOLS} if "tool_call" in script else {}
+    made: Any = client.responses.create(
+        model="fake/model", input="hi", top_logprobs=0, stream=stream, include=["message.output_text.logprobs"], **tools
+    )
+    if stream:
+        events = list(made)
+        made = events[-1].response
+        told = [t.token for e in events if e.type == "response.output_text.delta" for t in e.logprobs]
+        assert told == [t.token for t in made.output[0].content[0].logprobs]
+    tokens = [t.token for t in made.output[0].content[0].logprobs]
+    said = "so:" if tools else script
+    assert tokens == ([*said] if tools else [*said, ""])  # this tokenizer writes its stop token as nothing
+    assert made.output_text == said
+    if not tools:
+        assert len(tokens) == made.usage.output_tokens
+
+
 def test_nothing_is_stored(live: Live) -> None:
     client = connect(live)
     made = client.responses.create(model="fake/model", input="hi", store=True)
     for again in (client.responses.retrieve, client.responses.cancel, client.responses.delete):
-        with pytest.raises(openai.NotFoundError):
+        with pytest.raises(openai.NotFoundError) as refused:
             again(made.id)
+        assert refused.value.code == "unsupported_endpoint"

@@ -91,6 +91,21 @@ async def test_a_value_of_the_default_weights_stays(engine: FakeEngine) -> None:
         assert "default weights name 'concise'" in answer.json()["error"]["message"]
 
 
+async def test_a_value_of_a_preset_stays(admin: httpx.AsyncClient, engine: FakeEngine, tmp_path: Path) -> None:
+    await load(admin, "polite")
+    await admin.put("/v1/presets/kind", json={"objective_weights": {"polite": 1}})
+    answer = await admin.delete("/v1/values/polite")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "value_conflict")
+    assert "preset 'kind' names 'polite'" in answer.json()["error"]["message"]
+    await admin.delete("/v1/presets/kind")
+    assert (await admin.delete("/v1/values/polite")).status_code == 200
+    file = tmp_path / "presets.yaml"
+    file.write_text("warm: {objective_weights: {cheerful: 1}}")
+    async with connect(engine, admin_api_key=ADMIN, presets=file) as client:
+        answer = await client.delete("/v1/values/fake-value", headers=AS_ADMIN)
+        assert "preset 'warm' names 'cheerful'" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("keys", [{}, {"api_key": "user-key"}])
 async def test_only_the_admin_key_opens_it(engine: FakeEngine, keys: dict[str, str]) -> None:
     async with connect(engine, admin_api_key=ADMIN, **keys) as client:

@@ -9,7 +9,8 @@ from typing import Literal
 from mavis_core.config import EngineConfig
 from mavis_core.errors import RunError
 from mavis_core.guidance import MAX_BETA, MAX_CANDIDATES, Guidance
-from value_models.evaluation.points import BASE
+from mavis_core.search.params import SearchParams
+from value_models.evaluation.points import BASE, search_strength
 from value_models.rewards.registry import RewardConfig
 from value_models.training.yaml_file import beside, read_config
 
@@ -18,25 +19,43 @@ Measure = Literal["hypervolume", "weighted_reward"]
 
 @dataclass(frozen=True, slots=True)
 class ArmConfig:
-    """One way to steer.
+    """One way to steer. Its strengths are its betas, its searches, or the checkpoints of trained policies; together
+    they are the arm's curve over KL.
 
     Attributes:
         values: folders as ``mavis serve --values`` takes them.
-        betas: strengths; together they are the arm's curve over KL.
-        guidance: its other settings; weights, beta and top_k belong to the evaluation.
+        betas: of the tilt.
+        searches: sizes of ``guidance.search``; ``guidance.beta`` is then the tilt's, where they tilt.
+        policies: folder of a ``mavis baseline`` run, in place of values: for each share the policy of these weights.
+        averaged: the parameters of the axes' policies averaged by the weights (RSoup), in place of their own policies.
+        steps: checkpoints of ``policies``; none is all.
+        guidance: its other settings; weights and top_k belong to the evaluation.
     """
 
-    values: list[str]
-    betas: list[float]
+    values: list[str] = field(default_factory=list)
+    betas: list[float] = field(default_factory=list)
+    searches: list[SearchParams] = field(default_factory=list)
+    policies: str | None = None
+    averaged: bool = False
+    steps: list[int] = field(default_factory=list)
     guidance: Guidance = field(default_factory=Guidance)
 
     def __post_init__(self) -> None:
-        if not self.values or not self.betas:
-            raise RunError("arms: every arm needs values and betas")
+        if self.policies and (self.values or self.betas or self.searches):
+            raise RunError("policies: have checkpoints; values, betas and searches belong to other arms")
+        if not self.policies and (not self.values or bool(self.betas) == bool(self.searches)):
+            raise RunError("arms: every arm needs values with betas or searches, or policies")
+        if not self.policies and (self.steps or self.averaged):
+            raise RunError("steps and averaged: belong to policies")
         if not all(0 < beta <= MAX_BETA for beta in self.betas) or len(set(self.betas)) < len(self.betas):
             raise RunError(f"betas={self.betas}: must be different numbers above 0, at most {MAX_BETA:g}")
+        sizes = [search_strength(search) for search in self.searches]
+        if len(set(self.steps)) < len(self.steps) or len(set(sizes)) < len(sizes):
+            raise RunError("steps and searches: must differ from each other")
+        if any(search.method == "beam" for search in self.searches):
+            raise RunError("searches: what method 'beam' costs in KL is not known, so it cannot be compared")
         plain = Guidance()
-        for name in ("weights", "beta", "top_k", "allow_empty", "report"):
+        for name in ("weights", "top_k", "allow_empty", "report", "search", *(() if self.searches else ("beta",))):
             if getattr(self.guidance, name) != getattr(plain, name):
                 raise RunError(f"guidance.{name}: is the same for all arms; set by the evaluation")
 
@@ -67,7 +86,7 @@ class EvaluationConfig:
         reference_point: of the hypervolume, one number per axis, z-units; fixed before anything is sampled.
         arms: name -> how it steers; the base model is always there.
         shares: weights of the first axis, the second gets 1 less that; default 0, .2 ... 1, or 1 for
-            one axis.
+            one axis. An arm of policies has those for which there is one.
         budgets: steering KL per response in nats at which arms are compared.
         regret_to: the arm that the others are measured against, or None.
         claims: see ``ClaimConfig``.
@@ -152,7 +171,9 @@ def load_config(path: Path) -> EvaluationConfig:
         RunError: naming the file and the key.
     """
     config: EvaluationConfig = read_config(path, EvaluationConfig)
-    arms = {
-        name: replace(arm, values=[beside(path, value) for value in arm.values]) for name, arm in config.arms.items()
-    }
-    return replace(config, arms=arms)
+
+    def found(arm: ArmConfig) -> ArmConfig:
+        policies = str(path.resolve().parent / arm.policies) if arm.policies else None
+        return replace(arm, values=[beside(path, value) for value in arm.values], policies=policies)
+
+    return replace(config, arms={name: found(arm) for name, arm in config.arms.items()})

@@ -7,10 +7,10 @@ the same folder. Arms may be added later; one that is there may not change.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -18,25 +18,26 @@ from tqdm import tqdm
 from mavis_core.engine import Engine
 from mavis_core.errors import RunError
 from mavis_core.guidance import Guidance
-from mavis_core.policy import Policy
+from mavis_core.policy import Policy, resolve_device, resolve_dtype
+from mavis_core.search.scorer import SequenceScorer
 from value_models import durable
 from value_models.evaluation import figures, tables
+from value_models.evaluation.arms import Arm, build_arm
 from value_models.evaluation.config import EvaluationConfig
 from value_models.evaluation.findings import Findings, find
-from value_models.evaluation.points import BASE, Point, points_of
+from value_models.evaluation.points import BASE, Point
+from value_models.evaluation.prompt_rewards import PromptRewards
 from value_models.evaluation.report import page
 from value_models.evaluation.sampling import Answer, answer, read, write
 from value_models.evaluation.table import Array, Table, tabulate
-from value_models.identity import check_compatible, identify
-from value_models.loading import SHIPPED_POLICY, build_engine, value_folders
+from value_models.identity import identify
+from value_models.loading import SHIPPED_POLICY, FolderLoader
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.normalisation import Normalisation
 from value_models.rewards.registry import build
 from value_models.rewards.reward import Guarded
 from value_models.rollouts.shards import MANIFEST, read_arrays, write_arrays
 from value_models.training import labels
-from value_models.training.run import PROBE
-from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
 
 NOT_SHARED = ("arms", "engine", "folder", "prompts", "count", "policy", "constants")
 
@@ -68,13 +69,22 @@ class Evaluation:
     @property
     def points(self) -> list[Point]:
         """The base first."""
-        arms = self.config.arms.items()
-        return [Point(BASE), *(p for name, arm in arms for p in points_of(name, self.config.grid, arm.betas))]
+        return [Point(BASE), *(point for arm in self.arms.values() for point in arm.points)]
+
+    @cached_property
+    def arms(self) -> dict[str, Arm]:
+        return {name: build_arm(name, self.config) for name in self.config.arms}
+
+    @cached_property
+    def policy(self) -> Policy:
+        device = resolve_device(self.config.engine.device)
+        path = self.config.policy or str(SHIPPED_POLICY)
+        return Policy.load(path, device, resolve_dtype(self.config.engine.dtype, device))
 
     def run(self) -> Findings:
         """All of it; what is there already is not done again."""
         for reward in self.rewards:
-            reward.score(self.prompts[:1], [PROBE])
+            reward.try_out(self.prompts[0])
         self.sample()
         self.score()
         return self.report()
@@ -84,14 +94,19 @@ class Evaluation:
         self._settle()
         missing = [point for point in self.points if not self._answers(point).exists()]
         with tqdm(total=len(missing), unit="point", desc="answers", disable=not self.progress) as bar:
-            for arm in dict.fromkeys(point.arm for point in missing):
-                engine = self._engine(arm)
-                encoded = self._encode(engine)
-                for point in (p for p in missing if p.arm == arm):
-                    samples, most = self.config.samples, self.config.max_tokens
-                    made = answer(engine, encoded, self._guidance(point), samples, most, self.config.seed)
-                    write(self._answers(point), made)
-                    bar.update()
+            for _, points in groupby(missing, self._served):
+                self._sample_together(list(points), bar.update)
+
+    def _sample_together(self, points: list[Point], done: Callable[[], object]) -> None:
+        """Points of one engine, whose memory is free again afterwards."""
+        engine, config = self._engine(points[0]), self.config
+        encoded = self._encode(engine)
+        for point in points:
+            steer = self._guidance(point)
+            scorer = self._scorer(steer)
+            made = answer(engine, encoded, steer, config.samples, config.max_tokens, config.seed, scorer)
+            write(self._answers(point), made)
+            done()
 
     def score(self) -> None:
         """Every reward of every answer, one file per point."""
@@ -135,38 +150,33 @@ class Evaluation:
     def _settle(self) -> None:
         """Check every arm's values, then write, or compare with, what this evaluation is and what each arm is."""
         config = self.config
-        engine = self._engine(BASE)
-        self._encode(engine)
-        arms = {name: self._about(name, engine.policy) for name in config.arms}
+        self._encode(self._engine(Point(BASE)))
+        for arm in self.arms.values():
+            arm.check(self.policy)
         shared = {key: value for key, value in asdict(config).items() if key not in NOT_SHARED}
         shared |= {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(config.prompts))}
         if config.constants:
             found = labels.read_constants(Path(config.constants), list(config.rewards))
             shared["constants"] = {"mean": found.mean.tolist(), "std": found.std.tolist()}
-        durable.settle(self.folder / MANIFEST, {**shared, "policy": asdict(identify(engine.policy))})
-        for name, about in arms.items():
-            durable.settle(self.folder / "answers" / name / MANIFEST, about)
+        durable.settle(self.folder / MANIFEST, {**shared, "policy": asdict(identify(self.policy))})
+        for name, arm in self.arms.items():
+            durable.settle(self.folder / "answers" / name / MANIFEST, arm.about())
+            for point in arm.points:
+                if about := arm.about_point(point):
+                    durable.settle(self._answers(point).with_suffix(".json"), about)
 
-    def _about(self, arm: str, policy: Policy) -> dict[str, Any]:
-        """What an arm is made of.
+    def _served(self, point: Point) -> str:
+        return BASE if point.arm == BASE else self.arms[point.arm].served(point)
 
-        Raises:
-            RunError: its values do not score an axis.
-            LoadError: one of them is for another policy.
-        """
-        scored, files = [], []
-        for folder in (folder for value in self.config.arms[arm].values for folder in value_folders(value)):
-            config = ValueConfig.load(folder)
-            check_compatible(str(folder), config.kind, config.policy, policy)
-            scored += [objective.name for objective in config.objectives]
-            files.append([folder.name, *(file_hash(folder / file) for file in (CONFIG_FILE, WEIGHTS_FILE))])
-        if lacking := [axis for axis in self.config.axes if axis not in scored]:
-            raise RunError(f"arms.{arm}: its values do not score {lacking[0]!r}; they score {', '.join(scored)}")
-        return {"guidance": asdict(self.config.arms[arm].guidance), "values": files}
+    def _engine(self, point: Point) -> Engine:
+        values = [] if point.arm == BASE else self.arms[point.arm].values(point, self.policy)
+        return Engine(self.policy, values, self.config.engine, FolderLoader(self.policy))
 
-    def _engine(self, arm: str) -> Engine:
-        values = [] if arm == BASE else self.config.arms[arm].values
-        return build_engine(self.config.policy or str(SHIPPED_POLICY), values, self.config.engine)
+    def _scorer(self, guidance: Guidance) -> SequenceScorer | None:
+        if guidance.search is None or guidance.search.scorer != "rewards":
+            return None
+        assert self.policy.tokenizer is not None
+        return PromptRewards(self.rewards, self.prompts, self.policy.tokenizer)
 
     def _encode(self, engine: Engine) -> list[list[int]]:
         assert engine.tokenizer is not None
@@ -181,8 +191,7 @@ class Evaluation:
     def _guidance(self, point: Point) -> Guidance:
         if point.arm == BASE:
             return Guidance(top_k=self.config.top_k)
-        settings: dict[str, Any] = {"weights": point.weights(self.config.axes), "beta": point.beta}
-        return replace(self.config.arms[point.arm].guidance, top_k=self.config.top_k, **settings)
+        return self.arms[point.arm].guidance(point)
 
     def _answers(self, point: Point) -> Path:
         return self.folder / "answers" / f"{point.name}.jsonl"

@@ -27,7 +27,9 @@ def draw_curves(table: Table, config: EvaluationConfig, folder: Path) -> None:
         for column, share in enumerate(grid):
             panel = panels[row][column]
             for arm in table.arms:
-                own = table.curves(arm)[share]
+                own = table.curves(arm).get(share, [])
+                if not own:
+                    continue
                 kl, reward = table.steering[own].mean(axis=1), table.rewards[own, :, m].mean(axis=1)
                 order = np.argsort(kl)
                 panel.plot([0, *kl[order]], [base[m], *reward[order]], marker=".", label=arm)

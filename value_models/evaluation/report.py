@@ -58,7 +58,7 @@ def _claims(verdicts: Sequence[Verdict]) -> str:
         claim = verdict.claim
         told = f"`{claim.better}` has more {MEASURES[claim.measure]} than `{claim.than}` at {claim.nats:g} nats"
         if verdict.difference is None:
-            why = "one of the two does not spend so much at its largest beta"
+            why = "one of the two does not spend so much at its greatest strength"
         else:
             why = f"difference {_with_bounds(verdict.difference, '+')}"
         lines.append(f"- {told}: **{verdict.outcome}**; {why}.")
@@ -69,16 +69,17 @@ def _hypervolumes(matched: Sequence[Matched], config: EvaluationConfig) -> str:
     reference = ", ".join(f"{x:g}" for x in config.reference_point)
     about = (
         f"What each arm's points dominate above the reference point ({reference}), and the weighted reward, mean over "
-        f"the weights, both in z-units, at a steering KL per response that is the same for all. `{UNSAID}`: at some "
-        "weight the arm's largest beta spends less. 95 % intervals in brackets."
+        f"the arm's weights, both in z-units, at a steering KL per response that is the same for all. `{UNSAID}`: at "
+        "some weight the arm spends less at its greatest strength. 95 % intervals in brackets. Fewer weights have less "
+        "hypervolume: claims and regret are over those that both arms have."
     )
     rows = []
     for measure, name in MEASURES.items():
         for arm in dict.fromkeys(each.arm for each in matched):
             own = [each for each in matched if each.arm == arm]
             cells = [_with_bounds(each.measures[measure]) if each.measures else UNSAID for each in own]
-            rows.append([name, arm, *cells])
-    header = ["", "arm", *(f"{budget:g} nats" for budget in config.budgets)]
+            rows.append([name, arm, own[0].shares, *cells])
+    header = ["", "arm", "weights", *(f"{budget:g} nats" for budget in config.budgets)]
     return f"{about}\n\n{_table(header, rows)}"
 
 
@@ -93,29 +94,31 @@ def _regret(matched: Sequence[Matched], config: EvaluationConfig) -> str:
 
 def _monotone(findings: Findings) -> str:
     about = (
-        "From one weight to the next larger one, at the same beta: in how many steps the axis falls, and in how many "
-        "of them beyond doubt (95 %)."
+        "From one weight to the next larger one, at the same strength: in how many steps the axis falls, and in how "
+        "many of them beyond doubt (95 %)."
     )
     axes = list(findings.monotone[0].falling)
     rows = [
-        [m.arm, f"{m.beta:g}", *(f"{m.falling[a]} of {m.steps}, {m.certainly[a]} beyond doubt" for a in axes)]
+        [m.arm, m.strength, *(f"{m.falling[a]} of {m.steps}, {m.certainly[a]} beyond doubt" for a in axes)]
         for m in findings.monotone
     ]
-    return f"{about}\n\n{_table(['arm', 'beta', *axes], rows)}"
+    return f"{about}\n\n{_table(['arm', 'strength', *axes], rows)}"
 
 
 def _costs(table: Table, config: EvaluationConfig) -> str:
     about = (
-        "Means over all weights. Nats, tokens and seconds are per response; the seconds are those of a whole batch "
+        "Means over all weights. Nats, tokens and seconds are per response; a search draws more tokens "
+        "than its answer has; the seconds are those of a whole batch "
         "over its responses. Perplexity is the base model's. Distinct-2 falls with the amount of text."
     )
     names = list(config.rewards)
     header = [
         "arm",
-        "beta",
+        "strength",
         "steering nats",
         "truncation nats",
         "tokens",
+        "drawn",
         "seconds",
         "perplexity",
         "distinct-2",
@@ -123,10 +126,9 @@ def _costs(table: Table, config: EvaluationConfig) -> str:
     ]
     rows = []
     for arm in (BASE, *table.arms):
-        for beta in sorted({point.beta for point in table.points if point.arm == arm}):
-            own = [i for i, point in enumerate(table.points) if (point.arm, point.beta) == (arm, beta)]
-            each = (table.steering, table.truncation, table.tokens)
-            row = [arm, f"{beta:g}", *(f"{x[own].mean():.2f}" for x in each), f"{table.seconds[own].mean():.4f}"]
+        for strength, own in table.strengths(arm).items():
+            each = (table.steering, table.truncation, table.tokens, table.drawn)
+            row = [arm, strength, *(f"{x[own].mean():.2f}" for x in each), f"{table.seconds[own].mean():.4f}"]
             row += [f"{np.mean([table.perplexity(i) for i in own]):.2f}", f"{table.distinct2[own].mean():.3f}"]
             rows.append([*row, *(f"{x:+z.3f}" for x in table.rewards[own].mean(axis=(0, 1)))])
     return f"{about}\n\n{_table(header, rows)}"
@@ -140,9 +142,11 @@ def _method(config: EvaluationConfig) -> str:
         f"All arms, the base model included: T = 1 over the {config.top_k} most likely tokens, at most "
         f"{config.max_tokens} tokens, a stop token never as the first, the same noise for the same prompt and sample, "
         f"rewards of the same strings. Rewards are in standard deviations of {source}. Arms are compared at equal "
-        "steering KL: each weight's rewards are interpolated along beta, linear in the square root of the KL, "
-        "beginning with the base model at 0 nats, and never beyond an arm's largest beta. Steering KL is exact, "
-        "summed over the tokens of a response; truncation to the candidates is paid by every arm and stands apart. "
+        "steering KL: each weight's rewards are interpolated along its strengths, linear in the square root of the KL, "
+        "beginning with the base model at 0 nats, and never beyond an arm's greatest. Steering KL is exact, summed "
+        "over the tokens of a response; a search adds a bound on what choosing costs, which it may stay below; a "
+        "trained policy is decoded over the base model's candidates like all arms; truncation to them is paid "
+        "by every arm and stands apart. "
         f"Intervals are the middle 95 % of {config.resamples} bootstrap resamples of prompts, the same ones for all "
         "arms. A claim holds, or does not, where the interval of the difference lies on one side of 0; else it is "
         "undecided. Reference point, budgets and claims were on disk before anything was sampled and cannot be "

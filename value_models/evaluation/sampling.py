@@ -19,6 +19,7 @@ from mavis_core.errors import RunError
 from mavis_core.guidance import Guidance
 from mavis_core.offline import Completion
 from mavis_core.sampling_params import SamplingParams
+from mavis_core.search.scorer import SequenceScorer
 from value_models import durable
 
 
@@ -32,7 +33,9 @@ class Answer:
         text: what a reader sees, and what rewards score.
         finish: "stop" or "length".
         tokens: drawn, the stop token included.
-        steering_nats, truncation_nats: exact KL to the base model in its two parts, summed over the tokens.
+        drawn: tokens that were drawn to find it, of a search more than its own.
+        steering_nats, truncation_nats: exact KL to the base model in its two parts, summed over the tokens; the first
+            with the bound on what choosing costs, of a search.
         base_nll: -log-probability of the tokens under the base model's full distribution, nats.
         seconds: the point's wall time over its answers; they are decoded in one batch.
     """
@@ -42,6 +45,7 @@ class Answer:
     text: str
     finish: str
     tokens: int
+    drawn: int
     steering_nats: float
     truncation_nats: float
     base_nll: float
@@ -55,6 +59,7 @@ def answer(
     samples: int,
     max_tokens: int,
     seed: int,
+    scorer: SequenceScorer | None = None,
 ) -> list[Answer]:
     """Sample every prompt ``samples`` times.
 
@@ -63,28 +68,28 @@ def answer(
         prompts: token ids; each leaves room for ``max_tokens`` + 1 more.
         guidance: an inactive one is the base model over ``guidance.top_k`` candidates.
         seed: the noise of answer (prompt, sample) is a function of these three only.
+        scorer: of a search by rewards.
     """
     engine.forget_prefixes()  # no point is quicker because of the one before
     began = time.perf_counter()
-    found = engine.generate(
-        prompts, [_sampling(seed, i, samples, max_tokens, guidance) for i in range(len(prompts))], guidance
-    )
+    found = _draw(engine, prompts, guidance, samples, max_tokens, seed, scorer)
     seconds = (time.perf_counter() - began) / (len(prompts) * samples)
     texts = [[*ids, *choice.token_ids] for ids, choices in zip(prompts, found, strict=True) for choice in choices]
     nlls = iter(base_nlls(engine, texts, [len(ids) for ids in prompts for _ in range(samples)]))
     return [
         Answer(
             number,
-            choice.index,
+            sample,
             choice.text,
             str(choice.finish_reason),
             len(choice.token_ids),
+            _drawn(choice),
             *_nats(choice),
             next(nlls),
             seconds,
         )
         for number, choices in enumerate(found)
-        for choice in choices
+        for sample, choice in enumerate(choices)
     ]
 
 
@@ -115,8 +120,28 @@ def read(path: Path) -> list[Answer]:
         raise RunError(f"{path}: {error}; remove it and run the same command again to make it anew") from error
 
 
-def _sampling(seed: int, prompt: int, samples: int, max_tokens: int, guidance: Guidance) -> SamplingParams:
-    digest = hashlib.blake2b(f"{seed}/{prompt}".encode(), digest_size=8).digest()
+def _draw(
+    engine: Engine,
+    prompts: Sequence[Sequence[int]],
+    guidance: Guidance,
+    samples: int,
+    max_tokens: int,
+    seed: int,
+    scorer: SequenceScorer | None,
+) -> list[list[Completion]]:
+    """Per prompt its answers; a search has one, so that it is asked for as often as there are samples."""
+    numbers = range(len(prompts))
+    if guidance.search is None:
+        plain = [_sampling(f"{seed}/{i}", samples, max_tokens, guidance) for i in numbers]
+        return engine.generate(prompts, plain, guidance)
+    repeated = [ids for ids in prompts for _ in range(samples)]
+    each = [_sampling(f"{seed}/{i}/{j}", 1, max_tokens, guidance) for i in numbers for j in range(samples)]
+    found = [choice for (choice,) in engine.generate(repeated, each, guidance, scorer=scorer)]
+    return [found[i : i + samples] for i in range(0, len(found), samples)]
+
+
+def _sampling(noise: str, samples: int, max_tokens: int, guidance: Guidance) -> SamplingParams:
+    digest = hashlib.blake2b(noise.encode(), digest_size=8).digest()
     plain = SamplingParams(
         n=samples, max_tokens=max_tokens, min_tokens=1, seed=int.from_bytes(digest, "little", signed=True)
     )
@@ -125,8 +150,15 @@ def _sampling(seed: int, prompt: int, samples: int, max_tokens: int, guidance: G
     return dataclasses.replace(plain, top_k=guidance.top_k, logprobs=0)
 
 
+def _drawn(choice: Completion) -> int:
+    search = choice.guidance.search if choice.guidance is not None else None
+    return len(choice.token_ids) if search is None else search.tokens
+
+
 def _nats(choice: Completion) -> tuple[float, float]:
     """(steering, truncation): of the base model, what its k candidates leave out."""
-    if choice.guidance is not None:
-        return choice.guidance.steering_nats, choice.guidance.truncation_nats
-    return 0.0, sum(token.drawn_logprob - token.logprob for token in choice.logprobs)
+    if choice.guidance is None:
+        return 0.0, sum(token.drawn_logprob - token.logprob for token in choice.logprobs)
+    search = choice.guidance.search
+    chosen = 0.0 if search is None or search.kl_bound_nats is None else search.kl_bound_nats
+    return choice.guidance.steering_nats + chosen, choice.guidance.truncation_nats

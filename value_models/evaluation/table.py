@@ -26,7 +26,7 @@ class Table:
         points: the base first.
         rewards: (X, P, M) z-units.
         steering, truncation: (X, P) nats per response.
-        tokens, seconds: (X, P) per response.
+        tokens, drawn, seconds: (X, P) per response.
         base_nll: (X, P) nats per response.
         distinct2: (X,) see ``distinct2``.
         base_correlation: (M, M) of rewards over the base model's answers.
@@ -37,13 +37,14 @@ class Table:
     steering: Array
     truncation: Array
     tokens: Array
+    drawn: Array
     seconds: Array
     base_nll: Array
     distinct2: Array
     base_correlation: Array
 
     def curves(self, arm: str) -> dict[float, list[int]]:
-        """share -> indices of the arm's points, weakest first."""
+        """share -> indices of the arm's points; only the shares that it has."""
         found: dict[float, list[int]] = {}
         for i, point in enumerate(self.points):
             if point.arm == arm and point.share is not None:
@@ -54,6 +55,14 @@ class Table:
     def arms(self) -> list[str]:
         """In order, without the base."""
         return list(dict.fromkeys(point.arm for point in self.points if point.arm != BASE))
+
+    def strengths(self, arm: str) -> dict[str, list[int]]:
+        """strength -> indices of the arm's points, share by share."""
+        found: dict[str, list[int]] = {}
+        for i, point in enumerate(self.points):
+            if point.arm == arm:
+                found.setdefault(point.strength, []).append(i)
+        return found
 
     def perplexity(self, point: int) -> float:
         """Under the base model, per token of all the point's responses."""
@@ -72,6 +81,7 @@ def tabulate(points: Sequence[Point], answers: Sequence[Sequence[Answer]], rewar
         steering=column("steering_nats"),
         truncation=column("truncation_nats"),
         tokens=column("tokens"),
+        drawn=column("drawn"),
         seconds=column("seconds"),
         base_nll=column("base_nll"),
         distinct2=np.array([distinct2([a.text for a in each]) for each in answers]),

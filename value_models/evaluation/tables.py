@@ -17,13 +17,14 @@ from value_models.evaluation.table import Table
 def write_points(path: Path, table: Table, config: EvaluationConfig) -> None:
     """Means per response of every point."""
     names = list(config.rewards)
-    header = ["arm", *(f"weight_{axis}" for axis in config.axes), "beta", "steering_nats", "truncation_nats"]
-    header += ["tokens", "seconds", "perplexity", "distinct2", *names]
+    header = ["arm", *(f"weight_{axis}" for axis in config.axes), "strength", "steering_nats", "truncation_nats"]
+    header += ["tokens", "drawn", "seconds", "perplexity", "distinct2", *names]
     rows = []
     for i, point in enumerate(table.points):
         weights = point.weights(config.axes)
-        row = [point.arm, *(weights.get(axis, 0.0) for axis in config.axes), point.beta]
-        row += [float(each[i].mean()) for each in (table.steering, table.truncation, table.tokens, table.seconds)]
+        row = [point.arm, *(weights.get(axis, 0.0) for axis in config.axes), point.strength]
+        priced = (table.steering, table.truncation, table.tokens, table.drawn, table.seconds)
+        row += [float(each[i].mean()) for each in priced]
         row += [table.perplexity(i), float(table.distinct2[i]), *table.rewards[i].mean(axis=0).tolist()]
         rows.append(row)
     _write(path, header, rows)

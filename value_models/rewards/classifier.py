@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from mavis_core.errors import RewardError
@@ -71,7 +72,7 @@ class Classifier:
                 source, trust_remote_code=False, use_safetensors=True, output_loading_info=True
             )
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise RewardError(name, f"classifier={path!r}: {error}") from error
         if loading["missing_keys"]:
             missing = ", ".join(sorted(loading["missing_keys"]))

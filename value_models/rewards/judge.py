@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import json
 import os
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,10 @@ class Judge:
     transport: Any = field(default=None, repr=False)
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
-        return asyncio.run(self._score(prompts, responses))
+        try:
+            return asyncio.run(self._score(prompts, responses))
+        except sqlite3.Error as error:
+            raise RewardError(self.name, f"its answers in {self.cache}: {error}") from error
 
     async def _score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
         import httpx

@@ -16,6 +16,8 @@ from typing import Protocol
 from mavis_core.errors import RewardError
 from value_models.prompts import Prompt
 
+TRIED = ("Thank you, that is a good question.", "No.")
+
 
 class Reward(Protocol):
     @property
@@ -51,6 +53,12 @@ class Guarded:
     @property
     def description(self) -> str:
         return self.told or self.reward.description
+
+    def try_out(self, prompt: Prompt) -> None:
+        """Score two texts, so that what always fails does so before anything is sampled: with one alone, a single
+        number for all texts would pass.
+        """
+        self.score([prompt] * len(TRIED), TRIED)
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
         try:

@@ -17,8 +17,10 @@ import transformers
 from tqdm import tqdm
 
 from mavis_core.engine import Engine
-from mavis_core.errors import RunError
+from mavis_core.errors import InvalidRequestError, RunError
 from mavis_core.guidance import Guidance
+from mavis_core.messages import Request
+from mavis_core.sampling_params import SamplingParams
 from value_models import durable
 from value_models.identity import identify
 from value_models.prompts import Prompt
@@ -59,10 +61,17 @@ class RolloutConfig:
                 "rollouts.mixture: draws weights and beta for every tree; leave rollouts.weights and beta out"
             )
 
+    @property
+    def strongest(self) -> Guidance:
+        """What steers most of all trees."""
+        if self.mixture is None:
+            return Guidance(self.weights, self.beta, self.top_k)
+        return Guidance(dict.fromkeys(self.mixture.objectives, 1.0), self.mixture.beta, self.top_k)
+
     def guidance(self, seed: int, prompt: int) -> Guidance:
         """What steers the tree of a prompt."""
         if self.mixture is None:
-            return Guidance(self.weights, self.beta, self.top_k)
+            return self.strongest
         strength, weights = self.mixture.draw(seed, prompt)
         return Guidance(weights, strength, self.top_k)
 
@@ -83,7 +92,7 @@ def roll_out(
         origin: what was read to get here (prompt file and hash, values), for the manifest.
 
     Raises:
-        RunError: a prompt does not fit, or the folder belongs to other settings.
+        RunError: a prompt does not fit, the values cannot steer as asked, or the folder belongs to other settings.
     """
     assert engine.tokenizer is not None, "prompts need a tokenizer"
     encoded = [prompt.encode(engine.tokenizer) for prompt in prompts]
@@ -92,6 +101,7 @@ def roll_out(
         if not 1 <= len(ids) <= most:
             limit = f"1 to {most} leave room for {config.shape.max_tokens} more"
             raise RunError(f"prompt {number} ({prompts[number].text[:60]!r}) has {len(ids)} tokens: {limit}")
+    _check_steering(engine, encoded[0], config)
     starts = range(0, len(encoded), config.shard_prompts)
     durable.settle(folder / MANIFEST, _manifest(engine, config, seed, len(prompts), len(starts), origin))
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
@@ -111,6 +121,15 @@ def roll_out(
     return made
 
 
+def _check_steering(engine: Engine, prompt: list[int], config: RolloutConfig) -> None:
+    """Before a manifest says what was begun: the engine takes the request that is steered most."""
+    try:
+        engine.add(Request("check", tuple(prompt), SamplingParams(max_tokens=1), config.strongest))
+    except InvalidRequestError as error:
+        raise RunError(f"rollouts: {error}") from error
+    engine.abort_all()
+
+
 def check_policy(folder: Path, policy: str, found: Mapping[str, Any]) -> None:
     """Refuse another policy than the one that was rolled out: token ids and hidden states would not fit.
 
@@ -122,7 +141,9 @@ def check_policy(folder: Path, policy: str, found: Mapping[str, Any]) -> None:
     Raises:
         RunError: naming what differs.
     """
-    made = durable.read_json(folder / MANIFEST)["policy"]
+    made = durable.read_json(folder / MANIFEST).get("policy")
+    if made is None:
+        raise RunError(f"{folder}: is not a folder that `mavis rollouts` filled")
     if differ := [name for name in found if name != "name" and found[name] != made[name]]:
         told = "; ".join(f"{name} {made[name]} there, {found[name]} now" for name in differ)
         raise RunError(f"{folder}: was made with another policy than {policy} ({told})")

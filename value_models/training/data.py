@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,21 +92,34 @@ def prepare(forest: Forest, rewards: Array, aim: Aim, held_out: float, seed: int
     return Data(train, test)
 
 
-def split(trees: Sequence[Forest], held_out: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of the trees to train on and of those to measure on; equal prompts on the same side.
+def held_out_count(share: float, distinct: int) -> int:
+    """How many of so many different prompts are only measured on.
 
-    Where all prompts are one, its trees are split: there is no other text that a value could be asked for.
+    Raises:
+        RunError: none, or all.
+    """
+    count = round(share * distinct)
+    if not 0 < count < distinct:
+        raise RunError(f"train.held_out={share}: leaves {count} of {distinct} different prompts to measure on")
+    return count
+
+
+def different(texts: Sequence[Any]) -> list[Any]:
+    """What is split, one each: equal prompts stay together; where all are one, it is its trees, for there is no other
+    text that a value could be asked for.
+    """
+    return list(range(len(texts))) if len(set(texts)) == 1 else list(texts)
+
+
+def split(trees: Sequence[Forest], held_out: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices of the trees to train on and of those to measure on; equal prompts on the same side (``different``).
 
     Raises:
         RunError: there are too few different prompts.
     """
-    texts = [tuple(tree.own_tokens(0)) for tree in trees]
-    if len(set(texts)) == 1:
-        texts = [(number,) for number in range(len(trees))]
+    texts = different([tuple(tree.own_tokens(0)) for tree in trees])
     distinct = sorted(set(texts))
-    count = round(held_out * len(distinct))
-    if not 0 < count < len(distinct):
-        raise RunError(f"train.held_out={held_out}: leaves {count} of {len(distinct)} different prompts to measure on")
+    count = held_out_count(held_out, len(distinct))
     chosen = {distinct[i] for i in np.random.default_rng(seed).permutation(len(distinct))[:count]}
     sides: tuple[list[int], list[int]] = ([], [])
     for i, text in enumerate(texts):

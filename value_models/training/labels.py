@@ -105,7 +105,9 @@ def read_constants(folder: Path, names: Sequence[str]) -> Normalisation:
     Raises:
         RunError: there are none, or not of all these rewards.
     """
-    labelled: dict[str, Any] = durable.read_json(folder / MANIFEST)["rewards"]
+    labelled: dict[str, Any] | None = durable.read_json(folder / MANIFEST).get("rewards")
+    if labelled is None:
+        raise RunError(f"{folder}: is not a folder that `mavis label` filled")
     if not set(names) <= set(labelled):
         raise RunError(f"{folder}: has labels of {', '.join(labelled)}, not of {', '.join(names)}")
     found = durable.read_json(folder / CONSTANTS)

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import AutoModel, AutoTokenizer
 
 from mavis_core.errors import RunError
 from mavis_core.policy import Policy
+from mavis_core.tokenizer import Tokenizer
 from value_models.folders import build_lm
+from value_models.identity import tokenizer_hash
 from value_models.training.packing import Batch
 
+OURS = ("small", "policy")
 NOT_ARCHITECTURE = ("architectures", "dtype", "torch_dtype", "transformers_version", "_name_or_path", "use_cache")
 
 
@@ -61,17 +65,35 @@ class LmTrainee(nn.Module):
         return found
 
 
+def check_backbone(config: LmConfig, tokenizer: Tokenizer) -> None:
+    """That a backbone from elsewhere reads token ids as the policy does; before its weights are loaded.
+
+    Raises:
+        RunError: it has another tokenizer, or none.
+    """
+    if config.backbone in OURS:
+        return
+    try:
+        theirs = AutoTokenizer.from_pretrained(config.backbone, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise RunError(f"train.lm.backbone={config.backbone!r}: {error}") from error
+    if tokenizer_hash(theirs) != tokenizer_hash(tokenizer):
+        raise RunError(f"train.lm.backbone={config.backbone!r}: its tokenizer is not the policy's")
+
+
 def make_lm(policy: Policy, objectives: int, config: LmConfig) -> LmTrainee:
     """An untrained value, 0 everywhere (the mean of z-units); the caller seeds torch.
 
     Raises:
-        RunError: the backbone does not load or has fewer tokens than the policy.
+        RunError: the backbone does not load, has fewer tokens than the policy or another tokenizer.
     """
     if config.backbone == "small":
         backbone, readout = build_lm(small(policy, config.hidden_size, config.layers), objectives)
         weight = backbone.embed_tokens.weight.data
         weight.copy_(principal(policy.readout.weight, config.hidden_size).to(weight))
         return LmTrainee(backbone, _zero(readout))
+    if policy.tokenizer is not None:
+        check_backbone(config, policy.tokenizer)
     backbone = _policys_own(policy) if config.backbone == "policy" else _load(config.backbone)
     if backbone.config.vocab_size < policy.vocab_size:
         raise RunError(
@@ -138,7 +160,7 @@ def _policys_own(policy: Policy) -> Any:
 def _load(path: str) -> Any:
     try:
         return AutoModel.from_pretrained(path, trust_remote_code=False, use_safetensors=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise RunError(f"train.lm.backbone={path!r}: {error}") from error
 
 

@@ -1,7 +1,7 @@
 """The steps of a run, each resumable and each usable alone: rollouts, labels, training; ``fit`` chains them.
 
 Whatever can be wrong is looked at before anything takes long: the file's keys, the prompts, the rewards (each scores
-one text first), the policy's context.
+two texts first), how many prompts are held out, an ``lm``'s backbone, the policy's context.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from mavis_core.engine import Engine
 from mavis_core.errors import RunError
 from mavis_core.guidance import MAX_WEIGHT
-from mavis_core.policy import Policy, resolve_device, resolve_dtype
+from mavis_core.policy import Policy, read_tokenizer, resolve_device, resolve_dtype
+from mavis_core.tokenizer import Tokenizer
 from value_models import durable
 from value_models.folders import load_value
 from value_models.identity import identify, tokenizer_hash
@@ -30,13 +29,12 @@ from value_models.rollouts.roll_out import check_policy, roll_out
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
 from value_models.training import data, labels
 from value_models.training.export import export, make_trainee, untuned
+from value_models.training.lm_trainee import check_backbone
 from value_models.training.plot import plot
 from value_models.training.run_config import TO_GO, RunConfig
 from value_models.training.strength import tune_folder
 from value_models.training.trainer import Progress, train
 from value_models.value_config import CONFIG_FILE, ValueConfig
-
-PROBE = "Thank you, that is a good question."
 
 
 @dataclass
@@ -66,6 +64,10 @@ class Run:
         return read_prompts(Path(self.config.prompts), self.config.count)
 
     @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return read_tokenizer(self.policy_path)
+
+    @cached_property
     def rewards(self) -> list[Guarded]:
         return build(self.config.rewards, self.labels_folder / "judges")
 
@@ -86,9 +88,14 @@ class Run:
         self.train()
 
     def check(self) -> None:
-        """Score one text by every reward."""
+        """All that would otherwise be found wrong only after hours of sampling."""
+        self.config.train.check_libraries()
+        prompts = data.different([(p.text, str(p.messages)) for p in self.prompts])
+        data.held_out_count(self.config.train.held_out, len(set(prompts)))
         for reward in self.rewards:
-            reward.score(self.prompts[:1], [PROBE])
+            reward.try_out(self.prompts[0])
+        if self.config.train.kind == "lm" and not self._finished():
+            check_backbone(self.config.train.lm, self.tokenizer)
 
     def roll_out(self) -> None:
         config, began = self.config, time.perf_counter()
@@ -107,7 +114,7 @@ class Run:
         now = {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(self.config.prompts))}
         if any(made[key] != now[key] for key in now):
             raise RunError(f"{self.config.prompts}: is not what was rolled out into {self.rollouts_folder}")
-        tokenizer = AutoTokenizer.from_pretrained(self.policy_path, trust_remote_code=False)
+        tokenizer = self.tokenizer
         check_policy(self.rollouts_folder, self.policy_path, {"tokenizer_hash": tokenizer_hash(tokenizer)})
         rewards, configs = self.rewards, self.config.rewards
         labelled = labels.label(
@@ -143,7 +150,7 @@ class Run:
             roots = held_out.forest.roots[: config.train.beta_prompts].tolist()
             self._tune(policy, [held_out.forest.own_tokens(root) for root in roots])
         self._record("training", began, outcome(state))
-        self.say(f"{self.value_folder}: {self._summary(state)}")
+        self.say(self._summary(state))
 
     def load_data(self, policy: Policy) -> data.Data:
         """What a value learns from and is measured on.
@@ -193,11 +200,12 @@ class Run:
     def _summary(self, state: Progress) -> str:
         measured = state.history[state.best - 1]["held_out"]
         betas = {o.name: f", beta {o.recommended_beta:g}" for o in ValueConfig.load(self.value_folder).objectives}
-        return "; ".join(
-            f"{name}: held-out MSE {m['mse']:.3f} (constant {m['mse_constant']:.3f}), "
+        lines = [
+            f"  {name}: held-out MSE {m['mse']:.3f} (constant {m['mse_constant']:.3f}), "
             f"siblings ranked right {m['ranking']:.3f}{betas.get(name, '')}"
             for name, m in measured.items()
-        )
+        ]
+        return "\n".join([f"{self.value_folder}, for --model {self.policy_path}", *lines])
 
 
 def outcome(state: Progress) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Literal
 
 from mavis_core.errors import RunError
@@ -48,6 +49,16 @@ class TrainConfig:
     @property
     def conditioned(self) -> bool:
         return self.kind == "conditioned_head"
+
+    def check_libraries(self) -> None:
+        """That what training imports late is installed.
+
+        Raises:
+            RunError: naming what is missing.
+        """
+        wanted = ["accelerate", "matplotlib", *(["peft"] if self.lm.lora_rank else [])]
+        if missing := [name for name in wanted if find_spec(name) is None]:
+            raise RunError(f"train: needs {', '.join(missing)}: install mavis-server[train]")
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "batch_trees", "width", "rank"):

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -197,7 +198,11 @@ def _save(folder: Path, state: Progress, parameters: dict[str, nn.Parameter], op
 def _resume(path: Path, parameters: dict[str, nn.Parameter], optimizer: Any, schedule: Any) -> Progress:
     if not path.exists():
         return Progress()
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+        first = str(error).splitlines()[0]
+        raise RunError(f"{path}: {first}; remove it to train from the beginning") from error
     with torch.no_grad():
         for name, p in parameters.items():
             p.copy_(saved["parameters"][name])

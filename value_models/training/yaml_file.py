@@ -9,6 +9,8 @@ from typing import Any
 from mavis_core.errors import RunError
 from value_models.rewards.registry import RewardConfig
 from value_models.training.checked import read
+from value_models.training.lm_trainee import OURS
+from value_models.training.train_config import TrainConfig
 
 OWN = ("folder", "prompts", "constants", "anchor")
 
@@ -24,15 +26,33 @@ def read_yaml(path: Path, cls: type[Any]) -> Any:
     except ImportError as error:
         raise RunError(f"{path}: reading YAML needs pyyaml: install mavis-server[train]") from error
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        _refuse_twice(yaml.compose(text, yaml.SafeLoader), path)
+        data = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise RunError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
     if isinstance(data, dict) and isinstance(data.get("rewards"), dict):
         data["rewards"] = {name: {} if reward is None else reward for name, reward in data["rewards"].items()}
     try:
         return read(cls, data, "")
     except RunError as error:
         raise RunError(f"{path}: {error}") from error
+
+
+def _refuse_twice(node: Any, path: Path) -> None:
+    """PyYAML lets the last of two equal keys win; what the first one said would be lost without a word."""
+    keys = [key.value for key, _ in node.value] if getattr(node, "id", "") == "mapping" else []
+    for i, key in enumerate(keys):
+        if key in keys[:i]:
+            line = node.value[i][0].start_mark.line + 1
+            raise RunError(f"{path}, line {line}: {key}: stands twice")
+    for child in node.value if getattr(node, "id", "") in ("mapping", "sequence") else []:
+        for each in child if isinstance(child, tuple) else (child,):
+            _refuse_twice(each, path)
 
 
 def read_config(path: Path, cls: type[Any]) -> Any:
@@ -48,6 +68,9 @@ def read_config(path: Path, cls: type[Any]) -> Any:
     found: dict[str, Any] = {name: str(path.resolve().parent / written[name]) for name in OWN if written.get(name)}
     if written.get("policy"):
         found["policy"] = beside(path, written["policy"])
+    train = written.get("train")
+    if isinstance(train, TrainConfig) and train.lm.backbone not in OURS:
+        found["train"] = replace(train, lm=replace(train.lm, backbone=beside(path, train.lm.backbone)))
     if "rewards" in written:
         found["rewards"] = rewards_beside(path, written["rewards"])
     return replace(config, **found)

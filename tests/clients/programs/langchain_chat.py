@@ -5,7 +5,9 @@ Its messages keep only the fields that it knows, so what steering did is read fr
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,9 @@ def guidance(**more: Any) -> Any:
     return guidances[-1]
 
 
-def calls(choice: str) -> list[Any]:
-    answer = llm(max_tokens=60).bind_tools([ASK["tool"]], tool_choice=choice).invoke(QUESTION)
+def calls(choice: str, stream: bool = False) -> list[Any]:
+    bound = llm(max_tokens=60).bind_tools([ASK["tool"]], tool_choice=choice)
+    answer = functools.reduce(operator.add, bound.stream(QUESTION)) if stream else bound.invoke(QUESTION)
     return [[call["name"], call["args"]] for call in answer.tool_calls]
 
 
@@ -51,6 +54,7 @@ found = {
     "stream_guidance": guidances[-1],
     "required": calls("required"),
     "named": calls("set_mood"),
+    "streamed": calls("required", stream=True),
     "auto": len(calls("auto")),
     "schema": llm(max_tokens=60)
     .with_structured_output(ASK["schema"] | {"title": "answer"}, method="json_schema")

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from litellm import completion
+import litellm
+from litellm import completion, stream_chunk_builder
 
+litellm.suppress_debug_info = True  # else it writes hints between our lines
 URL = sys.argv[1] + "/v1"
 ASK = json.loads(Path(__file__).with_name("ask.json").read_text(encoding="utf-8"))
 NAMED = {"type": "function", "function": {"name": "set_mood"}}
@@ -24,8 +26,9 @@ def guidance(**more: Any) -> Any:
     return ask(**more).choices[0].provider_specific_fields["guidance"]
 
 
-def calls(choice: Any) -> list[Any]:
-    message = ask(tools=[ASK["tool"]], tool_choice=choice, max_tokens=60).choices[0].message
+def calls(choice: Any, stream: bool = False) -> list[Any]:
+    answer = ask(tools=[ASK["tool"]], tool_choice=choice, max_tokens=60, stream=stream)
+    message = (stream_chunk_builder(list(answer)) if stream else answer).choices[0].message
     return [[call.function.name, json.loads(call.function.arguments)] for call in message.tool_calls or []]
 
 
@@ -36,6 +39,7 @@ found = {
     "stream_guidance": next(g for c in chunks if (g := getattr(c.choices[0], "guidance", None))),
     "required": calls("required"),
     "named": calls(NAMED),
+    "streamed": calls("required", stream=True),
     "auto": len(calls("auto")),
     "schema": json.loads(ask(response_format=FORMAT, max_tokens=60).choices[0].message.content),
     "body": guidance(objective_weights=weights),

@@ -12,9 +12,17 @@ async function ask(more, using = client) {
   return (await using.chat.completions.create(body)).choices[0];
 }
 
-async function calls(tool_choice) {
-  const { message } = await ask({ tools: [tool], tool_choice, max_tokens: 60 });
+function called({ message }) {
   return (message.tool_calls ?? []).map((call) => [call.function.name, JSON.parse(call.function.arguments)]);
+}
+
+async function calls(tool_choice) {
+  return called(await ask({ tools: [tool], tool_choice, max_tokens: 60 }));
+}
+
+async function streamedCalls() {
+  const body = { model: "m", messages, tools: [tool], tool_choice: "required", max_tokens: 60 };
+  return called((await client.chat.completions.stream(body).finalChatCompletion()).choices[0]);
 }
 
 const stream = [];
@@ -40,6 +48,7 @@ const found = {
   stream_guidance: last.guidance,
   required: await calls("required"),
   named: await calls({ type: "function", function: { name: "set_mood" } }),
+  streamed: await streamedCalls(),
   auto: (await calls("auto")).length,
   schema: JSON.parse((await ask({ response_format, max_tokens: 60 })).message.content),
   body: (await ask({ objective_weights: weights })).guidance,

@@ -26,6 +26,14 @@ def calls(**more: Any) -> list[Any]:
     return [[call.function.name, json.loads(call.function.arguments)] for call in message.tool_calls or []]
 
 
+def streamed_calls() -> list[Any]:
+    with client.chat.completions.stream(
+        model="m", messages=ASK["messages"], max_tokens=60, tools=[ASK["tool"]], tool_choice="required"
+    ) as events:
+        message = events.get_final_completion().choices[0].message
+    return [[call.function.name, json.loads(call.function.arguments)] for call in message.tool_calls or []]
+
+
 chunks = list(
     client.chat.completions.create(
         model="m",
@@ -41,6 +49,7 @@ found = {
     "stream_guidance": chunks[-1].choices[0].guidance,
     "required": calls(tool_choice="required"),
     "named": calls(tool_choice=NAMED),
+    "streamed": streamed_calls(),
     "auto": len(calls(tool_choice="auto")),
     "schema": json.loads(ask(response_format=FORMAT, max_tokens=60).message.content),
     "body": ask(extra_body={"objective_weights": ASK["weights"]}).guidance,

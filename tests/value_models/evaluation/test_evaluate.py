@@ -142,9 +142,9 @@ def test_values_that_do_not_score_an_axis_are_found_before_anything_is_sampled(f
 
 def test_answers_survive_a_reward_that_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(prompts: Any, responses: Sequence[str]) -> list[float]:
-        if len(responses) > 1:
+        if len(responses) > 2:
             raise ValueError("no more quota")
-        return [0.0]
+        return [0.0] * len(responses)
 
     monkeypatch.setattr(f"{HERE}.short", failing)
     with pytest.raises(RewardError, match=r"'short'.*no more quota"):

@@ -16,6 +16,7 @@ from value_models.rewards.registry import RewardConfig
 
 PROMPTS = 11
 BETAS = [1.0, 3.0]
+STRENGTHS = ["beta-1", "beta-3"]
 
 
 def config(**changes: object) -> EvaluationConfig:
@@ -40,15 +41,16 @@ def table(noise: float = 0.0) -> Table:
     """
     points = [Point(BASE)]
     for arm in ("good", "poor", "weak"):
-        points += points_of(arm, [0.0, 1.0], BETAS)
+        points += points_of(arm, [0.0, 1.0], STRENGTHS)
     rewards = np.random.default_rng(0).normal(scale=noise, size=(len(points), PROMPTS, 2))
     kl = np.zeros((len(points), PROMPTS))
     for i, point in enumerate(points[1:], 1):
-        kl[i] = point.beta**2 / (4 if point.arm == "weak" else 1)
+        beta = float(point.strength.removeprefix("beta-"))
+        kl[i] = beta**2 / (4 if point.arm == "weak" else 1)
         slope = 0.5 if point.arm == "poor" else 1.0
-        rewards[i, :, 0 if point.share else 1] += slope * point.beta
+        rewards[i, :, 0 if point.share else 1] += slope * beta
     ones = np.ones_like(kl)
-    return Table(tuple(points), rewards, kl, ones, 10 * ones, ones, 20 * ones, ones[:, 0], np.eye(2))
+    return Table(tuple(points), rewards, kl, ones, 10 * ones, 10 * ones, ones, 20 * ones, ones[:, 0], np.eye(2))
 
 
 def matched(findings: Findings, arm: str) -> tuple[float, float] | None:
@@ -88,7 +90,7 @@ def test_claims_come_out_either_way() -> None:
     text = page(table(), found, settings)
     assert "`good` has more hypervolume than `poor` at 4 nats: **holds**; difference +2.000 [+2.000, +2.000]" in text
     assert "`poor` has more weighted reward than `good` at 4 nats: **does not hold**; difference -1.000" in text
-    assert "| hypervolume | weak | - |" in text
+    assert "| hypervolume | weak | 2 | - |" in text
 
 
 def test_one_axis_is_a_curve_of_its_own() -> None:
@@ -96,7 +98,7 @@ def test_one_axis_is_a_curve_of_its_own() -> None:
     settings = config(axes=["cheerful"], reference_point=[-1.0], shares=None)
     made = table()
     kept = [i for i, point in enumerate(made.points) if point.share != 0.0]
-    fields = ("rewards", "steering", "truncation", "tokens", "seconds", "base_nll", "distinct2")
+    fields = ("rewards", "steering", "truncation", "tokens", "drawn", "seconds", "base_nll", "distinct2")
     one = replace(made, points=tuple(made.points[i] for i in kept), **{f: getattr(made, f)[kept] for f in fields})
     found = find(one, settings)
     assert matched(found, "good") == pytest.approx((3.0, 2.0))
@@ -112,8 +114,8 @@ def test_noise_leaves_a_claim_undecided() -> None:
 
 def test_rewards_that_fall_with_their_weight_are_counted() -> None:
     made = table()
-    made.rewards[made.points.index(Point("good", 1.0, 1.0)), :, 0] = -1.0
-    found = {(m.arm, m.beta): m for m in find(made, config()).monotone}
-    assert found["good", 1.0].falling == {"cheerful": 1, "concise": 0}
-    assert found["good", 1.0].certainly == {"cheerful": 1, "concise": 0}
-    assert found["good", 3.0].falling == {"cheerful": 0, "concise": 0}
+    made.rewards[made.points.index(Point("good", 1.0, "beta-1")), :, 0] = -1.0
+    found = {(m.arm, m.strength): m for m in find(made, config()).monotone}
+    assert found["good", "beta-1"].falling == {"cheerful": 1, "concise": 0}
+    assert found["good", "beta-1"].certainly == {"cheerful": 1, "concise": 0}
+    assert found["good", "beta-3"].falling == {"cheerful": 0, "concise": 0}

@@ -66,7 +66,11 @@ def test_mistakes_are_named(tmp_path: Path, changes: dict[str, Any], message: st
 
 def test_a_file_that_is_no_mapping_or_no_yaml(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
-    for text, message in (("- 1", "the file: must be a mapping"), ("a: [", "run.yaml: ")):
+    for text, message in (
+        ("- 1", "the file: must be a mapping"),
+        ("a: [", "run.yaml, line 1: not YAML: expected"),
+        ("seed: 1\nfolder: a\nseed: 2", "run.yaml, line 3: seed: stands twice"),
+    ):
         path.write_text(text)
         with pytest.raises(RunError, match=message):
             load_config(path)

@@ -62,6 +62,12 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
     return found
 
 
+def assert_close(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, gradient in ours.items():
+        torch.testing.assert_close(gradient, theirs[name], rtol=1e-3, atol=1e-5 * float(gradient.abs().max()) + 1e-7)
+
+
 def test_layout_by_hand() -> None:
     tree = forest(ROWS)
     found = pack(7, tree, examples(tree, REWARDS, False), examples(tree, REWARDS, True))
@@ -91,27 +97,32 @@ def test_the_same_gradients_for_at_most_a_third_of_the_tokens_lm() -> None:
     mean = torch.stack(single).mean()
     mean.backward()
     assert loss.item() == pytest.approx(mean.item(), rel=1e-5)
-    theirs = gradients(trainee)
-    assert ours.keys() == theirs.keys()
-    for name, gradient in ours.items():
-        torch.testing.assert_close(gradient, theirs[name], rtol=1e-3, atol=1e-5 * float(gradient.abs().max()) + 1e-7)
+    assert_close(ours, gradients(trainee))
     spent, plain = sum(len(tree.ids) for tree in packed()), sum(len(text) for text, _ in texts)
     assert spent <= plain / 3, (spent, plain)
 
 
-def test_the_same_predictions_as_one_by_one_head() -> None:
+def test_the_same_predictions_and_gradients_as_one_by_one_head() -> None:
     policy = tiny_policy("llama")
     torch.manual_seed(2)
     network = HeadNetwork(M, policy.readout.weight.shape[1], 11, 5)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)  # untrained, parts are 0 and would keep gradients from others
     trainee = HeadTrainee(policy, network)
     batch = collate(packed(), False, CPU)
     found, again = trainee(batch), trainee(batch)
+    F.mse_loss(found, batch.targets).backward()
+    ours = gradients(trainee)
+    texts = one_by_one()
     table = network.read_tokens(unit_rms(policy.readout.weight))
-    alone = [
-        network(policy.backbone.forward_plain(text)[-2:-1], table[text[-1]][None, None])[0, 0]
-        for text, _ in one_by_one()
-    ]
-    torch.testing.assert_close(found, torch.stack(alone), rtol=1e-4, atol=1e-4)
+    alone = torch.stack(
+        [network(policy.backbone.forward_plain(x)[-2:-1], table[x[-1]][None, None])[0, 0] for x, _ in texts]
+    )
+    torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-4)
+    F.mse_loss(alone, torch.stack([y for _, y in texts])).backward()
+    assert_close(ours, gradients(trainee))
+    assert {name.removeprefix("network.") for name in ours} == {name for name, _ in network.named_parameters()}
+    assert all(gradient.abs().sum() > 0 for gradient in ours.values())
     assert torch.equal(found, again), "kept states are the computed ones"
     single = torch.cat([trainee(collate([tree], False, CPU)) for tree in packed()])
     torch.testing.assert_close(single, found, rtol=1e-5, atol=1e-6)

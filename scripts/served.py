@@ -1,0 +1,71 @@
+"""``mavis serve`` as a process of its own on a free port: for tests, benchmarks and other projects' clients."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import httpx
+
+START_SECONDS = 180
+STOP_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def start(
+    *options: str, log: int | IO[bytes] = subprocess.DEVNULL, environment: Mapping[str, str] | None = None
+) -> Served:
+    """A server that is ready and that the caller has to end.
+
+    Args:
+        log: where its standard error goes.
+        environment: added to our own.
+
+    Raises:
+        RuntimeError: it ended, or was not ready in three minutes.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "server", "serve", "--port", str(port), "--log-level", "error", *options]
+    env = {**os.environ, **(environment or {})}
+    served = Served(port, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=env))
+    deadline = time.monotonic() + START_SECONDS
+    while served.process.poll() is None and time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{served.url}/ready", timeout=10).status_code == httpx.codes.OK:
+                return served
+        except httpx.TransportError:
+            pass  # not listening yet
+        time.sleep(0.2)
+    served.process.kill()
+    raise RuntimeError(f"mavis serve did not become ready (exit code {served.process.wait(STOP_SECONDS)})")
+
+
+@contextmanager
+def served(
+    *options: str, log: int | IO[bytes] = subprocess.DEVNULL, environment: Mapping[str, str] | None = None
+) -> Iterator[Served]:
+    """The same for as long as a block lasts; it is then asked to end, and waited for."""
+    server = start(*options, log=log, environment=environment)
+    try:
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(STOP_SECONDS)

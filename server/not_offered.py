@@ -1,0 +1,30 @@
+"""What OpenAI's API can do with chat completions, responses and models and this server cannot, and why.
+
+Nothing that was generated is kept here, so there is nothing to list, retrieve, change or delete. The status stays what
+HTTP says of any such path: 405 where it exists for other methods, else 404.
+"""
+
+from __future__ import annotations
+
+import re
+
+NOT_STORED = "nothing that was generated is stored"
+NOT_OFFERED = [
+    ("GET", "/v1/chat/completions", NOT_STORED),
+    ("GET|POST|DELETE", "/v1/chat/completions/[^/]+", NOT_STORED),
+    ("GET", "/v1/chat/completions/[^/]+/messages", NOT_STORED),
+    ("POST", "/v1/responses/compact", "that takes a model which was trained for it"),
+    ("POST", "/v1/responses/input_tokens", "POST /tokenize counts tokens"),
+    ("GET|DELETE", "/v1/responses/[^/]+", NOT_STORED),
+    ("GET", "/v1/responses/[^/]+/input_items", NOT_STORED),
+    ("POST", "/v1/responses/[^/]+/cancel", "no response runs in the background; who leaves ends theirs"),
+    ("DELETE", "/v1/models/.+", "what is served is not a client's to delete"),
+]
+
+
+def why_not_offered(method: str, path: str) -> str | None:
+    """None where OpenAI has no such endpoint either, or where we have it too."""
+    for methods, pattern, why in NOT_OFFERED:
+        if method in methods.split("|") and re.fullmatch(pattern, path):
+            return why
+    return None

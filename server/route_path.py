@@ -1,0 +1,11 @@
+"""A request's path as routes are written."""
+
+from __future__ import annotations
+
+from starlette.types import Scope
+
+
+def route_path(scope: Scope) -> str:
+    """Without the ``root_path`` that the HTTP server puts in front."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
