@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """N nodes with T tokens in all.
+    """N nodes with T tokens in all; M objectives where every tree has weights of its own, else 0.
 
     Attributes:
         prompt: (N,) which prompt of the file the node's tree belongs to.
@@ -33,6 +33,8 @@ class Forest:
         tokens: (T,) ids.
         policy_logprobs, base_logprobs: (T,) nats, of each token under the distribution it was drawn from (the tilted
             or filtered one) and under the base model over its full vocabulary; 0 for prompts.
+        pull: (N, M) beta * lambda that steered the node's tree.
+        steering: (T,) nats, the steering KL of the step that drew each token, exactly; 0 for prompts and where M is 0.
     """
 
     prompt: Ints
@@ -45,6 +47,8 @@ class Forest:
     tokens: Ints
     policy_logprobs: Floats
     base_logprobs: Floats
+    pull: Floats
+    steering: Floats
 
     def __len__(self) -> int:
         return len(self.parent)
@@ -91,7 +95,7 @@ class Forest:
         first, last = int(self.start[root]), int(self.start[nodes][-1] + self.length[nodes][-1])
         parent = np.where(self.parent[nodes] < 0, -1, self.parent[nodes] - root)
         changed = {"parent": parent, "start": self.start[nodes] - first}
-        for name in ("tokens", "policy_logprobs", "base_logprobs"):
+        for name in ("tokens", "policy_logprobs", "base_logprobs", "steering"):
             changed[name] = getattr(self, name)[first:last]
         return Forest(**{f.name: changed.get(f.name, getattr(self, f.name)[nodes]) for f in fields(self)})
 

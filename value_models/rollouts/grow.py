@@ -29,15 +29,16 @@ from value_models.rollouts.shape import Shape
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Tokens of one node and their log-probabilities, see ``Forest``."""
+    """Tokens of one node, their log-probabilities and steering KL, see ``Forest``."""
 
     tokens: list[int]
     policy_logprobs: list[float]
     base_logprobs: list[float]
+    steering: list[float]
 
     def cut(self, at: int) -> tuple[Segment, Segment]:
         """What stands before and from token ``at``."""
-        columns = (self.tokens, self.policy_logprobs, self.base_logprobs)
+        columns = (self.tokens, self.policy_logprobs, self.base_logprobs, self.steering)
         return Segment(*(c[:at] for c in columns)), Segment(*(c[at:] for c in columns))  # type: ignore[arg-type]
 
 
@@ -49,6 +50,7 @@ class Node:
         prompt: its number in the file.
         path: the choices below the prompt that lead here.
         before: all tokens before the node's own; the first ``prompt_length`` are the prompt.
+        guidance: of its tree.
     """
 
     prompt: int
@@ -56,13 +58,15 @@ class Node:
     before: list[int]
     prompt_length: int
     segment: Segment
+    guidance: Guidance
     finish: int = OPEN
     tail: bool = False
     children: list[Node] = field(default_factory=list)
 
     @classmethod
-    def root(cls, prompt: int, ids: Sequence[int]) -> Node:
-        return cls(prompt, (), [], len(ids), Segment(list(ids), [0.0] * len(ids), [0.0] * len(ids)))
+    def root(cls, prompt: int, ids: Sequence[int], guidance: Guidance) -> Node:
+        nothing = [0.0] * len(ids)
+        return cls(prompt, (), [], len(ids), Segment(list(ids), nothing, nothing, nothing), guidance)
 
     @property
     def text(self) -> list[int]:
@@ -77,9 +81,10 @@ def grow(
     engine: Engine,
     prompts: Sequence[tuple[int, Sequence[int]]],
     shape: Shape,
-    guidance: Guidance,
+    guidance: Guidance | Sequence[Guidance],
     top_k: int,
     seed: int,
+    objectives: Sequence[str] = (),
 ) -> Forest:
     """One tree below every prompt.
 
@@ -87,16 +92,19 @@ def grow(
         engine: idle.
         prompts: (number in its file, token ids) each; a prompt and ``shape.max_tokens`` fit the engine's context.
         shape: of every tree.
-        guidance: what steers the policy; without weights it is the base model at T = 1 over its ``top_k`` most likely
-            tokens.
+        guidance: what steers the policy, one for all or one per prompt; without weights it is the base model at T = 1
+            over its ``top_k`` most likely tokens.
         top_k: 0 is the whole vocabulary, for unguided rollouts.
         seed: everything is a function of it.
+        objectives: whose pull is kept with every tree, with each step's KL; for values conditioned on it.
     """
-    roots = [Node.root(number, ids) for number, ids in prompts]
+    each = [guidance] * len(prompts) if isinstance(guidance, Guidance) else guidance
+    roots = [Node.root(number, ids, own) for (number, ids), own in zip(prompts, each, strict=True)]
     level = roots
     for layer in range(shape.depth):
-        samplings = [_sampling(node, layer, shape, guidance, top_k, seed) for node in level]
-        answers = engine.generate([node.text for node in level], samplings, _for_layer(guidance, layer))
+        samplings = [_sampling(node, layer, shape, top_k, seed) for node in level]
+        steering = [_for_layer(node.guidance, layer) for node in level]
+        answers = engine.generate([node.text for node in level], samplings, steering)
         following: list[Node] = []
         for node, choices in zip(level, answers, strict=True):
             children = [_child(node, choice, node.left(shape)) for choice in choices]
@@ -105,11 +113,12 @@ def grow(
             node.children += children
             following += [child for child in children if child.finish == OPEN]
         level = following
-    return Forest.concatenate([_flatten(root) for root in roots])
+    return Forest.concatenate([_flatten(root, objectives) for root in roots])
 
 
-def _sampling(node: Node, layer: int, shape: Shape, guidance: Guidance, top_k: int, seed: int) -> SamplingParams:
+def _sampling(node: Node, layer: int, shape: Shape, top_k: int, seed: int) -> SamplingParams:
     """For the children of ``node``, which are as many choices of one request and share one segment length."""
+    guidance = node.guidance
     return SamplingParams(
         n=shape.branches(layer),
         max_tokens=shape.segment(node.left(shape), layer, random.Random(_seed(seed, node, "segment"))),
@@ -130,11 +139,14 @@ def _for_layer(guidance: Guidance, layer: int) -> Guidance:
 def _child(parent: Node, choice: Completion, left: int) -> Node:
     if choice.reports:
         policy, base = [r.logprob for r in choice.reports], [r.base_logprob for r in choice.reports]
+        steering = [r.steering_nats for r in choice.reports]
     else:
         policy, base = [t.drawn_logprob for t in choice.logprobs], [t.logprob for t in choice.logprobs]
+        steering = [0.0] * len(policy)
     ended = STOP if choice.finish_reason == "stop" else LENGTH if len(choice.token_ids) == left else OPEN
-    segment = Segment(choice.token_ids, policy, base)
-    return Node(parent.prompt, (*parent.path, choice.index), parent.text, parent.prompt_length, segment, ended)
+    segment = Segment(choice.token_ids, policy, base, steering)
+    path = (*parent.path, choice.index)
+    return Node(parent.prompt, path, parent.text, parent.prompt_length, segment, parent.guidance, ended)
 
 
 def _split(child: Node, seed: int) -> Node:
@@ -143,13 +155,13 @@ def _split(child: Node, seed: int) -> Node:
     if child.finish != STOP or count < 2:
         return child
     head, rest = child.segment.cut(random.Random(_seed(seed, child, "split")).randint(1, count - 1))
-    node = Node(child.prompt, child.path, child.before, child.prompt_length, head)
+    node = dataclasses.replace(child, segment=head, finish=OPEN, children=[])
     path = (*child.path, -1)
-    node.children = [Node(child.prompt, path, node.text, child.prompt_length, rest, STOP, tail=True)]
+    node.children = [dataclasses.replace(child, path=path, before=node.text, segment=rest, tail=True, children=[])]
     return node
 
 
-def _flatten(root: Node) -> Forest:
+def _flatten(root: Node, objectives: Sequence[str]) -> Forest:
     nodes: list[tuple[Node, int]] = []
 
     def visit(node: Node, parent: int) -> None:
@@ -160,6 +172,8 @@ def _flatten(root: Node) -> Forest:
 
     visit(root, -1)
     lengths = np.array([len(node.segment.tokens) for node, _ in nodes])
+    guidance = root.guidance
+    pull = np.array([(guidance.beta or 0.0) * guidance.weights.get(name, 0.0) for name in objectives], dtype=np.float32)
 
     def column(values: Iterator[int]) -> NDArray[Any]:
         return np.fromiter(values, dtype=np.int64, count=len(nodes))
@@ -178,6 +192,8 @@ def _flatten(root: Node) -> Forest:
         tokens=flat("tokens", np.int64),
         policy_logprobs=flat("policy_logprobs", np.float32),
         base_logprobs=flat("base_logprobs", np.float32),
+        pull=np.tile(pull, (len(nodes), 1)),
+        steering=flat("steering", np.float32) if objectives else np.zeros(int(lengths.sum()), dtype=np.float32),
     )
 
 

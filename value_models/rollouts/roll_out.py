@@ -25,6 +25,7 @@ from value_models import durable
 from value_models.identity import identify
 from value_models.prompts import Prompt
 from value_models.rollouts.grow import grow
+from value_models.rollouts.mixture import Mixture
 from value_models.rollouts.shape import Shape
 from value_models.rollouts.shards import MANIFEST, shard_path, write_shard
 
@@ -40,6 +41,7 @@ class RolloutConfig:
         top_k: candidates at T = 1, guided or not; 40 is the paper's.
         shard_prompts: prompts per shard: what a kill costs at most, and what is batched together.
         weights, beta: steering of the policy; none is the base model.
+        mixture: weights of its own for every tree, drawn; excludes the two above.
     """
 
     shape: Shape = field(default_factory=Shape)
@@ -47,16 +49,31 @@ class RolloutConfig:
     shard_prompts: int = 64
     weights: dict[str, float] = field(default_factory=dict)
     beta: float | None = None
+    mixture: Mixture | None = None
 
     def __post_init__(self) -> None:
         if self.shard_prompts < 1:
             raise RunError(f"rollouts.shard_prompts={self.shard_prompts}: must be at least 1")
         if not 1 <= self.top_k <= 256:
             raise RunError(f"rollouts.top_k={self.top_k}: must be 1 to 256")
+        if self.mixture and (self.weights or self.beta is not None):
+            raise RunError(
+                "rollouts.mixture: draws weights and beta for every tree; leave rollouts.weights and beta out"
+            )
 
     @property
-    def guidance(self) -> Guidance:
-        return Guidance(self.weights, self.beta, self.top_k)
+    def strongest(self) -> Guidance:
+        """What steers most of all trees."""
+        if self.mixture is None:
+            return Guidance(self.weights, self.beta, self.top_k)
+        return Guidance(dict.fromkeys(self.mixture.objectives, 1.0), self.mixture.beta, self.top_k)
+
+    def guidance(self, seed: int, prompt: int) -> Guidance:
+        """What steers the tree of a prompt."""
+        if self.mixture is None:
+            return self.strongest
+        strength, weights = self.mixture.draw(seed, prompt)
+        return Guidance(weights, strength, self.top_k)
 
 
 def roll_out(
@@ -95,7 +112,9 @@ def roll_out(
             if not path.exists():
                 engine.forget_prefixes()  # a shard is the same bytes whichever shards came before it
                 chosen = [(number, encoded[number]) for number in numbers]
-                forest = grow(engine, chosen, config.shape, config.guidance, config.top_k, seed)
+                steering = [config.guidance(seed, number) for number in numbers]
+                kept = config.mixture.objectives if config.mixture else ()
+                forest = grow(engine, chosen, config.shape, steering, config.top_k, seed, kept)
                 write_shard(path, forest, {"index": str(index), "seed": str(seed), **versions})
                 made += 1
             bar.update(len(numbers))
@@ -103,9 +122,9 @@ def roll_out(
 
 
 def _check_steering(engine: Engine, prompt: list[int], config: RolloutConfig) -> None:
-    """Before a manifest says what was begun: the engine takes a request that is steered as all will be."""
+    """Before a manifest says what was begun: the engine takes the request that is steered most."""
     try:
-        engine.add(Request("check", tuple(prompt), SamplingParams(max_tokens=1), config.guidance))
+        engine.add(Request("check", tuple(prompt), SamplingParams(max_tokens=1), config.strongest))
     except InvalidRequestError as error:
         raise RunError(f"rollouts: {error}") from error
     engine.abort_all()
@@ -133,12 +152,15 @@ def check_policy(folder: Path, policy: str, found: Mapping[str, Any]) -> None:
 def _manifest(
     engine: Engine, config: RolloutConfig, seed: int, prompts: int, shards: int, origin: dict[str, Any]
 ) -> dict[str, Any]:
+    settings = asdict(config)
+    if config.mixture is None:
+        del settings["mixture"]  # rollouts of before there were mixtures go on
     return {
         "format": FORMAT,
         "policy": asdict(identify(engine.policy)),
         "dtype": engine.info.dtype,
         "max_num_seqs": engine.info.max_num_seqs,
-        "settings": asdict(config),
+        "settings": settings,
         "seed": seed,
         "prompts": prompts,
         "shards": shards,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from mavis_core.errors import RunError
 from value_models import durable
 from value_models.rollouts.forest import Forest
 
+MIXED = ("pull", "steering")
+"""Only in shards whose trees have weights of their own."""
 NARROW = {"tail": np.uint8, "finish": np.uint8, "layer": np.int16}
 MANIFEST = "manifest.json"
 
@@ -29,6 +31,8 @@ def write_shard(path: Path, forest: Forest, metadata: Mapping[str, Any]) -> None
     """The same forest and metadata give the same bytes."""
     arrays = {}
     for f in fields(Forest):
+        if f.name in MIXED and not forest.pull.shape[1]:
+            continue
         array = getattr(forest, f.name)
         floats = array.dtype == np.float32
         arrays[f.name] = array if floats else array.astype(NARROW.get(f.name, np.int32))
@@ -47,13 +51,16 @@ def read_shard(path: Path) -> Forest:
     Raises:
         RunError: the file is damaged or something else.
     """
-    arrays = read_arrays(path, [f.name for f in fields(Forest)])
+    names = [f.name for f in fields(Forest)]
+    arrays = read_arrays(path, [name for name in names if name not in MIXED], MIXED)
+    arrays.setdefault("pull", np.zeros((len(arrays["parent"]), 0), dtype=np.float32))
+    arrays.setdefault("steering", np.zeros(len(arrays["tokens"]), dtype=np.float32))
     wide: dict[str, Any] = {n: a if a.dtype == np.float32 else a.astype(np.int64) for n, a in arrays.items()}
     return Forest(**wide)
 
 
-def read_arrays(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
-    """Exactly the arrays ``names`` of a safetensors file.
+def read_arrays(path: Path, names: Sequence[str], perhaps: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+    """Exactly the arrays ``names`` of a safetensors file, and all or none of ``perhaps``.
 
     Raises:
         RunError: naming the file.
@@ -62,8 +69,9 @@ def read_arrays(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
         raise RunError(f"{path}: is not there; the step that makes it has not been run, or not to its end")
     try:
         with safe_open(path, framework="numpy") as file:
-            if set(file.keys()) != set(names):
-                raise RunError(f"{path}: has {sorted(file.keys())}, not {sorted(names)}")
-            return {name: file.get_tensor(name) for name in names}
+            found = set(file.keys())
+            if found not in (set(names), {*names, *perhaps}):
+                raise RunError(f"{path}: has {sorted(found)}, not {sorted(names)}")
+            return {name: file.get_tensor(name) for name in found}
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path}: {error}; remove it and run the same command again to make it anew") from error

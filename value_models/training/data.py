@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from value_models.rewards.normalisation import Array, Normalisation
 from value_models.rollouts.forest import Forest
 from value_models.training.labels import read_all
 from value_models.training.packing import PackedTree, pack
-from value_models.training.targets import KlTarget, examples, node_targets
+from value_models.training.targets import KlTarget, all_targets, examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Part:
 
     Attributes:
         forest: all of them; N nodes.
-        targets: (N, M) at node ends, z-units; at roots the mean over the prompt's responses.
+        targets: (N, M) at node ends, z-units; at roots the mean over the prompt's responses. For values conditioned on
+            the weights one more column, the KL still to come in nats.
         trees: packed, in the same order.
     """
 
@@ -46,19 +48,39 @@ class Data:
     held_out: Part
 
 
-def load(
-    rollouts: Path, labels: Path, constants: Normalisation, zeta: float, kl: KlTarget, held_out: float, seed: int
-) -> Data:
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What is regressed on, see ``targets``."""
+
+    zeta: float = 0.0
+    kl: KlTarget = "future"
+    to_go: bool = False
+
+
+def load(sources: Sequence[tuple[Path, Path]], constants: Normalisation, aim: Aim, held_out: float, seed: int) -> Data:
     """Read, z-score, split.
+
+    Args:
+        sources: (rollouts, labels) folders, trained on together; trees without weights of their own count as grown
+            at 0.
 
     Raises:
         RunError: files are missing or damaged, or there are too few prompts to hold any out.
     """
-    forest, rewards = read_all(rollouts, labels)
-    return prepare(forest, constants.apply(rewards), zeta, kl, held_out, seed)
+    read = [read_all(rollouts, labels) for rollouts, labels in sources]
+    width = max(forest.pull.shape[1] for forest, _ in read)
+    forest = Forest.concatenate([with_pull(forest, width) for forest, _ in read])
+    return prepare(forest, constants.apply(np.concatenate([rewards for _, rewards in read])), aim, held_out, seed)
 
 
-def prepare(forest: Forest, rewards: Array, zeta: float, kl: KlTarget, held_out: float, seed: int) -> Data:
+def with_pull(forest: Forest, width: int) -> Forest:
+    """The forest with ``width`` weights per tree, 0 where it has none: trees of the base model."""
+    if forest.pull.shape[1]:
+        return forest
+    return replace(forest, pull=np.zeros((len(forest), width), dtype=np.float32))
+
+
+def prepare(forest: Forest, rewards: Array, aim: Aim, held_out: float, seed: int) -> Data:
     """Split a forest with z-scored rewards (L, M) of its leaves.
 
     Equal prompts stay together: a text that is both trained on and held out would measure memory.
@@ -66,7 +88,7 @@ def prepare(forest: Forest, rewards: Array, zeta: float, kl: KlTarget, held_out:
     leaves = np.split(rewards, np.cumsum(np.bincount(_tree_of(forest)[forest.leaves]))[:-1])
     trees = [forest.tree(root) for root in forest.roots.tolist()]
     sides = split(trees, held_out, seed)
-    train, test = (part([trees[i] for i in side], [leaves[i] for i in side], side, zeta, kl) for side in sides)
+    train, test = (part([trees[i] for i in side], [leaves[i] for i in side], side, aim) for side in sides)
     return Data(train, test)
 
 
@@ -82,13 +104,20 @@ def held_out_count(share: float, distinct: int) -> int:
     return count
 
 
+def different(texts: Sequence[Any]) -> list[Any]:
+    """What is split, one each: equal prompts stay together; where all are one, it is its trees, for there is no other
+    text that a value could be asked for.
+    """
+    return list(range(len(texts))) if len(set(texts)) == 1 else list(texts)
+
+
 def split(trees: Sequence[Forest], held_out: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of the trees to train on and of those to measure on; equal prompts on the same side.
+    """Indices of the trees to train on and of those to measure on; equal prompts on the same side (``different``).
 
     Raises:
         RunError: there are too few different prompts.
     """
-    texts = [tuple(tree.own_tokens(0)) for tree in trees]
+    texts = different([tuple(tree.own_tokens(0)) for tree in trees])
     distinct = sorted(set(texts))
     count = held_out_count(held_out, len(distinct))
     chosen = {distinct[i] for i in np.random.default_rng(seed).permutation(len(distinct))[:count]}
@@ -98,14 +127,20 @@ def split(trees: Sequence[Forest], held_out: float, seed: int) -> tuple[list[int
     return sides
 
 
-def part(trees: Sequence[Forest], rewards: Sequence[Array], keys: Sequence[int], zeta: float, kl: KlTarget) -> Part:
+def part(trees: Sequence[Forest], rewards: Sequence[Array], keys: Sequence[int], aim: Aim) -> Part:
     """Trees, each with the z-scored rewards (L, M) of its leaves, as one side; keys are unique among both sides."""
     packed = [
-        pack(key, tree, examples(tree, own, False, zeta, kl), examples(tree, own, True, zeta, kl))
+        pack(
+            key,
+            tree,
+            examples(tree, own, False, aim.zeta, aim.kl, aim.to_go),
+            examples(tree, own, True, aim.zeta, aim.kl, aim.to_go),
+        )
         for key, tree, own in zip(keys, trees, rewards, strict=True)
     ]
     forest = Forest.concatenate(trees)
-    return Part(forest, node_targets(forest, np.concatenate(rewards), zeta, kl), tuple(packed))
+    targets = all_targets(forest, np.concatenate(rewards), aim.zeta, aim.kl, aim.to_go)
+    return Part(forest, targets, tuple(packed))
 
 
 def _tree_of(forest: Forest) -> np.ndarray:

@@ -68,6 +68,8 @@ class DistillConfig:
             raise RunError("teachers: at least one is needed")
         if self.places < 1 or not 1 <= self.candidates <= 256:
             raise RunError(f"places={self.places}, candidates={self.candidates}: must be at least 1, candidates to 256")
+        if self.train.conditioned:
+            raise RunError(f"train.kind={self.train.kind!r}: is learned from rewards; a student is a head or an lm")
         plain = TrainConfig()
         for name in ("loss_at", "zeta", "kl_target"):
             if getattr(self.train, name) != getattr(plain, name):

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mavis_core.policy import Policy
+from value_models.conditioned_head import ConditionedHeadNetwork
 from value_models.folders import save_head, save_lm
 from value_models.head import HeadNetwork
 from value_models.identity import identify
@@ -24,17 +25,31 @@ from value_models.value_config import ObjectiveConfig, ValueConfig
 UNTUNED_BETA = 1.0
 
 
-def make_trainee(policy: Policy, objectives: int, config: TrainConfig, seed: int) -> nn.Module:
-    """An untrained value of the kind that ``config`` names."""
+def make_trainee(
+    policy: Policy, objectives: int, config: TrainConfig, seed: int, largest: float | None = None
+) -> nn.Module:
+    """An untrained value of the kind that ``config`` names.
+
+    Args:
+        largest: weight of each objective in training, for values conditioned on it.
+    """
     torch.manual_seed(seed)
     if config.kind == "lm":
         return make_lm(policy, objectives, config.lm)
-    network = HeadNetwork(objectives, policy.readout.weight.shape[1], config.width, config.rank)
+    sizes = policy.readout.weight.shape[1], config.width, config.rank
+    if not config.conditioned:
+        return HeadTrainee(policy, HeadNetwork(objectives, *sizes))
+    assert largest is not None
+    network = ConditionedHeadNetwork(objectives, *sizes)
+    network.largest.fill_(largest)
     return HeadTrainee(policy, network)
 
 
 def untuned(
-    described: dict[str, str], constants: Normalisation, weight_range: tuple[float, float] | None = None
+    described: dict[str, str],
+    constants: Normalisation,
+    weight_range: tuple[float, float] | None = None,
+    pull_range: tuple[float, float] | None = None,
 ) -> tuple[ObjectiveConfig, ...]:
     """Objectives whose recommended beta is 1 until it is tuned.
 
@@ -42,9 +57,11 @@ def untuned(
         described: objective -> description, in the order of the outputs.
         constants: z-scoring of their rewards.
         weight_range: None is the widest.
+        pull_range: of values conditioned on the weights.
     """
+    allowed = {"weight_range": weight_range} if weight_range else {}
     return tuple(
-        ObjectiveConfig(name, text, float(mean), float(std), UNTUNED_BETA, *([weight_range] if weight_range else []))
+        ObjectiveConfig(name, text, float(mean), float(std), UNTUNED_BETA, pull_range=pull_range, **allowed)
         for (name, text), mean, std in zip(described.items(), constants.mean, constants.std, strict=True)
     )
 
@@ -66,8 +83,11 @@ def export(
     shutil.rmtree(unfinished, ignore_errors=True)
     if isinstance(trainee, HeadTrainee):
         network = trainee.network.cpu()
-        sizes = {"hidden_size": network.state_in.shape[1], "width": network.state_in.shape[2], "rank": network.rank}
-        save_head(unfinished, ValueConfig("head", tuple(objectives), identify(policy), sizes, training), network)
+        conditioned = isinstance(network, ConditionedHeadNetwork)
+        head = network.head if conditioned else network
+        sizes = {"hidden_size": head.state_in.shape[1], "width": head.state_in.shape[2], "rank": head.rank}
+        kind = "conditioned_head" if conditioned else "head"
+        save_head(unfinished, ValueConfig(kind, tuple(objectives), identify(policy), sizes, training), network)
     else:
         assert isinstance(trainee, LmTrainee)
         architecture, backbone = merged(trainee)

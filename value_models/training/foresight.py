@@ -14,7 +14,7 @@ import numpy as np
 
 from mavis_core.errors import RunError
 from value_models.rewards.normalisation import Normalisation
-from value_models.training import data, labels
+from value_models.training import labels
 from value_models.training.distill import load_teachers
 from value_models.training.measures import measure
 from value_models.training.run import Run
@@ -32,23 +32,14 @@ def foresight(run: Run, values: Sequence[str]) -> dict[str, dict[str, dict[str, 
         LoadError: a value does not load for the run's policy.
         RunError: the run is not labelled, or a value has none of its objectives.
     """
-    config = run.config
     names = [reward.name for reward in run.rewards]
     constants = labels.read_constants(run.constants_folder, names)
-    made = data.load(
-        run.rollouts_folder,
-        run.labels_folder,
-        constants,
-        config.train.zeta,
-        config.train.kl_target,
-        config.train.held_out,
-        config.seed,
-    )
     policy = run.load_policy()
+    made = run.load_data(policy)
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in values:
         modules, objectives, _ = load_teachers([path], policy)
-        part, batch = made.held_out, config.train.batch_trees
+        part, batch = made.held_out, run.config.train.batch_trees
         predicted = np.concatenate([predict(module, part, batch, policy.device) for module in modules], axis=1)
         own = Normalisation(
             np.array([objective.reward_mean for objective in objectives]),

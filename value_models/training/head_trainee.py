@@ -1,4 +1,6 @@
-"""A ``head`` while it is trained: the frozen policy reads packed trees, the small network learns on its states."""
+"""A ``head``, conditioned on the weights or not, while it is trained: the frozen policy reads packed trees, the small
+network learns on its states.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mavis_core.policy import Policy
+from value_models.conditioned_head import ConditionedHeadNetwork
 from value_models.head import HeadNetwork, unit_rms
 from value_models.training.packing import Batch, collate
 
@@ -22,7 +25,7 @@ class HeadTrainee(nn.Module):
         keep: bytes of hidden states that are kept on the host from epoch to epoch.
     """
 
-    def __init__(self, policy: Policy, network: HeadNetwork, keep: int = STATES_KEPT) -> None:
+    def __init__(self, policy: Policy, network: HeadNetwork | ConditionedHeadNetwork, keep: int = STATES_KEPT) -> None:
         super().__init__()
         self.network = network
         self._policy = (policy,)  # in a tuple, so that it is no sub-module
@@ -31,11 +34,16 @@ class HeadTrainee(nn.Module):
         self._room = keep
 
     def forward(self, batch: Batch) -> Tensor:
-        """(A, M) float32."""
+        """(A, M) float32; of a conditioned head (A, M + 1), each for the weights of its tree."""
         tokens, inverse = batch.ids.flatten()[batch.asked].unique(return_inverse=True)
-        table = self.network.read_tokens(self.embedding[tokens])[inverse]
-        found: Tensor = self.network(self._states_before(batch), table[:, None])[:, 0]
-        return found
+        states, network = self._states_before(batch), self.network
+        if isinstance(network, ConditionedHeadNetwork):
+            table = network.head.read_tokens(self.embedding[tokens])[inverse]
+            found: Tensor = network(states, batch.pull(), table[:, None])
+        else:
+            table = network.read_tokens(self.embedding[tokens])[inverse]
+            found = network(states, table[:, None])
+        return found[:, 0]
 
     def _states_before(self, batch: Batch) -> Tensor:
         """The policy's last hidden state before each asked token: (A, D) float32.

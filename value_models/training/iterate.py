@@ -1,10 +1,18 @@
-"""Rounds: each objective's values learned again on the policy that its last values make (the paper's iterations).
+"""Rounds: values learned again on the policies that the last ones make (the paper's iterations, and ours).
 
     pi_{j+1} ~ pi_ref exp(beta Q^{pi_j}),    Q counts R - KL still to come / beta
 
 Round 0 learns all objectives at once on the base model. From then on each objective rolls out under its own
 single-objective policy, with the penalty zeta = 1 / beta on the future, for which the iteration climbs to the soft
-optimum of that objective. Every round is a run of its own whose folder stays, so that rounds can be compared.
+optimum of that objective (``independent``, the paper). Mixed by other weights, such values foresee policies that are
+not followed. ``joint`` rolls out every tree under weights w of its own and learns one value that knows them,
+
+    pi_{j+1}(. ; w) ~ pi_ref exp(sum_m w_m V_m^{pi_j}(. ; w) - W^{pi_j}(. ; w))
+
+with W the KL still to come, which climbs to the soft optimum of every w at once. Trees of round 0 are those of w = 0
+and are learned from in all rounds; those of rounds between are of policies that are gone.
+
+Every round is a run of its own whose folder stays, so that rounds can be compared.
 """
 
 from __future__ import annotations
@@ -12,17 +20,40 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from value_models.training.run_config import RunConfig
+from value_models.rollouts.mixture import Mixture
+from value_models.training.run_config import IterateConfig, RunConfig
 
 
 def runs(config: RunConfig) -> list[RunConfig]:
     """The runs of a file, in the order in which they need each other; without ``iterate`` the file's own."""
     if config.iterate is None:
         return [config]
-    folder, beta = Path(config.folder), config.iterate.beta
-    first = replace(config, folder=str(folder / "round-0"), iterate=None)
-    found = [first]
-    for number in range(1, config.iterate.rounds + 1):
+    first = replace(config, folder=str(Path(config.folder) / "round-0"), iterate=None)
+    following = _joint if config.iterate.kind == "joint" else _independent
+    return [first, *following(config, config.iterate, first)]
+
+
+def _joint(config: RunConfig, iterate: IterateConfig, first: RunConfig) -> list[RunConfig]:
+    folder = Path(config.folder)
+    return [
+        replace(
+            first,
+            folder=str(folder / f"round-{number}"),
+            values=[str(folder / f"round-{number - 1}" / "value")],
+            constants=str(folder / "round-0" / "labels"),
+            anchor=first.folder,
+            rollouts=replace(config.rollouts, mixture=Mixture(iterate.beta, list(config.rewards))),
+            train=replace(config.train, kind="conditioned_head"),
+            seed=config.seed + number,
+        )
+        for number in range(1, iterate.rounds + 1)
+    ]
+
+
+def _independent(config: RunConfig, iterate: IterateConfig, first: RunConfig) -> list[RunConfig]:
+    folder, beta = Path(config.folder), iterate.beta
+    found = []
+    for number in range(1, iterate.rounds + 1):
         for name, reward in config.rewards.items():
             before = folder / (f"round-{number - 1}" if number == 1 else f"round-{number - 1}/{name}")
             found.append(

@@ -61,7 +61,7 @@ def label(
         scores = np.array([reward.score(asked, texts) for reward in rewards], dtype=np.float64).T
         write_arrays(path, {"rewards": np.ascontiguousarray(scores)}, {"index": index})
         done += 1
-    if not made["settings"]["weights"] and not (folder / CONSTANTS).exists():
+    if not (made["settings"]["weights"] or made["settings"].get("mixture")) and not (folder / CONSTANTS).exists():
         found = measure([reward.name for reward in rewards], *read_all(rollouts, folder))
         durable.write_json(folder / CONSTANTS, {"mean": found.mean.tolist(), "std": found.std.tolist()})
     return done
@@ -86,6 +86,17 @@ def read_all(rollouts: Path, folder: Path) -> tuple[Forest, Array]:
         if len(rewards[-1]) != len(forests[-1].leaves):
             raise RunError(f"{path}: has {len(rewards[-1])} rewards for {len(forests[-1].leaves)} responses")
     return Forest.concatenate(forests), np.concatenate(rewards)
+
+
+def check_same(one: Path, other: Path) -> None:
+    """Refuse labels by different rewards, or in another order, to be trained on together.
+
+    Raises:
+        RunError: naming both folders.
+    """
+    rewards = [list(durable.read_json(folder / MANIFEST)["rewards"].items()) for folder in (one, other)]
+    if rewards[0] != rewards[1]:
+        raise RunError(f"{one}: was labelled with other rewards than {other}")
 
 
 def read_constants(folder: Path, names: Sequence[str]) -> Normalisation:

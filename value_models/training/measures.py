@@ -74,11 +74,12 @@ def rank_siblings(forest: Forest, predicted: Array, targets: Array) -> tuple[flo
     right, pairs = 0.0, 0
     own = np.flatnonzero((forest.parent >= 0) & (forest.tail == 0))
     own = own[np.argsort(forest.parent[own], kind="stable")]
-    for siblings in np.split(own, np.flatnonzero(np.diff(forest.parent[own])) + 1):
-        i, j = np.triu_indices(len(siblings), 1)
-        wanted = np.sign(targets[siblings[i]] - targets[siblings[j]])
-        found = np.sign(predicted[siblings[i]] - predicted[siblings[j]])
-        differ = wanted != 0
-        right += float(np.sum((1 + wanted * found)[differ]) / 2)
-        pairs += int(differ.sum())
+    for apart in range(1, len(own)):  # siblings stand side by side, so this ends at the largest family
+        i, j = own[:-apart], own[apart:]
+        kin = forest.parent[i] == forest.parent[j]
+        if not kin.any():
+            break
+        wanted, found = (np.sign(each[i] - each[j])[kin] for each in (targets, predicted))
+        right += float(np.sum((1 + wanted * found)[wanted != 0]) / 2)
+        pairs += int(np.sum(wanted != 0))
     return right, pairs

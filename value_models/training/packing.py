@@ -47,6 +47,7 @@ class PackedTree:
         ancestors: (N, N) bool, [n, m]: m is n or above it.
         previous: (T,) int64 index of the token before each on its path, -1 for the first of the prompt.
         ends, drawn: what can be asked for, of node ends and of every token (``targets.examples``).
+        pull: (M,) float32 beta * lambda under which it grew; empty where trees have none of their own.
     """
 
     key: int
@@ -57,6 +58,7 @@ class PackedTree:
     previous: Tensor
     ends: Asked
     drawn: Asked
+    pull: Tensor
 
 
 def pack(key: int, tree: Forest, ends: Examples, drawn: Examples) -> PackedTree:
@@ -82,6 +84,7 @@ def pack(key: int, tree: Forest, ends: Examples, drawn: Examples) -> PackedTree:
         previous=torch.from_numpy(previous),
         ends=Asked.of(ends),
         drawn=Asked.of(drawn),
+        pull=torch.from_numpy(tree.pull[0].copy()),
     )
 
 
@@ -104,6 +107,11 @@ class Batch:
     previous: Tensor
     asked: Tensor
     targets: Tensor
+
+    def pull(self) -> Tensor:
+        """(A, M) float32, of the tree that each prediction is wanted for."""
+        of_trees = torch.stack([tree.pull for tree in self.trees]).to(self.asked.device)
+        return of_trees[self.asked // self.ids.shape[1]]
 
     def mask(self) -> Tensor:
         """(R, 1, T, T) bool: query sees itself and what is earlier on its path; padding sees itself."""

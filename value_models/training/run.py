@@ -31,7 +31,7 @@ from value_models.training import data, labels
 from value_models.training.export import export, make_trainee, untuned
 from value_models.training.lm_trainee import check_backbone
 from value_models.training.plot import plot
-from value_models.training.run_config import RunConfig
+from value_models.training.run_config import TO_GO, RunConfig
 from value_models.training.strength import tune_folder
 from value_models.training.trainer import Progress, train
 from value_models.value_config import CONFIG_FILE, ValueConfig
@@ -90,7 +90,8 @@ class Run:
     def check(self) -> None:
         """All that would otherwise be found wrong only after hours of sampling."""
         self.config.train.check_libraries()
-        data.held_out_count(self.config.train.held_out, len({(p.text, str(p.messages)) for p in self.prompts}))
+        prompts = data.different([(p.text, str(p.messages)) for p in self.prompts])
+        data.held_out_count(self.config.train.held_out, len(set(prompts)))
         for reward in self.rewards:
             reward.try_out(self.prompts[0])
         if self.config.train.kind == "lm" and not self._finished():
@@ -132,25 +133,17 @@ class Run:
             return
         constants = labels.read_constants(self.constants_folder, list(described))
         policy = self.load_policy()
-        check_policy(self.rollouts_folder, self.policy_path, asdict(identify(policy)))
-        made = data.load(
-            self.rollouts_folder,
-            self.labels_folder,
-            constants,
-            config.train.zeta,
-            config.train.kl_target,
-            config.train.held_out,
-            config.seed,
-        )
-        trainee = make_trainee(policy, len(described), config.train, config.seed)
-        names = list(described)
+        made = self.load_data(policy)
+        mixture = config.rollouts.mixture
+        trainee = make_trainee(policy, len(described), config.train, config.seed, mixture.beta if mixture else None)
+        names = [*described, *([TO_GO] if mixture else [])]
         state = train(
             trainee, made, names, config.train, config.seed, self.training_folder, policy.device, self.progress
         )
         plot(state.history, state.best, self.training_folder)
         # Targets with a KL penalty hold for wanting the objective, not for avoiding it.
         allowed = (0.0, MAX_WEIGHT) if config.train.zeta else None
-        objectives = untuned(described, constants, allowed)
+        objectives = untuned(described, constants, allowed, (0.0, mixture.beta) if mixture else None)
         export(self.value_folder, policy, trainee, objectives, {**about, **outcome(state)})
         held_out = made.held_out
         if config.train.beta_prompts:
@@ -158,6 +151,22 @@ class Run:
             self._tune(policy, [held_out.forest.own_tokens(root) for root in roots])
         self._record("training", began, outcome(state))
         self.say(self._summary(state))
+
+    def load_data(self, policy: Policy) -> data.Data:
+        """What a value learns from and is measured on.
+
+        Raises:
+            RunError: rollouts or labels are missing, of another policy, or of other rewards than those of the anchor.
+        """
+        config, sources = self.config, [(self.rollouts_folder, self.labels_folder)]
+        if config.anchor:
+            sources.append((Path(config.anchor) / "rollouts", Path(config.anchor) / "labels"))
+            labels.check_same(sources[-1][1], self.labels_folder)
+        for rollouts, _ in sources:
+            check_policy(rollouts, self.policy_path, asdict(identify(policy)))
+        aim = data.Aim(config.train.zeta, config.train.kl_target, config.train.conditioned)
+        constants = labels.read_constants(self.constants_folder, list(config.rewards))
+        return data.load(sources, constants, aim, config.train.held_out, config.seed)
 
     def _tune(self, policy: Policy, prompts: list[list[int]]) -> None:
         engine = Engine(policy, [load_value(self.value_folder, policy)], self.config.engine)
@@ -177,7 +186,10 @@ class Run:
     def _provenance(self) -> dict[str, Any]:
         """What the value was made from."""
         labelled = durable.read_json(self.labels_folder / MANIFEST)
-        return {"seed": self.config.seed, "train": asdict(self.config.train), **labelled}
+        about = {"seed": self.config.seed, "train": asdict(self.config.train), **labelled}
+        if self.config.anchor:
+            about["anchor"] = durable.read_json(Path(self.config.anchor) / "labels" / MANIFEST)
+        return about
 
     def _record(self, step: str, began: float, figures: dict[str, Any]) -> None:
         """What a step did and cost, this time."""
@@ -187,10 +199,10 @@ class Run:
 
     def _summary(self, state: Progress) -> str:
         measured = state.history[state.best - 1]["held_out"]
-        betas = {o.name: o.recommended_beta for o in ValueConfig.load(self.value_folder).objectives}
+        betas = {o.name: f", beta {o.recommended_beta:g}" for o in ValueConfig.load(self.value_folder).objectives}
         lines = [
             f"  {name}: held-out MSE {m['mse']:.3f} (constant {m['mse_constant']:.3f}), "
-            f"siblings ranked right {m['ranking']:.3f}, beta {betas[name]:g}"
+            f"siblings ranked right {m['ranking']:.3f}{betas.get(name, '')}"
             for name, m in measured.items()
         ]
         return "\n".join([f"{self.value_folder}, for --model {self.policy_path}", *lines])

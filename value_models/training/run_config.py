@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from mavis_core.config import EngineConfig
 from mavis_core.errors import RunError
@@ -13,6 +14,9 @@ from value_models.rollouts.roll_out import RolloutConfig
 from value_models.training.train_config import TrainConfig
 from value_models.training.yaml_file import beside, read_config
 
+TO_GO = "kl_to_go"
+"""What the log calls the last output of a value conditioned on the weights."""
+
 
 @dataclass(frozen=True, slots=True)
 class IterateConfig:
@@ -20,11 +24,15 @@ class IterateConfig:
 
     Attributes:
         rounds: how many.
-        beta: strength of the policies that are rolled out; 1 / beta is the price of a nat in their targets.
+        beta: strength of the policies that are rolled out. ``independent``: 1 / beta is the price of a nat in their
+            targets; ``joint``: the largest weight of each objective.
+        kind: each objective on a policy of its own (the paper), or all on one policy whose weights vary, by one value
+            that knows them.
     """
 
     rounds: int
     beta: float
+    kind: Literal["independent", "joint"] = "independent"
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -44,9 +52,11 @@ class RunConfig:
         policy: folder or hub id; None is the model that ships.
         values: folders that steer the rollouts, where ``rollouts.weights`` says so.
         constants: labels folder of a run on the base model, for its z-scoring constants; None measures them here.
+        anchor: folder of a run on the base model whose trees a value conditioned on the weights learns from too, as
+            grown at weight 0; None is only those of this run.
         count: prompts to use; None is all.
         seed: of everything that is drawn.
-        iterate: rounds after the first, each objective on its own policy; None is one round.
+        iterate: rounds after the first; None is one round.
     """
 
     folder: str
@@ -55,6 +65,7 @@ class RunConfig:
     policy: str | None = None
     values: list[str] = field(default_factory=list)
     constants: str | None = None
+    anchor: str | None = None
     count: int | None = None
     seed: int = 0
     engine: EngineConfig = field(default_factory=EngineConfig)
@@ -67,10 +78,31 @@ class RunConfig:
             raise RunError("rewards: must name at least one objective")
         if self.count is not None and self.count < 2:
             raise RunError(f"count={self.count}: must be at least 2")
-        if self.rollouts.weights and not self.constants:
-            raise RunError("constants: is missing; rollouts.weights steer, so z-scoring needs a run on the base model")
+        if TO_GO in self.rewards:
+            raise RunError(f"rewards.{TO_GO}: is the name of what a value conditioned on the weights says of the KL")
+        mixture = self.rollouts.mixture
+        if self.iterate and (mixture or self.anchor or self.train.conditioned):
+            raise RunError("iterate: sets rollouts.mixture, anchor and kind conditioned_head itself; leave them out")
+        if (self.rollouts.weights or mixture) and not self.constants:
+            steers = "mixture steers" if mixture else "weights steer"
+            raise RunError(f"constants: is missing; rollouts.{steers}, so z-scoring needs a run on the base model")
         if self.iterate and (self.rollouts.weights or self.values or self.constants or self.train.zeta):
             raise RunError("iterate: sets rollouts.weights, values, constants and train.zeta itself; leave them out")
+        if not self.iterate and self.train.conditioned != bool(mixture):
+            raise RunError(
+                f"train.kind={self.train.kind!r}: conditioned_head learns from trees with weights of their own, and no "
+                "other kind does: it and rollouts.mixture need each other"
+            )
+        if mixture and set(mixture.objectives) != set(self.rewards):
+            raise RunError(
+                f"rollouts.mixture.objectives={mixture.objectives}: must be the rewards, {list(self.rewards)}"
+            )
+        if self.anchor and not mixture:
+            raise RunError("anchor: belongs to rollouts.mixture")
+        if self.train.zeta and (mixture or (self.iterate and self.iterate.kind == "joint")):
+            raise RunError(
+                "train.zeta: a value conditioned on the weights learns the KL still to come apart from rewards"
+            )
         if self.train.zeta and len(self.rewards) > 1:
             raise RunError("train.zeta: prices one objective's own policy, so rewards must name just one")
 

@@ -37,22 +37,23 @@ def steering_kl(
     return sum(s.steering_nats for s in stats) / sum(s.tokens for s in stats)
 
 
-def tune(measure: Callable[[float], float]) -> tuple[float, float]:
+def tune(measure: Callable[[float], float], most: float = MAX_BETA) -> tuple[float, float]:
     """(beta, its steering KL per token): within 5 % of the target, or the best of six runs.
 
     Args:
         measure: steering KL per token at a beta.
+        most: largest beta that may be asked for.
     """
-    beta, slope = 1.0, 1.7
+    beta, slope = min(1.0, most), 1.7
     tried: list[tuple[float, float]] = []
     for _ in range(RUNS):
         tried.append((beta, max(measure(beta), 1e-9)))
-        if abs(tried[-1][1] / TARGET - 1) < TOLERANCE or (beta == MAX_BETA and tried[-1][1] < TARGET):
+        if abs(tried[-1][1] / TARGET - 1) < TOLERANCE or (beta == most and tried[-1][1] < TARGET):
             break
         if len(tried) > 1 and tried[-1][0] != tried[-2][0]:
             (b0, k0), (b1, k1) = tried[-2:]
             slope = min(max(math.log(k1 / k0) / math.log(b1 / b0), 0.5), 2.5)
-        beta = min(beta * (TARGET / tried[-1][1]) ** (1 / slope), MAX_BETA)
+        beta = min(beta * (TARGET / tried[-1][1]) ** (1 / slope), most)
     return min(tried, key=lambda pair: abs(math.log(pair[1] / TARGET)))
 
 
@@ -67,7 +68,7 @@ def tune_folder(
         def at(beta: float, name: str = objective.name) -> float:
             return steering_kl(engine, prompts, name, beta, max_tokens, top_k, seed)
 
-        beta, kl = tune(at)
+        beta, kl = tune(at, objective.pull_range[1] if objective.pull_range else MAX_BETA)
         tuned.append(dataclasses.replace(objective, recommended_beta=round(beta, 3)))
         figures = {"beta": round(beta, 3), "steering_nats_per_token": round(kl, 4), "prompts": len(prompts)}
         measured[objective.name] = figures

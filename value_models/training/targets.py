@@ -9,6 +9,13 @@ the target at the end of node n is
 ``future`` is what maximising E[R] - zeta KL(p || ref) needs: what is paid already cannot be changed. ``path`` is what
 the papers' public code computes; at beta = 1 / zeta its iterations oscillate. It is here to be compared with.
 
+Values conditioned on the weights (``to_go``) learn reward and price apart: R without penalty, and in one more column
+
+    W(n) = mean over children c of [W(c) + sum of KL_t over c],    W(leaf) = 0
+
+the KL still to come in nats. KL_t is each step's exact steering KL, whose expectation is that of log p - log ref (less
+truncation, which all policies pay) with far less noise.
+
 The mean is over children, level by level, and not over leaves in one go: a branch that ended early has one leaf where
 its sibling has many, and an equal share for every leaf would give long texts more than their probability. Tails (the
 rest of a response that was cut so that its tree branches) are finished texts with a target of their own, and count in
@@ -25,6 +32,7 @@ from numpy.typing import NDArray
 from value_models.rollouts.forest import Forest
 
 Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 KlTarget = Literal["future", "path"]
 
 
@@ -49,15 +57,26 @@ def future_targets(forest: Forest, rewards: Array, zeta: float = 0.0) -> Array:
     Returns:
         (N, M).
     """
-    found = np.zeros((len(forest), rewards.shape[1]))
-    found[forest.leaves] = rewards
-    paid = zeta * segment_sums(forest, token_kl(forest))[:, None]
+    return _means(forest, rewards, -zeta * segment_sums(forest, token_kl(forest))[:, None])
+
+
+def kl_to_go(forest: Forest) -> Array:
+    """W at the end of every node: (N, 1) nats, at least 0."""
+    return _means(
+        forest, np.zeros((len(forest.leaves), 1)), segment_sums(forest, forest.steering.astype(np.float64))[:, None]
+    )
+
+
+def _means(forest: Forest, final: Array, earned: Array) -> Array:
+    """Y(n) = mean over children c of [Y(c) + earned(c)], Y(leaf) = final: (L, C), (N, C or 1) -> (N, C)."""
+    found = np.zeros((len(forest), final.shape[1]))
+    found[forest.leaves] = final
     counted = (forest.parent >= 0) & (forest.tail == 0)
     children = np.bincount(forest.parent[counted], minlength=len(forest))[:, None]
     for layer in range(int(forest.layer.max()), -1, -1):
         own = np.flatnonzero((forest.layer == layer) & counted)
         parents = forest.parent[own]
-        np.add.at(found, parents, (found[own] - paid[own]) / children[parents])
+        np.add.at(found, parents, (found[own] + earned[own]) / children[parents])
     return found
 
 
@@ -75,6 +94,12 @@ def node_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget
     return path_targets(forest, rewards, zeta) if kl == "path" else future_targets(forest, rewards, zeta)
 
 
+def all_targets(forest: Forest, rewards: Array, zeta: float, kl: KlTarget, to_go: bool) -> Array:
+    """``node_targets`` and, if ``to_go``, W: (N, M) or (N, M + 1)."""
+    found = node_targets(forest, rewards, zeta, kl)
+    return np.hstack((found, kl_to_go(forest))) if to_go else found
+
+
 def token_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget = "future") -> Array:
     """The target of V(s + a) at every token a, (T, M): that of its node's end, less what is paid in between.
 
@@ -83,34 +108,61 @@ def token_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarge
     mean of what follows a token. (The fresh children's mean is right at the cut node's end, but as one more example.)
     Prompt tokens get their root's; no value is trained on them.
     """
+    onward = _goes_on(forest)
+    found = node_targets(forest, rewards, zeta, kl)[onward]
+    if kl == "path":
+        return np.asarray(np.repeat(found, forest.length, axis=0))
+    return _onward(forest, onward, found, -zeta * token_kl(forest))
+
+
+def token_kl_to_go(forest: Forest) -> Array:
+    """W at every token: (T, 1) nats."""
+    onward = _goes_on(forest)
+    return _onward(forest, onward, kl_to_go(forest)[onward], forest.steering.astype(np.float64))
+
+
+def _goes_on(forest: Forest) -> Ints:
+    """The node in which each node's own text was finished or cut: itself, or its tail; (N,)."""
     onward = np.arange(len(forest))
     onward[forest.parent[forest.tail == 1]] = np.flatnonzero(forest.tail)
-    to = np.repeat(onward, forest.length)
-    found = node_targets(forest, rewards, zeta, kl)[to]
-    if kl == "path":
-        return np.asarray(found)
-    sums = np.cumsum(token_kl(forest))
-    last = forest.start + forest.length - 1  # a tail's tokens stand right behind those of the node it was cut from
-    return np.asarray(found - zeta * (sums[last[to]] - sums)[:, None])
+    return onward
+
+
+def _onward(forest: Forest, onward: Ints, ends: Array, earned: Array) -> Array:
+    """Targets of tokens from those where their text goes on to, by node: (N,), (N, C), earned per token (T,) -> (T, C).
+
+    A tail's tokens stand right behind those of the node it was cut from.
+    """
+    sums, last = np.cumsum(earned), forest.start + forest.length - 1
+    between = np.repeat(sums[last[onward]], forest.length) - sums
+    return np.asarray(np.repeat(ends, forest.length, axis=0) + between[:, None])
 
 
 def examples(
-    forest: Forest, rewards: Array, every_token: bool, zeta: float = 0.0, kl: KlTarget = "future"
+    forest: Forest,
+    rewards: Array,
+    every_token: bool,
+    zeta: float = 0.0,
+    kl: KlTarget = "future",
+    to_go: bool = False,
 ) -> tuple[NDArray[np.int64], Array]:
     """What is regressed on: indices of tokens (E,), some of them twice, and their targets (E, M).
 
     Args:
         every_token: all that were drawn, and the ends of cut nodes once more with their fresh children's mean; else the
             ends of all nodes.
+        to_go: W as one more column.
     """
-    ends, nodes = forest.start + forest.length - 1, node_targets(forest, rewards, zeta, kl)
+    ends, nodes = forest.start + forest.length - 1, all_targets(forest, rewards, zeta, kl, to_go)
     if not every_token:
         own = np.flatnonzero(forest.parent >= 0)
         return ends[own], nodes[own]
     drawn = np.flatnonzero(np.repeat(forest.parent >= 0, forest.length))
     cut = forest.parent[forest.tail == 1]
-    tokens = token_targets(forest, rewards, zeta, kl)[drawn]
-    return np.concatenate((drawn, ends[cut])), np.concatenate((tokens, nodes[cut]))
+    tokens = token_targets(forest, rewards, zeta, kl)
+    if to_go:
+        tokens = np.hstack((tokens, token_kl_to_go(forest)))
+    return np.concatenate((drawn, ends[cut])), np.concatenate((tokens[drawn], nodes[cut]))
 
 
 def sample_shares(forest: Forest) -> Array:

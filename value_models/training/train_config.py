@@ -14,7 +14,7 @@ from value_models.training.targets import KlTarget
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """Attributes:
-    kind: of the value.
+    kind: of the value; ``conditioned_head`` needs trees with weights of their own (``rollouts.mixture``).
     epochs: at most; training ends ``patience`` epochs after the best one.
     batch_trees: trees per step.
     learning_rate: its peak, reached after ``warmup`` (a share of all steps), then linear to 2 % of it.
@@ -22,13 +22,13 @@ class TrainConfig:
     loss_at: every drawn token, or the last token of every node (the paper).
     zeta, kl_target: price of a nat in z-units of reward, and how it enters the targets (``targets``).
     held_out: share of prompts that are not trained on.
-    width, rank: of a ``head``.
+    width, rank: of a ``head``, conditioned or not.
     lm: of an ``lm``.
     precision: of the forward passes; weights and losses are float32.
     beta_prompts: held-out prompts on which the recommended beta is tuned; 0 leaves it at 1.
     """
 
-    kind: Literal["head", "lm"] = "head"
+    kind: Literal["head", "lm", "conditioned_head"] = "head"
     epochs: int = 10
     patience: int = 3
     batch_trees: int = 8
@@ -45,6 +45,10 @@ class TrainConfig:
     lm: LmConfig = field(default_factory=LmConfig)
     precision: Literal["no", "bf16", "fp16"] = "no"
     beta_prompts: int = 100
+
+    @property
+    def conditioned(self) -> bool:
+        return self.kind == "conditioned_head"
 
     def check_libraries(self) -> None:
         """That what training imports late is installed.

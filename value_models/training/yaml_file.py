@@ -12,7 +12,7 @@ from value_models.training.checked import read
 from value_models.training.lm_trainee import OURS
 from value_models.training.train_config import TrainConfig
 
-OWN = ("folder", "prompts", "constants")
+OWN = ("folder", "prompts", "constants", "anchor")
 
 
 def read_yaml(path: Path, cls: type[Any]) -> Any:

@@ -151,8 +151,8 @@ def test_prompts_that_are_none_or_too_few(inputs: Path, tmp_path: Path) -> None:
     prompts = path.parent / "prompts.jsonl"
     prompts.write_text("")
     refused_at_once(path, "prompts.jsonl: has no prompts")
-    prompts.write_text('{"prompt": "same"}\n' * 50)
-    refused_at_once(path, "train.held_out=0.2: leaves 0 of 1 different prompts")
+    prompts.write_text('{"prompt": "same"}\n' * 50 + '{"prompt": "other"}\n')
+    refused_at_once(path, "train.held_out=0.2: leaves 0 of 2 different prompts")
     prompts.unlink()
     refused_at_once(path, "prompts.jsonl", "No such file")
 

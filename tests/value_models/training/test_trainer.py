@@ -15,7 +15,7 @@ from tests.mavis_core.test_exactness import HORIZON, PROMPT, VOCAB, histories
 from tests.value_models.training.forests import mdp_forest
 from tests.value_models.training.mdp import Values, base, best_at_kl, evaluate, outcome, reward, tilted
 from value_models.rollouts.shape import Shape
-from value_models.training.data import Data, part
+from value_models.training.data import Aim, Data, part
 from value_models.training.lm_trainee import LmTrainee
 from value_models.training.train_config import TrainConfig
 from value_models.training.trainer import Progress, rate, train
@@ -33,8 +33,8 @@ def data(shuffled: bool = False, trees: int = 260) -> Data:
         scores = np.split(pool, np.cumsum([len(s) for s in scores])[:-1])
     at = trees * 4 // 5
     keys = range(trees)
-    first = part(single[:at], scores[:at], keys[:at], 0.0, "future")
-    return Data(first, part(single[at:], scores[at:], keys[at:], 0.0, "future"))
+    first = part(single[:at], scores[:at], keys[:at], Aim())
+    return Data(first, part(single[at:], scores[at:], keys[at:], Aim()))
 
 
 def trainee() -> LmTrainee:

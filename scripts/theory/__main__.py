@@ -1,0 +1,92 @@
+"""``python -m scripts.theory --out benchmarks/results/theory.json``: claim A on several MDPs, exact and learned.
+
+Each seed is a policy, two rewards that correlate by -0.6, and a run of ``mavis fit`` with joint rounds; a run that was
+stopped goes on. ``--exact`` leaves learning out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import describe
+from scripts.theory.claims import EQUAL, NATS, independent, iterations, joint, shares_of_optimum
+from scripts.theory.learn import Size, World
+from scripts.theory.mdp import Mdp
+
+ROUNDS = 2
+BETA = 5.0
+STRENGTH = 4.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m scripts.theory", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file of the figures")
+    parser.add_argument("--folder", type=Path, help="of the runs; default: a temporary one")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--trees", type=int, default=Size.trees, help="per round")
+    parser.add_argument("--epochs", type=int, default=Size.epochs)
+    parser.add_argument("--exact", action="store_true", help="learn nothing")
+    asked = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, size = asked.folder or Path(scratch), Size(trees=asked.trees, epochs=asked.epochs)
+        found = []
+        for seed in range(asked.seeds):
+            world = World(folder / f"seed-{seed}", seed, size)
+            found.append({"seed": seed, **exact(world.mdp), **({} if asked.exact else learned(world))})
+            report = {"machine": describe(), "size": asdict(size), "beta": BETA, "nats": NATS, "seeds": found}
+            asked.out.parent.mkdir(parents=True, exist_ok=True)
+            asked.out.write_text(json.dumps(report, indent=1) + "\n")
+            print(table(found), flush=True)
+
+
+def exact(mdp: Mdp) -> dict[str, Any]:
+    pull = [STRENGTH * share for share in EQUAL]
+    future, best = iterations(mdp, pull, 8)
+    ways = {f"joint, {j} rounds": joint(mdp, EQUAL, j) for j in range(ROUNDS + 1)}
+    ways["independent, converged (MOD with perfect experts)"] = independent(mdp, EQUAL)
+    return {
+        "optimum": best,
+        "future": future,
+        "path": iterations(mdp, pull, 8, path=True)[0],
+        "exact": {name: shares_of_optimum(mdp, policy, EQUAL) for name, policy in ways.items()},
+    }
+
+
+def learned(world: World) -> dict[str, Any]:
+    """Shares of the optimum of each round's learned value, and how its training went."""
+    runs = world.fit("joint", ["a", "b"], {"kind": "joint", "rounds": ROUNDS, "beta": BETA})
+    found, told = {}, {}
+    for number, run in enumerate(runs):
+        value = world.values(Path(run.folder) / "value")
+        most = BETA / max(value.pull(EQUAL)) if number else 256.0
+        found[f"round {number}"] = shares_of_optimum(world.mdp, value.policy_at(EQUAL), EQUAL, most)
+        told[f"round {number}"] = json.loads((Path(run.folder) / "report.json").read_text())
+    return {"learned": found, "reports": told}
+
+
+def table(seeds: list[dict[str, Any]]) -> str:
+    """Markdown: means over seeds, the lowest in brackets."""
+    head = "| share of the optimum's gain at | " + " | ".join(f"{nats:g} nats" for nats in NATS) + " |"
+    lines = [head, "|---" * (len(NATS) + 1) + "|"]
+    for kind in ("exact", "learned"):
+        for name in seeds[0].get(kind, {}):
+            cells = []
+            for column in range(len(NATS)):
+                own = [seed[kind][name][column] for seed in seeds]
+                missing = any(share is None for share in own)
+                cells.append("out of range" if missing else f"{np.mean(own):.3f} ({min(own):.3f})")
+            lines.append(f"| {kind}: {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
