@@ -27,7 +27,7 @@ def main(
     for m, objective in enumerate(config.objectives):
         network = HeadNetwork(1, **config.architecture)
         network.load_state_dict({name: tensor[m : m + 1] for name, tensor in tensors.items()})
-        own = replace(config, objectives=[objective], training=of_objective(config.training, objective.name))
+        own = replace(config, objectives=(objective,), training=of_objective(config.training, objective.name))
         save_head(out / objective.name, own, network)
 
 

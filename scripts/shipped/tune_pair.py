@@ -27,12 +27,17 @@ from tqdm import tqdm
 
 from mavis_core.policy import Policy
 from scripts.shipped.rollouts import read_rollouts
-from scripts.shipped.value_data import held_out
 from value_models.identity import identify
 from value_models.implicit_folder import save_implicit
 from value_models.value_config import ObjectiveConfig, ValueConfig
 
 BATCH = 24
+HELD_OUT = 0.1
+
+
+def held_out(rollouts: int) -> Tensor:
+    """Which rollouts are held out: (N,) bool, the last tenth (rollouts have distinct prompts)."""
+    return torch.arange(rollouts) >= int(rollouts * (1 - HELD_OUT))
 
 
 def answer_logprobs(model: Any, sequences: Sequence[Tensor], starts: Tensor) -> tuple[Tensor, Tensor]:

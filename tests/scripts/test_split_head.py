@@ -1,0 +1,40 @@
+"""A head of two objectives and the two heads it is split into say the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from transformers import LlamaForCausalLM
+
+from mavis_core.policy import Policy
+from scripts.shipped.split_head import main
+from tests.models import HIDDEN, RANK, WIDTH, tiny_config
+from tests.value_models.configs import value_config
+from value_models.folders import save_head
+from value_models.head import HeadNetwork
+from value_models.tensors import read_tensors
+from value_models.value_config import ValueConfig
+
+
+def test_each_objective_keeps_its_network_and_its_own_figures(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    policy = Policy(LlamaForCausalLM(tiny_config("llama")).eval(), None, "tiny")
+    config = value_config(policy, "a", "b")
+    figures = {"held_out": {"a": 1, "b": 2}, "seed": 3}
+    network = HeadNetwork(2, HIDDEN, WIDTH, RANK)
+    save_head(tmp_path / "both", replace(config, training=figures), network)
+    main(tmp_path / "both", tmp_path / "heads")
+    hidden, tokens = torch.randn(4, HIDDEN), torch.randn(7, HIDDEN)
+    with torch.inference_mode():
+        whole = network(hidden, network.read_tokens(tokens).expand(4, -1, -1, -1))
+    for m, name in enumerate(("a", "b")):
+        found = ValueConfig.load(tmp_path / "heads" / name)
+        assert [o.name for o in found.objectives] == [name]
+        assert found.training == {"held_out": {name: m + 1}, "seed": 3}
+        own = HeadNetwork(1, HIDDEN, WIDTH, RANK)
+        own.load_state_dict(read_tensors(tmp_path / "heads" / name))
+        with torch.inference_mode():
+            alone = own(hidden, own.read_tokens(tokens).expand(4, -1, -1, -1))
+        torch.testing.assert_close(alone[..., 0], whole[..., m])
