@@ -76,7 +76,7 @@ class World:
                 "top_k": size.vocab,
                 "shard_prompts": 500,
             },
-            "engine": {"max_num_seqs": 512, "device": "cpu"},
+            "engine": {"max_num_seqs": 128, "device": "cpu"},
             "train": {
                 "kind": "head",
                 "epochs": size.epochs,
