@@ -172,7 +172,7 @@ def test_shares_measure_the_base_models_own_mean() -> None:
 
 
 def test_the_kl_to_go_counts_what_is_paid_after_each_token() -> None:
-    """A prompt of 1 token; below it a node of 2 tokens with two leaves of 1 and 2 tokens. Nats per token 1, 2; 4; 8, 16."""
+    """A prompt; below it a node of 2 tokens (1 and 2 nats) with leaves of 1 token (4) and of 2 (8 and 16)."""
     tree = forest([(-1, 1, 0, 0), (0, 2, 0, 0), (1, 1, 1, 0), (1, 2, 1, 0)])
     tree = dataclasses.replace(tree, steering=np.array([0, 1, 2, 4, 8, 16], dtype=np.float32))
     assert kl_to_go(tree)[:, 0].tolist() == [3 + 14, (4 + 24) / 2, 0, 0]
