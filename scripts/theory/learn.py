@@ -28,15 +28,16 @@ class Size:
     """One MDP and what is spent on it.
 
     Attributes:
-        trees: per round, up to 64 leaves each.
+        trees: per round. Of 16 leaves and not 64: leaves of one tree share their first tokens, where few texts say
+            how much a steered policy will earn.
         epochs: most of one training.
     """
 
     vocab: int = 5
     horizon: int = 5
-    trees: int = 1200
+    trees: int = 3000
     epochs: int = 16
-    width: int = 96
+    width: int = 128
 
 
 class World:
@@ -70,14 +71,18 @@ class World:
             "rewards": {
                 reward: {"function": f"scripts.theory.rewards:seed_{self.seed}_{reward}"} for reward in rewards
             },
-            "rollouts": {"shape": {"max_tokens": size.horizon}, "top_k": size.vocab, "shard_prompts": 250},
-            "engine": {"max_num_seqs": 512, "device": "cpu"},
+            "rollouts": {
+                "shape": {"layers": 2, "root_children": 8, "max_tokens": size.horizon},
+                "top_k": size.vocab,
+                "shard_prompts": 500,
+            },
+            "engine": {"max_num_seqs": 128, "device": "cpu"},
             "train": {
                 "kind": "head",
                 "epochs": size.epochs,
                 "patience": size.epochs,
                 "batch_trees": 32,
-                "learning_rate": 0.01,
+                "learning_rate": 0.02,
                 "weight_decay": 0.0,
                 "width": size.width,
                 "rank": size.vocab - 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 import numpy as np
@@ -11,7 +12,15 @@ from tests.mavis_core.test_exactness import END, HORIZON, ended, reference
 from tests.value_models.training.forests import forest, mdp_forest
 from value_models.rollouts.forest import LENGTH, OPEN, STOP, Forest
 from value_models.rollouts.shape import Shape
-from value_models.training.targets import examples, future_targets, path_targets, sample_shares, token_kl, token_targets
+from value_models.training.targets import (
+    examples,
+    future_targets,
+    kl_to_go,
+    path_targets,
+    sample_shares,
+    token_kl,
+    token_targets,
+)
 
 #  0 prompt - 1 - 2 (leaf), 3 (leaf);  4 - 5 (tail), 6 (leaf), 7 (leaf);  8 (leaf)
 ROWS = [
@@ -160,3 +169,23 @@ def test_shares_measure_the_base_models_own_mean() -> None:
     assert abs(found.mean() - expected()) < 4 * error
     naive = np.bincount(tree, scores) / np.bincount(tree)
     assert abs(naive.mean() - expected()) > 8 * error, "the test can tell the difference"
+
+
+def test_the_kl_to_go_counts_what_is_paid_after_each_token() -> None:
+    """A prompt; below it a node of 2 tokens (1 and 2 nats) with leaves of 1 token (4) and of 2 (8 and 16)."""
+    tree = forest([(-1, 1, 0, 0), (0, 2, 0, 0), (1, 1, 1, 0), (1, 2, 1, 0)])
+    tree = dataclasses.replace(tree, steering=np.array([0, 1, 2, 4, 8, 16], dtype=np.float32))
+    assert kl_to_go(tree)[:, 0].tolist() == [3 + 14, (4 + 24) / 2, 0, 0]
+    at, found = examples(tree, np.array([[5.0], [7.0]]), True, to_go=True)
+    assert at.tolist() == [1, 2, 3, 4, 5]
+    assert found.tolist() == [[6, 2 + 14], [6, 14], [5, 0], [7, 16], [7, 0]]
+    ends, found = examples(tree, np.array([[5.0], [7.0]]), False, to_go=True)
+    assert ends.tolist() == [2, 3, 5] and found.tolist() == [[6, 14], [5, 0], [7, 0]]
+
+
+def test_what_was_cut_goes_on_into_its_tail_for_the_kl_too() -> None:
+    tree = forest([(-1, 1, 0, 0), (0, 1, 0, 0), (1, 2, 1, 1), (1, 1, 1, 0)])
+    tree = dataclasses.replace(tree, steering=np.array([0, 1, 2, 4, 8], dtype=np.float32))
+    at, found = examples(tree, np.array([[5.0], [7.0]]), True, to_go=True)
+    assert at.tolist() == [1, 2, 3, 4, 1]
+    assert found.tolist() == [[5, 6], [5, 4], [5, 0], [7, 0], [7, 8]]
