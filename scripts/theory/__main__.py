@@ -6,15 +6,15 @@ stopped goes on. ``--exact`` leaves learning out.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from benchmarks.machine import describe
 from scripts.theory.claims import EQUAL, NATS, independent, iterations, joint, shares_of_optimum
@@ -26,30 +26,29 @@ BETA = 5.0
 STRENGTH = 4.0
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.theory", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file of the figures")
-    parser.add_argument("--folder", type=Path, help="of the runs; default: a temporary one")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--trees", type=int, default=Size.trees, help="per round")
-    parser.add_argument("--epochs", type=int, default=Size.epochs)
-    parser.add_argument("--exact", action="store_true", help="learn nothing")
-    asked = parser.parse_args()
+def main(
+    out: Annotated[Path, typer.Option(help="JSON file of the figures")],
+    folder: Annotated[Path | None, typer.Option(help="of the runs; default: a temporary one")] = None,
+    seeds: int = 5,
+    trees: Annotated[int, typer.Option(help="per round")] = Size.trees,
+    epochs: int = Size.epochs,
+    exact: Annotated[bool, typer.Option("--exact", help="learn nothing")] = False,
+) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with tempfile.TemporaryDirectory() as scratch:
-        folder, size = asked.folder or Path(scratch), Size(trees=asked.trees, epochs=asked.epochs)
+        runs, size = folder or Path(scratch), Size(trees=trees, epochs=epochs)
         found = []
-        for seed in range(asked.seeds):
-            world = World(folder / f"seed-{seed}", seed, size)
-            found.append({"seed": seed, **exact(world.mdp), **({} if asked.exact else learned(world))})
-            spent = {"vocab": size.vocab, "horizon": size.horizon} if asked.exact else {**asdict(size), "beta": BETA}
+        for seed in range(seeds):
+            world = World(runs / f"seed-{seed}", seed, size)
+            found.append({"seed": seed, **known(world.mdp), **({} if exact else learned(world))})
+            spent = {"vocab": size.vocab, "horizon": size.horizon} if exact else {**asdict(size), "beta": BETA}
             report = {"machine": describe(), "size": spent, "nats": NATS, "seeds": found}
-            asked.out.parent.mkdir(parents=True, exist_ok=True)
-            asked.out.write_text(json.dumps(report, indent=1) + "\n")
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(report, indent=1) + "\n")
             print(table(found), flush=True)
 
 
-def exact(mdp: Mdp) -> dict[str, Any]:
+def known(mdp: Mdp) -> dict[str, Any]:
     pull = [STRENGTH * share for share in EQUAL]
     future, best = iterations(mdp, pull, 8)
     ways = {f"joint, {j} rounds": joint(mdp, EQUAL, j) for j in range(ROUNDS + 1)}
@@ -93,4 +92,4 @@ def table(seeds: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

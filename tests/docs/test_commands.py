@@ -41,7 +41,8 @@ def test_a_shown_command_is_real(words: list[str]) -> None:
         assert set(_options(words)) <= known
     elif name in ("python", "python3") and words[1] == "-m":
         if words[2] != "venv":
-            _check_module(Path(*words[2].split(".")).with_suffix(".py"), words)
+            module = Path(*words[2].split("."))
+            _check_module(module / "__main__.py" if module.is_dir() else module.with_suffix(".py"), words)
     elif name in ("python", "python3"):
         assert Path(words[1]).is_file()
     elif name == "pip":
