@@ -26,6 +26,8 @@ from mavis_core.search.scorer import SequenceScorer
 if TYPE_CHECKING:
     from mavis_core.engine import Engine
 
+TOGETHER = "offline"  # nobody waits for one answer: in order of arrival, choices beside each other on one prefill
+
 
 @dataclass(slots=True)
 class Completion:
@@ -70,7 +72,7 @@ def generate(
     answers: list[list[Completion]] = []
     searched: list[Request] = []
     for i, (prompt, params, steer) in enumerate(zip(prompts, samplings, guidances, strict=True)):
-        request = Request(str(i), tuple(_encode(engine, prompt)), params, steer)
+        request = Request(str(i), tuple(_encode(engine, prompt)), params, steer, group=TOGETHER)
         answers.append([Completion(index) for index in range(params.n)])
         try:
             if steer.search is None:

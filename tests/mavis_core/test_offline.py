@@ -32,6 +32,21 @@ def test_texts_and_ids_are_answered_in_order() -> None:
         assert choice.finish_reason == "length"
 
 
+def test_choices_run_beside_each_other_on_one_prefill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many prompts wait: fairness is for requests of different people."""
+    engine, filled = letters_engine(), []
+    plan = engine.scheduler.schedule
+
+    def watched() -> Any:
+        found = plan()
+        filled.extend(chunk.count for chunk in found.prefill)
+        return found
+
+    monkeypatch.setattr(engine.scheduler, "schedule", watched)
+    generate(engine, [[i + 1, 2, 3] for i in range(6)], SamplingParams(n=5, max_tokens=2, seed=0))
+    assert sum(filled) == 6 * 3
+
+
 def test_one_bad_prompt_runs_nothing_and_leaves_nothing() -> None:
     engine = letters_engine()
     with pytest.raises(ContextLengthError):
