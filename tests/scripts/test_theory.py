@@ -115,3 +115,5 @@ def test_the_committed_figures_hold_the_claim() -> None:
         other = seed["exact"]["independent, converged (MOD with perfect experts)"]
         for ours in (seed["exact"]["joint, 2 rounds"], *(seed[k]["round 2"] for k in ("learned",) if k in seed)):
             assert all(mine > theirs + 0.1 for mine, theirs in zip(ours, other, strict=True))
+    learned = [seed["learned"]["round 2"] for seed in seeds if "learned" in seed]
+    assert learned and min(map(min, learned)) >= 0.97
