@@ -91,8 +91,8 @@ class Scheduler:
         for row in self.running:
             if row.prefilling:
                 budget -= self._plan_chunk(plan, row, budget)
-        while self.waiting and not plan.preempted and budget > 0 and (admitted := self._admit(plan, budget)):
-            budget -= self._plan_chunk(plan, admitted, budget)
+        if self.waiting and not plan.preempted:
+            self._plan_admissions(plan, budget)
         plan.decode.sort(key=lambda row: not row.guided)
         for row in plan.decode:
             row.computed += 1
@@ -150,12 +150,17 @@ class Scheduler:
             plan.decode.remove(row)
         plan.preempted += 1
 
-    def _admit(self, plan: Plan, budget: int) -> Row | None:
-        """Move the next waiting row to the running ones if it has a place, blocks and budget."""
-        places = self.max_rows - sum(1 + len(other.forks) for other in self.running)
+    def _plan_admissions(self, plan: Plan, budget: int) -> None:
+        taken = self._taken()
+        while self.waiting and budget > 0 and (admitted := self._admit(plan, budget, taken)):
+            budget -= self._plan_chunk(plan, admitted, budget)
+
+    def _admit(self, plan: Plan, budget: int, taken: Counter[str]) -> Row | None:
+        """Move the next waiting row to the running ones if it has a place, blocks and budget; it joins ``taken``."""
+        places = self.max_rows - taken.total()
         if places < 1:
             return None
-        row = self._next()
+        row = self._next(taken)
         cached = self._cached(row)
         computed = len(cached) * self.block_size
         needed = self._blocks_for(len(row.tokens) + 1) - len(cached)
@@ -166,9 +171,10 @@ class Scheduler:
             self.blocks.release(cached)
             return None
         self.waiting.remove(row)
-        taken = self._places_for_forks(row, places - 1)
-        late = row.forks[taken:]
-        del row.forks[taken:]
+        beside = self._places_for_forks(row, places - 1, taken)
+        late = row.forks[beside:]
+        del row.forks[beside:]
+        taken[row.group] += 1 + len(row.forks)
         self.waiting.extendleft(reversed(late))
         row.blocks = cached + self.blocks.allocate(needed)
         row.computed, row.target = computed, len(row.tokens)
@@ -179,30 +185,28 @@ class Scheduler:
         self.running.append(row)
         return row
 
-    def _next(self) -> Row:
-        running = self._running()
+    def _next(self, taken: Counter[str]) -> Row:
         least, chosen = self.max_rows, self.waiting[0]
         for row in self.waiting:
-            if (count := running[row.group]) < least:
+            if (count := taken[row.group]) < least:
                 least, chosen = count, row
             if count == 0:
                 break
         return chosen
 
-    def _places_for_forks(self, row: Row, free: int) -> int:
+    def _places_for_forks(self, row: Row, free: int, taken: Counter[str]) -> int:
         """All that are free, less one for each of the others that has nothing running."""
         if not row.forks:
             return 0
-        running = self._running()
-        others = {other.group for other in self.waiting if other.group != row.group and not running[other.group]}
+        others = {other.group for other in self.waiting if other.group != row.group and not taken[other.group]}
         return max(0, free - len(others))
 
-    def _running(self) -> Counter[str]:
-        """Rows of each group that have a place, or wait for a prompt that is being prefilled."""
-        running: Counter[str] = Counter()
+    def _taken(self) -> Counter[str]:
+        """Places of each group: its running rows, and the forks that wait for a prompt that is being prefilled."""
+        taken: Counter[str] = Counter()
         for row in self.running:
-            running[row.group] += 1 + len(row.forks)
-        return running
+            taken[row.group] += 1 + len(row.forks)
+        return taken
 
     def _cached(self, row: Row) -> list[int]:
         """The blocks of the longest cached prefix of ``row``, one token at least left out."""
