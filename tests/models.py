@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -146,3 +147,12 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>")
+
+
+def save_byte_llama(folder: Path) -> None:
+    """A random Llama over bytes with its tokenizer, as transformers saves it."""
+    torch.manual_seed(0)
+    config = tiny_config("llama")
+    config.vocab_size, config.eos_token_id, config.pad_token_id = 257, 256, 256
+    LlamaForCausalLM(config).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)

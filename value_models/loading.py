@@ -61,6 +61,16 @@ class FolderLoader:
         return stack_heads(values)
 
 
+def load_policy(model: str, config: EngineConfig, name: str | None = None) -> Policy:
+    """A policy on the device and in the dtype that ``config`` asks for.
+
+    Raises:
+        LoadError: naming the culprit.
+    """
+    device = resolve_device(config.device)
+    return Policy.load(model, device, resolve_dtype(config.dtype, device), name)
+
+
 def build_engine(
     model: str | None,
     values: Sequence[str],
@@ -81,9 +91,8 @@ def build_engine(
     name = model
     if model is None:
         name, model, values = SHIPPED_NAME, str(SHIPPED_POLICY), list(values) or ["shipped:heads"]
-    device = resolve_device(config.device)
     progress(f"loading the policy {name}", 0.05)
-    policy = Policy.load(model, device, resolve_dtype(config.dtype, device), name)
+    policy = load_policy(model, config, name)
     folders = [folder for path in values for folder in value_folders(path)]
     loaded = []
     for i, folder in enumerate(folders):

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mavis_core.engine import Engine
 from mavis_core.errors import RunError
 from mavis_core.guidance import Guidance
-from mavis_core.policy import Policy, resolve_device, resolve_dtype
+from mavis_core.policy import Policy
 from mavis_core.search.scorer import SequenceScorer
 from value_models import durable
 from value_models.evaluation import figures, tables
@@ -31,7 +31,7 @@ from value_models.evaluation.report import page
 from value_models.evaluation.sampling import Answer, answer, read, write
 from value_models.evaluation.table import Array, Table, tabulate
 from value_models.identity import identify
-from value_models.loading import SHIPPED_POLICY, FolderLoader
+from value_models.loading import SHIPPED_POLICY, FolderLoader, load_policy
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.normalisation import Normalisation
 from value_models.rewards.registry import build
@@ -77,9 +77,7 @@ class Evaluation:
 
     @cached_property
     def policy(self) -> Policy:
-        device = resolve_device(self.config.engine.device)
-        path = self.config.policy or str(SHIPPED_POLICY)
-        return Policy.load(path, device, resolve_dtype(self.config.engine.dtype, device))
+        return load_policy(self.config.policy or str(SHIPPED_POLICY), self.config.engine)
 
     def run(self) -> Findings:
         """All of it; what is there already is not done again."""

@@ -16,13 +16,13 @@ from torch import nn
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.errors import RunError
-from mavis_core.policy import Policy, resolve_device, resolve_dtype
+from mavis_core.policy import Policy
 from value_models import durable
 from value_models.folders import load_value
 from value_models.head import HeadValue
 from value_models.identity import identify
 from value_models.lm import LmValue
-from value_models.loading import SHIPPED_POLICY, value_folders
+from value_models.loading import SHIPPED_POLICY, load_policy, value_folders
 from value_models.prompts import file_hash
 from value_models.rollouts.roll_out import check_policy
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
@@ -94,9 +94,8 @@ def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], N
     """Teach, export, tune. Training resumes after its last whole epoch; a value that is there is left as it is."""
     began, folder, rollouts = time.perf_counter(), Path(config.folder), Path(config.rollouts)
     made = durable.read_json(rollouts / MANIFEST)
-    device = resolve_device(config.engine.device)
     path = config.policy or str(SHIPPED_POLICY)
-    policy = Policy.load(path, device, resolve_dtype(config.engine.dtype, device))
+    policy = load_policy(path, config.engine)
     check_policy(rollouts, path, asdict(identify(policy)))
     teachers, objectives, files = load_teachers(config.teachers, policy)
     about = {"teachers": files, "rollouts": made, "seed": config.seed, "train": asdict(config.train)}
@@ -112,7 +111,7 @@ def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], N
     data = teach(policy, teachers, trees, queries, config.train.held_out, config.seed, progress)
     names = [objective.name for objective in objectives]
     student = make_trainee(policy, len(names), config.train, config.seed)
-    state = train(student, data, names, config.train, config.seed, folder / "training", device, progress)
+    state = train(student, data, names, config.train, config.seed, folder / "training", policy.device, progress)
     plot(state.history, state.best, folder / "training")
     export(value, policy, student, objectives, {**about, **outcome(state)})
     if config.train.beta_prompts:

@@ -16,12 +16,12 @@ from typing import Any
 from mavis_core.engine import Engine
 from mavis_core.errors import RunError
 from mavis_core.guidance import MAX_WEIGHT
-from mavis_core.policy import Policy, read_tokenizer, resolve_device, resolve_dtype
+from mavis_core.policy import Policy, read_tokenizer
 from mavis_core.tokenizer import Tokenizer
 from value_models import durable
 from value_models.folders import load_value
 from value_models.identity import identify, tokenizer_hash
-from value_models.loading import SHIPPED_POLICY, build_engine, value_folders
+from value_models.loading import SHIPPED_POLICY, build_engine, load_policy, value_folders
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.registry import build
 from value_models.rewards.reward import Guarded
@@ -180,8 +180,7 @@ class Run:
         return tuned or not self.config.train.beta_prompts
 
     def load_policy(self) -> Policy:
-        device = resolve_device(self.config.engine.device)
-        return Policy.load(self.policy_path, device, resolve_dtype(self.config.engine.dtype, device))
+        return load_policy(self.policy_path, self.config.engine)
 
     def _provenance(self) -> dict[str, Any]:
         """What the value was made from."""

@@ -11,7 +11,6 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from transformers import LlamaForCausalLM
 from typer.testing import CliRunner
 
 from mavis_core.config import EngineConfig
@@ -20,7 +19,7 @@ from mavis_core.guidance import Guidance
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
 from server.__main__ import app
-from tests.models import byte_tokenizer, tiny_config
+from tests.models import save_byte_llama
 from value_models.baselines.config import load_config
 from value_models.baselines.policies import read_log, read_policies
 from value_models.baselines.train import train_policies
@@ -56,11 +55,7 @@ def short(prompts: Any, responses: Sequence[str]) -> list[float]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    config = tiny_config("llama")
-    config.vocab_size, config.eos_token_id, config.pad_token_id = 257, 256, 256
-    LlamaForCausalLM(config).save_pretrained(tmp_path / "policy")
-    byte_tokenizer().save_pretrained(tmp_path / "policy")
+    save_byte_llama(tmp_path / "policy")
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"say {i}"}) + "\n" for i in range(6)))
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "manifest.json").write_text(json.dumps({"rewards": {"short": {}, "low": {}}}))

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from transformers import LlamaForCausalLM
 from typer.testing import CliRunner
 
 from mavis_core.config import EngineConfig
@@ -20,7 +19,7 @@ from mavis_core.errors import RewardError
 from mavis_core.guidance import Guidance
 from mavis_core.policy import Policy
 from server.__main__ import app
-from tests.models import HIDDEN, RANK, WIDTH, byte_tokenizer, tiny_config
+from tests.models import HIDDEN, RANK, WIDTH, save_byte_llama
 from tests.value_models.configs import value_config
 from value_models.evaluation.config import load_config
 from value_models.evaluation.evaluate import Evaluation
@@ -58,11 +57,7 @@ def short(prompts: Any, responses: Sequence[str]) -> list[float]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    config = tiny_config("llama")
-    config.vocab_size, config.eos_token_id, config.pad_token_id = 257, 256, 256
-    LlamaForCausalLM(config).save_pretrained(tmp_path / "policy")
-    byte_tokenizer().save_pretrained(tmp_path / "policy")
+    save_byte_llama(tmp_path / "policy")
     policy = Policy.load(str(tmp_path / "policy"), torch.device("cpu"), torch.float32)
     network = HeadNetwork(2, HIDDEN, WIDTH, RANK)
     network.state_out.data *= 30  # a value that moves something

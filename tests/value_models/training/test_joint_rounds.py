@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from transformers import LlamaForCausalLM
 from typer.testing import CliRunner
 
 from mavis_core.config import EngineConfig
@@ -22,7 +20,7 @@ from mavis_core.errors import InvalidRequestError, RunError
 from mavis_core.guidance import Guidance
 from mavis_core.sampling_params import SamplingParams
 from server.__main__ import app
-from tests.models import byte_tokenizer, tiny_config
+from tests.models import save_byte_llama
 from tests.value_models.training.test_iterate import write
 from value_models.loading import build_engine
 from value_models.rollouts.mixture import Mixture
@@ -58,11 +56,7 @@ def test_rounds_build_on_each_other(tmp_path: Path) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two rounds on five prompts, done."""
     where = tmp_path_factory.mktemp("whole")
-    torch.manual_seed(0)
-    config = tiny_config("llama")
-    config.vocab_size, config.eos_token_id, config.pad_token_id = 257, 256, 256
-    LlamaForCausalLM(config).save_pretrained(where / "policy")
-    byte_tokenizer().save_pretrained(where / "policy")
+    save_byte_llama(where / "policy")
     (where / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"say {i}"}) + "\n" for i in range(5)))
     result = CliRunner().invoke(app, ["fit", str(write(where, **SMALL))])
     assert result.exit_code == 0, result.output

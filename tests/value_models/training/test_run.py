@@ -22,7 +22,7 @@ from mavis_core.config import EngineConfig
 from mavis_core.guidance import Guidance
 from mavis_core.sampling_params import SamplingParams
 from server.__main__ import app
-from tests.models import byte_tokenizer, tiny_config
+from tests.models import save_byte_llama
 from value_models.loading import build_engine
 from value_models.training.run import Run
 from value_models.training.run_config import load_config
@@ -49,11 +49,7 @@ def low(prompts: Any, responses: list[str]) -> list[float]:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random Llama over bytes and 80 prompts."""
     folder = tmp_path_factory.mktemp("inputs")
-    torch.manual_seed(0)
-    config = tiny_config("llama")
-    config.vocab_size, config.eos_token_id, config.pad_token_id = 257, 256, 256
-    LlamaForCausalLM(config).save_pretrained(folder / "policy")
-    byte_tokenizer().save_pretrained(folder / "policy")
+    save_byte_llama(folder / "policy")
     (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"say {i}"}) + "\n" for i in range(80)))
     return folder
 
