@@ -1,11 +1,14 @@
 """Kind ``conditioned_head``: a ``head`` that knows what it is wanted for, and what that will still cost.
 
     V_m(s + a; w) = u_m(h, w) . A_m[a] + c_m(h, w),    W likewise, as one more output
-    [u_m, c_m] = two-layer network of h whose hidden units w scales and shifts
+    [u_m, c_m] = two-layer network of h whose hidden units f(w) scales and shifts (FiLM, arXiv 1709.07871)
+    f(w) = gelu(P w + p) - gelu(p)
 
 with w = beta * lambda the pull of the row. The value of a text depends on how it will go on, and that depends on w; a
-value for all w at once can only describe the base model's way. w enters this network, never the policy, so KV is shared
-by rows of any weights. A, the table over the vocabulary, does not depend on w and is computed once at load.
+value for all w at once can only describe the base model's way. f and not w itself, because values level off as w grows
+and W begins as its square: with units scaled by w the error is four times as large (docs/theory.md). w enters this
+network, never the policy, so KV is shared by rows of any weights. A, the table over the vocabulary, does not depend on
+w and is computed once at load.
 """
 
 from __future__ import annotations
@@ -22,6 +25,10 @@ from mavis_core.value import ScoreStep, ValueSpec
 from value_models.head import HeadNetwork, gelu, product, unit_rms
 
 
+PULL_WIDTH = 32
+"""Hidden units of the network of w."""
+
+
 class ConditionedHeadNetwork(nn.Module):
     """Parameters of M objectives and W.
 
@@ -33,17 +40,24 @@ class ConditionedHeadNetwork(nn.Module):
     def __init__(self, objectives: int, hidden_size: int, width: int, rank: int) -> None:
         super().__init__()
         self.head = HeadNetwork(objectives + 1, hidden_size, width, rank)
-        self.scale = nn.Parameter(torch.zeros(objectives + 1, objectives, width))
-        self.shift = nn.Parameter(torch.zeros(objectives + 1, objectives, width))
+        self.pull_in = nn.Parameter(torch.randn(objectives, PULL_WIDTH))
+        self.pull_in_bias = nn.Parameter(torch.rand(PULL_WIDTH) * 2 - 1)
+        self.scale = nn.Parameter(torch.zeros(objectives + 1, PULL_WIDTH, width))
+        self.shift = nn.Parameter(torch.zeros(objectives + 1, PULL_WIDTH, width))
         self.register_buffer("largest", torch.ones(objectives))
 
     def forward(self, hidden: Tensor, pull: Tensor, table: Tensor) -> Tensor:
         """hidden (G, D), pull (G, M), the candidates' rows of A (G, K, M + 1, r + 1) -> V and W (G, K, M + 1)."""
         head, outputs = self.head, len(self.scale)
-        wanted = (pull / self.largest).expand(outputs, -1, -1)
+        wanted = self._wanted(pull / self.largest).expand(outputs, -1, -1)
         inner = torch.baddbmm(head.state_in_bias, hidden.expand(outputs, -1, -1), head.state_in)
         inner = gelu(inner * (1 + torch.bmm(wanted, self.scale)) + torch.bmm(wanted, self.shift))
         return product(torch.baddbmm(head.state_out_bias, inner, head.state_out), table)
+
+    def _wanted(self, pull: Tensor) -> Tensor:
+        """f(w), 0 where w is: (G, M) -> (G, PULL_WIDTH)."""
+        bias = self.pull_in_bias
+        return gelu(torch.addmm(bias, pull, self.pull_in)) - gelu(bias)
 
 
 class ConditionedHeadValue:

@@ -97,7 +97,7 @@ class ValueArm:
         return {}
 
     def served(self, point: Point) -> str:
-        return self._name
+        return " ".join(self._arm.values)
 
     def values(self, point: Point, policy: Policy) -> list[ValueFunction]:
         return [load_value(folder, policy) for folder in self._folders]

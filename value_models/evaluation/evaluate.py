@@ -26,6 +26,7 @@ from value_models.evaluation.arms import Arm, build_arm
 from value_models.evaluation.config import EvaluationConfig
 from value_models.evaluation.findings import Findings, find
 from value_models.evaluation.points import BASE, Point
+from value_models.evaluation.pool import Pool, is_pooled
 from value_models.evaluation.prompt_rewards import PromptRewards
 from value_models.evaluation.report import page
 from value_models.evaluation.sampling import Answer, answer, read, write
@@ -99,10 +100,13 @@ class Evaluation:
         """Points of one engine, whose memory is free again afterwards."""
         engine, config = self._engine(points[0]), self.config
         encoded = self._encode(engine)
-        for point in points:
-            steer = self._guidance(point)
+        steers = [self._guidance(point) for point in points]
+        same = config.samples, config.max_tokens, config.seed
+        most = max((steer.search.successors for steer in steers if steer.search and is_pooled(steer)), default=0)
+        pool = Pool(engine, encoded, most, *same)
+        for point, steer in zip(points, steers, strict=True):
             scorer = self._scorer(steer)
-            made = answer(engine, encoded, steer, config.samples, config.max_tokens, config.seed, scorer)
+            made = pool.answer(steer, scorer) if is_pooled(steer) else answer(engine, encoded, steer, *same, scorer)
             write(self._answers(point), made)
             done()
 

@@ -44,21 +44,24 @@ def draw_curves(table: Table, config: EvaluationConfig, folder: Path) -> None:
 
 
 def draw_fronts(findings: Findings, config: EvaluationConfig, folder: Path) -> None:
-    """``fronts``: one panel per budget; every share that reaches it, points that no other of the arm beats joined."""
+    """``fronts``: one panel per budget; points that no other of the arm beats joined, hollow where less is spent."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1 + 3 * len(config.budgets), 3.6), layout="constrained")
     panels = figure.subplots(1, len(config.budgets), squeeze=False, sharex=True, sharey=True)[0]
     for panel, budget in zip(panels, config.budgets, strict=True):
         for found in (each for each in findings.matched if each.budget == budget):
-            points = found.points[list(found.reached)]
+            has = ~np.isnan(found.points).any(axis=1)
+            points, reached = found.points[has], np.array(found.reached)[has]
             if found.arm == BASE:
                 panel.plot(*points[0], "k*", label=BASE)
                 continue
             own = points[front(points)]
             own = own[np.argsort(own[:, 0])]
-            (line,) = panel.plot(own[:, 0], own[:, 1], marker="o", markersize=4, label=found.arm)
-            panel.scatter(points[:, 0], points[:, 1], s=8, color=line.get_color(), alpha=0.5)
+            (line,) = panel.plot(own[:, 0], own[:, 1], label=found.arm)
+            colour = line.get_color()
+            panel.scatter(*points[reached].T, s=14, color=colour)
+            panel.scatter(*points[~reached].T, s=14, facecolors="none", edgecolors=colour)
         panel.plot(*config.reference_point, "x", color="grey")
         panel.set(title=f"{budget:g} nats per response", xlabel=f"{config.axes[0]}, z-units")
     panels[0].set_ylabel(f"{config.axes[1]}, z-units")

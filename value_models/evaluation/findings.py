@@ -1,15 +1,20 @@
-"""What the answers say: every arm at matched KL with its uncertainty, and what became of the claims."""
+"""What the answers say: every arm at matched KL with its uncertainty, and what became of the claims.
+
+A budget is what may be spent. An arm that spends less at its greatest strength counts with what it has there: the
+least that it can do within the budget. A difference to it is then a bound, and a claim stands or falls only on the
+side that the bound leaves no doubt about.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from value_models.evaluation.bootstrap import Interval, interval, means, resamples
+from value_models.evaluation.bootstrap import Bound, Interval, interval, means, resamples
 from value_models.evaluation.config import ClaimConfig, EvaluationConfig, Measure
 from value_models.evaluation.matched import at_budget, falls, hypervolume, weighted_reward
 from value_models.evaluation.points import BASE, Point
@@ -26,11 +31,11 @@ class Matched:
 
     Attributes:
         points: (S, D) rewards on the axes at every share, NaN where the arm has none.
-        reached: (S,) whether the arm's strongest point spends the budget; where not, its rewards are no finding.
+        reached: (S,) whether the arm's strongest point spends the budget; where not, its rewards are those there.
         shares: how many the arm has.
-        measures: of all its shares; None unless all of them reach.
-        regret: what the weighted reward lacks to the named arm's, over the shares that both have; None where either
-            does not reach.
+        measures: of all its shares; "at least" so much unless all of them reach.
+        regret: what the weighted reward lacks to the named arm's, over the shares that both have; None where neither
+            reaches.
     """
 
     arm: str
@@ -38,7 +43,7 @@ class Matched:
     points: Array
     reached: tuple[bool, ...]
     shares: int
-    measures: dict[Measure, Interval] | None
+    measures: dict[Measure, Interval]
     regret: Interval | None
 
 
@@ -60,7 +65,7 @@ class Monotone:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A claim and what became of it; ``difference`` is better - than, None where it cannot be said."""
+    """A claim and what became of it; ``difference`` is better - than, None where neither reaches the budget."""
 
     claim: ClaimConfig
     difference: Interval | None
@@ -69,8 +74,9 @@ class Verdict:
     def outcome(self) -> Outcome:
         if self.difference is None:
             return "cannot be said"
-        outcomes: dict[int, Outcome] = {1: "holds", 0: "undecided", -1: "does not hold"}
-        return outcomes[self.difference.sign]
+        if self.difference.sign:
+            return "holds" if self.difference.sign > 0 else "does not hold"
+        return "undecided" if self.difference.bound == "exact" else "cannot be said"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,27 +108,35 @@ def find(table: Table, config: EvaluationConfig) -> Findings:
         for budget in config.budgets
     }
 
-    def measured(arm: str, budget: float, measure: str, beside: str | None = None) -> Array | None:
-        """In every resample, over the shares that the arm has, and the one beside it too; None where one is short."""
-        found, has, reached = curves[arm, budget]
-        both = has & curves[beside, budget][1] if beside else has
-        if not both.any() or not reached[both].all():
-            return None
-        points = found[:, both]
-        return hypervolume(points, reference) if measure == "hypervolume" else weighted_reward(points, weights[both])
+    def measured(arm: str, budget: float, measure: Measure, shares: Mask) -> tuple[Array, bool]:
+        """In every resample, over ``shares``, all of which the arm has; and whether all of them reach the budget."""
+        found, _, reached = curves[arm, budget]
+        points = found[:, shares]
+        over = hypervolume(points, reference) if measure == "hypervolume" else weighted_reward(points, weights[shares])
+        return over, bool(reached[shares].all())
 
-    def difference(better: str, than: str, budget: float, measure: str) -> Interval | None:
-        first, second = measured(better, budget, measure, than), measured(than, budget, measure, better)
-        return None if first is None or second is None else interval(first - second)
+    def difference(better: str, than: str, budget: float, measure: Measure) -> Interval | None:
+        both = curves[better, budget][1] & curves[than, budget][1]
+        if not both.any():
+            return None
+        first, second = (measured(arm, budget, measure, both) for arm in (better, than))
+        bounds: dict[tuple[bool, bool], Bound] = {
+            (True, True): "exact",
+            (False, True): "at least",
+            (True, False): "at most",
+        }
+        bound = bounds.get((first[1], second[1]))
+        return None if bound is None else interval(first[0] - second[0], bound)
+
+    def told(arm: str, budget: float, measure: Measure) -> Interval:
+        over, reaches = measured(arm, budget, measure, curves[arm, budget][1])
+        return interval(over, "exact" if reaches else "at least")
 
     matched = []
     for (arm, budget), (found, has, reached) in curves.items():
-        volume, reward = measured(arm, budget, "hypervolume"), measured(arm, budget, "weighted_reward")
-        told: dict[Measure, Interval] | None = None
-        if volume is not None and reward is not None:
-            told = {"hypervolume": interval(volume), "weighted_reward": interval(reward)}
+        measures = {measure: told(arm, budget, measure) for measure in get_args(Measure)}
         regret = difference(config.regret_to, arm, budget, "weighted_reward") if config.regret_to else None
-        matched.append(Matched(arm, budget, found[0], tuple(reached.tolist()), int(has.sum()), told, regret))
+        matched.append(Matched(arm, budget, found[0], tuple(reached.tolist()), int(has.sum()), measures, regret))
     verdicts = [
         Verdict(claim, difference(claim.better, claim.than, claim.nats, claim.measure)) for claim in config.claims
     ]
@@ -139,15 +153,23 @@ def find(table: Table, config: EvaluationConfig) -> Findings:
 def _along(
     table: Table, arm: str, grid: Sequence[float], budget: float, rewards: Array, kl: Array
 ) -> tuple[Array, Mask, Mask]:
-    """Rewards (R, S, D) of an arm at a budget, which shares (S,) it has, and which reach; the base all of them."""
+    """Rewards (R, S, D) of an arm within a budget, which shares (S,) it has, and which reach; the base all of them."""
     base = rewards[:, 0]
     if arm == BASE:
         everywhere = np.ones(len(grid), dtype=bool)
         return np.repeat(base[:, None], len(grid), axis=1), everywhere, everywhere
     curves = table.curves(arm)
-    missing = np.full_like(base, np.nan)
-    found = [at_budget(kl[:, o], rewards[:, o], base, budget) if (o := curves.get(s)) else missing for s in grid]
-    reached = [bool(o) and bool(kl[0, o].max() >= budget) for o in (curves.get(s, []) for s in grid)]
+    found, reached = [], []
+    for share in grid:
+        own = curves.get(share, [])
+        strongest = max(own, key=lambda i: kl[0, i], default=None)
+        reached.append(strongest is not None and bool(kl[0, strongest] >= budget))
+        if strongest is None:
+            found.append(np.full_like(base, np.nan))
+        elif reached[-1]:
+            found.append(at_budget(kl[:, own], rewards[:, own], base, budget))
+        else:
+            found.append(rewards[:, strongest])
     return np.stack(found, axis=1), np.array([share in curves for share in grid]), np.array(reached)
 
 

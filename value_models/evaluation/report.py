@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from value_models.evaluation.bootstrap import Interval
+from value_models.evaluation.bootstrap import Bound, Interval
 from value_models.evaluation.config import EvaluationConfig, Measure
 from value_models.evaluation.findings import Findings, Matched, Verdict
 from value_models.evaluation.points import BASE
 from value_models.evaluation.table import Table
 
 MEASURES: dict[Measure, str] = {"hypervolume": "hypervolume", "weighted_reward": "weighted reward"}
+BOUNDS: dict[Bound, str] = {"exact": "", "at least": "≥ ", "at most": "≤ "}
 UNSAID = "-"
 
 
@@ -58,7 +59,7 @@ def _claims(verdicts: Sequence[Verdict]) -> str:
         claim = verdict.claim
         told = f"`{claim.better}` has more {MEASURES[claim.measure]} than `{claim.than}` at {claim.nats:g} nats"
         if verdict.difference is None:
-            why = "one of the two does not spend so much at its greatest strength"
+            why = "neither spends so much at its greatest strength"
         else:
             why = f"difference {_with_bounds(verdict.difference, '+')}"
         lines.append(f"- {told}: **{verdict.outcome}**; {why}.")
@@ -69,22 +70,25 @@ def _hypervolumes(matched: Sequence[Matched], config: EvaluationConfig) -> str:
     reference = ", ".join(f"{x:g}" for x in config.reference_point)
     about = (
         f"What each arm's points dominate above the reference point ({reference}), and the weighted reward, mean over "
-        f"the arm's weights, both in z-units, at a steering KL per response that is the same for all. `{UNSAID}`: at "
-        "some weight the arm spends less at its greatest strength. 95 % intervals in brackets. Fewer weights have less "
-        "hypervolume: claims and regret are over those that both arms have."
+        f"the arm's weights, both in z-units, at a steering KL per response that is the same for all. ≥: at some "
+        "weight the arm spends less at its greatest strength and counts with what it has there. 95 % intervals in "
+        "brackets. Fewer weights have less hypervolume: claims and regret are over those that both arms have."
     )
     rows = []
     for measure, name in MEASURES.items():
         for arm in dict.fromkeys(each.arm for each in matched):
             own = [each for each in matched if each.arm == arm]
-            cells = [_with_bounds(each.measures[measure]) if each.measures else UNSAID for each in own]
+            cells = [_with_bounds(each.measures[measure]) for each in own]
             rows.append([name, arm, own[0].shares, *cells])
     header = ["", "arm", "weights", *(f"{budget:g} nats" for budget in config.budgets)]
     return f"{about}\n\n{_table(header, rows)}"
 
 
 def _regret(matched: Sequence[Matched], config: EvaluationConfig) -> str:
-    about = f"What the weighted reward of each arm lacks to that of `{config.regret_to}`, z-units; below 0 it has more."
+    about = (
+        f"What the weighted reward of each arm lacks to that of `{config.regret_to}`, z-units; below 0 it has more. "
+    )
+    about += f"≤ and ≥ where one of the two spends less at its greatest strength, `{UNSAID}` where both do."
     arms = [arm for arm in dict.fromkeys(each.arm for each in matched) if arm != config.regret_to]
     rows = [
         [arm, *(_with_bounds(e.regret, "+") if e.regret else UNSAID for e in matched if e.arm == arm)] for arm in arms
@@ -143,19 +147,20 @@ def _method(config: EvaluationConfig) -> str:
         f"{config.max_tokens} tokens, a stop token never as the first, the same noise for the same prompt and sample, "
         f"rewards of the same strings. Rewards are in standard deviations of {source}. Arms are compared at equal "
         "steering KL: each weight's rewards are interpolated along its strengths, linear in the square root of the KL, "
-        "beginning with the base model at 0 nats, and never beyond an arm's greatest. Steering KL is exact, summed "
+        "beginning with the base model at 0 nats. Beyond an arm's greatest strength they stay what they are: a budget "
+        "is what may be spent, and this is the least that the arm can do within it. Steering KL is exact, summed "
         "over the tokens of a response; a search adds a bound on what choosing costs, which it may stay below; a "
         "trained policy is decoded over the base model's candidates like all arms; truncation to them is paid "
         "by every arm and stands apart. "
         f"Intervals are the middle 95 % of {config.resamples} bootstrap resamples of prompts, the same ones for all "
-        "arms. A claim holds, or does not, where the interval of the difference lies on one side of 0; else it is "
-        "undecided. Reference point, budgets and claims were on disk before anything was sampled and cannot be "
-        "changed in this folder."
+        "arms. A claim holds, or does not, where the interval of the difference lies on one side of 0, be it only a "
+        "bound of that side; else it is undecided, or cannot be said. Reference point, budgets and claims were on disk "
+        "before anything was sampled and cannot be changed in this folder."
     )
 
 
 def _with_bounds(figure: Interval, sign: str = "") -> str:
-    return f"{figure.estimate:{sign}z.3f} [{figure.low:{sign}z.3f}, {figure.high:{sign}z.3f}]"
+    return f"{BOUNDS[figure.bound]}{figure.estimate:{sign}z.3f} [{figure.low:{sign}z.3f}, {figure.high:{sign}z.3f}]"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -143,15 +143,16 @@ def _draw(
     """Per prompt its answers; a search has one, so that it is asked for as often as there are samples."""
     numbers = range(len(prompts))
     if guidance.search is None:
-        plain = [_sampling(f"{seed}/{i}", samples, max_tokens, guidance) for i in numbers]
+        plain = [sampling_params(f"{seed}/{i}", samples, max_tokens, guidance) for i in numbers]
         return engine.generate(prompts, plain, dataclasses.replace(guidance, report=guidance.active))
     repeated = [ids for ids in prompts for _ in range(samples)]
-    each = [_sampling(f"{seed}/{i}/{j}", 1, max_tokens, guidance) for i in numbers for j in range(samples)]
+    each = [sampling_params(f"{seed}/{i}/{j}", 1, max_tokens, guidance) for i in numbers for j in range(samples)]
     found = [choice for (choice,) in engine.generate(repeated, each, guidance, scorer=scorer)]
     return [found[i : i + samples] for i in range(0, len(found), samples)]
 
 
-def _sampling(noise: str, samples: int, max_tokens: int, guidance: Guidance) -> SamplingParams:
+def sampling_params(noise: str, samples: int, max_tokens: int, guidance: Guidance) -> SamplingParams:
+    """How every arm draws; ``noise`` names what its random numbers are a function of."""
     digest = hashlib.blake2b(noise.encode(), digest_size=8).digest()
     plain = SamplingParams(
         n=samples, max_tokens=max_tokens, min_tokens=1, seed=int.from_bytes(digest, "little", signed=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,22 +32,21 @@ def write_points(path: Path, table: Table, config: EvaluationConfig) -> None:
 
 
 def write_matched(path: Path, findings: Findings, config: EvaluationConfig) -> None:
-    """Rewards of every arm, budget and share; a budget that is not reached has empty cells."""
+    """Rewards of every arm, budget and share; where a budget is not reached, those of the strongest point."""
     header = ["arm", "budget_nats", "share", "reached", *config.axes]
     for name in ("hypervolume", "weighted_reward", "regret"):
-        header += [name, f"{name}_low", f"{name}_high"]
+        header += [name, f"{name}_low", f"{name}_high", f"{name}_bound"]
     rows = []
     for found in findings.matched:
-        measured = found.measures or {}
-        figures = [measured.get("hypervolume"), measured.get("weighted_reward"), found.regret]
+        figures = [*found.measures.values(), found.regret]
         for share, reached, point in zip(config.grid, found.reached, found.points.tolist(), strict=True):
-            rewards = point if reached else [""] * len(point)
+            rewards = ["" if math.isnan(x) else x for x in point]  # a share that the arm does not have
             rows.append([found.arm, found.budget, share, reached, *rewards, *(x for f in figures for x in _cells(f))])
     _write(path, header, rows)
 
 
 def _cells(figure: Interval | None) -> Sequence[Any]:
-    return ("", "", "") if figure is None else figure
+    return ("", "", "", "") if figure is None else figure
 
 
 def _write(path: Path, header: list[str], rows: list[list[Any]]) -> None:

@@ -33,7 +33,7 @@ def test_pairing_takes_out_what_prompts_differ_by() -> None:
     hard = np.random.default_rng(1).normal(scale=10, size=200)
     arms = means(resamples(200, 500, 0), np.array([hard, hard + 1]))
     difference = interval(arms[:, 1] - arms[:, 0])
-    assert difference == pytest.approx((1, 1, 1))
+    assert difference[:3] == pytest.approx((1, 1, 1))
     assert interval(arms[:, 1]).high - interval(arms[:, 1]).low > 1
 
 

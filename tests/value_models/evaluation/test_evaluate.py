@@ -23,7 +23,7 @@ from tests.models import HIDDEN, RANK, WIDTH, save_byte_llama
 from tests.value_models.configs import value_config
 from value_models.evaluation.config import load_config
 from value_models.evaluation.evaluate import Evaluation
-from value_models.evaluation.sampling import _sampling, answer, base_nlls
+from value_models.evaluation.sampling import answer, base_nlls, sampling_params
 from value_models.folders import load_value, save_head
 from value_models.head import HeadNetwork
 
@@ -180,7 +180,7 @@ def test_steered_answers_are_as_likely_as_a_plain_forward_says(folder: Path) -> 
 
 def _drawn_again(engine: Engine, prompt: list[int], steer: Guidance, sample: int, n: int, limit: int) -> list[int]:
     """The tokens of an answer, which an evaluation does not keep."""
-    ((*choices,),) = engine.generate([prompt], _sampling("1/0", n, limit, steer), steer)
+    ((*choices,),) = engine.generate([prompt], sampling_params("1/0", n, limit, steer), steer)
     return choices[sample].token_ids
 
 

@@ -53,10 +53,8 @@ def table(noise: float = 0.0) -> Table:
     return Table(tuple(points), rewards, kl, ones, 10 * ones, 10 * ones, ones, 20 * ones, ones[:, 0], np.eye(2))
 
 
-def matched(findings: Findings, arm: str) -> tuple[float, float] | None:
+def matched(findings: Findings, arm: str) -> tuple[float, float]:
     (found,) = [each for each in findings.matched if each.arm == arm]
-    if found.measures is None:
-        return None
     return found.measures["hypervolume"].estimate, found.measures["weighted_reward"].estimate
 
 
@@ -66,15 +64,24 @@ def test_arms_are_compared_where_they_have_spent_the_same() -> None:
     assert matched(found, "good") == pytest.approx((5.0, 2.0))
     assert matched(found, "poor") == pytest.approx((3.0, 1.0))
     assert matched(found, BASE) == pytest.approx((1.0, 0.0))
-    regrets = {each.arm: each.regret for each in found.matched}
+    regrets = {each.arm: each.regret[:3] for each in found.matched if each.regret}
     assert regrets["poor"] == pytest.approx((1, 1, 1)) and regrets["good"] == pytest.approx((0, 0, 0))
 
 
-def test_an_arm_that_does_not_reach_a_budget_is_not_measured_there() -> None:
+def test_an_arm_that_does_not_reach_a_budget_counts_with_the_least_it_can_do() -> None:
+    """``weak`` ends at 2.25 nats with a gain of 3: staircase 1x4 + 3x1; good, at 4 nats, lacks at most 2 - 3."""
     found = find(table(), config())
-    assert matched(found, "weak") is None
+    assert matched(found, "weak") == pytest.approx((7.0, 3.0))
     (weak,) = [each for each in found.matched if each.arm == "weak"]
-    assert weak.reached == (False, False) and weak.regret is None
+    assert weak.reached == (False, False)
+    assert {measure: each.bound for measure, each in weak.measures.items()} == {
+        "hypervolume": "at least",
+        "weighted_reward": "at least",
+    }
+    assert weak.regret is not None and weak.regret[:3] == pytest.approx((-1, -1, -1))
+    assert weak.regret.bound == "at most"
+    (itself,) = [each for each in find(table(), config(regret_to="weak")).matched if each.arm == "weak"]
+    assert itself.regret is None
 
 
 def test_claims_come_out_either_way() -> None:
@@ -82,15 +89,29 @@ def test_claims_come_out_either_way() -> None:
         ClaimConfig("good", "poor", 4.0),
         ClaimConfig("poor", "good", 4.0, "weighted_reward"),
         ClaimConfig("poor", "poor", 4.0),
-        ClaimConfig("weak", "good", 4.0),
     ]
     settings = config(claims=claims)
     found = find(table(), settings)
-    assert [v.outcome for v in found.verdicts] == ["holds", "does not hold", "undecided", "cannot be said"]
+    assert [v.outcome for v in found.verdicts] == ["holds", "does not hold", "undecided"]
     text = page(table(), found, settings)
     assert "`good` has more hypervolume than `poor` at 4 nats: **holds**; difference +2.000 [+2.000, +2.000]" in text
     assert "`poor` has more weighted reward than `good` at 4 nats: **does not hold**; difference -1.000" in text
-    assert "| hypervolume | weak | 2 | - |" in text
+    assert "| hypervolume | weak | 2 | ≥ 7.000 [7.000, 7.000] |" in text
+
+
+def test_a_claim_on_an_arm_that_ends_early_is_decided_by_its_bound_alone() -> None:
+    """At 4 nats ``weak`` has at least 7; at 100 nats nobody arrives. With half its gain its bounds say nothing."""
+    claims = [
+        ClaimConfig("weak", "good", 4.0),
+        ClaimConfig("good", "weak", 4.0),
+        ClaimConfig("good", "weak", 100.0),
+    ]
+    found = find(table(), config(claims=claims, budgets=[4.0, 100.0]))
+    assert [v.outcome for v in found.verdicts] == ["holds", "does not hold", "cannot be said"]
+    made = table()
+    made.rewards[[i for i, point in enumerate(made.points) if point.arm == "weak"]] *= 0.5
+    found = find(made, config(claims=claims, budgets=[4.0, 100.0]))
+    assert [v.outcome for v in found.verdicts] == ["cannot be said"] * 3
 
 
 def test_one_axis_is_a_curve_of_its_own() -> None:

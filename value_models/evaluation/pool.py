@@ -1,0 +1,119 @@
+"""Best-of-N without a tilt: its draws are the base model's own, whatever the weights, so all such points share them.
+
+Draw i of an answer has the noise of a search's i-th successor, and the first N of 64 draws are those of best-of-N: what
+is chosen here is what ``guidance.search`` chooses. A pool costs what its largest point would cost alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mavis_core.engine import Engine
+from mavis_core.guidance import Guidance
+from mavis_core.offline import Completion
+from mavis_core.search.kl_bound import best_of_bound
+from mavis_core.search.scorer import SequenceScorer, standardise, text_values, weighted
+from value_models.evaluation.sampling import Answer, sampling_params
+
+AT_ONCE = 32  # answers whose draws are in memory with every token's report
+
+
+def is_pooled(guidance: Guidance) -> bool:
+    """Whether a point only chooses among draws of the base model."""
+    search = guidance.search
+    return search is not None and search.method == "best_of" and not search.tilt
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Attributes: answer: as if it were the one chosen among itself. values: objective -> V of the whole text."""
+
+    answer: Answer
+    values: dict[str, float]
+
+
+class Pool:
+    """The draws for every answer, made at the first point that asks.
+
+    Args:
+        engine: idle; serves the values that score.
+        prompts: token ids.
+        most: draws per answer; the largest N of the points.
+        samples, max_tokens, seed: as ``sampling.answer`` takes them.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        prompts: Sequence[Sequence[int]],
+        most: int,
+        samples: int,
+        max_tokens: int,
+        seed: int,
+    ) -> None:
+        self._engine, self._prompts, self._most = engine, prompts, most
+        self._samples, self._max_tokens, self._seed = samples, max_tokens, seed
+        self._draws: list[list[Draw]] = []
+        self._rewards: list[Sequence[Sequence[float]]] = []
+        self._seconds = 0.0
+
+    def answer(self, guidance: Guidance, scorer: SequenceScorer | None = None) -> list[Answer]:
+        """The answers of one point, see ``sampling.answer``; of equally good draws the first."""
+        assert guidance.search is not None
+        if not self._draws:
+            self._draw(guidance)
+        if guidance.search.scorer == "rewards" and not self._rewards:
+            assert scorer is not None
+            self._rewards = [self._score(scorer, draws) for draws in self._draws]
+        n = guidance.search.successors
+        return [self._chosen(number, n, guidance, scorer) for number in range(len(self._draws))]
+
+    def _draw(self, guidance: Guidance) -> None:
+        """A budget of 0 nats scales the tilt to nothing, while values of every objective are still evaluated."""
+        plain = replace(
+            guidance,
+            weights=dict.fromkeys(guidance.weights, 1.0),
+            search=None,
+            report=True,
+            max_kl_per_token=0.0,
+        )
+        wanted = [(i, j) for i in range(len(self._prompts)) for j in range(self._samples)]
+        began = time.perf_counter()
+        for at in range(0, len(wanted), AT_ONCE):
+            part = wanted[at : at + AT_ONCE]
+            sampling = [sampling_params(f"{self._seed}/{i}/{j}", self._most, self._max_tokens, plain) for i, j in part]
+            found = self._engine.generate([self._prompts[i] for i, _ in part], sampling, plain)
+            self._draws += [[self._reduced(i, j, c) for c in each] for (i, j), each in zip(part, found, strict=True)]
+        self._seconds = (time.perf_counter() - began) / (len(wanted) * self._most)
+
+    def _reduced(self, prompt: int, sample: int, choice: Completion) -> Draw:
+        assert choice.guidance is not None
+        steering, truncation = choice.guidance.steering_nats, choice.guidance.truncation_nats
+        nll = -sum(token.base_logprob for token in choice.reports)
+        tokens, finish = len(choice.token_ids), str(choice.finish_reason)
+        made = Answer(prompt, sample, choice.text, finish, tokens, tokens, steering, truncation, nll, 0.0)
+        return Draw(made, text_values(choice.reports, self._engine.info.objectives))
+
+    def _score(self, scorer: SequenceScorer, draws: Sequence[Draw]) -> Sequence[Sequence[float]]:
+        assert self._engine.tokenizer is not None
+        prompt = self._engine.tokenizer.decode(self._prompts[draws[0].answer.prompt], skip_special_tokens=True)
+        return scorer.score([prompt] * len(draws), [draw.answer.text for draw in draws])
+
+    def _chosen(self, number: int, n: int, guidance: Guidance, scorer: SequenceScorer | None) -> Answer:
+        draws = self._draws[number][:n]
+        if guidance.search is not None and guidance.search.scorer == "rewards":
+            assert scorer is not None
+            objectives = self._engine.info.objectives
+            known = [standardise(scorer.names, row, objectives) for row in self._rewards[number][:n]]
+        else:
+            known = [draw.values for draw in draws]
+        scores = [weighted(guidance.weights, each) for each in known]
+        best = draws[scores.index(max(scores))].answer
+        return replace(
+            best,
+            drawn=sum(draw.answer.tokens for draw in draws),
+            steering_nats=best.steering_nats + best_of_bound(n),
+            seconds=n * self._seconds,
+        )
