@@ -24,7 +24,6 @@ from mavis_core.messages import ObjectiveInfo
 from mavis_core.value import ScoreStep, ValueSpec
 from value_models.head import HeadNetwork, gelu, product, unit_rms
 
-
 PULL_WIDTH = 32
 """Hidden units of the network of w."""
 
