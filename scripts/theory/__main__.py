@@ -1,7 +1,8 @@
 """``python -m scripts.theory --out benchmarks/results/theory.json``: claim A on several MDPs, exact and learned.
 
-Each seed is a policy, two rewards that correlate by -0.6, and a run of ``mavis fit`` with joint rounds; a run that was
-stopped goes on. ``--exact`` leaves learning out.
+Each seed is a policy, two rewards that correlate by -0.6, and two runs of ``mavis fit``: joint rounds on both rewards,
+and independent rounds on the first alone, for which they climb to the optimum. A run that was stopped goes on.
+``--exact`` leaves learning out.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import typer
 from benchmarks.machine import describe
 from scripts.theory.claims import EQUAL, NATS, independent, iterations, joint, shares_of_optimum
 from scripts.theory.learn import Size, World
-from scripts.theory.mdp import Mdp
+from scripts.theory.mdp import Mdp, share
 
 ROUNDS = 2
 BETA = 5.0
 STRENGTH = 4.0
+ALONE_BETA = 3.0
 
 
 def main(
@@ -40,8 +42,9 @@ def main(
         found = []
         for seed in range(seeds):
             world = World(runs / f"seed-{seed}", seed, size)
-            found.append({"seed": seed, **known(world.mdp), **({} if exact else learned(world))})
-            spent = {"vocab": size.vocab, "horizon": size.horizon} if exact else {**asdict(size), "beta": BETA}
+            found.append({"seed": seed, **known(world.mdp), **({} if exact else learned(world) | learned_alone(world))})
+            betas = {"beta": BETA, "alone_beta": ALONE_BETA}
+            spent = {"vocab": size.vocab, "horizon": size.horizon} if exact else {**asdict(size), **betas}
             report = {"machine": describe(), "size": spent, "nats": NATS, "seeds": found}
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(json.dumps(report, indent=1) + "\n")
@@ -73,6 +76,16 @@ def learned(world: World) -> dict[str, Any]:
     return {"learned": found, "reports": told}
 
 
+def learned_alone(world: World) -> dict[str, Any]:
+    """[share of the optimum, nats] of each round's value of the first reward, at the strength it was made for."""
+    found = {}
+    runs = world.fit("alone", ["a"], {"kind": "independent", "rounds": ROUNDS, "beta": ALONE_BETA})
+    for number, run in enumerate(runs):
+        value = world.values(Path(run.folder) / "value")
+        found[f"round {number}"] = share(world.mdp, world.mdp.tilted(value.scores([ALONE_BETA])), (1.0, 0.0))
+    return {"alone": found}
+
+
 def table(seeds: list[dict[str, Any]]) -> str:
     """Markdown: means over the seeds that have learned (or all, exactly), the lowest in brackets.
 
@@ -88,6 +101,11 @@ def table(seeds: list[dict[str, Any]]) -> str:
                 missing = any(share is None for share in own)
                 cells.append("not reached" if missing else f"{np.mean(own):.3f} ({min(own):.3f})")
             lines.append(f"| {kind}: {name} | " + " | ".join(cells) + " |")
+    for name in seeds[0].get("alone", {}):
+        shares, nats = np.array([seed["alone"][name] for seed in seeds]).T
+        lines.append(
+            f"| learned, one reward: {name} | {shares.mean():.3f} ({shares.min():.3f}) at {nats.mean():.2f} nats |"
+        )
     return "\n".join(lines)
 
 
