@@ -25,7 +25,7 @@ from scripts.theory.mdp import Mdp, share
 ROUNDS = 2
 BETA = 5.0
 STRENGTH = 4.0
-ALONE_BETA = 3.0
+ALONE_BETA = 1.5
 
 
 def main(
