@@ -12,12 +12,13 @@ filled them is over; at least one token is always computed, because the row's ne
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 
 from mavis_core.blocks import BlockAllocator
 from mavis_core.prefix import extend_keys
 from mavis_core.row import Row
+from mavis_core.waiting import WaitingRows
 
 
 @dataclass(slots=True)
@@ -76,7 +77,7 @@ class Scheduler:
         self.max_tokens = max_tokens
         self.chunked = chunked
         self.caching = caching
-        self.waiting: deque[Row] = deque()
+        self.waiting = WaitingRows()
         self.running: list[Row] = []
 
     def add(self, row: Row) -> None:
@@ -107,9 +108,10 @@ class Scheduler:
             self.running.remove(row)
         elif row in self.waiting:
             self.waiting.remove(row)
-        for parent in (*self.running, *self.waiting):
-            if row in parent.forks:
-                parent.forks.remove(row)
+        else:  # beside a parent that is not prefilled yet
+            for parent in (*self.running, *self.waiting):
+                if row in parent.forks:
+                    parent.forks.remove(row)
         for fork in row.forks:
             self.waiting.appendleft(fork)
         row.forks = []
@@ -160,7 +162,7 @@ class Scheduler:
         places = self.max_rows - taken.total()
         if places < 1:
             return None
-        row = self._next(taken)
+        row = self.waiting.next(taken)
         cached = self._cached(row)
         computed = len(cached) * self.block_size
         needed = self._blocks_for(len(row.tokens) + 1) - len(cached)
@@ -175,7 +177,8 @@ class Scheduler:
         late = row.forks[beside:]
         del row.forks[beside:]
         taken[row.group] += 1 + len(row.forks)
-        self.waiting.extendleft(reversed(late))
+        for fork in reversed(late):
+            self.waiting.appendleft(fork)
         row.blocks = cached + self.blocks.allocate(needed)
         row.computed, row.target = computed, len(row.tokens)
         if row.cached_tokens is None:
@@ -185,21 +188,12 @@ class Scheduler:
         self.running.append(row)
         return row
 
-    def _next(self, taken: Counter[str]) -> Row:
-        least, chosen = self.max_rows, self.waiting[0]
-        for row in self.waiting:
-            if (count := taken[row.group]) < least:
-                least, chosen = count, row
-            if count == 0:
-                break
-        return chosen
-
     def _places_for_forks(self, row: Row, free: int, taken: Counter[str]) -> int:
         """All that are free, less one for each of the others that has nothing running."""
         if not row.forks:
             return 0
-        others = {other.group for other in self.waiting if other.group != row.group and not taken[other.group]}
-        return max(0, free - len(others))
+        others = sum(group != row.group and not taken[group] for group in self.waiting.groups)
+        return max(0, free - others)
 
     def _taken(self) -> Counter[str]:
         """Places of each group: its running rows, and the forks that wait for a prompt that is being prefilled."""
