@@ -1,20 +1,23 @@
 """Regression targets of trees, as pure functions of the forest's arrays. Monte-Carlo only, nothing bootstrapped.
 
-With R the reward of a finished text, kl_t = log p(a_t) - log ref(a_t) of its tokens (nats) and zeta the price of a nat,
-the target at the end of node n is
+With R the reward of a finished text, KL_t the steering KL of its steps (nats) and zeta the price of a nat, the target at
+the end of node n is
 
-    future   Y(n) = mean over children c of [Y(c) - zeta * sum of kl_t over c],    Y(leaf) = R
-    path     Y(n) - zeta * sum of kl_t over the path from the prompt to the end of n
+    future   Y(n) = mean over children c of [Y(c) - zeta * sum of KL_t over c],    Y(leaf) = R
+    path     the same with kl_t = log p(a_t) - log ref(a_t) for KL_t, less zeta * sum of kl_t from the prompt to n
 
 ``future`` is what maximising E[R] - zeta KL(p || ref) needs: what is paid already cannot be changed. ``path`` is what
 the papers' public code computes; at beta = 1 / zeta its iterations oscillate. It is here to be compared with.
+
+KL_t is exact, and that to the base model over its k candidates. Its expectation is that of kl_t less truncation, with far
+less noise. Truncation must stay out: every policy pays it, about evenly with every token, so that pricing it is a penalty
+on length.
 
 Values conditioned on the weights (``to_go``) learn reward and price apart: R without penalty, and in one more column
 
     W(n) = mean over children c of [W(c) + sum of KL_t over c],    W(leaf) = 0
 
-the KL still to come in nats. KL_t is each step's exact steering KL, whose expectation is that of log p - log ref (less
-truncation, which all policies pay) with far less noise.
+the KL still to come in nats.
 
 The mean is over children, level by level, and not over leaves in one go: a branch that ended early has one leaf where
 its sibling has many, and an equal share for every leaf would give long texts more than their probability. Tails (the
@@ -36,8 +39,10 @@ Ints = NDArray[np.int64]
 KlTarget = Literal["future", "path"]
 
 
-def token_kl(forest: Forest) -> Array:
-    """log p - log ref of every token, the one-sample estimate: (T,) nats; 0 for prompts."""
+def token_kl(forest: Forest, kl: KlTarget = "future") -> Array:
+    """What every token is priced at: (T,) nats; 0 for prompts."""
+    if kl == "future":
+        return forest.steering.astype(np.float64)
     return forest.policy_logprobs.astype(np.float64) - forest.base_logprobs
 
 
@@ -47,24 +52,23 @@ def segment_sums(forest: Forest, per_token: Array) -> Array:
     return np.asarray(ends[forest.start + forest.length] - ends[forest.start])
 
 
-def future_targets(forest: Forest, rewards: Array, zeta: float = 0.0) -> Array:
+def future_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget = "future") -> Array:
     """Y at the end of every node, roots included (a prompt's own value).
 
     Args:
         rewards: (L, M) of the leaves, in their order, in the units that ``zeta`` prices.
         zeta: reward per nat, at least 0.
+        kl: which nats.
 
     Returns:
         (N, M).
     """
-    return _means(forest, rewards, -zeta * segment_sums(forest, token_kl(forest))[:, None])
+    return _means(forest, rewards, -zeta * segment_sums(forest, token_kl(forest, kl))[:, None])
 
 
 def kl_to_go(forest: Forest) -> Array:
     """W at the end of every node: (N, 1) nats, at least 0."""
-    return _means(
-        forest, np.zeros((len(forest.leaves), 1)), segment_sums(forest, forest.steering.astype(np.float64))[:, None]
-    )
+    return _means(forest, np.zeros((len(forest.leaves), 1)), segment_sums(forest, token_kl(forest))[:, None])
 
 
 def _means(forest: Forest, final: Array, earned: Array) -> Array:
@@ -82,11 +86,11 @@ def _means(forest: Forest, final: Array, earned: Array) -> Array:
 
 def path_targets(forest: Forest, rewards: Array, zeta: float) -> Array:
     """The papers' variant: the price of the whole path, node and past included; (N, M)."""
-    paid = segment_sums(forest, token_kl(forest))
+    paid = segment_sums(forest, token_kl(forest, "path"))
     for layer in range(int(forest.layer.max()) + 1):
         own = np.flatnonzero(forest.layer == layer)
         paid[own] += paid[forest.parent[own]]
-    return future_targets(forest, rewards, zeta) - zeta * paid[:, None]
+    return future_targets(forest, rewards, zeta, "path") - zeta * paid[:, None]
 
 
 def node_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget = "future") -> Array:
@@ -118,7 +122,7 @@ def token_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarge
 def token_kl_to_go(forest: Forest) -> Array:
     """W at every token: (T, 1) nats."""
     onward = _goes_on(forest)
-    return _onward(forest, onward, kl_to_go(forest)[onward], forest.steering.astype(np.float64))
+    return _onward(forest, onward, kl_to_go(forest)[onward], token_kl(forest))
 
 
 def _goes_on(forest: Forest) -> Ints:
