@@ -96,7 +96,7 @@ def grow(
             over its ``top_k`` most likely tokens.
         top_k: 0 is the whole vocabulary, for unguided rollouts.
         seed: everything is a function of it.
-        objectives: whose pull is kept with every tree, with each step's KL; for values conditioned on it.
+        objectives: whose pull is kept with every tree; for values conditioned on it.
     """
     each = [guidance] * len(prompts) if isinstance(guidance, Guidance) else guidance
     roots = [Node.root(number, ids, own) for (number, ids), own in zip(prompts, each, strict=True)]
@@ -193,7 +193,7 @@ def _flatten(root: Node, objectives: Sequence[str]) -> Forest:
         policy_logprobs=flat("policy_logprobs", np.float32),
         base_logprobs=flat("base_logprobs", np.float32),
         pull=np.tile(pull, (len(nodes), 1)),
-        steering=flat("steering", np.float32) if objectives else np.zeros(int(lengths.sum()), dtype=np.float32),
+        steering=flat("steering", np.float32),
     )
 
 

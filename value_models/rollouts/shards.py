@@ -17,7 +17,7 @@ from mavis_core.errors import RunError
 from value_models import durable
 from value_models.rollouts.forest import Forest
 
-MIXED = ("pull", "steering")
+PULL = "pull"
 """Only in shards whose trees have weights of their own."""
 NARROW = {"tail": np.uint8, "finish": np.uint8, "layer": np.int16}
 MANIFEST = "manifest.json"
@@ -31,7 +31,7 @@ def write_shard(path: Path, forest: Forest, metadata: Mapping[str, Any]) -> None
     """The same forest and metadata give the same bytes."""
     arrays = {}
     for f in fields(Forest):
-        if f.name in MIXED and not forest.pull.shape[1]:
+        if f.name == PULL and not forest.pull.shape[1]:
             continue
         array = getattr(forest, f.name)
         floats = array.dtype == np.float32
@@ -52,9 +52,8 @@ def read_shard(path: Path) -> Forest:
         RunError: the file is damaged or something else.
     """
     names = [f.name for f in fields(Forest)]
-    arrays = read_arrays(path, [name for name in names if name not in MIXED], MIXED)
-    arrays.setdefault("pull", np.zeros((len(arrays["parent"]), 0), dtype=np.float32))
-    arrays.setdefault("steering", np.zeros(len(arrays["tokens"]), dtype=np.float32))
+    arrays = read_arrays(path, [name for name in names if name != PULL], [PULL])
+    arrays.setdefault(PULL, np.zeros((len(arrays["parent"]), 0), dtype=np.float32))
     wide: dict[str, Any] = {n: a if a.dtype == np.float32 else a.astype(np.int64) for n, a in arrays.items()}
     return Forest(**wide)
 

@@ -1,7 +1,7 @@
 """Regression targets of trees, as pure functions of the forest's arrays. Monte-Carlo only, nothing bootstrapped.
 
-With R the reward of a finished text, KL_t the steering KL of its steps (nats) and zeta the price of a nat, the target at
-the end of node n is
+With R the reward of a finished text, KL_t the steering KL of its steps (nats) and zeta the price of a nat, the target
+at the end of node n is
 
     future   Y(n) = mean over children c of [Y(c) - zeta * sum of KL_t over c],    Y(leaf) = R
     path     the same with kl_t = log p(a_t) - log ref(a_t) for KL_t, less zeta * sum of kl_t from the prompt to n
@@ -9,9 +9,9 @@ the end of node n is
 ``future`` is what maximising E[R] - zeta KL(p || ref) needs: what is paid already cannot be changed. ``path`` is what
 the papers' public code computes; at beta = 1 / zeta its iterations oscillate. It is here to be compared with.
 
-KL_t is exact, and that to the base model over its k candidates. Its expectation is that of kl_t less truncation, with far
-less noise. Truncation must stay out: every policy pays it, about evenly with every token, so that pricing it is a penalty
-on length.
+KL_t is exact, and that to the base model over its k candidates. Its expectation is that of kl_t less truncation, with
+far less noise. Truncation must stay out: every policy pays it, about evenly with every token, so that pricing it is a
+penalty on length.
 
 Values conditioned on the weights (``to_go``) learn reward and price apart: R without penalty, and in one more column
 

@@ -55,11 +55,11 @@ def test_shards_keep_the_weights_and_the_kl_of_every_step(tmp_path: Path) -> Non
             assert tree.steering[below].max() > 0
 
 
-def test_plain_shards_are_what_they_were(tmp_path: Path) -> None:
+def test_plain_shards_have_no_weights_and_no_steering(tmp_path: Path) -> None:
     make(tmp_path)
     forest = read_shard(shard_path(tmp_path, 0))
     assert forest.pull.shape == (len(forest), 0) and not forest.steering.any()
-    assert b"steering" not in shard_path(tmp_path, 0).read_bytes()[:2000]
+    assert b'"pull"' not in shard_path(tmp_path, 0).read_bytes()[:2000]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ from value_models.rollouts.shape import Shape
 
 
 def forest(rows: list[tuple[int, int, int, int]], policy: list[list[float]] | None = None) -> Forest:
-    """(parent, length, finish, tail) per node; tokens count up, base log-probabilities are 0."""
+    """(parent, length, finish, tail) per node; tokens count up, base log-probabilities are 0, so that the one-sample KL
+    is ``policy``; the exact one is the same.
+    """
     parent, length, finish, tail = np.array(rows, dtype=np.int64).T
     layer = np.full(len(rows), -1)
     for node in range(len(rows)):
@@ -37,7 +39,7 @@ def forest(rows: list[tuple[int, int, int, int]], policy: list[list[float]] | No
         policy_logprobs=logprobs.astype(np.float32),
         base_logprobs=np.zeros(len(tokens), dtype=np.float32),
         pull=np.zeros((len(rows), 0), dtype=np.float32),
-        steering=np.zeros(len(tokens), dtype=np.float32),
+        steering=logprobs.astype(np.float32),
     )
 
 

@@ -44,6 +44,15 @@ def test_node_means_by_hand() -> None:
     assert found[1].tolist() == [2.0, 5.0]
 
 
+def test_truncation_has_no_price() -> None:
+    """Every token costs 0.5 nats more against the full softmax than against the candidates: ``path`` alone counts."""
+    tree = forest(ROWS, KL)
+    cut = dataclasses.replace(tree, base_logprobs=np.full(len(tree.tokens), -0.5, dtype=np.float32))
+    assert future_targets(cut, REWARDS, 0.1).tolist() == future_targets(tree, REWARDS, 0.1).tolist()
+    assert token_targets(cut, REWARDS, 0.1).tolist() == token_targets(tree, REWARDS, 0.1).tolist()
+    assert (path_targets(cut, REWARDS, 0.1) < path_targets(tree, REWARDS, 0.1)).any()
+
+
 def test_the_future_penalty_by_hand() -> None:
     tree = forest(ROWS, KL)
     found = future_targets(tree, REWARDS[:, :1], 0.1)[:, 0]
