@@ -7,12 +7,15 @@ is chosen here is what ``guidance.search`` chooses. A pool costs what its larges
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
+from mavis_core.messages import Request
 from mavis_core.offline import Completion
+from mavis_core.sampling_params import SamplingParams
+from mavis_core.search.driver import check_search
 from mavis_core.search.kl_bound import best_of_bound
 from mavis_core.search.scorer import SequenceScorer, standardise, text_values, weighted
 from value_models.evaluation.sampling import Answer, sampling_params
@@ -56,19 +59,28 @@ class Pool:
         self._engine, self._prompts, self._most = engine, prompts, most
         self._samples, self._max_tokens, self._seed = samples, max_tokens, seed
         self._draws: list[list[Draw]] = []
-        self._rewards: list[Sequence[Sequence[float]]] = []
+        self._rewards: list[list[dict[str, float]]] = []
         self._seconds = 0.0
 
     def answer(self, guidance: Guidance, scorer: SequenceScorer | None = None) -> list[Answer]:
-        """The answers of one point, see ``sampling.answer``; of equally good draws the first."""
+        """The answers of one point, see ``sampling.answer``; of equally good draws the first.
+
+        Raises:
+            InvalidRequestError: what the search itself would refuse.
+        """
         assert guidance.search is not None
+        asked = Request("pool", tuple(self._prompts[0]), SamplingParams(max_tokens=self._max_tokens), guidance)
+        check_search(asked, self._engine.info, scorer)
         if not self._draws:
             self._draw(guidance)
-        if guidance.search.scorer == "rewards" and not self._rewards:
-            assert scorer is not None
-            self._rewards = [self._score(scorer, draws) for draws in self._draws]
         n = guidance.search.successors
-        return [self._chosen(number, n, guidance, scorer) for number in range(len(self._draws))]
+        if guidance.search.scorer != "rewards":
+            return [self._chosen(draws[:n], [d.values for d in draws], guidance.weights) for draws in self._draws]
+        if not self._rewards:
+            assert scorer is not None, "checked"
+            self._rewards = [self._score(scorer, draws) for draws in self._draws]
+        found = zip(self._draws, self._rewards, strict=True)
+        return [self._chosen(draws[:n], scores, guidance.weights) for draws, scores in found]
 
     def _draw(self, guidance: Guidance) -> None:
         """A budget of 0 nats scales the tilt to nothing, while values of every objective are still evaluated."""
@@ -96,20 +108,19 @@ class Pool:
         made = Answer(prompt, sample, choice.text, finish, tokens, tokens, steering, truncation, nll, 0.0)
         return Draw(made, text_values(choice.reports, self._engine.info.objectives))
 
-    def _score(self, scorer: SequenceScorer, draws: Sequence[Draw]) -> Sequence[Sequence[float]]:
+    def _score(self, scorer: SequenceScorer, draws: Sequence[Draw]) -> list[dict[str, float]]:
+        """Rewards of one answer's draws, z-units."""
         assert self._engine.tokenizer is not None
         prompt = self._engine.tokenizer.decode(self._prompts[draws[0].answer.prompt], skip_special_tokens=True)
-        return scorer.score([prompt] * len(draws), [draw.answer.text for draw in draws])
+        rows = scorer.score([prompt] * len(draws), [draw.answer.text for draw in draws])
+        return [standardise(scorer.names, row, self._engine.info.objectives) for row in rows]
 
-    def _chosen(self, number: int, n: int, guidance: Guidance, scorer: SequenceScorer | None) -> Answer:
-        draws = self._draws[number][:n]
-        if guidance.search is not None and guidance.search.scorer == "rewards":
-            assert scorer is not None
-            objectives = self._engine.info.objectives
-            known = [standardise(scorer.names, row, objectives) for row in self._rewards[number][:n]]
-        else:
-            known = [draw.values for draw in draws]
-        scores = [weighted(guidance.weights, each) for each in known]
+    def _chosen(
+        self, draws: Sequence[Draw], known: Sequence[Mapping[str, float]], weights: Mapping[str, float]
+    ) -> Answer:
+        """The best of ``draws`` by the first of ``known``."""
+        n = len(draws)
+        scores = [weighted(weights, each) for each in known[:n]]
         best = draws[scores.index(max(scores))].answer
         return replace(
             best,

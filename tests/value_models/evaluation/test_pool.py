@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mavis_core.engine import Engine
+from mavis_core.errors import InvalidRequestError
 from tests.value_models.evaluation.test_evaluate import folder, write  # noqa: F401
 from value_models.evaluation.config import load_config
 from value_models.evaluation.evaluate import Evaluation
@@ -50,6 +51,14 @@ def test_a_pool_chooses_what_the_search_chooses(folder: Path, scorer: str) -> No
         assert nats(pooled) == pytest.approx(nats(alone), abs=1e-5)
         texts.add(tuple(a.text for a in alone))
     assert len(texts) > len(SIZES), "weights matter"
+
+
+def test_what_the_search_refuses_a_pool_refuses(folder: Path) -> None:  # noqa: F811
+    made = evaluation(folder, scorer="rewards")
+    arm = made.arms["arm"]
+    engine = Engine(made.policy, arm.values(arm.points[0], made.policy), made.config.engine)
+    with pytest.raises(InvalidRequestError, match=r"no reward is loaded for short; loaded: none"):
+        Pool(engine, made._encode(engine), 5, 2, 6, 0).answer(arm.guidance(arm.points[0]))
 
 
 def test_points_and_arms_of_the_same_values_share_one_pool(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
