@@ -18,7 +18,7 @@ from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.driver import check_search
 from mavis_core.search.kl_bound import best_of_bound
 from mavis_core.search.scorer import SequenceScorer, standardise, text_values, weighted
-from value_models.evaluation.sampling import Answer, sampling_params
+from value_models.evaluation.sampling import Answer, answer_of, reported_nll, sampling_params
 
 AT_ONCE = 32  # answers whose draws are in memory with every token's report
 
@@ -101,11 +101,7 @@ class Pool:
         self._seconds = (time.perf_counter() - began) / (len(wanted) * self._most)
 
     def _reduced(self, prompt: int, sample: int, choice: Completion) -> Draw:
-        assert choice.guidance is not None
-        steering, truncation = choice.guidance.steering_nats, choice.guidance.truncation_nats
-        nll = -sum(token.base_logprob for token in choice.reports)
-        tokens, finish = len(choice.token_ids), str(choice.finish_reason)
-        made = Answer(prompt, sample, choice.text, finish, tokens, tokens, steering, truncation, nll, 0.0)
+        made = answer_of(prompt, sample, choice, reported_nll(choice), 0.0)
         return Draw(made, text_values(choice.reports, self._engine.info.objectives))
 
     def _score(self, scorer: SequenceScorer, draws: Sequence[Draw]) -> list[dict[str, float]]:

@@ -77,31 +77,41 @@ def answer(
     seconds = (time.perf_counter() - began) / (len(prompts) * samples)
     nlls = iter(_nlls(engine, prompts, found))
     return [
-        Answer(
-            number,
-            sample,
-            choice.text,
-            str(choice.finish_reason),
-            len(choice.token_ids),
-            _drawn(choice),
-            *_nats(choice),
-            next(nlls),
-            seconds,
-        )
+        answer_of(number, sample, choice, next(nlls), seconds)
         for number, choices in enumerate(found)
         for sample, choice in enumerate(choices)
     ]
+
+
+def answer_of(prompt: int, sample: int, choice: Completion, base_nll: float, seconds: float) -> Answer:
+    steering, truncation = _nats(choice)
+    return Answer(
+        prompt=prompt,
+        sample=sample,
+        text=choice.text,
+        finish=str(choice.finish_reason),
+        tokens=len(choice.token_ids),
+        drawn=_drawn(choice),
+        steering_nats=steering,
+        truncation_nats=truncation,
+        base_nll=base_nll,
+        seconds=seconds,
+    )
 
 
 def _nlls(engine: Engine, prompts: Sequence[Sequence[int]], found: Sequence[Sequence[Completion]]) -> list[float]:
     """As decoding reported them; a search reports only what it chose between, so that its answers are read again."""
     choices = [choice for each in found for choice in each]
     if all(len(choice.reports) == len(choice.token_ids) for choice in choices):
-        return [-sum(token.base_logprob for token in choice.reports) for choice in choices]
+        return [reported_nll(choice) for choice in choices]
     if all(len(choice.logprobs) == len(choice.token_ids) for choice in choices):
         return [-sum(token.logprob for token in choice.logprobs) for choice in choices]
     texts = [[*ids, *choice.token_ids] for ids, each in zip(prompts, found, strict=True) for choice in each]
     return base_nlls(engine, texts, [len(ids) for ids, each in zip(prompts, found, strict=True) for _ in each])
+
+
+def reported_nll(choice: Completion) -> float:
+    return -sum(token.base_logprob for token in choice.reports)
 
 
 def base_nlls(engine: Engine, texts: Sequence[Sequence[int]], prompt_lengths: Sequence[int]) -> list[float]:
