@@ -24,10 +24,10 @@ CONFIG = TrainConfig(kind="lm", epochs=14, learning_rate=4e-3, batch_trees=8, we
 CPU = torch.device("cpu")
 
 
-def data(shuffled: bool = False, trees: int = 260) -> Data:
+def data(shuffled: bool = False, trees: int = 260, unit: float = 1.0) -> Data:
     forest = mdp_forest(trees, Shape(layers=3, max_tokens=HORIZON))
     single = [forest.tree(root) for root in forest.roots.tolist()]
-    scores = [np.array([[reward(tuple(t.response(leaf)))] for leaf in t.leaves.tolist()]) for t in single]
+    scores = [np.array([[unit * reward(tuple(t.response(leaf)))] for leaf in t.leaves.tolist()]) for t in single]
     if shuffled:
         pool = np.random.default_rng(0).permutation(np.concatenate(scores))
         scores = np.split(pool, np.cumsum([len(s) for s in scores])[:-1])
@@ -94,11 +94,29 @@ def test_it_stops_after_the_best_epoch_and_keeps_its_weights(tmp_path: Path) -> 
     value, few = trainee(), data(trees=20)
     state = train(value, few, ["mix"], config, 0, tmp_path, CPU, progress=False)
     assert state.epoch == state.best + 2 < 30
-    assert state.lowest == min(record["held_out"]["mix"]["mse"] for record in state.history)
+    errors = [record["held_out"]["mix"]["mse"] for record in state.history]
+    assert state.best == np.argmin(errors) + 1
+    assert state.lowest == pytest.approx(min(errors) / few.train.spread[0] ** 2)
     for name, p in value.named_parameters():
         assert torch.equal(p, state.weights[name])
     again: Progress = train(trainee(), few, ["mix"], config, 0, tmp_path, CPU, progress=False)
     assert again.epoch == state.epoch, "a finished run is not trained further"
+
+
+def test_errors_count_in_units_of_their_targets_spread(tmp_path: Path) -> None:
+    """Loss and choice of the epoch are the same for a reward in z-units and in units a hundred times as small."""
+    config = TrainConfig(kind="lm", epochs=1, learning_rate=1e-9, patience=1)
+    found = []
+    for unit in (1.0, 100.0):
+        value = trainee()
+        with torch.no_grad():
+            value.readout.weight *= unit
+            value.readout.bias *= unit
+        made = data(trees=20, unit=unit)
+        found.append(train(value, made, ["mix"], config, 0, tmp_path / str(unit), CPU, progress=False))
+    one, other = found
+    assert one.history[0]["train_loss"] == pytest.approx(other.history[0]["train_loss"], rel=1e-4)
+    assert one.lowest == pytest.approx(other.lowest, rel=1e-4)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
