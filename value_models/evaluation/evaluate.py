@@ -102,11 +102,12 @@ class Evaluation:
         encoded = self._encode(engine)
         steers = [self._guidance(point) for point in points]
         same = config.samples, config.max_tokens, config.seed
-        most = max((steer.search.successors for steer in steers if steer.search and is_pooled(steer)), default=0)
-        pool = Pool(engine, encoded, most, *same)
-        for point, steer in zip(points, steers, strict=True):
+        pooled = [is_pooled(steer, engine.info.objectives) for steer in steers]
+        sizes = [steer.search.successors for steer, own in zip(steers, pooled, strict=True) if own and steer.search]
+        pool = Pool(engine, encoded, max(sizes, default=0), *same)
+        for point, steer, own in zip(points, steers, pooled, strict=True):
             scorer = self._scorer(steer)
-            made = pool.answer(steer, scorer) if is_pooled(steer) else answer(engine, encoded, steer, *same, scorer)
+            made = pool.answer(steer, scorer) if own else answer(engine, encoded, steer, *same, scorer)
             write(self._answers(point), made)
             done()
 

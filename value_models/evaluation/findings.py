@@ -1,8 +1,9 @@
 """What the answers say: every arm at matched KL with its uncertainty, and what became of the claims.
 
-A budget is what may be spent. An arm that spends less at its greatest strength counts with what it has there: the
-least that it can do within the budget. A difference to it is then a bound, and a claim stands or falls only on the
-side that the bound leaves no doubt about.
+A budget is what may be spent. A strength that another one of the same arm and weights beats for less is left out:
+nobody would choose it, and checkpoints of RL go back in KL. An arm that spends less at its greatest strength counts
+with what it has at most: the least that it can do within the budget. A difference to it is then a bound, and a claim
+stands or falls only on the side that the bound leaves no doubt about.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Matched:
 
     Attributes:
         points: (S, D) rewards on the axes at every share, NaN where the arm has none.
-        reached: (S,) whether the arm's strongest point spends the budget; where not, its rewards are those there.
+        reached: (S,) whether the arm can spend the budget; where not, its rewards are the best that it has.
         shares: how many the arm has.
         measures: of all its shares; "at least" so much unless all of them reach.
         regret: what the weighted reward lacks to the named arm's, over the shares that both have; None where neither
@@ -103,7 +104,7 @@ def find(table: Table, config: EvaluationConfig) -> Findings:
     weights = np.array([[*Point("", share).weights(config.axes).values()] for share in config.grid])
     reference = np.array(config.reference_point)
     curves = {
-        (arm, budget): _along(table, arm, config.grid, budget, rewards, kl)
+        (arm, budget): _along(table, arm, config.grid, weights, budget, rewards, kl)
         for arm in (BASE, *table.arms)
         for budget in config.budgets
     }
@@ -151,7 +152,7 @@ def find(table: Table, config: EvaluationConfig) -> Findings:
 
 
 def _along(
-    table: Table, arm: str, grid: Sequence[float], budget: float, rewards: Array, kl: Array
+    table: Table, arm: str, grid: Sequence[float], weights: Array, budget: float, rewards: Array, kl: Array
 ) -> tuple[Array, Mask, Mask]:
     """Rewards (R, S, D) of an arm within a budget, which shares (S,) it has, and which reach; the base all of them."""
     base = rewards[:, 0]
@@ -160,17 +161,26 @@ def _along(
         return np.repeat(base[:, None], len(grid), axis=1), everywhere, everywhere
     curves = table.curves(arm)
     found, reached = [], []
-    for share in grid:
+    for share, lambdas in zip(grid, weights, strict=True):
         own = curves.get(share, [])
-        strongest = max(own, key=lambda i: kl[0, i], default=None)
-        reached.append(strongest is not None and bool(kl[0, strongest] >= budget))
-        if strongest is None:
+        reached.append(max((kl[0, i] for i in own), default=0.0) >= budget)
+        kept = _worthwhile(own, kl[0], rewards[0] @ lambdas)
+        if not kept:
             found.append(np.full_like(base, np.nan))
-        elif reached[-1]:
-            found.append(at_budget(kl[:, own], rewards[:, own], base, budget))
+        elif kl[0, kept[-1]] >= budget:
+            found.append(at_budget(kl[:, kept], rewards[:, kept], base, budget))
         else:
-            found.append(rewards[:, strongest])
+            found.append(rewards[:, kept[-1]])
     return np.stack(found, axis=1), np.array([share in curves for share in grid]), np.array(reached)
+
+
+def _worthwhile(own: Sequence[int], kl: Array, reward: Array) -> list[int]:
+    """Those of a curve's points that earn more than all that spend less, in the order of what they spend."""
+    found: list[int] = []
+    for i in sorted(own, key=lambda i: (kl[i], -reward[i])):
+        if not found or reward[i] > reward[found[-1]]:
+            found.append(i)
+    return found
 
 
 def _monotone(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
-from mavis_core.messages import Request
+from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.offline import Completion
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.driver import check_search
@@ -23,10 +23,14 @@ from value_models.evaluation.sampling import Answer, answer_of, reported_nll, sa
 AT_ONCE = 32  # answers whose draws are in memory with every token's report
 
 
-def is_pooled(guidance: Guidance) -> bool:
-    """Whether a point only chooses among draws of the base model."""
+def is_pooled(guidance: Guidance, objectives: Sequence[ObjectiveInfo]) -> bool:
+    """Whether a point only chooses among draws of the base model, by scores that its weights merely add up: a value
+    conditioned on them scores anew for each.
+    """
     search = guidance.search
-    return search is not None and search.method == "best_of" and not search.tilt
+    if search is None or search.method != "best_of" or search.tilt:
+        return False
+    return search.scorer == "rewards" or all(each.pull_range is None for each in objectives)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ Values conditioned on the weights (``to_go``) learn reward and price apart: R wi
 the KL still to come in nats.
 
 The mean is over children, level by level, and not over leaves in one go: a branch that ended early has one leaf where
-its sibling has many, and an equal share for every leaf would give long texts more than their probability. Tails (the
-rest of a response that was cut so that its tree branches) are finished texts with a target of their own, and count in
-no mean: the cut node's fresh children are its sample.
+its sibling has many, and an equal share for every leaf would give long texts more than their probability. A child that
+was cut so that its tree branches counts in its parent's mean as what it was, with its tail: it was chosen by how it
+ended. Its own target is the mean of its fresh children, in which the tail has no part.
 """
 
 from __future__ import annotations
@@ -72,15 +72,17 @@ def kl_to_go(forest: Forest) -> Array:
 
 
 def _means(forest: Forest, final: Array, earned: Array) -> Array:
-    """Y(n) = mean over children c of [Y(c) + earned(c)], Y(leaf) = final: (L, C), (N, C or 1) -> (N, C)."""
+    """Y(n) = mean over children c of [Y(c) + earned(c)], Y(leaf) = final: (L, C), (N, 1) -> (N, C)."""
     found = np.zeros((len(forest), final.shape[1]))
     found[forest.leaves] = final
     counted = (forest.parent >= 0) & (forest.tail == 0)
     children = np.bincount(forest.parent[counted], minlength=len(forest))[:, None]
+    onward = _goes_on(forest)
+    earned = earned + np.where(onward != np.arange(len(forest)), earned[onward, 0], 0.0)[:, None]
     for layer in range(int(forest.layer.max()), -1, -1):
         own = np.flatnonzero((forest.layer == layer) & counted)
         parents = forest.parent[own]
-        np.add.at(found, parents, (found[own] + earned[own]) / children[parents])
+        np.add.at(found, parents, (found[onward[own]] + earned[own]) / children[parents])
     return found
 
 

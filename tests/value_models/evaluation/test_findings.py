@@ -84,6 +84,17 @@ def test_an_arm_that_does_not_reach_a_budget_counts_with_the_least_it_can_do() -
     assert itself.regret is None
 
 
+def test_a_strength_that_costs_more_and_earns_less_than_another_counts_nowhere() -> None:
+    """``good`` at beta 3 spends 9 nats for a gain of 0.5: at 4 and at 100 nats it has what 1 nat gains at beta 1."""
+    made = table()
+    wasteful = [i for i, point in enumerate(made.points) if (point.arm, point.strength) == ("good", "beta-3")]
+    made.rewards[wasteful] /= 6
+    found = find(made, config(budgets=[4.0, 100.0]))
+    good = [each for each in found.matched if each.arm == "good"]
+    assert [each.measures["weighted_reward"].estimate for each in good] == pytest.approx([1.0, 1.0])
+    assert [each.reached for each in good] == [(True, True), (False, False)]
+
+
 def test_claims_come_out_either_way() -> None:
     claims = [
         ClaimConfig("good", "poor", 4.0),

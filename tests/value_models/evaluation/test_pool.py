@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,23 @@ def test_a_pool_chooses_what_the_search_chooses(folder: Path, scorer: str) -> No
     texts = set()
     for point in arm.points:
         steer = arm.guidance(point)
-        assert is_pooled(steer)
+        assert is_pooled(steer, engine.info.objectives)
         alone = answer(engine, prompts, steer, 2, 6, 0, made._scorer(steer))
         pooled = pool.answer(steer, made._scorer(steer))
         assert told(pooled) == told(alone), point
         assert nats(pooled) == pytest.approx(nats(alone), abs=1e-5)
         texts.add(tuple(a.text for a in alone))
     assert len(texts) > len(SIZES), "weights matter"
+
+
+def test_scores_that_depend_on_the_weights_are_not_pooled(folder: Path) -> None:  # noqa: F811
+    """A conditioned value says something else of the same draws for each weight; rewards do not."""
+    for scorer, pooled in (("values", False), ("rewards", True)):
+        made = evaluation(folder, scorer=scorer)
+        arm = made.arms["arm"]
+        infos = Engine(made.policy, arm.values(arm.points[0], made.policy), made.config.engine).info.objectives
+        conditioned = [replace(info, pull_range=(0.0, 4.0)) for info in infos]
+        assert is_pooled(arm.guidance(arm.points[0]), conditioned) is pooled
 
 
 def test_what_the_search_refuses_a_pool_refuses(folder: Path) -> None:  # noqa: F811
