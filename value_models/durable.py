@@ -41,6 +41,8 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         RunError: naming the file.
     """
+    if not path.exists():
+        raise RunError(f"{path}: is not there; the step that makes it has not been run")
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -54,11 +56,14 @@ def settle(path: Path, data: Mapping[str, Any]) -> None:
     Raises:
         RunError: naming the keys that differ.
     """
-    plain = json.loads(json.dumps(data))
     if not path.exists():
-        write_json(path, plain)
-        return
-    found = read_json(path)
-    if differ := sorted(key for key in plain.keys() | found.keys() if plain.get(key) != found.get(key)):
-        told = "; ".join(f"{key}: {found.get(key)!r} there, {plain.get(key)!r} now" for key in differ)
+        write_json(path, data)
+    elif told := differences(read_json(path), data):
         raise RunError(f"{path.parent}: was begun with other settings ({told}); choose another folder or remove it")
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Keys that differ, with what they are there and now; "" where all is the same once written as JSON."""
+    plain = json.loads(json.dumps(wanted))
+    differ = sorted(key for key in plain.keys() | found.keys() if plain.get(key) != found.get(key))
+    return "; ".join(f"{key}: {found.get(key)!r} there, {plain.get(key)!r} now" for key in differ)

@@ -17,6 +17,7 @@ from value_models.baselines.policies import MIX, Trained, read_log
 from value_models.identity import identify
 from value_models.loading import SHIPPED_POLICY
 from value_models.prompts import Prompt, file_hash, read_prompts
+from value_models.rewards.identity import identities
 from value_models.rewards.registry import build
 from value_models.rollouts.shards import MANIFEST
 from value_models.training import labels
@@ -45,7 +46,7 @@ def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[
         "policy": asdict(identify(policy)),
         "prompts": len(prompts),
         "prompts_hash": file_hash(Path(config.prompts)),
-        "rewards": {name: asdict(reward) for name, reward in config.rewards.items()},
+        "rewards": identities(config.rewards, rewards),
         "constants": {"mean": constants.mean.tolist(), "std": constants.std.tolist()},
         "train": {key: value for key, value in asdict(config.train).items() if key != "steps"},
         **{key: getattr(config, key) for key in ("max_tokens", "top_k", "seed")},

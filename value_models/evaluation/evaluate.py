@@ -7,7 +7,7 @@ the same folder. Arms may be added later; one that is there may not change.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -16,9 +16,12 @@ import numpy as np
 from tqdm import tqdm
 
 from mavis_core.engine import Engine
-from mavis_core.errors import RunError
+from mavis_core.errors import InvalidRequestError, LoadError, RunError
 from mavis_core.guidance import Guidance
+from mavis_core.messages import Request
 from mavis_core.policy import Policy
+from mavis_core.sampling_params import SamplingParams
+from mavis_core.search.driver import check_search
 from mavis_core.search.scorer import SequenceScorer
 from value_models import durable
 from value_models.evaluation import figures, tables
@@ -34,6 +37,7 @@ from value_models.evaluation.table import Array, Table, tabulate
 from value_models.identity import identify
 from value_models.loading import SHIPPED_POLICY, FolderLoader, load_policy
 from value_models.prompts import Prompt, file_hash, read_prompts
+from value_models.rewards.identity import identities
 from value_models.rewards.normalisation import Normalisation
 from value_models.rewards.registry import build
 from value_models.rewards.reward import Guarded
@@ -153,10 +157,13 @@ class Evaluation:
     def _settle(self) -> None:
         """Check every arm's values, then write, or compare with, what this evaluation is and what each arm is."""
         config = self.config
-        self._encode(self._engine(Point(BASE)))
-        for arm in self.arms.values():
+        prompt = self._encode(self._engine(Point(BASE)))[0]
+        for name, arm in self.arms.items():
             arm.check(self.policy)
+            if config.arms[name].values:
+                self._check_requests(arm, prompt)
         shared = {key: value for key, value in asdict(config).items() if key not in NOT_SHARED}
+        shared["rewards"] = identities(config.rewards, self.rewards)
         shared |= {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(config.prompts))}
         if config.constants:
             found = labels.read_constants(Path(config.constants), list(config.rewards))
@@ -167,6 +174,24 @@ class Evaluation:
             for point in arm.points:
                 if about := arm.about_point(point):
                     durable.settle(self._answers(point).with_suffix(".json"), about)
+
+    def _check_requests(self, arm: Arm, prompt: list[int]) -> None:
+        """Ask for every point of an arm whose points share their values, as sampling will after hours.
+
+        Raises:
+            RunError: naming the arm.
+        """
+        try:
+            engine = self._engine(arm.points[0])
+            for point in arm.points:
+                steer = self._guidance(point)
+                asked = Request("check", tuple(prompt), SamplingParams(max_tokens=1), replace(steer, search=None))
+                engine.add(asked)
+                engine.abort_all()
+                if steer.search:
+                    check_search(replace(asked, guidance=steer), engine.info, self._scorer(steer))
+        except (InvalidRequestError, LoadError) as error:
+            raise RunError(f"arms.{arm.points[0].arm}: {error}") from error
 
     def _served(self, point: Point) -> str:
         return BASE if point.arm == BASE else self.arms[point.arm].served(point)

@@ -6,6 +6,7 @@ Written for dataclasses because the library below must run where pydantic is not
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -63,11 +64,16 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list):
             raise RunError(f"{where}: must be a list, got {value!r}")
         return [_value(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if hint is float and type(value) is int:
+    if hint is float and (type(value) is int or _is_exponential(value)):
         return float(value)
     if type(value) is not hint or value != value:  # bool is no int, and nan nothing
         raise RunError(f"{where}={value!r}: must be of type {hint.__name__}")
     return value
+
+
+def _is_exponential(value: Any) -> bool:
+    """Numbers like 1e-4, which YAML 1.1 reads as text for want of a point."""
+    return isinstance(value, str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", value) is not None
 
 
 def _first(hints: tuple[Any, ...], value: Any, where: str) -> Any:

@@ -26,7 +26,7 @@ from value_models.loading import SHIPPED_POLICY, load_policy, value_folders
 from value_models.prompts import file_hash
 from value_models.rollouts.roll_out import check_policy
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
-from value_models.training.export import export, make_trainee
+from value_models.training.export import export, is_there, make_trainee
 from value_models.training.head_trainee import HeadTrainee
 from value_models.training.lm_trainee import LmTrainee
 from value_models.training.plot import plot
@@ -102,7 +102,7 @@ def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], N
     about |= {"places": config.places, "candidates": config.candidates}
     durable.settle(folder / "training" / MANIFEST, about)
     value = folder / "value"
-    if (value / CONFIG_FILE).is_file() and _tuned(value, config):
+    if is_there(value, about, bool(config.train.beta_prompts)):
         say(f"{value}: is there already")
         return
     forests = [read_shard(shard_path(rollouts, index)) for index in range(made["shards"])]
@@ -152,7 +152,3 @@ def load_teachers(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RunError(f"teachers: {twice[0]!r} is scored by two of them")
     return modules, objectives, files
-
-
-def _tuned(value: Path, config: DistillConfig) -> bool:
-    return "recommended_beta" in ValueConfig.load(value).training or not config.train.beta_prompts

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from mavis_core.errors import RunError
 from mavis_core.policy import Policy
+from value_models import durable
 from value_models.conditioned_head import ConditionedHeadNetwork
 from value_models.folders import save_head, save_lm
 from value_models.head import HeadNetwork
@@ -20,7 +22,7 @@ from value_models.rewards.normalisation import Normalisation
 from value_models.training.head_trainee import HeadTrainee
 from value_models.training.lm_trainee import LmTrainee, make_lm, merged
 from value_models.training.train_config import TrainConfig
-from value_models.value_config import ObjectiveConfig, ValueConfig
+from value_models.value_config import CONFIG_FILE, ObjectiveConfig, ValueConfig
 
 UNTUNED_BETA = 1.0
 
@@ -95,3 +97,20 @@ def export(
         save_lm(unfinished, config, backbone, trainee.readout.cpu())
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)
+
+
+def is_there(folder: Path, about: Mapping[str, Any], tuned: bool) -> bool:
+    """Whether a value was exported and, if ``tuned``, got its recommended beta.
+
+    Args:
+        about: what it has to be made from.
+
+    Raises:
+        RunError: it was made from something else.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        return False
+    training = ValueConfig.load(folder).training
+    if told := durable.differences({key: training.get(key) for key in about}, about):
+        raise RunError(f"{folder}: was made from something else ({told}); choose another folder or remove it")
+    return not tuned or "recommended_beta" in training

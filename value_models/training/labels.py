@@ -7,7 +7,6 @@ a steered policy are labelled with the same rewards but are no sample to measure
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from mavis_core.errors import RunError
 from mavis_core.tokenizer import Tokenizer
 from value_models import durable
 from value_models.prompts import Prompt
+from value_models.rewards.identity import identities
 from value_models.rewards.normalisation import Array, Normalisation
 from value_models.rewards.registry import RewardConfig
 from value_models.rewards.reward import Guarded
@@ -46,7 +46,7 @@ def label(
     made = durable.read_json(rollouts / MANIFEST)
     about = {
         "rollouts": made,
-        "rewards": {name: asdict(config) for name, config in configs.items()},
+        "rewards": identities(configs, rewards),
         "descriptions": {reward.name: reward.description for reward in rewards},
     }
     durable.settle(folder / MANIFEST, about)

@@ -28,7 +28,7 @@ from value_models.rewards.reward import Guarded
 from value_models.rollouts.roll_out import check_policy, roll_out
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
 from value_models.training import data, labels
-from value_models.training.export import export, make_trainee, untuned
+from value_models.training.export import export, is_there, make_trainee, untuned
 from value_models.training.lm_trainee import check_backbone
 from value_models.training.plot import plot
 from value_models.training.run_config import TO_GO, RunConfig
@@ -69,7 +69,7 @@ class Run:
 
     @cached_property
     def rewards(self) -> list[Guarded]:
-        return build(self.config.rewards, self.labels_folder / "judges")
+        return build(self.config.rewards, Path(self.config.folder) / "judges")
 
     @property
     def policy_path(self) -> str:
@@ -94,7 +94,9 @@ class Run:
         data.held_out_count(self.config.train.held_out, len(set(prompts)))
         for reward in self.rewards:
             reward.try_out(self.prompts[0])
-        if self.config.train.kind == "lm" and not self._finished():
+        if self.config.constants:
+            labels.read_constants(self.constants_folder, list(self.config.rewards))
+        if self.config.train.kind == "lm" and not (self.value_folder / CONFIG_FILE).is_file():
             check_backbone(self.config.train.lm, self.tokenizer)
 
     def roll_out(self) -> None:
@@ -128,7 +130,7 @@ class Run:
         described = {reward.name: reward.description for reward in self.rewards}
         about = self._provenance()
         durable.settle(self.training_folder / MANIFEST, about)
-        if self._finished():
+        if is_there(self.value_folder, about, bool(config.train.beta_prompts)):
             self.say(f"{self.value_folder}: is there already")
             return
         constants = labels.read_constants(self.constants_folder, list(described))
@@ -172,12 +174,6 @@ class Run:
         engine = Engine(policy, [load_value(self.value_folder, policy)], self.config.engine)
         settings = self.config.rollouts
         tune_folder(engine, self.value_folder, prompts, settings.shape.max_tokens, settings.top_k, self.config.seed)
-
-    def _finished(self) -> bool:
-        if not (self.value_folder / CONFIG_FILE).is_file():
-            return False
-        tuned = "recommended_beta" in ValueConfig.load(self.value_folder).training
-        return tuned or not self.config.train.beta_prompts
 
     def load_policy(self) -> Policy:
         return load_policy(self.policy_path, self.config.engine)

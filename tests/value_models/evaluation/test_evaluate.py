@@ -135,6 +135,14 @@ def test_values_that_do_not_score_an_axis_are_found_before_anything_is_sampled(f
     assert not (folder / "out" / "answers").exists()
 
 
+def test_requests_that_the_engine_refuses_are_found_before_anything_is_sampled(folder: Path) -> None:
+    one = SETTINGS["arms"]["head"]
+    path = write(folder, arms={"head": one, "last": {**one, "values": ["value", "value"]}}) / "e.yaml"
+    result = CliRunner().invoke(app, ["evaluate", str(path)])
+    assert result.exit_code == 1 and "arms.last: objective 'low' is scored by two values" in result.output
+    assert not (folder / "out" / "answers").exists()
+
+
 def test_answers_survive_a_reward_that_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(prompts: Any, responses: Sequence[str]) -> list[float]:
         if len(responses) > 2:

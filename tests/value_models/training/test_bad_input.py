@@ -27,6 +27,7 @@ from tests.value_models.fake_judge import FakeJudge, serving
 from tests.value_models.rewards.test_classifier import saved
 from tests.value_models.training import test_run
 from tests.value_models.training.test_run import fit, place
+from value_models import durable
 from value_models.folders import save_head
 from value_models.head import HeadNetwork
 
@@ -124,7 +125,7 @@ def test_a_judge_that_is_not_there(inputs: Path, tmp_path: Path) -> None:
     asked = {"url": judge.url, "model": "m", "rubric": "kindness", "retries": 0}
     path = place(inputs, tmp_path / "it", rewards={"kind": {"judge": asked}})
     refused_at_once(path, "reward 'kind'", judge.url, "ConnectError")
-    cache = path.parent / "run" / "labels" / "judges" / "kind.sqlite"
+    cache = path.parent / "run" / "judges" / "kind.sqlite"
     cache.write_bytes(b"no database" * 100)
     refused_at_once(path, "reward 'kind'", "kind.sqlite", "not a database")
 
@@ -236,6 +237,9 @@ def steered(inputs: Path, folder: Path, objective: str = "low") -> Path:
     )
     policy = Policy.load(str(path.parent / "policy"), torch.device("cpu"), torch.float32)
     save_head(path.parent / "value", value_config(policy, "low"), HeadNetwork(1, HIDDEN, WIDTH, RANK))
+    constants = path.parent / "constants"
+    durable.write_json(constants / "manifest.json", {"rewards": {"low": {}}})
+    durable.write_json(constants / "normalisation.json", {"mean": [0.5], "std": [0.1]})
     return path
 
 
@@ -275,6 +279,12 @@ def test_a_value_that_does_not_fit(inputs: Path, tmp_path: Path, harm: Callable[
     path = steered(inputs, tmp_path / "it")
     harm(path.parent)
     refused_at_once(path, *told)
+
+
+def test_constants_that_are_not_there(inputs: Path, tmp_path: Path) -> None:
+    path = steered(inputs, tmp_path / "it")
+    shutil.rmtree(path.parent / "constants")
+    refused_at_once(path, "constants/manifest.json: is not there; the step that makes it has not been run")
 
 
 def test_weights_that_the_values_do_not_score(inputs: Path, tmp_path: Path) -> None:
@@ -368,3 +378,14 @@ def test_a_full_disk_is_said_and_what_was_made_stays(inputs: Path, whole: Path, 
     assert str(path.parent / "run" / "rollouts" / first.name) in told and "cannot be written" in told
     resumed = fit(path)
     assert (resumed / "model.safetensors").read_bytes() == (whole / "run" / "value" / "model.safetensors").read_bytes()
+
+
+def test_a_value_that_was_made_from_something_else_is_not_taken_for_this_runs(whole: Path, tmp_path: Path) -> None:
+    """As who follows the first message, and removes what it names, finds out."""
+    shutil.copytree(whole, tmp_path / "it")
+    path = tmp_path / "it" / "run.yaml"
+    settings = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**settings, "train": {**settings["train"], "epochs": 3}}))
+    assert "run/training: was begun with other settings" in said("fit", path)
+    shutil.rmtree(tmp_path / "it" / "run" / "training")
+    assert "run/value: was made from something else (train: " in said("fit", path)

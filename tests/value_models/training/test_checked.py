@@ -36,6 +36,11 @@ def test_defaults_and_nested_settings(tmp_path: Path) -> None:
     assert found.rewards["concise"].function is None
 
 
+@pytest.mark.parametrize(("written", "meant"), [("1e-4", 1e-4), ("2E3", 2000.0), ("+1e+0", 1.0)])
+def test_numbers_that_yaml_reads_as_text(tmp_path: Path, written: str, meant: float) -> None:
+    assert load(tmp_path, train={"learning_rate": written}).train.learning_rate == meant
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -43,6 +48,7 @@ def test_defaults_and_nested_settings(tmp_path: Path) -> None:
         ({"rollouts": {"shape": {"layer": 3}}}, "rollouts.shape.layer: unknown key; did you mean 'layers'?"),
         ({"rollouts": {"shape": {"layers": "3"}}}, "rollouts.shape.layers='3': must be of type int"),
         ({"rollouts": {"shape": {"layers": 0}}}, "rollouts.shape.layers=0: must be 1 to 16"),
+        ({"train": {"learning_rate": "fast"}}, "train.learning_rate='fast': must be of type float"),
         ({"train": {"epochs": True}}, "train.epochs=True: must be of type int"),
         ({"train": {"kind": "tree"}}, "train.kind='tree': must be one of 'head', 'lm'"),
         ({"train": {"zeta": -1}}, "train.zeta=-1.0: must be at least 0"),

@@ -1,0 +1,61 @@
+"""What scores are a function of, for manifests: one folder holds the scores of one version of each reward.
+
+Not where a judge runs, how often it is asked at once, or on which device a classifier reads: these may change between
+one shard and the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from value_models.prompts import file_hash
+from value_models.rewards.registry import RewardConfig
+from value_models.rewards.reward import Guarded
+
+JUDGED_BY = ("model", "rubric", "low", "high")
+
+
+def identities(configs: Mapping[str, RewardConfig], rewards: Sequence[Guarded]) -> dict[str, dict[str, Any]]:
+    """Per reward what its scores depend on, as plain data.
+
+    Args:
+        rewards: built of ``configs``, in their order.
+    """
+    return {name: _identity(config, each) for (name, config), each in zip(configs.items(), rewards, strict=True)}
+
+
+def _identity(config: RewardConfig, guarded: Guarded) -> dict[str, Any]:
+    if config.function is not None:
+        return {"function": config.function, "source": _source(config.function)}
+    if config.judge is not None:
+        judge = asdict(config.judge)
+        return {"judge": {key: judge[key] for key in JUDGED_BY}}
+    if config.classifier is not None:
+        from value_models.rewards.classifier import Classifier  # brings transformers' models
+
+        assert isinstance(guarded.reward, Classifier)
+        settings = {"output": config.output, "reads": config.reads, "probability": config.probability}
+        return {"classifier": config.classifier, **settings, "weights": _weights(guarded.reward.model)}
+    return {}
+
+
+def _source(function: str) -> str | None:
+    """Hash of the file that defines the module; None where there is no such file."""
+    file = getattr(sys.modules[function.partition(":")[0]], "__file__", None)
+    return file_hash(Path(file)) if file else None
+
+
+def _weights(model: nn.Module) -> str:
+    """Hash of a few numbers of every parameter: it tells versions of a model apart without reading all of it."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        some = weight.flatten()[:: max(1, weight.numel() // 64)][:64].float().cpu()
+        digest.update(name.encode() + some.numpy().tobytes())
+    return digest.hexdigest()[:16]
