@@ -16,9 +16,20 @@ from mavis_core.tokenizer import Tokenizer
 
 
 def resolve_device(device: str) -> torch.device:
+    """``device`` as torch means it; "auto" is the GPU where there is one, else the CPU.
+
+    Raises:
+        LoadError: this machine, or this build of torch, has no such device.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)  # a device that can be named need not be there
+    except (AssertionError, ImportError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]  # CUDA adds a page of advice
+        raise LoadError(f"device={device!r}: {reason}") from error
+    return found
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
@@ -36,13 +47,18 @@ def read_tokenizer(path: str) -> Tokenizer:
         LoadError: naming the path.
     """
     try:
-        found: Tokenizer = AutoTokenizer.from_pretrained(_source(path), trust_remote_code=False)
+        found: Tokenizer = AutoTokenizer.from_pretrained(local_or_hub(path), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise LoadError(f"{path}: {error}") from error
     return found
 
 
-def _source(path: str) -> str:
+def is_hub_id(path: str) -> bool:
+    """Whether what is no folder here may be the name of one on the hub."""
+    return path.count("/") == 1 and not path.startswith((".", "/", "~"))
+
+
+def local_or_hub(path: str) -> str:
     """A folder as it is, anything else as a hub id.
 
     Raises:
@@ -51,7 +67,7 @@ def _source(path: str) -> str:
     folder = Path(path).expanduser()
     if folder.is_dir():
         return str(folder)
-    if "/" not in path or path.startswith((".", "/", "~")):
+    if not is_hub_id(path):
         raise LoadError(f"{path}: no such folder (a hub id looks like 'owner/name')")
     return path
 
@@ -89,13 +105,16 @@ class Policy:
         Raises:
             LoadError: naming the path and what is wrong with it.
         """
-        source = _source(path)
+        source = local_or_hub(path)
         try:
-            model = AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, trust_remote_code=False, use_safetensors=True
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
             )
         except (OSError, ValueError, SafetensorError) as error:
             raise LoadError(f"{path}: {error}") from error
+        if loading["missing_keys"]:  # transformers fills them with random numbers
+            missing = ", ".join(sorted(loading["missing_keys"]))
+            raise LoadError(f"{path}: has no weights for {missing}; is it a causal LM?")
         return cls(model.to(device), read_tokenizer(path), name or path)
 
     @property

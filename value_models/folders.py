@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModel
 
 from mavis_core.errors import LoadError
 from mavis_core.messages import ObjectiveInfo
-from mavis_core.policy import Policy
+from mavis_core.policy import Policy, local_or_hub
 from mavis_core.value import ValueFunction
 from value_models.conditioned_head import ConditionedHeadNetwork, ConditionedHeadValue
 from value_models.head import HeadNetwork, HeadValue
@@ -38,11 +38,9 @@ def resolve(path: str) -> Path:
     Raises:
         LoadError: neither exists.
     """
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return folder
-    if path.startswith((".", "/", "~")) or path.count("/") != 1:
-        raise LoadError(f"{path}: no such folder (a hub id looks like 'owner/name')")
+    source = local_or_hub(path)
+    if Path(source).is_dir():
+        return Path(source)
     try:
         return Path(snapshot_download(path, allow_patterns=["*.json", "*.safetensors"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:

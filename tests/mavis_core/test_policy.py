@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaForSequenceClassification, LlamaModel
 
 from mavis_core.errors import LoadError
-from mavis_core.policy import Policy, resolve_dtype
-from tests.models import EOS, byte_tokenizer, tiny_model
+from mavis_core.policy import Policy, resolve_device, resolve_dtype
+from tests.models import EOS, byte_tokenizer, tiny_config, tiny_model
 
 CPU = torch.device("cpu")
 
@@ -75,7 +77,20 @@ def test_a_damaged_folder_is_a_load_error_that_names_it(
         Policy.load(str(folder), CPU, torch.float32)
 
 
-@pytest.mark.parametrize("path", ["./nowhere", "/no/where", "nowhere"])
+@pytest.mark.parametrize("architecture", [LlamaForSequenceClassification, LlamaModel])
+def test_a_model_without_an_output_layer_is_refused(folder: Path, architecture: Any) -> None:
+    architecture(tiny_config("llama")).save_pretrained(folder)
+    with pytest.raises(LoadError, match=f"{folder}: has no weights for lm_head.weight; is it a causal LM?"):
+        Policy.load(str(folder), CPU, torch.float32)
+
+
+def test_an_output_layer_that_is_the_embedding_is_not_missed(folder: Path) -> None:
+    tiny_model("gpt2").save_pretrained(folder)
+    policy = Policy.load(str(folder), CPU, torch.float32)
+    assert policy.readout.weight is policy.model.get_input_embeddings().weight
+
+
+@pytest.mark.parametrize("path", ["./nowhere", "/no/where", "nowhere", "no/such/folder"])
 def test_a_folder_that_is_not_there_is_a_load_error(path: str) -> None:
     with pytest.raises(LoadError, match=f"{path}: no such folder"):
         Policy.load(path, CPU, torch.float32)
@@ -84,6 +99,14 @@ def test_a_folder_that_is_not_there_is_a_load_error(path: str) -> None:
 def test_a_hub_id_without_a_network_is_a_load_error() -> None:
     with pytest.raises(LoadError, match="mavis-tests/absent"):
         Policy.load("mavis-tests/absent", CPU, torch.float32)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_a_load_error_of_one_line(device: str) -> None:
+    with pytest.raises(LoadError, match=f"^device='{device}': .+$") as caught:
+        resolve_device(device)
+    assert "\n" not in str(caught.value)
+    assert resolve_device("cpu") == CPU
 
 
 def test_auto_is_float32_on_the_cpu() -> None:

@@ -7,14 +7,14 @@ does. ``probability: true`` asks for the softmax instead (sigmoid where there is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from mavis_core.errors import RewardError
+from mavis_core.errors import LoadError, RewardError
+from mavis_core.policy import local_or_hub, resolve_device
 from value_models.prompts import Prompt
 
 Reads = Literal["prompt+response", "response"]
@@ -30,7 +30,7 @@ class Classifier:
         reads: the response alone, or the conversation with it: through the tokenizer's chat template where it has
             one, else the prompt's text and the response as a pair.
         probability: score a probability and not the logit.
-        batch_size: texts per forward.
+        batch_size: texts per forward; 1 where there is no token to pad with.
 
     Raises:
         RewardError: the model has no such output, or several and none is chosen.
@@ -49,24 +49,26 @@ class Classifier:
     ) -> None:
         self.name, self.description = name, description
         self.model, self.tokenizer, self.reads = model.eval(), tokenizer, reads
-        self.probability, self.batch_size = probability, batch_size
+        self.probability = probability
         self.output = _choose(name, model.config, output)
         tokenizer.truncation_side = "left"  # what is scored stands at the end
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         if model.config.pad_token_id is None:
             model.config.pad_token_id = tokenizer.pad_token_id
-        if tokenizer.pad_token_id is None and batch_size > 1:
-            raise RewardError(name, "its tokenizer has no padding token: set batch_size to 1")
+        self.batch_size = 1 if tokenizer.pad_token_id is None else batch_size
 
     @classmethod
     def load(cls, name: str, description: str, path: str, device: str = "cpu", **settings: Any) -> Classifier:
-        """From a local folder or a hub id; never runs code from it.
+        """From a local folder or a hub id, to a device as ``resolve_device`` takes it; never runs code from it.
 
         Raises:
-            RewardError: naming the reward and the path.
+            RewardError: naming the reward and the path or the device.
         """
-        source = str(Path(path).expanduser()) if Path(path).expanduser().is_dir() else path
+        try:
+            place, source = resolve_device(device), local_or_hub(path)
+        except LoadError as error:
+            raise RewardError(name, str(error)) from error
         try:
             model, loading = AutoModelForSequenceClassification.from_pretrained(
                 source, trust_remote_code=False, use_safetensors=True, output_loading_info=True
@@ -77,7 +79,7 @@ class Classifier:
         if loading["missing_keys"]:
             missing = ", ".join(sorted(loading["missing_keys"]))
             raise RewardError(name, f"classifier={path!r}: has no weights for {missing}; is it a sequence classifier?")
-        return cls(name, description or f"a classifier's output ({path})", model.to(device), tokenizer, **settings)
+        return cls(name, description or f"a classifier's output ({path})", model.to(place), tokenizer, **settings)
 
     @torch.inference_mode()
     def score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
@@ -97,7 +99,7 @@ class Classifier:
         # Not above what the model has positions for; tokenizers without a limit state an astronomical one.
         positions = getattr(self.model.config, "max_position_embeddings", None) or self.tokenizer.model_max_length
         settings = {
-            "padding": True,
+            "padding": self.batch_size > 1,
             "truncation": True,
             "max_length": min(int(positions), self.tokenizer.model_max_length),
             "return_tensors": "pt",

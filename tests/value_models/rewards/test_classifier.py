@@ -76,6 +76,15 @@ def test_the_only_output_needs_no_choice_and_batches_change_nothing() -> None:
     assert whole.score(PROMPTS, RESPONSES) == pytest.approx(single.score(PROMPTS, RESPONSES), abs=1e-5)
 
 
+def test_without_a_token_to_pad_with_texts_are_read_one_by_one() -> None:
+    bare = tokenizer()
+    bare.pad_token = bare.eos_token = None
+    plain = model(1)
+    plain.config.pad_token_id = None
+    found = Classifier("one", "", plain, bare, reads="response").score(PROMPTS, RESPONSES)
+    assert found == pytest.approx([alone(1, text).item() for text in RESPONSES], abs=1e-5)
+
+
 def test_the_prompt_is_read_with_the_response() -> None:
     reward = Classifier("one", "", model(1), tokenizer())
     assert reward.score([PROMPTS[0]], ["yes"])[0] == pytest.approx(alone(1, "helloyes").item(), abs=1e-5)
@@ -110,5 +119,11 @@ def test_a_folder_that_is_no_classifier_is_refused(tmp_path: Path) -> None:
     tokenizer().save_pretrained(tmp_path)
     with pytest.raises(RewardError, match=r"reward 'tone'.*no weights for classifier\.bias, classifier\.weight"):
         Classifier.load("tone", "", str(tmp_path))
-    with pytest.raises(RewardError, match=r"reward 'tone': classifier='/no/such'"):
-        Classifier.load("tone", "", "/no/such")
+    for path in ("/no/such", "./none"):
+        with pytest.raises(RewardError, match=f"reward 'tone': {path}: no such folder"):
+            Classifier.load("tone", "", path)
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RewardError, match="reward 'tone': device='tpu': "):
+        Classifier.load("tone", "", saved(tmp_path, 1), "tpu")
