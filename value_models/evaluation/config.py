@@ -12,7 +12,7 @@ from mavis_core.guidance import MAX_BETA, MAX_CANDIDATES, Guidance
 from mavis_core.search.params import SearchParams
 from value_models.evaluation.points import BASE, search_strength
 from value_models.rewards.registry import RewardConfig
-from value_models.training.yaml_file import beside, read_config
+from value_models.training.yaml_file import all_beside, read_config, relative
 
 Measure = Literal["hypervolume", "weighted_reward"]
 
@@ -172,8 +172,8 @@ def load_config(path: Path) -> EvaluationConfig:
     """
     config: EvaluationConfig = read_config(path, EvaluationConfig)
 
-    def found(arm: ArmConfig) -> ArmConfig:
-        policies = str(path.resolve().parent / arm.policies) if arm.policies else None
-        return replace(arm, values=[beside(path, value) for value in arm.values], policies=policies)
+    def found(name: str, arm: ArmConfig) -> ArmConfig:
+        policies = relative(path, arm.policies) if arm.policies else None
+        return replace(arm, values=all_beside(path, arm.values, f"arms.{name}.values"), policies=policies)
 
-    return replace(config, arms={name: found(arm) for name, arm in config.arms.items()})
+    return replace(config, arms={name: found(name, arm) for name, arm in config.arms.items()})

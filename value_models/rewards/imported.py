@@ -28,17 +28,17 @@ class Imported:
         """
         module, colon, attribute = path.partition(":")
         if not (module and colon and attribute):
-            raise RewardError(name, f"import={path!r}: must be 'package.module:callable'")
+            raise RewardError(name, f"function={path!r}: must be 'package.module:callable'")
         try:
             found: Any = importlib.import_module(module)
         except Exception as error:  # importing runs the module, which may raise anything
-            raise RewardError(name, f"import={path!r}: importing {module} raised {error!r}") from error
+            raise RewardError(name, f"function={path!r}: importing {module} raised {error!r}") from error
         for part in attribute.split("."):
             if not hasattr(found, part):
-                raise RewardError(name, f"import={path!r}: {found!r} has no {part!r}")
+                raise RewardError(name, f"function={path!r}: {found!r} has no {part!r}")
             found = getattr(found, part)
         if not callable(found):
-            raise RewardError(name, f"import={path!r}: is a {type(found).__name__}, not a callable")
+            raise RewardError(name, f"function={path!r}: is a {type(found).__name__}, not a callable")
         return cls(name, description or (found.__doc__ or path).strip().splitlines()[0], found)
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Sequence[float]:

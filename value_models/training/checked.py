@@ -56,7 +56,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return value
     if is_dataclass(hint):
         return read(typing.cast(type[Any], hint), value, where)
-    if origin is dict:
+    if origin in (dict, Mapping):
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise RunError(f"{where}: must be a mapping from names, got {value!r}")
         return {key: _value(inner[1], item, f"{where}.{key}") for key, item in value.items()}

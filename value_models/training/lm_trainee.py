@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
-from mavis_core.errors import RunError
-from mavis_core.policy import Policy
+from mavis_core.errors import LoadError, RunError
+from mavis_core.policy import Policy, local_or_hub
 from mavis_core.tokenizer import Tokenizer
 from value_models.folders import build_lm
 from value_models.identity import tokenizer_hash
@@ -74,8 +74,8 @@ def check_backbone(config: LmConfig, tokenizer: Tokenizer) -> None:
     if config.backbone in OURS:
         return
     try:
-        theirs = AutoTokenizer.from_pretrained(config.backbone, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+        theirs = AutoTokenizer.from_pretrained(local_or_hub(config.backbone), trust_remote_code=False)
+    except (LoadError, OSError, ValueError) as error:
         raise RunError(f"train.lm.backbone={config.backbone!r}: {error}") from error
     if tokenizer_hash(theirs) != tokenizer_hash(tokenizer):
         raise RunError(f"train.lm.backbone={config.backbone!r}: its tokenizer is not the policy's")
@@ -159,8 +159,8 @@ def _policys_own(policy: Policy) -> Any:
 
 def _load(path: str) -> Any:
     try:
-        return AutoModel.from_pretrained(path, trust_remote_code=False, use_safetensors=True)
-    except (OSError, ValueError, SafetensorError) as error:
+        return AutoModel.from_pretrained(local_or_hub(path), trust_remote_code=False, use_safetensors=True)
+    except (LoadError, OSError, ValueError, SafetensorError) as error:
         raise RunError(f"train.lm.backbone={path!r}: {error}") from error
 
 

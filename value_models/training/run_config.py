@@ -12,7 +12,7 @@ from mavis_core.guidance import MAX_BETA
 from value_models.rewards.registry import RewardConfig
 from value_models.rollouts.roll_out import RolloutConfig
 from value_models.training.train_config import TrainConfig
-from value_models.training.yaml_file import beside, read_config
+from value_models.training.yaml_file import all_beside, read_config
 
 TO_GO = "kl_to_go"
 """What the log calls the last output of a value conditioned on the weights."""
@@ -114,4 +114,4 @@ def load_config(path: Path) -> RunConfig:
         RunError: naming the file and the key.
     """
     config: RunConfig = read_config(path, RunConfig)
-    return replace(config, values=[beside(path, value) for value in config.values])
+    return replace(config, values=all_beside(path, config.values, "values"))

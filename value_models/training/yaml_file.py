@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from mavis_core.errors import RunError
+from mavis_core.policy import is_hub_id
+from value_models.loading import NAMED
 from value_models.rewards.registry import RewardConfig
 from value_models.training.checked import read
 from value_models.training.lm_trainee import OURS
@@ -61,30 +64,54 @@ def read_config(path: Path, cls: type[Any]) -> Any:
     What a run owns lies beside its file; its policy and its rewards' classifiers may be hub ids.
 
     Raises:
-        RunError: naming the file and the key.
+        RunError: naming the file and the key, and, for a folder that is not there, where it was looked for.
     """
     config = read_yaml(path, cls)
     written = {f.name: getattr(config, f.name) for f in fields(config)}
-    found: dict[str, Any] = {name: str(path.resolve().parent / written[name]) for name in OWN if written.get(name)}
+    found: dict[str, Any] = {name: relative(path, written[name]) for name in OWN if written.get(name)}
     if written.get("policy"):
-        found["policy"] = beside(path, written["policy"])
+        found["policy"] = beside(path, written["policy"], "policy")
     train = written.get("train")
     if isinstance(train, TrainConfig) and train.lm.backbone not in OURS:
-        found["train"] = replace(train, lm=replace(train.lm, backbone=beside(path, train.lm.backbone)))
+        backbone = beside(path, train.lm.backbone, "train.lm.backbone")
+        found["train"] = replace(train, lm=replace(train.lm, backbone=backbone))
     if "rewards" in written:
         found["rewards"] = rewards_beside(path, written["rewards"])
     return replace(config, **found)
 
 
-def beside(path: Path, name: str) -> str:
-    """What ``name`` means in the file ``path``: a file or folder beside it, else as it stands (a hub id)."""
-    found = path.resolve().parent / name
-    return str(found) if found.exists() else name
+def relative(path: Path, name: str) -> str:
+    """The path that ``name`` is in the file ``path``: relative to the file, ``~`` the user's home."""
+    return str(path.resolve().parent / os.path.expanduser(name))
+
+
+def beside(path: Path, name: str, key: str = "") -> str:
+    """What ``name`` means in the file ``path``: a file or folder beside it, else a hub id or a name of ours as it is.
+
+    Raises:
+        RunError: it can only be a path, and there is nothing; naming the file and the ``key``.
+    """
+    found = relative(path, name)
+    if Path(found).exists():
+        return found
+    if is_hub_id(name) or name in NAMED:
+        return name
+    where = f"{key}={name!r}" if key else name
+    raise RunError(
+        f"{path}: {where}: no such folder: {found} (paths are relative to this file; a hub id looks like 'owner/name')"
+    )
+
+
+def all_beside(path: Path, names: list[str], key: str) -> list[str]:
+    """``beside`` of each item of a list."""
+    return [beside(path, name, f"{key}[{i}]") for i, name in enumerate(names)]
 
 
 def rewards_beside(path: Path, rewards: dict[str, RewardConfig]) -> dict[str, RewardConfig]:
     """Rewards with classifiers found beside the file."""
-    return {
-        name: replace(reward, classifier=beside(path, reward.classifier)) if reward.classifier else reward
+    found = {
+        name: beside(path, reward.classifier, f"rewards.{name}.classifier")
         for name, reward in rewards.items()
+        if reward.classifier
     }
+    return rewards | {name: replace(rewards[name], classifier=classifier) for name, classifier in found.items()}

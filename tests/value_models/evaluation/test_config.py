@@ -21,7 +21,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def write(folder: Path, **changes: Any) -> Path:
+def write(folder: Path, /, **changes: Any) -> Path:
     path = folder / "e.yaml"
     path.write_text(yaml.safe_dump({**GOOD, **changes}))
     return path
@@ -34,6 +34,16 @@ def test_paths_are_those_beside_the_file_and_hub_ids_stay(tmp_path: Path) -> Non
     assert config.arms["heads"].guidance.normalise == "minmax"
     assert (config.folder, config.policy) == (str(tmp_path / "out"), "owner/name")
     assert config.grid == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+
+
+def test_a_tilde_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home" / "value").mkdir(parents=True)
+    arms = {"heads": {"values": ["~/value", "shipped:lm"], "betas": [1]}, "rl": {"policies": "~/rl"}}
+    config = load_config(write(tmp_path, folder="~/out", arms=arms))
+    assert config.folder == str(tmp_path / "home" / "out")
+    assert config.arms["heads"].values == [str(tmp_path / "home" / "value"), "shipped:lm"]
+    assert config.arms["rl"].policies == str(tmp_path / "home" / "rl")
 
 
 def arm(**settings: Any) -> dict[str, Any]:
@@ -62,6 +72,9 @@ def arm(**settings: Any) -> dict[str, Any]:
         (arm(betas=[], searches=[{"method": "best_of", "successors": 65}]), "successors=65: must be 1 to 64"),
         (arm(guidance={"top_k": 5}), "guidance.top_k: is the same for all arms"),
         (arm(guidance={"beta": 2.0}), "guidance.beta: is the same"),
+        (arm(guidance={"weights": {"cheerful": 1}}), "guidance.weights: is the same for all arms; set by the eval"),
+        (arm(guidance={"weights": 1}), "arms.heads.guidance.weights: must be a mapping from names, got 1"),
+        (arm(), "arms.heads.values[0]='value': no such folder"),
         (arm(guidance={"normalise": "max"}), "arms.heads.guidance.normalise='max': must be one of"),
         ({"shares": [0.5, 0.2]}, "must rise"),
         ({"shares": [0.5, 1.2]}, "must be 0 to 1"),

@@ -59,10 +59,10 @@ def test_a_reward_that_raises_is_named() -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("json", "must be 'package.module:callable'"),
-        ("no.such.module:f", "importing no.such.module raised ModuleNotFoundError"),
-        ("json:dumpz", "has no 'dumpz'"),
-        ("json:__doc__", "is a str, not a callable"),
+        ("json", "function='json': must be 'package.module:callable'"),
+        ("no.such.module:f", "function='no.such.module:f': importing no.such.module raised ModuleNotFoundError"),
+        ("json:dumpz", "function='json:dumpz': .* has no 'dumpz'"),
+        ("json:__doc__", "function='json:__doc__': is a str, not a callable"),
     ],
 )
 def test_an_import_path_that_does_not_resolve(path: str, message: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 from typer.testing import CliRunner
 
 from mavis_core.policy import Policy
@@ -201,6 +201,7 @@ EVALUATION: list[tuple[dict[str, Any], str]] = [
     ({"engine": {"max_seqs": 3}}, "engine.max_seqs: unknown key"),
     ({"arms": {"head": {**ARM, "beta": 1}}}, "arms.head.beta: unknown key; did you mean 'betas'?"),
     ({"arms": {"head": {**ARM, "guidance": {"topk": 1}}}}, "arms.head.guidance.topk: unknown key"),
+    ({"arms": {"head": {**ARM, "values": ["none"]}}}, "arms.head.values[0]='none': no such folder: "),
     (
         {"claims": [{"better": "head", "then": "base", "nats": 0.01}]},
         "claims[0].then: unknown key; did you mean 'than'",
@@ -296,7 +297,35 @@ def test_a_policy_that_is_cut_off_or_absent(inputs: Path, tmp_path: Path) -> Non
     cut(path.parent / "policy" / "model.safetensors")
     refused_at_once(path, "policy")
     shutil.rmtree(path.parent / "policy")
-    refused_at_once(path, "policy: no such folder")
+    refused_at_once(path, f"{path}: policy='policy': no such folder: {path.parent / 'policy'} (paths are relative to")
+
+
+def test_a_policy_without_an_output_layer(inputs: Path, tmp_path: Path) -> None:
+    path = place(inputs, tmp_path / "it")
+    config = LlamaForCausalLM.from_pretrained(path.parent / "policy").config
+    LlamaForSequenceClassification(config).save_pretrained(path.parent / "policy")
+    refused_at_once(path, f"{path.parent / 'policy'}: has no weights for lm_head.weight")
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"policy": "./none"}, "policy="),
+        ({"values": ["policy", "./none"]}, "values[1]="),
+        ({"rewards": {"tone": {"classifier": "./none"}}}, "rewards.tone.classifier="),
+        ({"train": {"kind": "lm", "lm": {"backbone": "./none"}}}, "train.lm.backbone="),
+    ],
+)
+def test_a_folder_that_is_not_there(inputs: Path, tmp_path: Path, changes: dict[str, Any], key: str) -> None:
+    path = place(inputs, tmp_path / "it", **changes)
+    refused_at_once(path, f"{path}: {key}'./none': no such folder: {path.parent / 'none'} (paths are relative to")
+
+
+def test_a_device_that_is_not_there(inputs: Path, tmp_path: Path) -> None:
+    refused_at_once(place(inputs, tmp_path / "it", engine={"device": "tpu"}), "device='tpu': ")
+    path = place(inputs, tmp_path / "other", rewards={"tone": {"classifier": "judge", "device": "tpu", "output": 1}})
+    saved(path.parent / "judge", 3)
+    refused_at_once(path, "reward 'tone': device='tpu': ")
 
 
 def test_a_backbone_with_another_tokenizer(inputs: Path, tmp_path: Path) -> None:
