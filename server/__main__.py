@@ -215,10 +215,13 @@ def measure(
     out: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
 ) -> None:
     """How well values foresee the rewards of a run's held-out trees, beside the trivial predictors."""
+    if out is not None and not out.parent.is_dir():
+        fail(f"--out {out}: there is no folder {out.parent}")
     with a_run(config) as run:
+        from server.settings import comma_separated
         from value_models.training.foresight import foresight
 
-        found = foresight(run, values)
+        found = foresight(run, [value for each in values for value in comma_separated(each)])
         for value, objectives in found.items():
             for name, m in objectives.items():
                 typer.echo(

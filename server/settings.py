@@ -43,6 +43,10 @@ def default_database() -> SecretStr:
     return SecretStr(f"sqlite:///{base / 'mavis' / 'mavis.db'}")
 
 
+def comma_separated(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -116,7 +120,7 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             if value.startswith("["):  # vLLM's way to write its lists of origins, methods and headers
                 return tuple(orjson.loads(value))
-            return tuple(part.strip() for part in value.split(",") if part.strip())
+            return comma_separated(value)
         return value
 
     @field_validator("objective_weights", mode="before")

@@ -42,7 +42,7 @@ def test_a_value_speaks_in_its_own_units(run: Path) -> None:
     halved = tuple(replace(o, reward_std=o.reward_std / 2, reward_mean=o.reward_mean) for o in config.objectives)
     replace(config, objectives=list(halved)).save(other)
     out = run.parent / "both.json"
-    command = ["measure", str(run), "--values", str(value), "--values", str(other), "--out", str(out)]
+    command = ["measure", str(run), "--values", f"{value}, {other}", "--values", str(value), "--out", str(out)]
     assert CliRunner().invoke(app, command).exit_code == 0
     first, second = (json.loads(out.read_text())[str(folder)]["low"] for folder in (value, other))
     assert second["ranking"] == first["ranking"]
@@ -57,3 +57,10 @@ def test_a_value_of_other_objectives_is_named(run: Path) -> None:
     done = CliRunner().invoke(app, ["measure", str(run), "--values", str(other)])
     assert done.exit_code == 1
     assert "alien: scores high; the run's rewards are low" in done.output
+
+
+def test_figures_that_could_not_be_kept_are_not_measured(run: Path) -> None:
+    out = run.parent / "absent" / "out.json"
+    done = CliRunner().invoke(app, ["measure", str(run), "--values", "never looked at", "--out", str(out)])
+    assert done.exit_code == 1
+    assert done.output.strip() == f"--out {out}: there is no folder {out.parent}"
