@@ -35,7 +35,7 @@ from value_models.training.strength import tune_folder
 from value_models.training.taught import Queries, teach
 from value_models.training.train_config import TrainConfig
 from value_models.training.trainer import train
-from value_models.training.yaml_file import beside, read_config
+from value_models.training.yaml_file import all_beside, read_config, relative
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ObjectiveConfig, ValueConfig
 
 
@@ -85,8 +85,8 @@ def load_config(path: Path) -> DistillConfig:
     config: DistillConfig = read_config(path, DistillConfig)
     return replace(
         config,
-        rollouts=str(path.resolve().parent / config.rollouts),
-        teachers=[beside(path, teacher) for teacher in config.teachers],
+        rollouts=relative(path, config.rollouts),
+        teachers=all_beside(path, config.teachers, "teachers"),
     )
 
 

@@ -182,6 +182,7 @@ def test_an_unknown_key_of_a_run(inputs: Path, tmp_path: Path, changes: dict[str
         ({"teacher": "x"}, "teacher: unknown key; did you mean 'teachers'?"),
         ({"engine": {"dtypes": "x"}}, "engine.dtypes: unknown key; did you mean 'dtype'?"),
         ({"train": {"lm": {"layer": 1}}}, "train.lm.layer: unknown key; did you mean 'layers'?"),
+        ({"teachers": ["none"]}, "teachers[0]='none': no such folder: "),
         ({"rollouts": "run/labels"}, "labels: is not a folder that `mavis rollouts` filled"),
     ],
 )
