@@ -108,7 +108,7 @@ class Run:
         made = roll_out(engine, self.prompts, config.rollouts, config.seed, self.rollouts_folder, origin, self.progress)
         shards = durable.read_json(self.rollouts_folder / MANIFEST)["shards"]
         tokens = sum(read_shard(shard_path(self.rollouts_folder, index)).sampled for index in range(shards))
-        self._record("rollouts", began, {"shards": shards, "shards_made": made, "tokens_sampled": tokens})
+        self._record("rollouts", began, {"shards": shards, "tokens_sampled": tokens}, bool(made))
 
     def label(self) -> None:
         began = time.perf_counter()
@@ -122,7 +122,7 @@ class Run:
         labelled = labels.label(
             self.rollouts_folder, self.prompts, tokenizer, rewards, configs, self.labels_folder, self.progress
         )
-        self._record("labels", began, {"shards_made": labelled})
+        self._record("labels", began, {"shards": made["shards"]}, bool(labelled))
 
     def train(self) -> None:
         """Train, export, tune the recommended beta; a value that is there and tuned is left as it is."""
@@ -186,10 +186,13 @@ class Run:
             about["anchor"] = durable.read_json(Path(self.config.anchor) / "labels" / MANIFEST)
         return about
 
-    def _record(self, step: str, began: float, figures: dict[str, Any]) -> None:
-        """What a step did and cost, this time."""
+    def _record(self, step: str, began: float, figures: dict[str, Any], worked: bool = True) -> None:
+        """What a step did, and what it cost in all its runs that came to its end; not those that found it done."""
         known = durable.read_json(self.report) if self.report.exists() else {}
-        known[step] = {**figures, "seconds": round(time.perf_counter() - began, 1)}
+        if step in known and not worked:
+            return
+        before = known.get(step, {}).get("seconds", 0.0)
+        known[step] = {**figures, "seconds": round(before + time.perf_counter() - began, 1)}
         durable.write_json(self.report, known)
 
     def _summary(self, state: Progress) -> str:

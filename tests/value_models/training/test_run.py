@@ -105,9 +105,10 @@ def test_the_folder_says_how_it_was_made(whole: Path) -> None:
 
 def test_a_second_fit_does_nothing_and_other_settings_are_refused(whole: Path) -> None:
     path = whole.parents[1] / "run.yaml"
-    before = {p: p.stat().st_mtime_ns for p in whole.parent.rglob("*.safetensors")}
+    kept = [*whole.parent.rglob("*.safetensors"), whole.parent / "report.json"]
+    before = {p: p.stat().st_mtime_ns for p in kept}
     assert CliRunner().invoke(app, ["fit", str(path)]).exit_code == 0
-    assert {p: p.stat().st_mtime_ns for p in whole.parent.rglob("*.safetensors")} == before
+    assert {p: p.stat().st_mtime_ns for p in kept} == before
     other = path.with_name("other.yaml")
     other.write_text(path.read_text().replace("epochs: 6", "epochs: 7"))
     result = CliRunner().invoke(app, ["train", str(other)])
