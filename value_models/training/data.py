@@ -41,12 +41,6 @@ class Part:
         """(M,) mean target, over node ends."""
         return np.asarray(self.targets[self.forest.parent >= 0].mean(axis=0))
 
-    @property
-    def spread(self) -> Array:
-        """(M,) standard deviation of targets over node ends, 1 where all are equal."""
-        found = self.targets[self.forest.parent >= 0].std(axis=0)
-        return np.where(found > 0, found, 1.0)
-
 
 @dataclass(frozen=True, slots=True)
 class Data:

@@ -139,8 +139,10 @@ class Run:
         mixture = config.rollouts.mixture
         trainee = make_trainee(policy, len(described), config.train, config.seed, mixture.beta if mixture else None)
         names = [*described, *([TO_GO] if mixture else [])]
+        # The tilt adds up w V - W: an error of 1 in V costs w nats, in root mean square over the trees beta / sqrt(3).
+        units = [1.0] * len(described) + ([mixture.beta / 3**0.5] if mixture else [])
         state = train(
-            trainee, made, names, config.train, config.seed, self.training_folder, policy.device, self.progress
+            trainee, made, names, config.train, config.seed, self.training_folder, policy.device, self.progress, units
         )
         plot(state.history, state.best, self.training_folder)
         # Targets with a KL penalty hold for wanting the objective, not for avoiding it.

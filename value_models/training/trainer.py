@@ -41,8 +41,8 @@ class Progress:
 
     Attributes:
         epoch: epochs that are done.
-        best: the epoch (from 1) with the lowest held-out error, summed over objectives, each in units of its targets'
-            variance; its weights are ``weights``.
+        best: the epoch (from 1) with the lowest held-out error, summed over objectives in their units; its weights are
+            ``weights``.
         history: one record per epoch, as in the log.
     """
 
@@ -65,16 +65,15 @@ def train(
     folder: Path,
     device: torch.device,
     progress: bool = True,
+    units: Sequence[float] | None = None,
 ) -> Progress:
     """Train ``trainee``, which ends with the weights of its best epoch; log and checkpoint go to ``folder``.
-
-    Errors of an objective count in units of its targets' spread: the KL still to come, in nats, varies by a hundred
-    times what z-scored rewards do, and would own the gradient's norm and the choice of the epoch.
 
     Args:
         trainee: of a ``Batch`` gives (A, M) predictions; what requires no gradient stays as it is.
         names: of the M objectives.
         folder: a checkpoint in it is resumed.
+        units: (M,) what an objective's error is divided by, in the loss and in the choice of the epoch; None is 1 each.
 
     Raises:
         RunError: the loss is not finite.
@@ -86,7 +85,7 @@ def train(
     optimizer = torch.optim.AdamW(parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
     per_epoch = -(-len(data.train.trees) // (config.batch_trees * accelerator.num_processes))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate(per_epoch * config.epochs, config.warmup))
-    spread = torch.from_numpy(data.train.spread).float().to(accelerator.device)
+    unit = torch.tensor(units or [1.0] * len(names), device=accelerator.device)
     state = _resume(folder / CHECKPOINT, parameters, optimizer, schedule)
     module, prepared = accelerator.prepare(trainee, optimizer)
     done, total = state.epoch * per_epoch, config.epochs * per_epoch
@@ -95,12 +94,12 @@ def train(
             losses = []
             for chosen in _batches(data.train, config, seed, state.epoch, accelerator):
                 batch = collate([data.train.trees[i] for i in chosen], config.loss_at == "token", accelerator.device)
-                losses.append(_step(accelerator, module.train(), prepared, batch, spread, config.clip))
+                losses.append(_step(accelerator, module.train(), prepared, batch, unit, config.clip))
                 schedule.step()
                 bar.update()
             measured = evaluate(accelerator.unwrap_model(module), data, config, accelerator.device)
             _record(
-                state, parameters, names, measured, data.train.spread, float(np.mean(losses)), schedule.get_last_lr()[0]
+                state, parameters, names, measured, unit.tolist(), float(np.mean(losses)), schedule.get_last_lr()[0]
             )
             bar.set_postfix(held_out=f"{sum(m.mse for m in measured) / len(measured):.4f}", best=state.best)
             if accelerator.is_main_process:
@@ -111,11 +110,11 @@ def train(
     return state
 
 
-def _step(accelerator: Any, module: nn.Module, optimizer: Any, batch: Batch, spread: Tensor, clip: float) -> float:
+def _step(accelerator: Any, module: nn.Module, optimizer: Any, batch: Batch, unit: Tensor, clip: float) -> float:
     """One step on one batch; its loss."""
     with accelerator.autocast():
         found = module(batch)
-    loss = F.mse_loss(found.float() / spread, batch.targets / spread)
+    loss = F.mse_loss(found.float() / unit, batch.targets / unit)
     if not loss.isfinite():
         raise RunError(f"train: the loss is {loss.item()}; lower train.learning_rate")
     accelerator.backward(loss)
@@ -176,12 +175,12 @@ def _record(
     parameters: dict[str, nn.Parameter],
     names: Sequence[str],
     measured: Sequence[Measures],
-    spread: Array,
+    units: Sequence[float],
     loss: float,
     rate: float,
 ) -> None:
     state.epoch += 1
-    total = sum(m.mse / float(unit) ** 2 for m, unit in zip(measured, spread, strict=True))
+    total = sum(m.mse / unit**2 for m, unit in zip(measured, units, strict=True))
     if total < state.lowest:
         state.lowest, state.best = total, state.epoch
         state.weights = {name: p.detach().cpu().clone() for name, p in parameters.items()}

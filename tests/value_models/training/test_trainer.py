@@ -96,14 +96,14 @@ def test_it_stops_after_the_best_epoch_and_keeps_its_weights(tmp_path: Path) -> 
     assert state.epoch == state.best + 2 < 30
     errors = [record["held_out"]["mix"]["mse"] for record in state.history]
     assert state.best == np.argmin(errors) + 1
-    assert state.lowest == pytest.approx(min(errors) / few.train.spread[0] ** 2)
+    assert state.lowest == min(errors)
     for name, p in value.named_parameters():
         assert torch.equal(p, state.weights[name])
     again: Progress = train(trainee(), few, ["mix"], config, 0, tmp_path, CPU, progress=False)
     assert again.epoch == state.epoch, "a finished run is not trained further"
 
 
-def test_errors_count_in_units_of_their_targets_spread(tmp_path: Path) -> None:
+def test_errors_count_in_the_units_of_their_objective(tmp_path: Path) -> None:
     """Loss and choice of the epoch are the same for a reward in z-units and in units a hundred times as small."""
     config = TrainConfig(kind="lm", epochs=1, learning_rate=1e-9, patience=1)
     found = []
@@ -113,7 +113,7 @@ def test_errors_count_in_units_of_their_targets_spread(tmp_path: Path) -> None:
             value.readout.weight *= unit
             value.readout.bias *= unit
         made = data(trees=20, unit=unit)
-        found.append(train(value, made, ["mix"], config, 0, tmp_path / str(unit), CPU, progress=False))
+        found.append(train(value, made, ["mix"], config, 0, tmp_path / str(unit), CPU, False, [unit]))
     one, other = found
     assert one.history[0]["train_loss"] == pytest.approx(other.history[0]["train_loss"], rel=1e-4)
     assert one.lowest == pytest.approx(other.lowest, rel=1e-4)
