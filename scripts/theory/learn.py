@@ -35,8 +35,8 @@ class Size:
 
     vocab: int = 5
     horizon: int = 5
-    trees: int = 6000
-    epochs: int = 8
+    trees: int = 3000
+    epochs: int = 16
     width: int = 128
 
 

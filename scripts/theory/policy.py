@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from mavis_core.policy import Policy
 
 END = PROMPT = 0
-HIDDEN, HEADS = 256, 16
+HIDDEN, HEADS = 128, 16
 SHARPNESS = 3.0
 """Of queries and keys: texts of the same letters in another order are told apart by where attention looks. With 64
 dimensions, four heads and plain attention, 300 steps leave a head an error 30 times as large.
