@@ -23,7 +23,6 @@ from scripts.theory.learn import Size, World
 from scripts.theory.mdp import Mdp, share
 
 ROUNDS = 2
-ALONE_ROUNDS = 3
 BETA = 5.0
 STRENGTH = 4.0
 ALONE_BETA = 1.5
@@ -80,7 +79,7 @@ def learned(world: World) -> dict[str, Any]:
 def learned_alone(world: World) -> dict[str, Any]:
     """[share of the optimum, nats] of each round's value of the first reward, at the strength it was made for."""
     found = {}
-    runs = world.fit("alone", ["a"], {"kind": "independent", "rounds": ALONE_ROUNDS, "beta": ALONE_BETA})
+    runs = world.fit("alone", ["a"], {"kind": "independent", "rounds": ROUNDS, "beta": ALONE_BETA})
     for number, run in enumerate(runs):
         value = world.values(Path(run.folder) / "value")
         found[f"round {number}"] = share(world.mdp, world.mdp.tilted(value.scores([ALONE_BETA])), (1.0, 0.0))

@@ -82,7 +82,7 @@ class World:
                 "epochs": size.epochs,
                 "patience": size.epochs,
                 "batch_trees": 32,
-                "learning_rate": 0.02,
+                "learning_rate": 0.01,
                 "weight_decay": 0.0,
                 "width": size.width,
                 "rank": size.vocab - 1,
