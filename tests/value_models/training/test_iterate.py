@@ -29,6 +29,7 @@ def write(folder: Path, **changes: Any) -> Path:
         "train": {"epochs": 2, "held_out": 0.2, "beta_prompts": 0},
         "iterate": {"rounds": 1, "beta": 4},
     }
+    (folder / "policy").mkdir(exist_ok=True)  # a file is read only where its folders are there
     (folder / "run.yaml").write_text(yaml.safe_dump({**settings, **changes}))
     return folder / "run.yaml"
 
