@@ -36,24 +36,25 @@ class RowTensors:
 
     Attributes:
         last_token, newest, length: (B,) int64; the newest token, its position, and how many tokens there are with it.
-        block_table: (B, P) int64.
+        block_table: (B, P) int64, filled up with the pools' padding.
         noise: Gumbel noise at this position; 0 for greedy rows.
         temperature: (B,) float32, 1 for greedy rows.
         top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on, ``widest`` is
             the largest top_k, V where a row has none.
         k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows; ``pull`` is
             beta * weights, (G, M).
+        named: (G, 1, M) bool, the objectives that each guided row names.
         ranks: (G,) int64, which candidate by likelihood a ranked row takes, -1 for one that draws; None if all draw.
         readers: by a value's first column, which guided rows it scores; kept by ``ValueSet``.
         width: K, the most candidates any guided row asks for; ``full`` says that all rows have that many.
     """
 
-    def __init__(self, rows: Sequence[Row], block_size: int, hashes: Tensor) -> None:
+    def __init__(self, rows: Sequence[Row], pool: KVPool, hashes: Tensor) -> None:
         vocab_size, device = hashes.shape[0], hashes.device
         self.rows = list(rows)
         self.guided = sum(row.guided for row in rows)
         self.readers: dict[int, Tensor | None] = {}
-        self._block_size = block_size
+        self._block_size = pool.block_size
         sampling = [row.request.sampling for row in rows]
         guidance = [row.request.guidance for row in rows[: self.guided]]
         integers = torch.tensor(
@@ -85,12 +86,14 @@ class RowTensors:
         self.normalised = any(g.normalise == "minmax" for g in guidance)
         self.minmax = torch.tensor([g.normalise == "minmax" for g in guidance], dtype=torch.bool).to(device)
         self.weights = torch.tensor([row.weights for row in rows[: self.guided]], dtype=torch.float32).to(device)
+        named = [[column in row.named for column in range(len(row.weights))] for row in rows[: self.guided]]
+        self.named = torch.tensor(named, dtype=torch.bool)[:, None].to(device)
         self.pull = self.weights * self.beta[:, None] if self.guided else self.weights
         ranks = [row.index if row.request.sampling.ranked else -1 for row in rows[: self.guided]]
         self.ranks = torch.tensor(ranks).to(device) if any(rank >= 0 for rank in ranks) else None
         self._columns = max(len(row.blocks) for row in rows) + TABLE_SLACK
         self._known = [len(row.blocks) for row in rows]
-        table = [row.blocks + [0] * (self._columns - len(row.blocks)) for row in rows]
+        table = [row.blocks + [pool.padding] * (self._columns - len(row.blocks)) for row in rows]
         self.block_table = torch.tensor(table).to(device)
         self._mask: Tensor | None = None
         self._lay_out_slots()
@@ -229,7 +232,7 @@ class Batcher:
         if rows is not None and rows.rows == plan.decode:
             decode = rows
         else:
-            decode = RowTensors(plan.decode, self._pool.block_size, self._hashes)
+            decode = RowTensors(plan.decode, self._pool, self._hashes)
         return Batch(
             torch.cat((decode.last_token, prefill.tokens)),
             torch.cat((decode.newest, prefill.positions)),
@@ -243,7 +246,7 @@ class Batcher:
     def _rows(self, drawing: Sequence[Row], decoding: bool) -> RowTensors:
         """The last tensors if all go on ``decoding``; a row that was just prefilled may have other blocks."""
         if not decoding or self._current is None or not self._current.follows(drawing):
-            self._current = RowTensors(drawing, self._pool.block_size, self._hashes)
+            self._current = RowTensors(drawing, self._pool, self._hashes)
         else:
             self._current.sync_blocks()
         return self._current

@@ -62,6 +62,15 @@ class BlockAllocator:
             self._published[key] = block
             self._keys[block] = key
 
+    def unpublish(self, blocks: Iterable[int]) -> None:
+        """Let ``blocks`` be found no more: what they hold cannot be relied on."""
+        for block in blocks:
+            if (key := self._keys.pop(block, None)) is not None:
+                del self._published[key]
+            if block in self._idle:
+                del self._idle[block]
+                self._empty.append(block)
+
     def find(self, keys: Iterable[bytes]) -> list[int]:
         """The blocks published under ``keys``, up to the first that is not; ``share`` them before anything else."""
         found = []

@@ -1,7 +1,7 @@
 """Drawn tokens to messages: appends them to rows, decides who is finished and why, makes text.
 
-Host work only, after the step's sync. Stop reasons, in order: the model's own stop token, a requested stop
-token, a stop string, a structure that nothing can follow, the length limit.
+Host work only, after the step's sync, each row inside ``alone``. Stop reasons, in order: the model's own stop token,
+a requested stop token, a stop string, a structure that nothing can follow, the length limit.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from operator import add
 
 from mavis_core.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, TokenLogprobs, TokenReport
 from mavis_core.row import Row
+from mavis_core.row_fault import NOT_FINITE, RowFault, alone
 from mavis_core.sampler import FIXED_COLUMNS
 
 
@@ -26,14 +27,28 @@ class Emitter:
         self,
         rows: Sequence[Row],
         tokens: Sequence[int],
+        finite: Sequence[bool],
         stats: Sequence[Sequence[float]],
         logprobs: Sequence[TokenLogprobs | None],
     ) -> dict[str, list[ChoiceDelta]]:
-        """Advance every row by its token; deltas by request id. ``stats`` has one entry per guided row."""
+        """Advance every row by its token; deltas by request id. A row that has or gets a fault says nothing.
+
+        Args:
+            rows: B of them, guided ones first.
+            tokens: that they drew.
+            finite: whether they were drawn from numbers.
+            stats: of the guided rows, see ``Drawn.to_host``.
+            logprobs: see ``collect_logprobs``.
+        """
         deltas: dict[str, list[ChoiceDelta]] = {}
         for i, row in enumerate(rows):
-            delta = self._advance(row, tokens[i], stats[i] if row.guided else None, logprobs[i] if logprobs else None)
-            deltas.setdefault(row.request.id, []).append(delta)
+            mine = deltas.setdefault(row.request.id, [])
+            if not finite[i]:
+                row.fault = RowFault(NOT_FINITE, spoiled=True)
+            if row.fault is None:
+                with alone(row, "on the way from its token to its text"):
+                    delta = self._advance(row, tokens[i], stats[i] if row.guided else None, logprobs[i])
+                    mine.append(delta)
         return deltas
 
     def _advance(
@@ -65,9 +80,6 @@ class Emitter:
     def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
         """Text that became final, and what stopped the row beyond its own EOS; sets ``finish_reason``."""
         sampling, matcher = row.request.sampling, row.matcher
-        if matcher is not None and matcher.error is not None:
-            row.finish_reason = "error"
-            return "", None
         if token in row.stop_ids:
             row.finish_reason = "stop"
             own = token in row.stop_ids[: row.own_stops]
@@ -82,7 +94,7 @@ class Emitter:
         if matcher is not None:
             matcher.advance(token)
             if matcher.error is not None:
-                row.finish_reason = "error"
+                row.fault = RowFault(matcher.error, "structure")
                 return text, None
             if matcher.exhausted:
                 row.finish_reason = "stop"

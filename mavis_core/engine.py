@@ -29,7 +29,8 @@ from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput,
 from mavis_core.offline import Completion
 from mavis_core.policy import Policy
 from mavis_core.prompt_logprobs import score_prompts
-from mavis_core.row import Row, structure_error
+from mavis_core.row import Row
+from mavis_core.row_fault import RowFault
 from mavis_core.sampler import draw, scale, survive, tilt
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.scheduler import Plan, Scheduler
@@ -186,7 +187,7 @@ class Engine:
     def _swap(self, loaded: list[ValueFunction]) -> None:
         """Swap all values, once the new set is bound; the prefix cache may hold what unloaded ones have read."""
         after = ValueSet(self._arrange(loaded))
-        after.bind(self.pool.data.shape[1], self.pool.block_size, self.policy.dtype, self.policy.device, self.values)
+        after.bind(self.pool.num_blocks, self.pool.block_size, self.policy.dtype, self.policy.device, self.values)
         move_columns(self._in_flight(), self.values, after)
         self.loaded, self.values = loaded, after
         self._know_values()
@@ -203,6 +204,7 @@ class Engine:
         if plan.empty:
             return []
         batch = self._batcher.prepare(plan)
+        self._clear(plan)
         timer.mark("forward")
         hidden = self.policy.backbone.forward(batch.tokens, batch.positions, batch.attention)
         timer.mark("extend")
@@ -211,7 +213,7 @@ class Engine:
         self._copy(plan)
         rows = batch.rows
         if rows is None:
-            return self._record(plan, timer, started, [])
+            return self._record(plan, timer, started, self._outputs(plan, {}))
         hidden = hidden if batch.last is None else hidden[batch.last]
         raw = self.policy.logits(hidden)
         scaled = scale(rows.edits.apply(raw), rows)
@@ -225,11 +227,18 @@ class Engine:
         drawn = draw(surviving, tilted, rows)
         if drawn.chosen is not None:
             self.values.commit(rows, scored, drawn.chosen)
-        tokens, stats = drawn.to_host()
+        tokens, stats, finite = drawn.to_host()
         logprobs = collect_logprobs(raw, surviving, tilted, drawn, rows)
         rows.advance(drawn.tokens)
-        deltas = self._emitter.emit(rows.rows, tokens, stats, logprobs)
-        return self._record(plan, timer, started, self._outputs(rows.rows, deltas))
+        deltas = self._emitter.emit(rows.rows, tokens, finite, stats, logprobs)
+        return self._record(plan, timer, started, self._outputs(plan, deltas))
+
+    def _clear(self, plan: Plan) -> None:
+        """Zero the blocks that rows were given, in every pool: masked positions are read, and must be finite."""
+        if plan.fresh:
+            blocks = torch.tensor(plan.fresh).to(self.policy.device)
+            for pool in self.pools:
+                pool.clear(blocks)
 
     def _copy(self, plan: Plan) -> None:
         """Give forked rows their own copy of the prompt's half-filled block, in every pool."""
@@ -238,18 +247,18 @@ class Engine:
             for pool in self.pools:
                 pool.copy_blocks(sources, targets)
 
-    def _outputs(self, rows: Sequence[Row], deltas: dict[str, list[ChoiceDelta]]) -> list[RequestOutput]:
-        """Group deltas by request and let go of what finished."""
-        for row in rows:
-            if row.finish_reason is not None:
-                self.scheduler.finish(row)
+    def _outputs(self, plan: Plan, deltas: dict[str, list[ChoiceDelta]]) -> list[RequestOutput]:
+        """Group deltas by request and let go of what finished; requests with a fault in one of their rows end here."""
         outputs = []
+        for row in plan.rows:
+            if row.fault is not None and row.request.id in self._rows:
+                outputs.append(self._fail(row, row.fault))
+            elif row.finish_reason is not None:
+                self.scheduler.finish(row)
         for request_id, found in deltas.items():
-            mine = self._rows[request_id]
-            if mine[0].matcher is not None and (error := structure_error(mine)) is not None:
-                self.abort(request_id)
-                outputs.append(failure(request_id, mine[0].prompt_length, error, "structure"))
+            if request_id not in self._rows:
                 continue
+            mine = self._rows[request_id]
             finished = all(row.finish_reason is not None for row in mine)
             if finished:
                 del self._rows[request_id]
@@ -264,6 +273,13 @@ class Engine:
                 )
             )
         return outputs
+
+    def _fail(self, row: Row, fault: RowFault) -> RequestOutput:
+        """End the request of a row that cannot go on. Its choices share the prompt's blocks, and so the fault."""
+        for choice in self._rows[row.request.id]:
+            choice.fault = fault
+        self.abort(row.request.id)
+        return failure(row.request.id, row.prompt_length, fault.message, fault.param)
 
     def _record(
         self, plan: Plan, timer: StepTimer, started: float, outputs: list[RequestOutput]

@@ -112,7 +112,7 @@ def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
     grammars = GrammarThread(engine.grammars.compile, inbox.put)
     try:
         _serve(engine, grammars, inbox, emit)
-    except Exception as error:  # even clearing up failed, as it does after a device error
+    except BaseException as error:  # even clearing up failed, as it does after a device error
         log.exception("the engine is beyond help")
         emit(Dead(f"the engine failed: {error}"))
     finally:
@@ -128,7 +128,7 @@ def _serve(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) ->
         try:
             outputs = engine.step()
             failures = 0
-        except Exception as error:
+        except BaseException as error:  # a panic of a library written in Rust is no Exception
             log.exception("an engine step failed")
             failures += 1
             outputs = [failure(i, 0, f"the engine failed: {type(error).__name__}") for i in engine.abort_all()]
@@ -209,3 +209,7 @@ def _add(engine: Engine, request: Request, matcher: Matcher | InvalidRequestErro
     except InvalidRequestError as error:
         refused = failure(request.id, len(request.prompt_token_ids), str(error), error.param or "")
         emit(Stepped((refused,), None))
+    except BaseException as error:  # whatever it is, it is this request's
+        log.exception("request %s could not be taken in", request.id)
+        why = f"the engine failed this request on its way in: {type(error).__name__}"
+        emit(Stepped((failure(request.id, len(request.prompt_token_ids), why),), None))

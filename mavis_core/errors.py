@@ -5,6 +5,7 @@
     │   ├── ContextLengthError     prompt (+ min_tokens) longer than the model can hold     400
     │   └── UnknownObjectiveError  objective_weights names what is not loaded               400
     ├── QueueFullError             too many requests wait already; try again                429
+    ├── RequestFailedError         the engine failed a request through no fault of its own  500
     ├── EngineUnavailableError     loading, draining or dead                                503
     ├── LoadError                  a model or value folder cannot be used; names the culprit
     ├── UnknownValueError          no value of that name is loaded                           404
@@ -63,6 +64,10 @@ class UnknownObjectiveError(InvalidRequestError):
 class QueueFullError(MavisError):
     def __init__(self, taken: int, limit: int) -> None:
         super().__init__(f"{taken} choices are in flight, the limit is {limit}; try again shortly")
+
+
+class RequestFailedError(MavisError):
+    """The engine failed this request through no fault of the client; it goes on with others."""
 
 
 class EngineUnavailableError(MavisError):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mavis_core.row import Row
+from mavis_core.row_fault import RowFault, alone
 
 
 class GrammarMask:
@@ -25,12 +26,19 @@ class GrammarMask:
 
     def apply(self, logits: Tensor) -> Tensor:
         """logits (B, V) -> a copy with -inf where not allowed; each of its rows keeps at least one token."""
-        packed = bytearray()
-        for row in self._rows:
-            assert row.matcher is not None
-            packed += row.matcher.allowed(row.stop_ids, row.banned)
-        bits = torch.frombuffer(packed, dtype=torch.uint8).view(len(self._rows), -1, 1).to(logits.device)
+        packed = b"".join(map(self._allowed, self._rows))
+        bits = torch.frombuffer(bytearray(packed), dtype=torch.uint8).view(len(self._rows), -1, 1).to(logits.device)
         forbidden = ((bits >> self._shifts) & 1).flatten(1)[:, : self._vocab_size] == 0
         if self._places is None:
             return logits.masked_fill(forbidden, -torch.inf)
         return logits.index_copy(0, self._places, logits[self._places].masked_fill(forbidden, -torch.inf))
+
+    def _allowed(self, row: Row) -> bytes | bytearray:
+        """The row's mask, 4 bytes for every 32 tokens or part of them; all of it where the row has a fault."""
+        assert row.matcher is not None
+        with alone(row, "in its grammar"):
+            bits = row.matcher.allowed(row.stop_ids, row.banned)
+            if row.matcher.error is None:
+                return bits
+            row.fault = RowFault(row.matcher.error, "structure")
+        return b"\xff" * (-(-self._vocab_size // 32) * 4)

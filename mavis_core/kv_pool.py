@@ -36,17 +36,24 @@ class CacheSpec:
 
 
 class KVPool:
-    """KV of one model. Zeroed at birth: masked positions are read (times zero), so they must be finite."""
+    """KV of one model.
+
+    Masked positions are read too, times zero, so what stands there must be finite: whoever takes a block has it
+    ``clear``ed first, and tables are filled up with ``padding``, a block more that nobody takes and that stays zero.
+    Nothing else is touched before it is used.
+    """
 
     def __init__(
         self, spec: CacheSpec, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.spec = spec
         self.block_size = block_size
-        shape = (spec.layers, num_blocks, block_size, 2, spec.kv_heads, spec.head_dim)
-        self.data = torch.zeros(shape, dtype=dtype, device=device)
-        self._slots = self.data.view(spec.layers, num_blocks * block_size, 2, spec.kv_heads, spec.head_dim)
-        self._blocks = self.data.view(spec.layers, num_blocks, -1)
+        self.num_blocks = self.padding = num_blocks
+        shape = (spec.layers, num_blocks + 1, block_size, 2, spec.kv_heads, spec.head_dim)
+        self.data = torch.empty(shape, dtype=dtype, device=device)
+        self._slots = self.data.flatten(1, 2)
+        self._blocks = self.data.flatten(2)
+        self.data[:, self.padding] = 0
         # Views per layer, made once: decode asks for them in every layer of every step.
         self._layer_slots = list(self._slots)
         self._layer_blocks = list(self._blocks)
@@ -64,6 +71,10 @@ class KVPool:
         rows, blocks = block_table.shape
         found = self._layer_blocks[layer].index_select(0, block_table.reshape(-1))
         return found.view(rows, blocks * self.block_size, 2, self.spec.kv_heads, self.spec.head_dim)
+
+    def clear(self, blocks: Tensor) -> None:
+        """Zero whole blocks (C,) int64, all layers: what their last holders left may not even be finite."""
+        self._blocks.index_fill_(1, blocks, 0)
 
     def copy_blocks(self, sources: Tensor, targets: Tensor) -> None:
         """Copy whole blocks, all layers: (C,) int64 each. A fork takes its own copy of a half-filled block."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from mavis_core.batch import RowTensors
 from mavis_core.messages import TokenLogprobs
+from mavis_core.row import Row
+from mavis_core.row_fault import alone
 from mavis_core.sampler import Drawn, Tilted
 
 
@@ -31,21 +35,21 @@ def collect_logprobs(
         ids = tilted.candidates.ids.gather(1, index)
         assert drawn.chosen is not None
         chosen = tilted.logprobs.gather(1, drawn.chosen[:, None])[:, 0]
-        _fill(found, 0, asked[:guided], drawn.tokens[:guided], chosen, chosen, ids, top)
+        _fill(found, rows.rows[:guided], 0, drawn.tokens[:guided], chosen, chosen, ids, top)
     if any(n is not None for n in asked[guided:]):
         logprobs = raw[guided:].log_softmax(dim=1)
         top, ids = logprobs.topk(min(max(most, 1), raw.shape[1]), dim=1)
         tokens = drawn.tokens[guided:]
         own, processed = (scores.gather(1, tokens[:, None])[:, 0] for scores in (logprobs, surviving[guided:]))
         processed = processed - surviving[guided:].logsumexp(dim=1)
-        _fill(found, guided, asked[guided:], tokens, own, processed, ids, top)
+        _fill(found, rows.rows[guided:], guided, tokens, own, processed, ids, top)
     return found
 
 
 def _fill(
     found: list[TokenLogprobs | None],
+    rows: Sequence[Row],
     offset: int,
-    asked: list[int | None],
     tokens: Tensor,
     chosen: Tensor,
     processed: Tensor,
@@ -53,7 +57,8 @@ def _fill(
     top: Tensor,
 ) -> None:
     columns = (each.tolist() for each in (tokens, chosen, processed, ids, top))
-    for i, (count, token, logprob, drawn, names, logprobs) in enumerate(zip(asked, *columns, strict=True)):
-        if count is not None:
-            best = [(n, p) for n, p in zip(names[:count], logprobs[:count], strict=True) if p > float("-inf")]
-            found[offset + i] = TokenLogprobs(token, logprob, tuple(best), drawn)
+    for i, (row, token, logprob, drawn, names, logprobs) in enumerate(zip(rows, *columns, strict=True), offset):
+        if (count := row.request.sampling.logprobs) is not None:
+            with alone(row, "in its log-probabilities"):
+                best = [(n, p) for n, p in zip(names[:count], logprobs[:count], strict=True) if p > float("-inf")]
+                found[i] = TokenLogprobs(token, logprob, tuple(best), drawn)

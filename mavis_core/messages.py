@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mavis_core.errors import InvalidRequestError, RequestFailedError
 from mavis_core.guidance import Guidance
 from mavis_core.sampling_params import SamplingParams
 
@@ -185,9 +186,11 @@ class ChoiceDelta:
 class RequestOutput:
     """Deltas of one request from one step. ``finished`` is True exactly once, in the last one.
 
-    ``error`` is set (and ``finished`` True) when the request failed alone; an invalid request names its
-    field in ``error_param``. ``prompt_logprobs``, one entry per prompt token and None for the first, comes once,
-    with the first token of the first choice. ``cached_tokens`` of the prompt were read from the prefix cache.
+    ``error`` is set (and ``finished`` True) when the request failed alone. ``error_param`` is then the field at fault,
+    "" where the request is wrong but no one field, and None where the engine failed it.
+
+    ``prompt_logprobs``, one entry per prompt token and None for the first, comes once, with the first token of the
+    first choice. ``cached_tokens`` of the prompt were read from the prefix cache.
     """
 
     request_id: str
@@ -198,6 +201,15 @@ class RequestOutput:
     error_param: str | None = None
     prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
     cached_tokens: int = 0
+
+    @property
+    def exception(self) -> InvalidRequestError | RequestFailedError | None:
+        """``error`` as what the caller is to see raised, or None."""
+        if self.error is None:
+            return None
+        if self.error_param is None:
+            return RequestFailedError(self.error)
+        return InvalidRequestError(self.error, self.error_param or None)
 
 
 @dataclass(frozen=True, slots=True)

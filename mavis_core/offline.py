@@ -65,6 +65,7 @@ def generate(
     Raises:
         InvalidRequestError: a prompt cannot be served (nothing has run then, but what a search asks of the engine is
             checked when it runs), or an answer cannot go on in its structure. Nothing is left in the engine.
+        RequestFailedError: the engine cannot go on with an answer. Nothing is left in it either.
     """
     samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingParams) else list(sampling)
     plain = guidance if guidance is not None else Guidance()
@@ -86,9 +87,9 @@ def generate(
     with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:
         while engine.has_work:
             for output in engine.step():
-                if output.error is not None:
+                if output.exception is not None:
                     engine.abort_all()
-                    raise InvalidRequestError(output.error, output.error_param)
+                    raise output.exception
                 _collect(output, answers)
                 bar.update(output.finished)
         for outputs in run_searches(engine, searched, scorer) if searched else ():

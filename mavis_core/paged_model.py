@@ -66,6 +66,7 @@ class PagedModel:
         positions = torch.arange(count, device=device)
         pool = KVPool(self.cache, 2, PROBE_BLOCK, dtype, device)
         table = torch.arange(2, device=device)[None]
+        pool.clear(table[0])
         prefill = PrefillAttention(pool, positions[:split], [Chunk(0, split, 0, table)])
         mask = length_mask(torch.tensor([count], device=device), 2 * PROBE_BLOCK, dtype)
         decode = DecodeAttention(pool, positions[split:], table, mask)

@@ -13,6 +13,7 @@ from torch import Tensor
 from mavis_core.messages import TokenLogprobs
 from mavis_core.policy import Policy
 from mavis_core.row import Row
+from mavis_core.row_fault import alone
 from mavis_core.scheduler import Plan
 
 SLICE = 128
@@ -30,9 +31,10 @@ def score_prompts(policy: Policy, plan: Plan, hidden: Tensor) -> None:
         if row.scores_prompt and scored is not None:
             known = len(scored) - 1 - chunk.start  # more than 0 where a preempted row is read again
             stop = min(chunk.count, row.prompt_length - 1 - chunk.start)
-            for at in range(known, stop, SLICE):
-                tokens = row.tokens[len(scored) : len(scored) + min(SLICE, stop - at)]
-                scored += _score(policy, tokens, hidden[start + at :][: len(tokens)], row)
+            with alone(row, "in its prompt's log-probabilities"):
+                for at in range(known, stop, SLICE):
+                    tokens = row.tokens[len(scored) : len(scored) + min(SLICE, stop - at)]
+                    scored += _score(policy, tokens, hidden[start + at :][: len(tokens)], row)
         start += chunk.count
 
 

@@ -18,7 +18,12 @@ from typing import assert_never
 from mavis_core.client import EngineState
 from mavis_core.config import EngineConfig
 from mavis_core.engine_loop import Dead, Event, Inbox, Loading, Ready, Stepped, ValuesChanged
-from mavis_core.errors import EngineUnavailableError, InvalidRequestError, MavisError, QueueFullError
+from mavis_core.errors import (
+    EngineUnavailableError,
+    InvalidRequestError,
+    MavisError,
+    QueueFullError,
+)
 from mavis_core.messages import Abort, EngineInfo, LoadValue, Request, RequestOutput, StepStats, UnloadValue, failure
 from mavis_core.search.driver import search
 from mavis_core.search.scorer import SequenceScorer
@@ -144,8 +149,8 @@ class QueueClient(ABC):
             while not finished:
                 output = await mine.get()
                 finished = output.finished
-                if output.error is not None:
-                    raise _as_exception(output)
+                if output.exception is not None:
+                    raise EngineUnavailableError(self._why) if self.state == "dead" else output.exception
                 yield output
         finally:
             del self._outbox[request.id]
@@ -238,10 +243,3 @@ class QueueClient(ABC):
 
 def _silent(stage: str, fraction: float) -> None:
     """No progress wanted."""
-
-
-def _as_exception(output: RequestOutput) -> Exception:
-    assert output.error is not None
-    if output.error_param is not None:
-        return InvalidRequestError(output.error, output.error_param or None)
-    return EngineUnavailableError(output.error)

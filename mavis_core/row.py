@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mavis_core.detokenizer import Detokenizer
 from mavis_core.matcher import Matcher
 from mavis_core.messages import FinishReason, Request, TokenLogprobs
+from mavis_core.row_fault import RowFault
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +37,7 @@ class Row:
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
         totals: running sums [steering, truncation, sampled, base mass, V and spread of the named objectives].
         finish_reason: set once, by the emitter or an abort.
+        fault: why its request ends without an answer, or None; its tokens and text mean nothing from then on.
         prompt_logprobs: of the prompt's tokens as far as they are scored; None if not asked for or handed out, and
             on all but the request's first choice.
     """
@@ -65,6 +66,7 @@ class Row:
     totals: list[float] = field(default_factory=list)
     guided_tokens: int = 0
     finish_reason: FinishReason | None = None
+    fault: RowFault | None = None
     prompt_logprobs: list[TokenLogprobs | None] | None = None
 
     @property
@@ -99,8 +101,3 @@ class Row:
         if output < self.request.sampling.min_tokens:
             return True
         return self.guided and output == 0 and not self.request.guidance.allow_empty
-
-
-def structure_error(rows: Sequence[Row]) -> str | None:
-    """Why one of a request's rows could not go on in its structure, or None."""
-    return next((row.matcher.error for row in rows if row.matcher is not None and row.matcher.error is not None), None)

@@ -40,31 +40,37 @@ class Drawn:
 
     Attributes:
         tokens: (B,) int64.
+        scores: (B - G,) float32, noisy logits of the tokens that unguided rows drew. Not finite where any of the row's
+            logits was NaN or infinite, which the maximum lets through: a row is checked without another look at it.
         chosen: (G,) int64, index of the drawn candidate.
         stats: (G, 5 + 3 M) float32: token, the two ``kl_parts``, log p, log ref, then V of the drawn candidate, lowest
-            and highest V of the candidates, per objective; None without guided rows.
+            and highest V of the candidates, per objective; None without guided rows. log p is NaN where a logit was not
+            finite, or a value that the row asks for.
     """
 
     tokens: Tensor
+    scores: Tensor | None
     chosen: Tensor | None
     stats: Tensor | None
 
-    def to_host(self) -> tuple[list[int], list[list[float]]]:
+    def to_host(self) -> tuple[list[int], list[list[float]], list[bool]]:
         """The step's only device-to-host copy and sync: token ids (exact in float32 to 2^24) and statistics.
 
         Returns:
-            B token ids, and per guided row [steering, truncation, log p, log ref, V..., spread of V...].
+            B token ids; per guided row [steering, truncation, log p, log ref, V..., spread of V...]; and B times
+            whether all numbers that the row was drawn from were finite.
         """
-        if self.stats is None:
-            return self.tokens.tolist(), []
-        guided, width = self.stats.shape
-        if guided == self.tokens.shape[0]:
-            made = self.stats.tolist()
-            return [int(row[0]) for row in made], [_on_host(row) for row in made]
-        flat = torch.cat((self.stats.reshape(-1), self.tokens[guided:].float())).tolist()
-        made = [flat[i : i + width] for i in range(0, guided * width, width)]
-        tokens = [int(row[0]) for row in made] + [int(token) for token in flat[guided * width :]]
-        return tokens, [_on_host(row) for row in made]
+        guided, width = (0, 0) if self.stats is None else self.stats.shape
+        parts = [] if self.stats is None else [self.stats.reshape(-1)]
+        if self.scores is not None:
+            parts += [self.tokens[guided:].float(), self.scores]
+        flat = (parts[0] if len(parts) == 1 else torch.cat(parts)).tolist()
+        made = [flat[i * width : (i + 1) * width] for i in range(guided)]
+        rest = flat[guided * width :]
+        drawn, scores = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+        tokens = [int(row[0]) for row in made] + [int(token) for token in drawn]
+        finite = [all(map(math.isfinite, row)) for row in made] + [math.isfinite(score) for score in scores]
+        return tokens, [_on_host(row) if sound else [] for row, sound in zip(made, finite, strict=False)], finite
 
 
 def _on_host(row: list[float]) -> list[float]:
@@ -120,7 +126,7 @@ def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
     """
     guided = rows.guided
     parts = []
-    chosen = stats = None
+    chosen = scores = stats = None
     if tilted is not None:
         ids = tilted.candidates.ids
         chosen = (tilted.logprobs + rows.noise.of_candidates(ids)).argmax(dim=1)
@@ -129,8 +135,9 @@ def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
         parts.append(ids.gather(1, chosen[:, None])[:, 0])
         stats = _statistics(tilted, chosen, parts[0])
     if guided < len(rows.rows):
-        parts.append((surviving[guided:] + rows.noise.over_vocabulary()).argmax(dim=1))
-    return Drawn(parts[0] if len(parts) == 1 else torch.cat(parts), chosen, stats)
+        scores, best = (surviving[guided:] + rows.noise.over_vocabulary()).max(dim=1)
+        parts.append(best)
+    return Drawn(parts[0] if len(parts) == 1 else torch.cat(parts), scores, chosen, stats)
 
 
 def _of_rank(logprobs: Tensor, ranks: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class Plan:
         decode: rows that feed one token and draw the next, guided ones first.
         prefill: prompt chunks.
         forks: (parent, child): the child draws its first token from the parent's prompt in this step.
+        fresh: blocks that rows were given in this step, to be cleared before the forward.
         copies: (source, target) blocks to copy after the forward and before anything is drawn.
         preempted: rows that lost their blocks in this step.
         queried, cached: tokens of the rows admitted for the first time, and those of them read from the cache.
@@ -47,10 +48,16 @@ class Plan:
     decode: list[Row] = field(default_factory=list)
     prefill: list[PrefillChunk] = field(default_factory=list)
     forks: list[tuple[Row, Row]] = field(default_factory=list)
+    fresh: list[int] = field(default_factory=list)
     copies: list[tuple[int, int]] = field(default_factory=list)
     preempted: int = 0
     queried: int = 0
     cached: int = 0
+
+    @property
+    def rows(self) -> list[Row]:
+        """All that have a part in it."""
+        return [*self.decode, *(chunk.row for chunk in self.prefill), *(child for _, child in self.forks)]
 
     @property
     def empty(self) -> bool:
@@ -100,8 +107,11 @@ class Scheduler:
         return plan
 
     def finish(self, row: Row) -> None:
-        """Forget a row wherever it is; its blocks are freed."""
-        self._publish(row)
+        """Forget a row wherever it is; its blocks are freed, and kept from others if its fault has spoiled them."""
+        if row.fault is not None and row.fault.spoiled:
+            self.blocks.unpublish(row.blocks)
+        else:
+            self._publish(row)
         self.blocks.release(row.blocks)
         row.blocks = []
         if row in self.running:
@@ -125,6 +135,11 @@ class Scheduler:
         """Share of the blocks in use, 0 to 1."""
         return 1 - self.blocks.free / self.blocks.num_blocks
 
+    def _allocate(self, plan: Plan, count: int) -> list[int]:
+        blocks = self.blocks.allocate(count)
+        plan.fresh += blocks
+        return blocks
+
     def _blocks_for(self, tokens: int) -> int:
         return -(-tokens // self.block_size)
 
@@ -140,7 +155,7 @@ class Scheduler:
                     break
             else:
                 if missing > 0:
-                    row.blocks.extend(self.blocks.allocate(missing))
+                    row.blocks += self._allocate(plan, missing)
                 plan.decode.append(row)
 
     def _preempt(self, row: Row, plan: Plan) -> None:
@@ -179,7 +194,7 @@ class Scheduler:
         taken[row.group] += 1 + len(row.forks)
         for fork in reversed(late):
             self.waiting.appendleft(fork)
-        row.blocks = cached + self.blocks.allocate(needed)
+        row.blocks = cached + self._allocate(plan, needed)
         row.computed, row.target = computed, len(row.tokens)
         if row.cached_tokens is None:
             row.cached_tokens = min(computed, row.prompt_length)  # a resumed answer may be cached further
@@ -240,7 +255,7 @@ class Scheduler:
                 self.waiting.appendleft(child)
                 continue
             self.blocks.share(parent.blocks[:full])
-            child.blocks = parent.blocks[:full] + self.blocks.allocate(own)
+            child.blocks = parent.blocks[:full] + self._allocate(plan, own)
             child.computed = child.target = parent.target
             child.keys, child.cached_tokens = list(parent.keys), 0
             if parent.target % self.block_size:

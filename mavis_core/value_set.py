@@ -91,9 +91,12 @@ class ValueSet:
     ) -> tuple[ScoreStep, Tensor, Tensor | None]:
         """Values of every candidate of the G guided rows, hidden (G, D), and the KL still to come.
 
+        A value that is not a number must not reach rows that do not ask for it (0 * nan is nan), and those that do must
+        not go on as if it were one: it stays what it is for them.
+
         Returns:
             The step; V (G, K, M) float32; W (G, K) nats, None where no conditioned value is loaded. Both are 0 where
-            not evaluated.
+            a row names none of its objectives.
         """
         guided = rows.guided
         step = ScoreStep(
@@ -116,8 +119,7 @@ class ValueSet:
             spans = zip(parts, self._columns, strict=True)
             parts = [part[:, :, : columns.stop - columns.start] for part, columns in spans]
         out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-        # A value that is not a number must not reach rows that do not ask for it (0 * nan is nan): it counts as 0.
-        return step, _finite(out), _finite(sum(to_go[1:], to_go[0])) if to_go else None
+        return step, out.masked_fill(~rows.named, 0.0), sum(to_go[1:], to_go[0]) if to_go else None
 
     def _part(
         self, value: ValueFunction, columns: slice, readers: Tensor | None, step: ScoreStep, rows: RowTensors
@@ -154,10 +156,6 @@ class ValueSet:
             index = None if everybody else torch.tensor(found, dtype=torch.int64).to(rows.length.device)
             rows.readers[columns.start] = index
         return rows.readers[columns.start]
-
-
-def _finite(found: Tensor) -> Tensor:
-    return found.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _reads(row: Row, columns: slice) -> bool:

@@ -24,6 +24,7 @@ from mavis_core.errors import (
     LoadError,
     MavisError,
     QueueFullError,
+    RequestFailedError,
     UnknownValueError,
     ValueConflictError,
 )
@@ -77,10 +78,6 @@ class RateLimitError(MavisError):
         super().__init__(message)
         self.type = kind
         self.retry_after = retry_after
-
-
-class RequestFailedError(MavisError):
-    """The engine failed this request, alone and through no fault of the client."""
 
 
 class ClientGoneError(MavisError):

@@ -14,12 +14,11 @@ from typing import Any
 from starlette.responses import Response
 
 from mavis_core.client import EngineClient
-from mavis_core.errors import EngineUnavailableError, InvalidRequestError
+from mavis_core.errors import EngineUnavailableError, InvalidRequestError, RequestFailedError
 from mavis_core.messages import Request, RequestOutput
 from server.accepted import Accepted
 from server.answers.answer import Answer
 from server.disconnect import while_connected
-from server.errors import RequestFailedError
 from server.observation import Observation
 from server.rate_limits import Allowance
 from server.streams import AnswerStream, Outputs

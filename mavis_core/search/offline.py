@@ -54,6 +54,9 @@ class SteppedEngine:
                 while not mine:
                     self._step()
                 output = mine.popleft()
+                if output.exception is not None:
+                    finished = True
+                    raise output.exception
                 finished = output.finished
                 yield output
         finally:

@@ -16,8 +16,9 @@ import torch
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.engine_thread import EngineThread
-from mavis_core.errors import EngineUnavailableError, InvalidRequestError, QueueFullError
+from mavis_core.errors import EngineUnavailableError, InvalidRequestError, QueueFullError, RequestFailedError
 from mavis_core.guidance import Guidance
+from mavis_core.matcher import Matcher
 from mavis_core.messages import Request, RequestOutput, StepStats
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.params import SearchParams
@@ -32,14 +33,20 @@ class FlakyEngine(Engine):
     """Fails its next ``failures`` steps after they were scheduled; waits ``pause`` seconds in each step."""
 
     failures = 0
+    error: type[BaseException] = RuntimeError
     pause = 0.0
+
+    def add(self, request: Request, matcher: Matcher | None = None) -> None:
+        if request.id == "odd":
+            raise self.error("nobody expected it")
+        super().add(request, matcher)
 
     def step(self) -> list[RequestOutput]:
         time.sleep(self.pause)
         outputs = super().step()
         if self.failures > 0:
             self.failures -= 1
-            raise RuntimeError("out of luck")
+            raise self.error("out of luck")
         return outputs
 
 
@@ -189,16 +196,33 @@ async def test_an_id_in_flight_is_refused_and_the_first_goes_on() -> None:
         assert await first == alone(wanted("x", 20))
 
 
-async def test_one_failed_step_fails_what_ran_and_the_next_is_served() -> None:
+class Panic(BaseException):
+    """As those of libraries written in Rust, no ``Exception``."""
+
+
+@pytest.mark.parametrize("error", [KeyError, Panic])
+async def test_a_request_that_cannot_be_taken_in_fails_alone(error: type[BaseException]) -> None:
     async with running() as (client, engine):
+        engine.error = error
+        first = asyncio.create_task(answer(client, wanted("x", 20)))
+        with pytest.raises(RequestFailedError, match=f"on its way in: {error.__name__}"):
+            await answer(client, wanted("odd"))
+        assert await first == alone(wanted("x", 20))
+        assert client.in_flight == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError, Panic])
+async def test_one_failed_step_fails_what_ran_and_the_next_is_served(error: type[BaseException]) -> None:
+    async with running() as (client, engine):
+        engine.error = error
         engine.failures = 1
         answers = await asyncio.gather(
             *(answer(client, wanted(str(i), 50, n=2)) for i in range(3)), return_exceptions=True
         )
         failed = [found for found in answers if isinstance(found, BaseException)]
         assert failed
-        assert all(isinstance(error, EngineUnavailableError) for error in failed)
-        assert {str(error) for error in failed} == {"the engine failed: RuntimeError"}
+        assert all(isinstance(failure, RequestFailedError) for failure in failed)
+        assert {str(failure) for failure in failed} == {f"the engine failed: {error.__name__}"}
         assert client.state == "ready"
         assert await answer(client, wanted()) == alone(wanted())
         await until(lambda: not engine.has_work)
@@ -209,7 +233,7 @@ async def test_two_failures_with_a_success_between_are_not_in_a_row() -> None:
     async with running() as (client, engine):
         for _ in range(4):
             engine.failures = 1
-            with pytest.raises(EngineUnavailableError):
+            with pytest.raises(RequestFailedError):
                 await answer(client, wanted())
             assert await answer(client, wanted()) == alone(wanted())
 
@@ -218,7 +242,7 @@ async def test_three_failed_steps_in_a_row_are_the_end() -> None:
     async with running() as (client, engine):
         engine.failures = 99
         for _ in range(3):
-            with pytest.raises(EngineUnavailableError, match="the engine failed"):
+            with pytest.raises((RequestFailedError, EngineUnavailableError), match="the engine failed"):
                 await answer(client, wanted())
         await until(lambda: client.state == "dead")
         assert client.reason == "the engine failed 3 times in a row: out of luck"

@@ -8,7 +8,9 @@ LAYERS, BLOCKS, SIZE, HEADS, DIM = 2, 7, 3, 5, 11
 
 
 def pool() -> KVPool:
-    return KVPool(CacheSpec(LAYERS, HEADS, DIM), BLOCKS, SIZE, torch.float32, torch.device("cpu"))
+    made = KVPool(CacheSpec(LAYERS, HEADS, DIM), BLOCKS, SIZE, torch.float32, torch.device("cpu"))
+    made.clear(torch.arange(BLOCKS))
+    return made
 
 
 def test_what_is_written_at_slots_is_gathered_by_blocks() -> None:
@@ -22,6 +24,16 @@ def test_what_is_written_at_slots_is_gathered_by_blocks() -> None:
     assert torch.equal(found[1, 0, 0], keys[3])
     assert not found[1, 1:].any()
     assert not target.gather(0, torch.tensor([[5, 2]])).any()
+
+
+def test_cleared_blocks_and_the_padding_are_zero_in_all_layers_and_others_stay() -> None:
+    target = pool()
+    target.data[:, :BLOCKS] = torch.nan
+    target.data[:, 3] = 1
+    target.clear(torch.tensor([0, 5]))
+    assert not target.data[:, [0, 5, target.padding]].any()
+    assert torch.equal(target.data[:, 3], torch.ones_like(target.data[:, 3]))
+    assert target.data[:, [1, 2, 4, 6]].isnan().all()
 
 
 def test_one_write_reaches_all_layers() -> None:

@@ -77,6 +77,7 @@ def test_prefill_in_parts_equals_transformers_own_forward(architecture: str) -> 
     block, texts = 3, [torch.arange(3, 14), torch.arange(40, 47)]
     tables = [torch.tensor([[7, 2, 5, 0]]), torch.tensor([[1, 6, 3]])]
     pool = KVPool(model.cache, 8, block, torch.float32, torch.device("cpu"))
+    pool.clear(torch.arange(8))
     found: list[list[torch.Tensor]] = [[], []]
     with torch.inference_mode():
         for parts in ([(0, 4), (0, 1)], [(4, 5), (1, 6)], [(5, 11), (6, 7)]):

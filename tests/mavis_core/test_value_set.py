@@ -5,9 +5,11 @@ import torch
 
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
-from mavis_core.errors import LoadError
+from mavis_core.errors import LoadError, RequestFailedError
 from mavis_core.guidance import Guidance
+from mavis_core.messages import Request
 from mavis_core.offline import generate
+from mavis_core.row_fault import NOT_FINITE
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.value_set import ValueSet
 from tests.models import head_value, lm_value, mixed_values, objective, tiny_policy
@@ -56,7 +58,7 @@ def test_a_value_that_nobody_names_is_not_evaluated() -> None:
         generate(engine, [[3, 5]], SamplingParams(seed=0, max_tokens=5), Guidance({"c": 1.0}))
 
 
-def test_a_value_that_is_not_a_number_counts_as_zero() -> None:
+def test_a_value_that_is_not_a_number_fails_those_who_name_it_alone() -> None:
     policy = memoryless_policy([0.3, -0.2, 0.5, 0.1, 0.0])
     table = torch.tensor([[torch.nan, 1.0], [torch.inf, -1.0], [0.0, 0.5], [-torch.inf, 0.0], [2.0, 0.0]])
     engine = Engine(policy, [TokenValue([objective("bad"), objective("good")], table)], EngineConfig(block_size=4))  # type: ignore[arg-type]
@@ -65,8 +67,15 @@ def test_a_value_that_is_not_a_number_counts_as_zero() -> None:
         [TokenValue([objective("bad"), objective("good")], table.nan_to_num(0.0, 0.0, 0.0))],
         EngineConfig(block_size=4),
     )
-    guidances = [Guidance({"good": 2.0}), Guidance({"bad": 1.0})]
-    found, wanted = (generate(e, [[1], [1]], SamplingParams(seed=3, max_tokens=9), guidances) for e in (engine, clean))
-    for (one,), (other,) in zip(found, wanted, strict=True):
-        assert one.token_ids == other.token_ids
-        assert one.guidance == other.guidance
+    params = SamplingParams(seed=3, max_tokens=9)
+    ((wanted,),) = generate(clean, [[1]], params, Guidance({"good": 2.0}))
+    engine.add(Request("good", (1,), params, Guidance({"good": 2.0})))
+    engine.add(Request("bad", (1,), params, Guidance({"bad": 1.0})))
+    engine.add(Request("reports it", (1,), params, Guidance({"good": 2.0, "bad": 0.0})))
+    outputs = [output for _ in range(9) for output in engine.step()]
+    assert {o.request_id: o.error for o in outputs if o.error} == {"bad": NOT_FINITE, "reports it": NOT_FINITE}
+    good = [delta for output in outputs if output.request_id == "good" for delta in output.deltas]
+    assert [token for delta in good for token in delta.token_ids] == wanted.token_ids
+    assert good[-1].guidance == wanted.guidance
+    with pytest.raises(RequestFailedError, match="not finite"):
+        generate(engine, [[1]], params, Guidance({"bad": 1.0}))

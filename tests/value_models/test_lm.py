@@ -23,6 +23,7 @@ def test_siblings_equal_plain_forwards(architecture: str, width: int) -> None:
     value = lm_value(architecture, "c", "d", "e")
     block, texts = 3, [[3, 5, 7, 11], [13]]
     pool = KVPool(value.model.cache, 8, block, torch.float32, CPU)
+    pool.clear(torch.arange(8))
     value.bind([pool], CPU, torch.float32)
     tables = torch.tensor([[6, 1, 3], [2, 7, 4]])
     for text, table in zip(texts, tables, strict=True):
