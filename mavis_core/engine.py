@@ -7,7 +7,6 @@ copy of the drawn tokens and their statistics. Row state stays on the device bet
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import torch
@@ -199,7 +198,7 @@ class Engine:
     @torch.inference_mode()
     def step(self) -> list[RequestOutput]:
         """Run one step; what came of it, per request."""
-        timer, started = StepTimer(self.policy.device), time.perf_counter()
+        timer = StepTimer(self.policy.device)
         plan = self.scheduler.schedule()
         if plan.empty:
             return []
@@ -213,7 +212,7 @@ class Engine:
         self._copy(plan)
         rows = batch.rows
         if rows is None:
-            return self._record(plan, timer, started, self._outputs(plan, {}))
+            return self._record(plan, timer, self._outputs(plan, {}))
         hidden = hidden if batch.last is None else hidden[batch.last]
         raw = self.policy.logits(hidden)
         scaled = scale(rows.edits.apply(raw), rows)
@@ -231,7 +230,7 @@ class Engine:
         logprobs = collect_logprobs(raw, surviving, tilted, drawn, rows)
         rows.advance(drawn.tokens)
         deltas = self._emitter.emit(rows.rows, tokens, finite, stats, logprobs)
-        return self._record(plan, timer, started, self._outputs(plan, deltas))
+        return self._record(plan, timer, self._outputs(plan, deltas))
 
     def _clear(self, plan: Plan) -> None:
         """Zero the blocks that rows were given, in every pool: masked positions are read, and must be finite."""
@@ -281,9 +280,7 @@ class Engine:
         self.abort(row.request.id)
         return failure(row.request.id, row.prompt_length, fault.message, fault.param)
 
-    def _record(
-        self, plan: Plan, timer: StepTimer, started: float, outputs: list[RequestOutput]
-    ) -> list[RequestOutput]:
+    def _record(self, plan: Plan, timer: StepTimer, outputs: list[RequestOutput]) -> list[RequestOutput]:
         self.last_step = StepStats(
             running=len(self.scheduler.running),
             waiting=len(self.scheduler.waiting),
@@ -293,7 +290,6 @@ class Engine:
             kv_cache_usage=self.scheduler.usage,
             policy_forward_seconds=timer.seconds("forward", "extend"),
             value_forward_seconds=timer.seconds("value", "tilt"),
-            step_seconds=time.perf_counter() - started,
             prefix_cache_queries=plan.queried,
             prefix_cache_hits=plan.cached,
         )
@@ -302,7 +298,7 @@ class Engine:
     def idle_stats(self) -> StepStats:
         """The state between steps, for gauges after the last row left."""
         running, waiting = len(self.scheduler.running), len(self.scheduler.waiting)
-        return StepStats(running, waiting, 0, 0, 0, self.scheduler.usage, 0.0, 0.0, 0.0)
+        return StepStats(running, waiting, 0, 0, 0, self.scheduler.usage, 0.0, 0.0, idle=True)
 
     def abort_all(self) -> list[str]:
         """Forget every request, after a failed step; their ids.

@@ -214,7 +214,8 @@ class RequestOutput:
 
 @dataclass(frozen=True, slots=True)
 class StepStats:
-    """One engine step, for metrics. Times in seconds, on the device's clock where it has one.
+    """One engine step, for metrics, or the state between two where ``idle``. Times in seconds, on the device's clock
+    where it has one.
 
     ``prefix_cache_queries`` counts the tokens of the rows admitted for the first time, ``prefix_cache_hits`` those of
     them that were in the cache. ``kv_cache_usage`` is the share of blocks that rows hold, cached ones aside.
@@ -228,9 +229,9 @@ class StepStats:
     kv_cache_usage: float
     policy_forward_seconds: float
     value_forward_seconds: float
-    step_seconds: float
     prefix_cache_queries: int = 0
     prefix_cache_hits: int = 0
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

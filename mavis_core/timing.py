@@ -1,6 +1,7 @@
 """Where a step's time goes, on the device's own clock.
 
-On a GPU a host clock would time the launches, so CUDA events are recorded and read after the step's one sync.
+On a GPU a host clock would time the launches, so CUDA events are recorded. They can be read once the device has passed
+them, which the step's one sync sees to; a step that only prefills has none, so whoever reads waits for the later event.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch
 
 
 class StepTimer:
-    """Seconds between marks; read after the step's sync."""
+    """Seconds between marks; reading waits for the device where the step has not done so."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
@@ -31,6 +32,7 @@ class StepTimer:
         if first is None or last is None:
             return 0.0
         if isinstance(first, torch.cuda.Event) and isinstance(last, torch.cuda.Event):
+            last.synchronize()
             return float(first.elapsed_time(last)) / 1000
         assert isinstance(first, float) and isinstance(last, float)
         return last - first

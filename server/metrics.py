@@ -77,6 +77,8 @@ class Metrics:
         self.num_requests_running.set(step.running)
         self.num_requests_waiting.set(step.waiting)
         self.kv_cache_usage_perc.set(step.kv_cache_usage)
+        if step.idle:
+            return
         self.num_preemptions.inc(step.preemptions)
         self.prefix_cache_queries.inc(step.prefix_cache_queries)
         self.prefix_cache_hits.inc(step.prefix_cache_hits)

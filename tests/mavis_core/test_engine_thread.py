@@ -292,6 +292,7 @@ async def test_step_statistics_reach_the_loop() -> None:
         await answer(client, wanted(tokens=7))
     assert sum(stats.generation_tokens for stats, _ in seen) == 7
     assert sum(stats.prompt_tokens for stats, _ in seen) == 3
+    assert [stats.idle for stats, _ in seen].count(False) == 7
     assert {thread for _, thread in seen} == {threading.get_ident()}
 
 

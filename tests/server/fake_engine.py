@@ -165,9 +165,7 @@ class FakeEngine:
                 queried, hits = (0, 0) if step else (prompt, cached)
                 for callback in self._callbacks:
                     callback(
-                        StepStats(
-                            len(self.running), 0, 0 if step else prompt, 1, 0, 0.5, 0.01, 0.002, 0.013, queried, hits
-                        )
+                        StepStats(len(self.running), 0, 0 if step else prompt, 1, 0, 0.5, 0.01, 0.002, queried, hits)
                     )
                 deltas = tuple(self._delta(request, index, step, last) for index in range(request.sampling.n))
                 finished = last
@@ -177,6 +175,8 @@ class FakeEngine:
             self.running.discard(request.id)
             if not finished:
                 self.aborted.append(request.id)
+            for callback in self._callbacks:
+                callback(StepStats(len(self.running), 0, 0, 0, 0, 0.0, 0.0, 0.0, idle=True))
 
     async def load_value(self, source: str) -> EngineInfo:
         """Every folder holds one objective of its own name; one named ``unfit`` is refused."""

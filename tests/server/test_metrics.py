@@ -20,6 +20,9 @@ async def test_a_guided_request_is_counted(client: httpx.AsyncClient) -> None:
     assert float(values["mavis:prompt_tokens_total"]) == len(b"user:hi\nassistant:")
     assert float(values["mavis:prefix_cache_queries_total"]) == len(b"user:hi\nassistant:")
     assert float(values["mavis:prefix_cache_hits_total"]) == CACHED
+    assert float(values["mavis:iteration_tokens_total_count"]) == 4
+    assert float(values["mavis:policy_forward_seconds_count"]) == 4
+    assert float(values["mavis:kv_cache_usage_perc"]) == 0
     assert float(values["mavis:token_kl_nats_count"]) == 4
     assert float(values["mavis:token_kl_nats_sum"]) == pytest.approx(1.2)
     assert float(values["mavis:request_kl_nats_sum"]) == pytest.approx(1.2)
