@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from operator import add
 
 from mavis_core.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, TokenLogprobs, TokenReport
-from mavis_core.row import Row
-from mavis_core.row_fault import NOT_FINITE, RowFault, alone
+from mavis_core.row import Row, RowFault
+from mavis_core.row_fault import NOT_FINITE, alone
 from mavis_core.sampler import FIXED_COLUMNS
 
 

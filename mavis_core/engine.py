@@ -28,8 +28,7 @@ from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput,
 from mavis_core.offline import Completion
 from mavis_core.policy import Policy
 from mavis_core.prompt_logprobs import score_prompts
-from mavis_core.row import Row
-from mavis_core.row_fault import RowFault
+from mavis_core.row import Row, RowFault
 from mavis_core.sampler import draw, scale, survive, tilt
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.scheduler import Plan, Scheduler

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mavis_core.row import Row
-from mavis_core.row_fault import RowFault, alone
+from mavis_core.row import Row, RowFault
+from mavis_core.row_fault import alone
 
 
 class GrammarMask:

@@ -7,7 +7,21 @@ from dataclasses import dataclass, field
 from mavis_core.detokenizer import Detokenizer
 from mavis_core.matcher import Matcher
 from mavis_core.messages import FinishReason, Request, TokenLogprobs
-from mavis_core.row_fault import RowFault
+
+
+@dataclass(frozen=True, slots=True)
+class RowFault:
+    """Why a row's request ends.
+
+    Attributes:
+        message: for the client.
+        param: the request's field at fault; None where the request is not to blame.
+        spoiled: its KV may hold numbers that are not finite, which nobody may read again.
+    """
+
+    message: str
+    param: str | None = None
+    spoiled: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -7,31 +7,13 @@ What the host does for one row at a time (its grammar, its text, its statistics,
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mavis_core.row import Row
+from mavis_core.row import Row, RowFault
 
 log = logging.getLogger(__name__)
 
 NOT_FINITE = "the model gave numbers that are not finite (NaN or infinity) for this request"
-
-
-@dataclass(frozen=True, slots=True)
-class RowFault:
-    """Why a row's request ends.
-
-    Attributes:
-        message: for the client.
-        param: the request's field at fault; None where the request is not to blame.
-        spoiled: its KV may hold numbers that are not finite, which nobody may read again.
-    """
-
-    message: str
-    param: str | None = None
-    spoiled: bool = False
 
 
 class alone:
