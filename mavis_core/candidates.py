@@ -42,3 +42,13 @@ def find_candidates(scaled: Tensor, surviving: Tensor, k: Tensor, width: int, fu
         return Candidates(ids, reference, None)
     valid = (torch.arange(reference.shape[1], device=k.device) < k[:, None]) & (reference > -torch.inf)
     return Candidates(ids, reference.masked_fill(~valid, -torch.inf), valid)
+
+
+def lowest(x: Tensor, valid: Tensor | None) -> Tensor:
+    """Smallest valid entry over dimension 1; x (G, K, ...), valid broadcasts against it, None is all."""
+    return (x if valid is None else x.masked_fill(~valid, torch.inf)).amin(dim=1)
+
+
+def highest(x: Tensor, valid: Tensor | None) -> Tensor:
+    """Largest valid entry over dimension 1, as ``lowest``."""
+    return (x if valid is None else x.masked_fill(~valid, -torch.inf)).amax(dim=1)

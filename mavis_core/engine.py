@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from mavis_core import offline
 from mavis_core.admission import Admission
-from mavis_core.batch import Batcher, first
+from mavis_core.batch import Batch, Batcher, RowTensors, first
 from mavis_core.candidates import find_candidates
 from mavis_core.capacity import kv_blocks
 from mavis_core.config import EngineConfig
@@ -29,7 +30,7 @@ from mavis_core.offline import Completion
 from mavis_core.policy import Policy
 from mavis_core.prompt_logprobs import score_prompts
 from mavis_core.row import Row, RowFault
-from mavis_core.sampler import draw, scale, survive, tilt
+from mavis_core.sampler import Drawn, Logits, Tilted, draw, process_logits, tilt
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.scheduler import Plan, Scheduler
 from mavis_core.search.scorer import SequenceScorer
@@ -37,7 +38,7 @@ from mavis_core.timing import StepTimer
 from mavis_core.tokenizer import Tokenizer
 from mavis_core.value import ValueFunction, ValueLoader
 from mavis_core.value_changes import check_load, check_unload, move_columns
-from mavis_core.value_set import ValueSet
+from mavis_core.value_set import Scored, ValueSet
 
 
 class Engine:
@@ -202,34 +203,51 @@ class Engine:
         if plan.empty:
             return []
         batch = self._batcher.prepare(plan)
+        hidden = self._forward(plan, batch, timer)
+        deltas = {}
+        if batch.rows is not None:
+            logits = process_logits(self.policy.logits(hidden), batch.rows)
+            scored = self._score(batch.rows, logits, hidden, timer)
+            tilted = tilt(scored, batch.rows)
+            drawn = self._sample(batch.rows, logits, scored, tilted)
+            deltas = self._emit(batch.rows, logits, tilted, drawn)
+        return self._record(plan, timer, self._outputs(plan, deltas))
+
+    def _forward(self, plan: Plan, batch: Batch, timer: StepTimer) -> Tensor:
+        """Run the policy, and let values read prompts; the last hidden state of the rows that draw, (B, D)."""
         self._clear(plan)
-        timer.mark("forward")
-        hidden = self.policy.backbone.forward(batch.tokens, batch.positions, batch.attention)
-        timer.mark("extend")
+        with timer.stage("policy"):
+            hidden = self.policy.backbone.forward(batch.tokens, batch.positions, batch.attention)
         self.values.extend(batch)
         score_prompts(self.policy, plan, hidden)
         self._copy(plan)
-        rows = batch.rows
-        if rows is None:
-            return self._record(plan, timer, self._outputs(plan, {}))
-        hidden = hidden if batch.last is None else hidden[batch.last]
-        raw = self.policy.logits(hidden)
-        scaled = scale(rows.edits.apply(raw), rows)
-        surviving, tilted, g = survive(scaled, rows), None, rows.guided
-        if g:
-            candidates = find_candidates(first(scaled, g), first(surviving, g), rows.k, rows.width, rows.full)
-            timer.mark("value")
-            scored, values, to_go = self.values.score(rows, candidates, first(hidden, g))
-            timer.mark("tilt")
-            tilted = tilt(candidates, values, rows, to_go)
-        drawn = draw(surviving, tilted, rows)
-        if drawn.chosen is not None:
-            self.values.commit(rows, scored, drawn.chosen)
-        tokens, stats, finite = drawn.to_host()
-        logprobs = collect_logprobs(raw, surviving, tilted, drawn, rows)
+        return hidden if batch.last is None else hidden[batch.last]
+
+    def _score(self, rows: RowTensors, logits: Logits, hidden: Tensor, timer: StepTimer) -> Scored | None:
+        """The candidates of the guided rows and their values; None where no row is guided."""
+        guided = rows.guided
+        if not guided:
+            return None
+        scaled, surviving = first(logits.scaled, guided), first(logits.surviving, guided)
+        candidates = find_candidates(scaled, surviving, rows.k, rows.width, rows.full)
+        with timer.stage("value"):
+            return self.values.score(rows, candidates, first(hidden, guided))
+
+    def _sample(self, rows: RowTensors, logits: Logits, scored: Scored | None, tilted: Tilted | None) -> Drawn:
+        """One token per row; values keep what the drawn candidates leave behind."""
+        drawn = draw(logits.surviving, tilted, rows)
+        if scored is not None and drawn.chosen is not None:
+            self.values.commit(rows, scored.step, drawn.chosen)
+        return drawn
+
+    def _emit(
+        self, rows: RowTensors, logits: Logits, tilted: Tilted | None, drawn: Drawn
+    ) -> dict[str, list[ChoiceDelta]]:
+        """The draws on the host, and what they mean to their requests; the rows' device state moves on."""
+        draws = drawn.to_host()
+        logprobs = collect_logprobs(logits.raw, logits.surviving, tilted, drawn, rows)
         rows.advance(drawn.tokens)
-        deltas = self._emitter.emit(rows.rows, tokens, finite, stats, logprobs)
-        return self._record(plan, timer, self._outputs(plan, deltas))
+        return self._emitter.emit(rows.rows, draws, logprobs)
 
     def _clear(self, plan: Plan) -> None:
         """Zero the blocks that rows were given, in every pool: masked positions are read, and must be finite."""
@@ -287,8 +305,8 @@ class Engine:
             generation_tokens=sum(len(delta.token_ids) for output in outputs for delta in output.deltas),
             preemptions=plan.preempted,
             kv_cache_usage=self.scheduler.usage,
-            policy_forward_seconds=timer.seconds("forward", "extend"),
-            value_forward_seconds=timer.seconds("value", "tilt"),
+            policy_forward_seconds=timer.seconds("policy"),
+            value_forward_seconds=timer.seconds("value"),
             prefix_cache_queries=plan.queried,
             prefix_cache_hits=plan.cached,
         )

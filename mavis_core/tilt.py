@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mavis_core.candidates import highest, lowest
 from mavis_core.kl import steering_kl
 
 BISECTIONS = 24
@@ -17,16 +18,6 @@ BISECTIONS = 24
 def combine(values: Tensor, weights: Tensor) -> Tensor:
     """sum_m lambda_m V_m: values (G, K, M), weights (G, M) -> (G, K), float32."""
     return torch.bmm(values, weights.unsqueeze(2)).squeeze(2)
-
-
-def lowest(x: Tensor, valid: Tensor | None) -> Tensor:
-    """Smallest valid entry over dimension 1; x (G, K, ...), valid broadcasts against it, None is all."""
-    return (x if valid is None else x.masked_fill(~valid, torch.inf)).amin(dim=1)
-
-
-def highest(x: Tensor, valid: Tensor | None) -> Tensor:
-    """Largest valid entry over dimension 1, as ``lowest``."""
-    return (x if valid is None else x.masked_fill(~valid, -torch.inf)).amax(dim=1)
 
 
 def minmax(combined: Tensor, valid: Tensor | None) -> Tensor:

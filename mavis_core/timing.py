@@ -7,32 +7,40 @@ them, which the step's one sync sees to; a step that only prefills has none, so 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 
 class StepTimer:
-    """Seconds between marks; reading waits for the device where the step has not done so."""
+    """Seconds of named stages of one step."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
-        self._marks: dict[str, float | torch.cuda.Event] = {}
+        self._stages: dict[str, tuple[Any, Any]] = {}  # CUDA events, on a CPU seconds
 
-    def mark(self, name: str) -> None:
-        if self._cuda:
-            event = torch.cuda.Event(enable_timing=True)
-            event.record()
-            self._marks[name] = event
-        else:
-            self._marks[name] = time.perf_counter()
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """What happens inside is stage ``name``."""
+        start = self._now()
+        yield
+        self._stages[name] = start, self._now()
 
-    def seconds(self, start: str, stop: str) -> float:
-        """Seconds from mark to mark, 0 where one is missing."""
-        first, last = self._marks.get(start), self._marks.get(stop)
-        if first is None or last is None:
+    def seconds(self, name: str) -> float:
+        """Of a stage, 0 where the step had none; waits for the device where the step has not done so."""
+        if name not in self._stages:
             return 0.0
-        if isinstance(first, torch.cuda.Event) and isinstance(last, torch.cuda.Event):
-            last.synchronize()
-            return float(first.elapsed_time(last)) / 1000
-        assert isinstance(first, float) and isinstance(last, float)
-        return last - first
+        start, stop = self._stages[name]
+        if not self._cuda:
+            return float(stop - start)
+        stop.synchronize()
+        return float(start.elapsed_time(stop)) / 1000
+
+    def _now(self) -> Any:
+        if not self._cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event

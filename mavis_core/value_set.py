@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +20,23 @@ from mavis_core.kv_pool import CacheSpec, KVPool
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.row import Row
 from mavis_core.value import ScoreStep, ValueFunction
+
+
+class Scored(NamedTuple):
+    """What all values say of the candidates of G guided rows.
+
+    Attributes:
+        candidates: that were scored.
+        step: what the values were asked, for ``commit``.
+        values: V, (G, K, M) float32, z-units; 0 where a row does not name the objective.
+        kl_to_go: W, (G, K) float32, the KL still to come in nats; 0 for rows that do not read a conditioned value, None
+            where none is loaded.
+    """
+
+    candidates: Candidates
+    step: ScoreStep
+    values: Tensor
+    kl_to_go: Tensor | None
 
 
 class ValueSet:
@@ -86,17 +104,11 @@ class ValueSet:
                 prefill = PrefillBatch.build(planned, self._block_size, self._device)
                 value.extend(prefill.tokens, prefill.positions, prefill.attention(pools[0]))
 
-    def score(
-        self, rows: RowTensors, candidates: Candidates, hidden: Tensor
-    ) -> tuple[ScoreStep, Tensor, Tensor | None]:
+    def score(self, rows: RowTensors, candidates: Candidates, hidden: Tensor) -> Scored:
         """Values of every candidate of the G guided rows, hidden (G, D), and the KL still to come.
 
         A value that is not a number must not reach rows that do not ask for it (0 * nan is nan), and those that do must
         not go on as if it were one: it stays what it is for them.
-
-        Returns:
-            The step; V (G, K, M) float32; W (G, K) nats, None where no conditioned value is loaded. Both are 0 where
-            a row names none of its objectives.
         """
         guided = rows.guided
         step = ScoreStep(
@@ -119,7 +131,8 @@ class ValueSet:
             spans = zip(parts, self._columns, strict=True)
             parts = [part[:, :, : columns.stop - columns.start] for part, columns in spans]
         out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-        return step, out.masked_fill(~rows.named, 0.0), sum(to_go[1:], to_go[0]) if to_go else None
+        kl_to_go = sum(to_go[1:], to_go[0]) if to_go else None
+        return Scored(candidates, step, out.masked_fill(~rows.named, 0.0), kl_to_go)
 
     def _part(
         self, value: ValueFunction, columns: slice, readers: Tensor | None, step: ScoreStep, rows: RowTensors

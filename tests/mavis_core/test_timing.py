@@ -36,15 +36,14 @@ def test_a_step_without_a_sync_can_be_timed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Event, "recorded", [])
     monkeypatch.setattr(torch.cuda, "Event", Event)
     timer = StepTimer(torch.device("cuda"))
-    timer.mark("forward")
-    timer.mark("extend")
-    assert timer.seconds("forward", "extend") == 2.5
-    assert timer.seconds("forward", "value") == 0.0
+    with timer.stage("policy"):
+        pass
+    assert timer.seconds("policy") == 2.5
+    assert timer.seconds("value") == 0.0
 
 
 def test_on_a_cpu_it_is_the_hosts_clock() -> None:
     timer = StepTimer(torch.device("cpu"))
-    timer.mark("forward")
-    time.sleep(0.01)
-    timer.mark("extend")
-    assert 0.01 <= timer.seconds("forward", "extend") < 60
+    with timer.stage("policy"):
+        time.sleep(0.01)
+    assert 0.01 <= timer.seconds("policy") < 60

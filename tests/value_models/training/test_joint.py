@@ -219,4 +219,4 @@ def test_values_that_are_not_conditioned_pay_nothing_for_those_that_could_be() -
     score = made.values.score
     made.values.score = lambda *args: seen.append(score(*args)) or seen[-1]  # type: ignore[method-assign]
     answers(made, [Guidance({"c": 1.0}, 1.0, VOCAB)])
-    assert seen and all(to_go is None and step.pull is None for step, _, to_go in seen)
+    assert seen and all(scored.kl_to_go is None and scored.step.pull is None for scored in seen)
