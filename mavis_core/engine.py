@@ -171,7 +171,7 @@ class Engine:
         Raises:
             ValueConflictError, LoadError: see ``check_load``; nothing has changed then.
         """
-        check_load(self, values)
+        check_load(values, self.loaded, self._max_model_len, self.config, self.pools)
         self._swap([*self.loaded, *values])
 
     def unload_value(self, name: str) -> None:

@@ -8,27 +8,34 @@ of an engine are counted once, at its start: a value with a cache gets pools of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from mavis_core.capacity import check_room
+from mavis_core.config import EngineConfig
 from mavis_core.errors import LoadError, UnknownValueError, ValueConflictError
+from mavis_core.kv_pool import KVPool
 from mavis_core.row import Row
 from mavis_core.value import ValueFunction
 from mavis_core.value_set import ValueSet
 
-if TYPE_CHECKING:
-    from mavis_core.engine import Engine
 
+def check_load(
+    values: Sequence[ValueFunction],
+    loaded: Sequence[ValueFunction],
+    max_model_len: int,
+    config: EngineConfig,
+    pools: Sequence[KVPool],
+) -> None:
+    """That ``values`` can join those that an engine has ``loaded``, which serves texts of ``max_model_len`` tokens.
 
-def check_load(engine: Engine, values: Sequence[ValueFunction]) -> None:
-    """That ``values`` can join those of ``engine``.
+    Args:
+        pools: of the engine, the policy's first.
 
     Raises:
         ValueConflictError: a value or an objective of the same name is loaded.
         LoadError: one reads shorter texts than the engine serves, or its KV does not fit the memory.
     """
-    names = {value.spec.name for value in engine.loaded}
-    owners = {objective.name: objective.value for objective in engine.info.objectives}
+    names = {value.spec.name for value in loaded}
+    owners = {objective.name: objective.value for value in loaded for objective in value.spec.objectives}
     for value in values:
         spec = value.spec
         if spec.name in names:
@@ -37,12 +44,12 @@ def check_load(engine: Engine, values: Sequence[ValueFunction]) -> None:
             raise ValueConflictError(
                 f"{spec.name}: objective {taken[0]!r} is scored by {owners[taken[0]]!r} already; unload that first"
             )
-        if spec.max_model_len is not None and spec.max_model_len < engine.info.max_model_len:
+        if spec.max_model_len is not None and spec.max_model_len < max_model_len:
             raise LoadError(
                 f"{spec.name}: reads at most {spec.max_model_len} tokens, and this engine serves texts of "
-                f"{engine.info.max_model_len}; start it with max_model_len={spec.max_model_len}"
+                f"{max_model_len}; start it with max_model_len={spec.max_model_len}"
             )
-    check_room(engine.config, engine.pools, [cache for value in values for cache in value.spec.caches])
+    check_room(config, pools, [cache for value in values for cache in value.spec.caches])
 
 
 def check_unload(name: str, loaded: Sequence[ValueFunction], rows: Iterable[Row]) -> None:
