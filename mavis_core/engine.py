@@ -34,6 +34,7 @@ from mavis_core.sampler import draw, scale, survive, tilt
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.scheduler import Plan, Scheduler
 from mavis_core.search.scorer import SequenceScorer
+from mavis_core.seeds import Seeds
 from mavis_core.timing import StepTimer
 from mavis_core.tokenizer import Tokenizer
 from mavis_core.value import ValueFunction, ValueLoader
@@ -82,6 +83,7 @@ class Engine:
             config.enable_prefix_caching,
         )
         self.grammars = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
+        self.seeds = Seeds(config.seed)
         self._rows: dict[str, list[Row]] = {}
         self.last_step: StepStats | None = None
         self._know_values()
@@ -105,7 +107,6 @@ class Engine:
             policy.stop_token_ids,
             objectives,
             policy.tokenizer,
-            self.config.seed,
             self.values.caching,
         )
         self._batcher = Batcher(self.pool, policy.vocab_size, policy.device)
@@ -140,7 +141,7 @@ class Engine:
             raise InvalidRequestError(f"request id {request.id!r} is in flight already", "id")
         if matcher is None and request.sampling.structure is not None:
             matcher = self.grammars.compile(request.sampling.structure)
-        rows = self._admission.rows(request, matcher)
+        rows = self._admission.rows(self.seeds.seeded(request), matcher)
         self._rows[request.id] = rows
         self.scheduler.add(rows[0])
 

@@ -66,7 +66,7 @@ def serve(
     kv_cache_tokens: Annotated[Number, typer.Option(help="KV slots. Default: derived.")] = None,
     gpu_memory_utilization: Annotated[Share, typer.Option(help="Share of GPU memory. Default: 0.85.")] = None,
     max_queue: Annotated[Number, typer.Option(help="Requests waiting before 429. Default: 128.")] = None,
-    seed: Annotated[Number, typer.Option(help="Of requests that bring none. Default: 0.")] = None,
+    seed: Annotated[Number, typer.Option(help="Of requests that bring none, in turn. Default: random.")] = None,
     search_rewards: Annotated[Text, typer.Option(help="Rewards that guidance.search may choose by.")] = None,
     engine_process: Annotated[Switch, typer.Option(help="The engine in a process of its own.")] = None,
     max_body_bytes: Annotated[Number, typer.Option(help="Largest body. Default: 2 MiB.")] = None,

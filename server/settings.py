@@ -87,7 +87,9 @@ class Settings(BaseSettings):
     kv_cache_tokens: int | None = Field(default=None, ge=1, description="KV slots; none derives it")
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1, description="share of GPU memory to use")
     max_queue: int = Field(default=128, ge=0, description="choices in flight beyond max_num_seqs before 429")
-    seed: int = Field(default=0, description="seeds of requests that bring none derive from it")
+    seed: int | None = Field(
+        default=None, description="requests that bring no seed get theirs from it, in turn; none: random ones"
+    )
     search_rewards: StringList = Field(default=(), description="rewards that guidance.search may choose by")
     engine_process: bool = Field(default=False, description="the engine in a process of its own, not on a thread")
     max_body_bytes: int = Field(default=2 * 2**20, ge=1024, description="largest request body; above it 413")
