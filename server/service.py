@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from starlette.requests import Request
@@ -92,6 +93,7 @@ def service_of(request: Request) -> Service:
     return service
 
 
+@cache  # it is read from a file, which a server without a free descriptor cannot open
 def package_version() -> str:
     try:
         return version("mavis-server")
