@@ -19,6 +19,7 @@ MAX_WEIGHT = 16.0
 MAX_BETA = 64.0
 MAX_CANDIDATES = 256
 MAX_KL_PER_TOKEN = 1000.0
+MAX_NAME_SHOWN = 80  # characters of an objective that is not known yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Guidance:
 
     def __post_init__(self) -> None:
         weights = {
-            name: check_number(f"objective_weights.{name}", weight, -MAX_WEIGHT, MAX_WEIGHT)
+            name: check_number(f"objective_weights.{name[:MAX_NAME_SHOWN]}", weight, -MAX_WEIGHT, MAX_WEIGHT)
             for name, weight in self.weights.items()
         }
         object.__setattr__(self, "weights", weights)

@@ -6,6 +6,7 @@ Torch, transformers and the model code are imported inside the commands, so that
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import sys
@@ -99,6 +100,7 @@ def serve(
             await client.wait_ready()
             bar.__exit__()
             if client.state != "dead":
+                gc.freeze()  # what is loaded stays: to go through it again stalls the event loop for half a second
                 console.print(serving.banner(settings, client.info), soft_wrap=True)
             elif not server.should_exit:
                 failed.append(client.reason)

@@ -43,7 +43,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 async def answers(model: tuple[str, str], sequence: list[dict[str, Any]], **settings: Any) -> list[Any]:
     """Of one start of a server."""
-    found = Settings(model=model[0], values=model[1], database="sqlite://", device="cpu", **settings)
+    given: dict[str, Any] = {"model": model[0], "values": model[1], "database": "sqlite://", "device": "cpu"}
+    found = Settings(**given | settings)
     client = engine_client(found, lambda stage, done: None)
     app = create_app(found, client, lambda: client.tokenizer)
     client.start()
