@@ -23,6 +23,7 @@ from server.preferences import Preferences
 from server.presets import Presets, read_presets
 from server.prompts import Prompts
 from server.rate_limits import RateLimits
+from server.scope import Scope
 from server.settings import Settings
 from server.token_text import TokenText
 
@@ -70,6 +71,12 @@ class Service:
         if name not in names:
             raise UnknownModelError(f"the model {name[:200]!r} does not exist; served: {', '.join(names)}")
         return name
+
+    @property
+    def scope(self) -> Scope:
+        """Whose stored presets and preferences count; raises EngineUnavailableError while loading."""
+        info = self.engine.info
+        return Scope(self.model_names(info)[0], tuple(info.objectives))
 
     def close(self) -> None:
         self.prompts.close()

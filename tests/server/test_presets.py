@@ -12,7 +12,7 @@ from mavis_core.errors import InvalidRequestError, LoadError
 from server.database import Database
 from server.presets import MAX_PRESETS, Presets, check_presets, read_presets
 from server.protocol.presets import Preset
-from tests.server.conftest import USER, app_client
+from tests.server.conftest import SCOPE, USER, app_client
 from tests.server.fake_engine import FakeEngine
 
 ADMIN = "admin-key-0123456789"
@@ -181,17 +181,17 @@ async def test_the_number_of_presets_is_bounded() -> None:
     database = Database("sqlite://")
     store = Presets({}, database)
     for i in range(MAX_PRESETS):
-        await store.put(f"p{i}", Preset(objective_weights={}))
-    await store.put("p0", Preset(objective_weights={"cheerful": 1}))
+        await store.put(SCOPE, f"p{i}", Preset(objective_weights={}))
+    await store.put(SCOPE, "p0", Preset(objective_weights={"cheerful": 1}))
     with pytest.raises(InvalidRequestError, match="no more fit"):
-        await store.put("another", Preset(objective_weights={}))
+        await store.put(SCOPE, "another", Preset(objective_weights={}))
     database.close()
 
 
 async def test_a_stored_preset_whose_objective_is_gone() -> None:
     async with app_client(admin_api_key=ADMIN) as client:
         store = client._transport.app.state.service.presets  # type: ignore[attr-defined]
-        await store.put("old", Preset(objective_weights={"unloaded": 1}))
+        await store.put(SCOPE, "old", Preset(objective_weights={"unloaded": 1}))
         answer = await chat(client, "fake/model:old")
         assert (answer["status"], answer["error"]["param"]) == (400, "model")
         assert "the preset" in answer["error"]["message"] and "'unloaded'" in answer["error"]["message"]
