@@ -38,7 +38,7 @@ from mavis_core.seeds import Seeds
 from mavis_core.timing import StepTimer
 from mavis_core.tokenizer import Tokenizer
 from mavis_core.value import ValueFunction, ValueLoader
-from mavis_core.value_changes import check_load, check_unload, move_columns
+from mavis_core.value_changes import check_load, check_unload, missing, move_columns
 from mavis_core.value_set import ValueSet
 
 
@@ -167,11 +167,14 @@ class Engine:
         self.scheduler.forget_prefixes()
 
     def load_values(self, values: Sequence[ValueFunction]) -> None:
-        """Add values that a loader has read, between two steps; ``info`` has them from then on.
+        """Add values that a loader has read from one place, between two steps; ``info`` has them from then on.
+
+        Of several, those that are loaded already stay as they are.
 
         Raises:
             ValueConflictError, LoadError: see ``check_load``; nothing has changed then.
         """
+        values = missing(self.loaded, values)
         check_load(self, values)
         self._swap([*self.loaded, *values])
 

@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from mavis_core.engine import Engine
 
 
+def missing(loaded: Sequence[ValueFunction], values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
+    """Those of ``values``, read from one place, that are not loaded; all of them where none is missing.
+
+    One of the same name with the same objectives is the one that is loaded.
+    """
+
+    def identity(value: ValueFunction) -> tuple[str, tuple[str, ...]]:
+        return value.spec.name, tuple(objective.name for objective in value.spec.objectives)
+
+    there = set(map(identity, loaded))
+    return [value for value in values if identity(value) not in there] or values
+
+
 def check_load(engine: Engine, values: Sequence[ValueFunction]) -> None:
     """That ``values`` can join those of ``engine``.
 

@@ -34,7 +34,7 @@ async def list_values(http: HttpRequest) -> ValueList:
 async def load_value(http: HttpRequest) -> ValueList:
     service = service_of(http)
     body = parse(LoadValueRequest, await read_json(http, service.settings.max_body_bytes))
-    source = value_source(body.source, service.settings.values_dir)
+    source = value_source(body.source, service.settings.values_dir, service.settings.values)
     try:
         return _listed(await service.engine.load_value(source))
     except LoadError as error:  # what was asked for cannot be had; at start it would be our failure

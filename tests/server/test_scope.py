@@ -112,7 +112,8 @@ def make_old(address: str) -> None:
             "CREATE TABLE presets (name VARCHAR(64) NOT NULL, preset JSON NOT NULL, updated_at BIGINT NOT NULL, "
             "PRIMARY KEY (name))",
             """INSERT INTO presets VALUES ('short', '{"objective_weights": {"concise": 1}}', 5),
-            ('kind', '{"objective_weights": {"polite": 1}}', 6), ('all', '{"objective_weights": {"cheerful": 1}}', 7)""",
+            ('kind', '{"objective_weights": {"polite": 1}}', 6),
+            ('all', '{"objective_weights": {"cheerful": 1}}', 7)""",
             f"""INSERT INTO preferences VALUES ('{ANONYMOUS.owner}', 'ann', '{{"concise": 2}}', 8),
             ('{ANONYMOUS.owner}', 'bob', '{{"cheerful": 3}}', 9)""",
         ):
