@@ -128,9 +128,13 @@ def key(
     tokens_per_minute: Annotated[Number, typer.Option(min=1, help="Limit of its own.")] = None,
 ) -> None:
     """Make a random API key: the key on the error stream, its line for --api-key-file on the output."""
+    from mavis_core.errors import LoadError
     from server.key_file import new_entry
 
-    made, line = new_entry(name, requests_per_minute, tokens_per_minute)
+    try:
+        made, line = new_entry(name, requests_per_minute, tokens_per_minute)
+    except LoadError as error:
+        fail(str(error))
     typer.secho(f"the key, shown only here: {made}", err=True)
     typer.echo(line)
 

@@ -35,7 +35,8 @@ class Preferences:
     async def get(self, scope: Scope, key: ApiKey, user: str) -> Preference | None:
         if not storable(user):
             return None
-        found = await self._database.read(lambda connection: _rows(connection, scope, key, user), {})
+        nothing: dict[str, Preference] = {}
+        found = await self._database.read(lambda connection: _rows(connection, scope, key, user), nothing)
         return next(iter(found.values()), None)
 
     async def put(self, scope: Scope, key: ApiKey, user: str, weights: Mapping[str, float]) -> Preference:

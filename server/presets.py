@@ -7,12 +7,13 @@ to a model (``scope.py``).
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, delete, func, select
 
 from mavis_core.errors import InvalidRequestError, LoadError
@@ -25,6 +26,7 @@ from server.tables import PRESETS
 from server.weights import check_weights
 from server.yaml_file import read_yaml
 
+log = logging.getLogger(__name__)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_RULE = "1 to 64 letters, digits, '.', '_' or '-', a letter or digit first"
 MAX_PRESETS = 256
@@ -40,11 +42,13 @@ class Presets:
         """Raises DatabaseUnavailableError."""
         if name in self.file or not NAME.fullmatch(name):
             return self.file.get(name)
-        return (await self._database.read(lambda connection: _found(connection, scope, name), {})).get(name)
+        nothing: dict[str, Preset] = {}
+        return (await self._database.read(lambda connection: _found(connection, scope, name), nothing)).get(name)
 
     async def stored(self, scope: Scope) -> dict[str, Preset]:
         """Those of the database that no preset of the file hides, by name; raises DatabaseUnavailableError."""
-        found = await self._database.read(lambda connection: _found(connection, scope), {})
+        nothing: dict[str, Preset] = {}
+        found = await self._database.read(lambda connection: _found(connection, scope), nothing)
         return {name: preset for name, preset in found.items() if name not in self.file}
 
     async def put(self, scope: Scope, name: str, preset: Preset) -> None:
@@ -85,14 +89,15 @@ class Presets:
 
 def _rows(connection: Connection, scope: Scope, name: str | None = None) -> dict[str, dict[str, Preset]]:
     """Of all presets that count here, or of one: by name, then by model, our own first."""
-    wanted = PRESETS.c.model.in_(scope.models)
+    wanted = select(PRESETS.c.name, PRESETS.c.model, PRESETS.c.preset).where(PRESETS.c.model.in_(scope.models))
     if name is not None:
-        wanted &= PRESETS.c.name == name
+        wanted = wanted.where(PRESETS.c.name == name)
     found: dict[str, dict[str, Preset]] = {}
-    for each, model, preset in connection.execute(
-        select(PRESETS.c.name, PRESETS.c.model, PRESETS.c.preset).where(wanted).order_by(PRESETS.c.name)
-    ):
-        found.setdefault(each, {})[model] = Preset.model_validate(preset)
+    for each, model, content in connection.execute(wanted.order_by(PRESETS.c.name)):
+        try:
+            found.setdefault(each, {})[model] = Preset.model_validate(content)
+        except ValidationError as error:  # of another version; one must not take the list of models along
+            log.warning("the stored preset %r of %r is none to this version: %s", each, model, error)
     visible = {
         each: scope.visible((model, preset.objective_weights) for model, preset in presets.items())
         for each, presets in found.items()

@@ -138,16 +138,20 @@ class Settings(BaseSettings):
     @field_validator("api_key")
     @classmethod
     def _no_empty_key(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(not key.get_secret_value().strip() for key in keys):
+        stripped = [key.get_secret_value().strip() for key in keys]  # as what a client sends is
+        if not all(stripped):
             raise ValueError("a key is empty")
-        return keys
+        return tuple(map(SecretStr, stripped))
 
     @field_validator("admin_api_key")
     @classmethod
     def _long_admin_key(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None and len(key.get_secret_value().strip()) < MIN_ADMIN_KEY:
+        if key is None:
+            return None
+        stripped = key.get_secret_value().strip()
+        if len(stripped) < MIN_ADMIN_KEY:
             raise ValueError(f"must have at least {MIN_ADMIN_KEY} characters; 'mavis key' makes one")
-        return key
+        return SecretStr(stripped)
 
     @field_validator("values_dir")
     @classmethod

@@ -40,8 +40,13 @@ def parse(model: type[M], payload: Mapping[str, Any]) -> M:
         findings = [(_path(e, payload), e) for e in error.errors(include_url=False)]
     path, worst = max(findings, key=lambda finding: (len(finding[0]), finding[1]["type"] in TELLING))
     param = _spell(path)
-    allowed = [e["msg"].removeprefix("Input should be ").removeprefix("a valid ") for p, e in findings if p == path]
+    allowed = [_allowed(e["msg"]) for p, e in findings if p == path]
     raise InvalidRequestError(_sentence(model, param, path, worst, " or ".join(dict.fromkeys(allowed))), param)
+
+
+def _allowed(message: str) -> str:
+    """Without the names of our classes."""
+    return message.removeprefix("Input should be ").removeprefix("a valid ").partition(" or instance of ")[0]
 
 
 def _path(error: ErrorDetails, payload: Mapping[str, Any]) -> Path:
