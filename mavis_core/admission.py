@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +28,6 @@ class Admission:
         stop_token_ids: the model's own.
         objectives: loaded, in column order.
         tokenizer: for text, or None.
-        seed: of the engine, for requests without one.
         caching: by the objectives of values that keep a KV cache, what stands for the value.
     """
 
@@ -38,11 +36,12 @@ class Admission:
     stop_token_ids: tuple[int, ...]
     objectives: Sequence[ObjectiveInfo]
     tokenizer: Tokenizer | None
-    seed: int
     caching: Mapping[str, str]
 
     def rows(self, request: Request, matcher: Matcher | None = None) -> list[Row]:
         """One row per choice, the first of which carries the others as forks; each with its own copy of ``matcher``.
+
+        ``request`` has a seed (``seeds.py``).
 
         Raises:
             InvalidRequestError: and its subclasses, naming the field.
@@ -58,7 +57,7 @@ class Admission:
         self._check_conditioned(guidance)
         readers = {self.caching[name] for name in guidance.weights if name in self.caching} if guidance.active else ()
         root = prefix_root(tuple(readers), request.cache_salt)
-        seed = self._derive_seed(request.id) if sampling.seed is None else sampling.seed
+        assert sampling.seed is not None, "seeds are given before rows are made"
         rows = [
             Row(
                 request=request,
@@ -68,7 +67,7 @@ class Admission:
                 limit=len(prompt) + most,
                 stop_ids=own + sampling.stop_token_ids,
                 own_stops=len(own),
-                key=row_key(seed, index),
+                key=row_key(sampling.seed, index),
                 keys=[root],
                 guided=guidance.active,
                 beta=self._beta(guidance) if guidance.active else 0.0,
@@ -194,7 +193,3 @@ class Admission:
         recommended = {objective.name: objective.recommended_beta for objective in self.objectives}
         total = sum(abs(weight) for weight in guidance.weights.values())
         return sum(abs(weight) * recommended[name] for name, weight in guidance.weights.items()) / total
-
-    def _derive_seed(self, request_id: str) -> int:
-        digest = hashlib.blake2b(f"{self.seed}/{request_id}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "little", signed=True)

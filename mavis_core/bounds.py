@@ -1,16 +1,20 @@
 """Range checks for numbers that come from a request.
 
 One rule for all of them: a real, finite number inside the stated closed range, else an
-``InvalidRequestError`` that names the field, the value and the range.
+``InvalidRequestError`` that names the field, the value and the range. Tensors are float32, whose smallest normal number
+is 2^-126: what is closer to 0 is 0, here and not somewhere on a device, so that whoever asks whether a number is 0
+(is this request guided? is it greedy?) gets the answer that the tensors act on.
 """
 
 from __future__ import annotations
 
 from mavis_core.errors import InvalidRequestError
 
+SMALLEST = 2.0**-126
+
 
 def check_number(param: str, value: object, low: float, high: float) -> float:
-    """Return ``value`` as float if it is a finite number in [low, high]; bools are not numbers.
+    """Return ``value`` as float if it is a finite number in [low, high], 0.0 for a denormal; bools are not numbers.
 
     Raises:
         InvalidRequestError: naming ``param``, the value and the range.
@@ -20,7 +24,15 @@ def check_number(param: str, value: object, low: float, high: float) -> float:
     if not low <= value <= high:  # false for NaN and infinities; an integer may be too big for a float
         shown = f"{value:g}" if isinstance(value, float) else value
         raise InvalidRequestError(f"{param}={shown}: must be {low:g} to {high:g}", param)
-    return float(value)
+    return 0.0 if abs(value) < SMALLEST else float(value)
+
+
+def check_positive(param: str, value: float, high: float, least: float) -> float:
+    """Return ``value`` if it is in (0, high]; what is closer to 0 than ``least`` counts as ``least``."""
+    number = check_number(param, value, 0, high)
+    if value == 0:
+        raise InvalidRequestError(f"{param}=0: must be above 0, up to {high:g}", param)
+    return max(number, least)
 
 
 def check_integer(param: str, value: object, low: int, high: int) -> int:

@@ -43,7 +43,7 @@ class EngineClient(Protocol):
         ...
 
     async def load_value(self, source: str) -> EngineInfo:
-        """Load the values at ``source`` while requests go on; ``info`` as it is then.
+        """Load the values at ``source`` that are not loaded yet while requests go on; ``info`` as it is then.
 
         Raises LoadError or ValueConflictError if they cannot be loaded, EngineUnavailableError; nothing has changed
         then.

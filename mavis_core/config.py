@@ -24,7 +24,7 @@ class EngineConfig:
         max_queue: choices in flight beyond max_num_seqs before QueueFullError.
         dtype: "auto" (float32 on CPU, the checkpoint's on GPU), "float32", "bfloat16", "float16".
         device: "auto", "cpu", "cuda", "cuda:1", ...
-        seed: seeds of requests that bring none derive from it and the request id.
+        seed: seeds of requests that bring none derive from it and from how many came before; None is a random one.
     """
 
     max_model_len: int | None = None
@@ -38,7 +38,7 @@ class EngineConfig:
     max_queue: int = 128
     dtype: str = "auto"
     device: str = "auto"
-    seed: int = 0
+    seed: int | None = 0
 
     def __post_init__(self) -> None:
         for name in ("max_num_seqs", "max_num_batched_tokens", "block_size"):

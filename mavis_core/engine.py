@@ -34,10 +34,11 @@ from mavis_core.sampler import Drawn, Logits, Tilted, draw, process_logits, tilt
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.scheduler import Plan, Scheduler
 from mavis_core.search.scorer import SequenceScorer
+from mavis_core.seeds import Seeds
 from mavis_core.timing import StepTimer
 from mavis_core.tokenizer import Tokenizer
 from mavis_core.value import ValueFunction, ValueLoader
-from mavis_core.value_changes import check_load, check_unload, move_columns
+from mavis_core.value_changes import check_load, check_unload, missing, move_columns
 from mavis_core.value_set import Scored, ValueSet
 
 
@@ -82,6 +83,7 @@ class Engine:
             config.enable_prefix_caching,
         )
         self.grammars = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
+        self.seeds = Seeds(config.seed)
         self._rows: dict[str, list[Row]] = {}
         self.last_step: StepStats | None = None
         self._know_values()
@@ -105,7 +107,6 @@ class Engine:
             policy.stop_token_ids,
             objectives,
             policy.tokenizer,
-            self.config.seed,
             self.values.caching,
         )
         self._batcher = Batcher(self.pool, policy.vocab_size, policy.device)
@@ -140,7 +141,7 @@ class Engine:
             raise InvalidRequestError(f"request id {request.id!r} is in flight already", "id")
         if matcher is None and request.sampling.structure is not None:
             matcher = self.grammars.compile(request.sampling.structure)
-        rows = self._admission.rows(request, matcher)
+        rows = self._admission.rows(self.seeds.seeded(request), matcher)
         self._rows[request.id] = rows
         self.scheduler.add(rows[0])
 
@@ -166,11 +167,14 @@ class Engine:
         self.scheduler.forget_prefixes()
 
     def load_values(self, values: Sequence[ValueFunction]) -> None:
-        """Add values that a loader has read, between two steps; ``info`` has them from then on.
+        """Add values that a loader has read from one place, between two steps; ``info`` has them from then on.
+
+        Of several, those that are loaded already stay as they are.
 
         Raises:
             ValueConflictError, LoadError: see ``check_load``; nothing has changed then.
         """
+        values = missing(self.loaded, values)
         check_load(values, self.loaded, self._max_model_len, self.config, self.pools)
         self._swap([*self.loaded, *values])
 

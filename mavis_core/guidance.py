@@ -19,6 +19,7 @@ MAX_WEIGHT = 16.0
 MAX_BETA = 64.0
 MAX_CANDIDATES = 256
 MAX_KL_PER_TOKEN = 1000.0
+MAX_NAME_SHOWN = 80  # characters of an objective that is not known yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,17 @@ class Guidance:
     search: SearchParams | None = None
 
     def __post_init__(self) -> None:
-        for name, weight in self.weights.items():
-            check_number(f"objective_weights.{name}", weight, -MAX_WEIGHT, MAX_WEIGHT)
+        weights = {
+            name: check_number(f"objective_weights.{name[:MAX_NAME_SHOWN]}", weight, -MAX_WEIGHT, MAX_WEIGHT)
+            for name, weight in self.weights.items()
+        }
+        object.__setattr__(self, "weights", weights)
         if self.beta is not None:
-            check_number("guidance.beta", self.beta, 0, MAX_BETA)
+            object.__setattr__(self, "beta", check_number("guidance.beta", self.beta, 0, MAX_BETA))
         check_integer("guidance.top_k", self.top_k, 1, MAX_CANDIDATES)
-        if self.max_kl_per_token is not None:
-            check_number("guidance.max_kl_per_token", self.max_kl_per_token, 0, MAX_KL_PER_TOKEN)
+        if (limit := self.max_kl_per_token) is not None:
+            limit = check_number("guidance.max_kl_per_token", limit, 0, MAX_KL_PER_TOKEN)
+            object.__setattr__(self, "max_kl_per_token", limit)
         if self.normalise not in ("none", "minmax"):
             raise InvalidRequestError(
                 f"guidance.normalise={self.normalise!r}: must be 'none' or 'minmax'", "guidance.normalise"

@@ -80,7 +80,7 @@ def generate(
                 engine.add(request)
             else:
                 check_search(request, engine.info, scorer)
-                searched.append(request)
+                searched.append(engine.seeds.seeded(request))
         except InvalidRequestError:
             engine.abort_all()
             raise

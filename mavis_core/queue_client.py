@@ -27,6 +27,7 @@ from mavis_core.errors import (
 from mavis_core.messages import Abort, EngineInfo, LoadValue, Request, RequestOutput, StepStats, UnloadValue, failure
 from mavis_core.search.driver import search
 from mavis_core.search.scorer import SequenceScorer
+from mavis_core.seeds import Seeds
 from mavis_core.tokenizer import Tokenizer
 
 CLOSE_SECONDS = 5.0
@@ -37,7 +38,7 @@ class QueueClient(ABC):
     """An ``EngineClient`` over an inbox and events.
 
     Args:
-        config: for the bound on requests in flight.
+        config: for the bound on requests in flight, and for seeds.
         progress: called on the event loop while the engine loads.
         scorer: of requests that search by rewards.
     """
@@ -46,6 +47,7 @@ class QueueClient(ABC):
         self, config: EngineConfig, progress: Progress | None = None, scorer: SequenceScorer | None = None
     ) -> None:
         self._limit = config.max_num_seqs + config.max_queue
+        self._seeds = Seeds(config.seed)
         self._scorer = scorer
         self._held: dict[str, int] = {}
         self._progress = progress or _silent
@@ -109,6 +111,7 @@ class QueueClient(ABC):
     async def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
         params = request.guidance.search
         self._hold(request)
+        request = self._seeds.seeded(request)  # in the order of arrival, which the engine may not keep
         try:
             if params is None:
                 outputs = self._run(request)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mavis_core.bounds import check_integer, check_number
+from mavis_core.bounds import SMALLEST, check_integer, check_number, check_positive
 from mavis_core.errors import InvalidRequestError
 from mavis_core.structure import Structure
 
@@ -18,6 +18,8 @@ MAX_STOP_LENGTH = 512
 MAX_LOGIT_BIAS = 1024
 MAX_LOGPROBS = 20
 MAX_TOKEN_ID = 2**31 - 1
+GREEDY = 1e-5  # vLLM's; logits over a smaller temperature leave float32's range, or its resolution
+LEAST_REPETITION_PENALTY = 1e-5  # what divides logits by less says no more, and overflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +30,14 @@ class SamplingParams:
         n: choices per prompt, 1 to 128; they share the prompt's KV.
         max_tokens: most tokens to generate; 0 only reads the prompt; None is whatever the context leaves.
         min_tokens: stop tokens are banned and stop strings ignored before this many tokens.
-        temperature: 0 to 2; 0 is greedy.
+        temperature: 0 to 2; below 1e-5 it is 0, greedy.
         top_p: (0, 1]; 1 is off.
         top_k: 0 or -1 is off, else at least 1.
         min_p: 0 to 1; 0 is off.
         presence_penalty, frequency_penalty: -2 to 2, over the output.
-        repetition_penalty: (0, 2], over prompt and output; 1 is off.
+        repetition_penalty: (0, 2], over prompt and output; 1 is off, below 1e-5 it is 1e-5.
         logit_bias: token id -> added to its logit, -100 to 100.
-        seed: any 64-bit integer; None lets the engine draw one (and so two equal requests differ).
+        seed: any 64-bit integer; None lets the engine give one (and so two equal requests differ), see ``seeds.py``.
         stop: up to 16 strings that end the answer and are not part of it.
         stop_token_ids: tokens that end the answer, beside the model's own.
         ignore_eos: the model's own stop tokens do not end the answer.
@@ -80,22 +82,30 @@ class SamplingParams:
             raise InvalidRequestError(
                 f"min_tokens={self.min_tokens}: must be at most max_tokens={self.max_tokens}", "min_tokens"
             )
-        check_number("temperature", self.temperature, 0, 2)
-        if check_number("top_p", self.top_p, 0, 1) == 0:
-            raise InvalidRequestError("top_p=0: must be above 0, up to 1", "top_p")
+        temperature = check_number("temperature", self.temperature, 0, 2)
+        numbers = {
+            "temperature": temperature if temperature >= GREEDY else 0.0,
+            "top_p": check_positive("top_p", self.top_p, 1, SMALLEST),
+            "min_p": check_number("min_p", self.min_p, 0, 1),
+            "presence_penalty": check_number("presence_penalty", self.presence_penalty, -2, 2),
+            "frequency_penalty": check_number("frequency_penalty", self.frequency_penalty, -2, 2),
+            "repetition_penalty": check_positive(
+                "repetition_penalty", self.repetition_penalty, 2, LEAST_REPETITION_PENALTY
+            ),
+        }
+        for name, number in numbers.items():
+            object.__setattr__(self, name, number)
         check_integer("top_k", self.top_k, -1, MAX_TOKEN_ID)
-        check_number("min_p", self.min_p, 0, 1)
-        check_number("presence_penalty", self.presence_penalty, -2, 2)
-        check_number("frequency_penalty", self.frequency_penalty, -2, 2)
-        if check_number("repetition_penalty", self.repetition_penalty, 0, 2) == 0:
-            raise InvalidRequestError("repetition_penalty=0: must be above 0, up to 2", "repetition_penalty")
         if len(self.logit_bias) > MAX_LOGIT_BIAS:
             raise InvalidRequestError(
                 f"logit_bias has {len(self.logit_bias)} entries: at most {MAX_LOGIT_BIAS}", "logit_bias"
             )
-        for token, bias in self.logit_bias.items():
+        for token in self.logit_bias:
             check_integer("logit_bias", token, 0, MAX_TOKEN_ID)
-            check_number(f"logit_bias[{token}]", bias, -100, 100)
+        biases = {
+            token: check_number(f"logit_bias[{token}]", bias, -100, 100) for token, bias in self.logit_bias.items()
+        }
+        object.__setattr__(self, "logit_bias", biases)
         if self.seed is not None:
             check_integer("seed", self.seed, -(2**63), 2**63 - 1)
         if len(self.stop) > MAX_STOP_STRINGS:

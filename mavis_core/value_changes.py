@@ -18,6 +18,19 @@ from mavis_core.value import ValueFunction
 from mavis_core.value_set import ValueSet
 
 
+def missing(loaded: Sequence[ValueFunction], values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
+    """Those of ``values``, read from one place, that are not loaded; all of them where none is missing.
+
+    One of the same name with the same objectives is the one that is loaded.
+    """
+
+    def identity(value: ValueFunction) -> tuple[str, tuple[str, ...]]:
+        return value.spec.name, tuple(objective.name for objective in value.spec.objectives)
+
+    there = set(map(identity, loaded))
+    return [value for value in values if identity(value) not in there] or values
+
+
 def check_load(
     values: Sequence[ValueFunction],
     loaded: Sequence[ValueFunction],

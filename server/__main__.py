@@ -6,6 +6,7 @@ Torch, transformers and the model code are imported inside the commands, so that
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import sys
@@ -66,7 +67,7 @@ def serve(
     kv_cache_tokens: Annotated[Number, typer.Option(help="KV slots. Default: derived.")] = None,
     gpu_memory_utilization: Annotated[Share, typer.Option(help="Share of GPU memory. Default: 0.85.")] = None,
     max_queue: Annotated[Number, typer.Option(help="Requests waiting before 429. Default: 128.")] = None,
-    seed: Annotated[Number, typer.Option(help="Of requests that bring none. Default: 0.")] = None,
+    seed: Annotated[Number, typer.Option(help="Of requests that bring none, in turn. Default: random.")] = None,
     search_rewards: Annotated[Text, typer.Option(help="Rewards that guidance.search may choose by.")] = None,
     engine_process: Annotated[Switch, typer.Option(help="The engine in a process of its own.")] = None,
     max_body_bytes: Annotated[Number, typer.Option(help="Largest body. Default: 2 MiB.")] = None,
@@ -99,6 +100,7 @@ def serve(
             await client.wait_ready()
             bar.__exit__()
             if client.state != "dead":
+                gc.freeze()  # what is loaded stays: to go through it again stalls the event loop for half a second
                 console.print(serving.banner(settings, client.info), soft_wrap=True)
             elif not server.should_exit:
                 failed.append(client.reason)
@@ -126,9 +128,13 @@ def key(
     tokens_per_minute: Annotated[Number, typer.Option(min=1, help="Limit of its own.")] = None,
 ) -> None:
     """Make a random API key: the key on the error stream, its line for --api-key-file on the output."""
+    from mavis_core.errors import LoadError
     from server.key_file import new_entry
 
-    made, line = new_entry(name, requests_per_minute, tokens_per_minute)
+    try:
+        made, line = new_entry(name, requests_per_minute, tokens_per_minute)
+    except LoadError as error:
+        fail(str(error))
     typer.secho(f"the key, shown only here: {made}", err=True)
     typer.echo(line)
 

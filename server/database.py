@@ -15,15 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, Table, create_engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
-from sqlalchemy.schema import CreateTable
 
 from server.errors import DatabaseUnavailableError
-from server.tables import TABLES
+from server.migration import prepare
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,7 +30,6 @@ THREADS = 4
 DEADLINE = 10.0  # seconds; drivers give up sooner, this is for whatever they do not foresee
 # psycopg's (libpq's) own: seconds to connect, milliseconds for a statement and for unanswered packets.
 POSTGRES = {"connect_timeout": 4, "options": "-c statement_timeout=4000", "tcp_user_timeout": 5000}
-CREATING = 0x6D61766973  # PostgreSQL's "create if not exists" is not safe against another replica's, so one at a time
 
 
 class Database:
@@ -80,11 +78,12 @@ class Database:
     def _read(self, work: Callable[[Connection], T], nothing: T) -> T:
         if self._file is not None and not os.path.exists(self._file):  # nor where its folder is closed to us
             return nothing
-        with self._engine.connect() as connection:
-            if not self._ready:
-                if not _has_tables(connection):
+        if not self._ready:
+            with self._engine.begin() as connection:
+                if not prepare(connection, create=False):
                     return nothing
-                self._ready = True
+            self._ready = True
+        with self._engine.connect() as connection:
             return work(connection)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
@@ -94,8 +93,8 @@ class Database:
             self._ready = False  # also where somebody removed it under us
             self._engine.dispose()
         with self._engine.begin() as connection:
-            if not (self._ready or _has_tables(connection)):
-                _create_tables(connection)
+            if not self._ready:
+                prepare(connection, create=True)
             made = work(connection)
         self._ready = True
         return made
@@ -129,14 +128,3 @@ def _engine(url: URL, in_memory: bool) -> Engine:
     if in_memory:  # one connection: another one would see another, empty database
         return create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False}, hide_parameters=True)
     return create_engine(url, connect_args={"timeout": 4}, hide_parameters=True)
-
-
-def _has_tables(connection: Connection) -> bool:
-    return all(inspect(connection).has_table(table.name) for table in TABLES)
-
-
-def _create_tables(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": CREATING})
-    for table in TABLES:
-        connection.execute(CreateTable(table, if_not_exists=True))

@@ -111,6 +111,7 @@ TABLE: dict[type[MavisError], Answer] = {
     DatabaseUnavailableError: Answer(503, "server_error", "database_unavailable", retry_after=5),
     EngineUnavailableError: Answer(503, "server_error", "engine_unavailable", retry_after=2),
 }
+MAX_MESSAGE = 2000  # characters; some messages quote a request, or what a library says of it
 INTERNAL = Answer(500, "server_error", "internal_error")
 
 
@@ -131,6 +132,8 @@ def error_body(error: Exception) -> dict[str, Any]:
 
 
 def error_object(message: str, type_: str, param: str | None, code: str | None) -> dict[str, Any]:
+    if len(message) > MAX_MESSAGE:
+        message = message[:MAX_MESSAGE] + "..."
     return {"error": {"message": message, "type": type_, "param": param, "code": code}}
 
 

@@ -19,6 +19,7 @@ from server.protocol.fields import Strict
 from server.settings import Settings
 from server.yaml_file import read_yaml
 
+MAX_NAME = 100
 PLAIN = re.compile(r"[!-~]{8,512}")  # what an Authorization header carries without being taken apart
 
 
@@ -35,7 +36,7 @@ PerMinute = Annotated[int, Field(ge=1)]
 
 class Entry(Strict):
     key: KeyText = Field(repr=False)
-    name: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    name: Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)] | None = None
     requests_per_minute: PerMinute | None = None
     tokens_per_minute: PerMinute | None = None
 
@@ -83,10 +84,16 @@ def read_keys(path: Path) -> list[ApiKey]:
 
 
 def new_entry(name: str | None, requests_per_minute: int | None, tokens_per_minute: int | None) -> tuple[str, str]:
-    """A random key and the line that stands for it in the file."""
+    """A random key and the line that stands for it in the file.
+
+    Raises:
+        LoadError: the file cannot have such a name.
+    """
+    if name is not None and not (0 < len(name) <= MAX_NAME and name.isprintable()):
+        raise LoadError(f"name={name[:MAX_NAME]!r}: must be 1 to {MAX_NAME} printable characters")
     key, stored = make_key()
     limits = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
     entry = {"key": stored, "name": name} | limits
     given = {field: value for field, value in entry.items() if value is not None}
-    # JSON is YAML, and quotes whatever a name may have in it.
-    return key, "- " + json.dumps(given)
+    # JSON is YAML, and quotes whatever a printable name has in it; its escapes beyond 16 bits are none of YAML's.
+    return key, "- " + json.dumps(given, ensure_ascii=False)

@@ -5,7 +5,9 @@ what was reserved and not used. A request costs one request when it arrives, wha
 estimated when it is admitted (prompt, and ``max_tokens`` for every choice; an answer without a limit is not
 estimated), which is what OpenAI does, and corrected when it ends, however it ends.
 
-Counters are this process's own: each of several replicas counts for itself.
+Counters are this process's own: each of several replicas counts for itself. The library's clock is the wall's: where
+that is set back so far that a window would have longer to go than it lasts, a new one begins, so nobody waits for more
+than a minute.
 """
 
 from __future__ import annotations
@@ -56,12 +58,19 @@ class Window:
 
     @property
     def ends(self) -> float:
-        return self.storage.get_expiry(self.counter)
+        ends = self.storage.get_expiry(self.counter)
+        if ends > time.time() + self.item.get_expiry():
+            self.storage.clear(self.counter)
+            return time.time()
+        return ends
+
+    @property
+    def used(self) -> int:
+        return self.storage.get(self.counter) if self.ends > time.time() else 0
 
     def take(self, cost: int) -> None:
         """Raises RateLimitError, taking nothing, where ``cost`` does not fit."""
-        used = self.storage.get(self.counter)
-        most = self.item.amount
+        used, most = self.used, self.item.amount
         if used + cost > most:
             wait = None if cost > most else max(1, math.ceil(self.ends - time.time()))
             advice = f"a request may need at most {most}" if wait is None else f"try again in {wait} s"
@@ -81,7 +90,7 @@ class Window:
             self.storage.decr(self.counter, cost)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        left = max(0, self.item.amount - self.storage.get(self.counter))
+        left = max(0, self.item.amount - self.used)
         values = {"limit": str(self.item.amount), "remaining": str(left), "reset": duration(self.ends - time.time())}
         return [(f"x-ratelimit-{name}-{self.kind}".encode(), value.encode()) for name, value in values.items()]
 

@@ -21,6 +21,7 @@ RESERVED = frozenset({
     "continue_final_message", "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict",
     "return_assistant_tokens_mask", "tokenizer_kwargs",
 })  # fmt: skip
+MAX_VARIABLE = 80  # characters of its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,9 @@ def template_arguments(rendering: Rendering, template: str) -> dict[str, Any]:
             "continue_final_message: not together with add_generation_prompt", "continue_final_message"
         )
     for name in rendering.variables:
-        if name in RESERVED or not mentions(template, name):
+        if name in RESERVED or len(name) > MAX_VARIABLE or not mentions(template, name):
             known = "is set by the server" if name in RESERVED else "is no variable of the model's chat template"
-            param = f"chat_template_kwargs.{name[:80]}"
+            param = f"chat_template_kwargs.{name[:MAX_VARIABLE]}"
             raise InvalidRequestError(f"{param}: {known}", param)
     begin = rendering.add_generation_prompt
     arguments: dict[str, Any] = dict(rendering.variables)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from starlette.requests import Request
@@ -22,6 +23,7 @@ from server.preferences import Preferences
 from server.presets import Presets, read_presets
 from server.prompts import Prompts
 from server.rate_limits import RateLimits
+from server.scope import Scope
 from server.settings import Settings
 from server.token_text import TokenText
 
@@ -70,6 +72,12 @@ class Service:
             raise UnknownModelError(f"the model {name[:200]!r} does not exist; served: {', '.join(names)}")
         return name
 
+    @property
+    def scope(self) -> Scope:
+        """Whose stored presets and preferences count; raises EngineUnavailableError while loading."""
+        info = self.engine.info
+        return Scope(self.model_names(info)[0], tuple(info.objectives))
+
     def close(self) -> None:
         self.prompts.close()
         self.database.close()
@@ -92,6 +100,7 @@ def service_of(request: Request) -> Service:
     return service
 
 
+@cache  # it is read from a file, which a server without a free descriptor cannot open
 def package_version() -> str:
     try:
         return version("mavis-server")

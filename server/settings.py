@@ -87,7 +87,9 @@ class Settings(BaseSettings):
     kv_cache_tokens: int | None = Field(default=None, ge=1, description="KV slots; none derives it")
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1, description="share of GPU memory to use")
     max_queue: int = Field(default=128, ge=0, description="choices in flight beyond max_num_seqs before 429")
-    seed: int = Field(default=0, description="seeds of requests that bring none derive from it")
+    seed: int | None = Field(
+        default=None, description="requests that bring no seed get theirs from it, in turn; none: random ones"
+    )
     search_rewards: StringList = Field(default=(), description="rewards that guidance.search may choose by")
     engine_process: bool = Field(default=False, description="the engine in a process of its own, not on a thread")
     max_body_bytes: int = Field(default=2 * 2**20, ge=1024, description="largest request body; above it 413")
@@ -136,16 +138,20 @@ class Settings(BaseSettings):
     @field_validator("api_key")
     @classmethod
     def _no_empty_key(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(not key.get_secret_value().strip() for key in keys):
+        stripped = [key.get_secret_value().strip() for key in keys]  # as what a client sends is
+        if not all(stripped):
             raise ValueError("a key is empty")
-        return keys
+        return tuple(map(SecretStr, stripped))
 
     @field_validator("admin_api_key")
     @classmethod
     def _long_admin_key(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None and len(key.get_secret_value().strip()) < MIN_ADMIN_KEY:
+        if key is None:
+            return None
+        stripped = key.get_secret_value().strip()
+        if len(stripped) < MIN_ADMIN_KEY:
             raise ValueError(f"must have at least {MIN_ADMIN_KEY} characters; 'mavis key' makes one")
-        return key
+        return SecretStr(stripped)
 
     @field_validator("values_dir")
     @classmethod

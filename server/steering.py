@@ -52,7 +52,7 @@ async def resolve_steering(http: Request, service: Service, body: SteeredBody, i
     async def preference() -> Mapping[str, float] | None:
         if body.user is None:
             return None
-        stored = await service.preferences.get(caller_of(http), body.user)
+        stored = await service.preferences.get(service.scope, caller_of(http), body.user)
         return None if stored is None else stored.objective_weights
 
     sources = Sources(
@@ -77,7 +77,7 @@ async def find_model(service: Service, name: str | None, info: EngineInfo) -> tu
         return service.check_model(name, info), None
     except UnknownModelError:
         base, _, ending = (name or "").rpartition(":")
-        preset = await service.presets.get(ending) if base in service.model_names(info) else None
+        preset = await service.presets.get(service.scope, ending) if base in service.model_names(info) else None
         if preset is None:
             raise
         return f"{base}:{ending}", preset

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mavis_core.errors import InvalidRequestError
-from server.protocol.fields import EmptyList, Refused
+from server.protocol.fields import MAX_FIELDS, EmptyList, Refused
 
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[str | int, ...]
-MAX_FIELDS = 256
 MAX_FINDINGS = 500
+MAX_SHOWN = 80  # characters of a name or a value; what is longer is no misspelt field either
 # Findings that say more than the "extra field" and "missing field" beside them.
 TELLING = ("literal_error", "none_required", "too_long")
 
@@ -40,8 +40,13 @@ def parse(model: type[M], payload: Mapping[str, Any]) -> M:
         findings = [(_path(e, payload), e) for e in error.errors(include_url=False)]
     path, worst = max(findings, key=lambda finding: (len(finding[0]), finding[1]["type"] in TELLING))
     param = _spell(path)
-    allowed = [e["msg"].removeprefix("Input should be ").removeprefix("a valid ") for p, e in findings if p == path]
+    allowed = [_allowed(e["msg"]) for p, e in findings if p == path]
     raise InvalidRequestError(_sentence(model, param, path, worst, " or ".join(dict.fromkeys(allowed))), param)
+
+
+def _allowed(message: str) -> str:
+    """Without the names of our classes."""
+    return message.removeprefix("Input should be ").removeprefix("a valid ").partition(" or instance of ")[0]
 
 
 def _path(error: ErrorDetails, payload: Mapping[str, Any]) -> Path:
@@ -60,14 +65,15 @@ def _path(error: ErrorDetails, payload: Mapping[str, Any]) -> Path:
 
 def _spell(path: Path) -> str:
     """``("messages", 0, "role")`` -> ``messages[0].role``."""
-    return "".join(f"[{p}]" if isinstance(p, int) else f".{p[:80]}" for p in path).removeprefix(".")
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p[:MAX_SHOWN]}" for p in path).removeprefix(".")
 
 
 def _sentence(model: type[BaseModel], param: str, path: Path, error: ErrorDetails, allowed: str) -> str:
     kind, got = error["type"], error.get("input")
     owner = _owner(model, path)
     if kind == "extra_forbidden":
-        close = difflib.get_close_matches(str(path[-1]), owner.model_fields, n=1, cutoff=0.7)
+        name = str(path[-1])
+        close = difflib.get_close_matches(name, owner.model_fields, 1, 0.7) if len(name) <= MAX_SHOWN else []
         return f"unknown field {param!r}" + (f"; did you mean {close[0]!r}?" if close else "")
     if kind == "missing":
         return f"{param} is required"
@@ -111,4 +117,4 @@ def _short(value: object) -> str:
         return "{...}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[...]"
-    return repr(value)[:80]
+    return repr(value[:MAX_SHOWN] if isinstance(value, str) else value)[:MAX_SHOWN]

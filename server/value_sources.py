@@ -1,32 +1,42 @@
-"""Where a value may be loaded from at run time: a folder right under ``--values-dir``, or one that ships.
+"""Where a value may be loaded from at run time: a folder right under ``--values-dir``, one that ships, or ``--values``.
 
-A request never names a path, and never makes the server download anything. What a name leads to is checked after
-symbolic links are resolved, for the folder and for both files that are read in it.
+Of several values in one place one is ``place#value``. A request never names a path of its own: what ``--values`` says,
+word for word, is the operator's. What a name under ``--values-dir`` leads to is checked after symbolic links are
+resolved, for the folder and for both files that are read in it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from mavis_core.errors import InvalidRequestError
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 SHIPPED = re.compile(r"shipped:[a-z]+")
+ONE_OF = "#"
 FILES = ("config.json", "model.safetensors")
 
 
-def value_source(source: str, values_dir: Path | None) -> str:
-    """``source`` of a request as a path that may be loaded, or a ``shipped:`` name.
+def value_source(source: str, values_dir: Path | None, started: Sequence[str] = ()) -> str:
+    """``source`` of a request as what may be loaded (``value_models.loading.value_folders``).
+
+    Args:
+        started: what the server was started with.
 
     Raises:
-        InvalidRequestError: it is neither, or leads out of ``values_dir``.
+        InvalidRequestError: it is none of these, or leads out of ``values_dir``.
     """
-    if SHIPPED.fullmatch(source):
+    whole, sign, one = source.rpartition(ONE_OF)
+    place = whole if sign and NAME.fullmatch(one) else source
+    if source in started or place in started or SHIPPED.fullmatch(place):
         return source
     if values_dir is None:
         raise InvalidRequestError(
-            f"source={source[:80]!r}: only shipped: names, because the server has no --values-dir", "source"
+            f"source={source[:80]!r}: only shipped: names and what --values says, because the server has no "
+            "--values-dir",
+            "source",
         )
     if not NAME.fullmatch(source):
         raise InvalidRequestError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,10 @@ def mixed_values(architecture: str) -> list[HeadValue | LmValue]:
 def request(
     name: str, prompt: Sequence[int], sampling: SamplingParams | None = None, guidance: Guidance | None = None
 ) -> Request:
-    return Request(name, tuple(prompt), sampling or SamplingParams(max_tokens=3, seed=0), guidance or Guidance())
+    """With seed 0 where ``sampling`` has none: what runs without an engine gets none given."""
+    sampling = sampling or SamplingParams(max_tokens=3)
+    seed = 0 if sampling.seed is None else sampling.seed
+    return Request(name, tuple(prompt), replace(sampling, seed=seed), guidance or Guidance())
 
 
 def run(engine: Engine) -> dict[str, dict[int, list[int]]]:

@@ -26,11 +26,20 @@ Progress = Callable[[str, float], None]
 
 
 def value_folders(path: str) -> list[Path]:
-    """A value's folder, or every value in a folder of them; ``shipped:heads`` and ``shipped:lm`` name ours.
+    """A value's folder, or every value in a folder of them, or one of those, ``folder#value``.
+
+    ``shipped:heads`` and ``shipped:lm`` name ours.
 
     Raises:
         LoadError: there is no value at ``path``.
     """
+    whole, sign, name = path.rpartition("#")
+    if sign and not Path(path).is_dir():
+        among = value_folders(whole)
+        if name not in (folder.name for folder in among):
+            known = ", ".join(folder.name for folder in among)
+            raise LoadError(f"{path}: no value {name!r} in it; there are: {known}")
+        return [folder for folder in among if folder.name == name]
     root = NAMED[path] if path in NAMED else resolve(path)
     if (root / CONFIG_FILE).is_file():
         return [root]
@@ -81,7 +90,7 @@ def build_engine(
 
     Args:
         model: local folder or hub id; None is the model that ships, with its heads unless ``values`` are given.
-        values: folders, folders of folders, hub ids, or ``shipped:heads`` / ``shipped:lm``.
+        values: folders, folders of folders, hub ids, or ``shipped:heads`` / ``shipped:lm``; see ``value_folders``.
         config: see ``EngineConfig``.
         progress: told the stage and the fraction done.
 

@@ -7,7 +7,6 @@ the steering of the whole answer and what the search did.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -15,6 +14,7 @@ from dataclasses import replace
 from mavis_core.detokenizer import Detokenizer
 from mavis_core.errors import ContextLengthError, InvalidRequestError
 from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, SearchStats
+from mavis_core.sampling_params import GREEDY
 from mavis_core.search.beam import beam_search
 from mavis_core.search.chunks import Score, chunk_search
 from mavis_core.search.hypothesis import Hypothesis, common_length
@@ -36,6 +36,7 @@ async def search(
 
     Args:
         generate: of an ``EngineClient``.
+        request: with a seed (``seeds.py``).
         info: of that engine.
         tokenizer: of that engine.
         scorer: for ``scorer: "rewards"``, or None where there is none.
@@ -87,7 +88,8 @@ def check_search(request: Request, info: EngineInfo, scorer: SequenceScorer | No
         raise InvalidRequestError("structure: cannot be combined with guidance.search", "structure")
     if params.method != "beam" and sampling.temperature == 0:
         raise InvalidRequestError(
-            f"temperature=0: search method {params.method!r} chooses among draws, which would all be the same",
+            f"temperature=0 (as anything below {GREEDY:g}): search method {params.method!r} chooses among draws, which "
+            "would all be the same",
             "temperature",
         )
     if params.scorer == "rewards":
@@ -104,9 +106,6 @@ def check_search(request: Request, info: EngineInfo, scorer: SequenceScorer | No
 def _inner(request: Request, params: SearchParams) -> Request:
     """The request that rounds are made of: reports on, because values and probabilities are read there."""
     sampling, guidance = request.sampling, request.guidance
-    if sampling.seed is None:
-        digest = hashlib.blake2b(request.id.encode(), digest_size=8).digest()
-        sampling = replace(sampling, seed=int.from_bytes(digest, "little", signed=True))
     # A budget of 0 nats scales the tilt to nothing, while values are still evaluated.
     limit = guidance.max_kl_per_token if params.tilt else 0.0
     return replace(

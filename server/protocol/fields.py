@@ -6,20 +6,43 @@ Nothing is accepted and dropped that would change an answer.
 
 Ranges stand in the schema only: they are enforced once, by the constructors in ``mavis_core``, whose messages name
 field, value and range.
+
+What a mapping has too much of is counted before anything in it is looked at: pydantic would first find something wrong
+with each of the 200,000 entries that a body has room for.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
+
+MAX_FIELDS = 256
+
+
+def _counted(value: object, most: int) -> object:
+    if isinstance(value, dict) and len(value) > most:
+        raise PydanticKnownError(
+            "too_long", {"field_type": "Dictionary", "max_length": most, "actual_length": len(value)}
+        )
+    return value
 
 
 class Strict(BaseModel):
     """No coercion ("1" is not 1, true is not 1), no unknown field."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_fields(cls, value: object) -> object:
+        return _counted(value, MAX_FIELDS)
+
+
+def entries(most: int) -> BeforeValidator:
+    """Of a mapping, beside ``Field(max_length=most)``, which the schema shows."""
+    return BeforeValidator(lambda value: _counted(value, most))
 
 
 Refused: TypeAlias = Annotated[None, Field(description="Not supported; only null is accepted.")]
@@ -36,6 +59,7 @@ def _exactly(value: object, allowed: object) -> object:
 OnlyFalse: TypeAlias = Annotated[Literal[False], BeforeValidator(lambda value: _exactly(value, False))]
 OnlyTrue: TypeAlias = Annotated[Literal[True], BeforeValidator(lambda value: _exactly(value, True))]
 OnlyZero: TypeAlias = Annotated[Literal[0], BeforeValidator(lambda value: _exactly(value, 0))]
+Metadata = Annotated[dict[str, str], Field(max_length=16), entries(16)]
 NO_EFFECT = "Accepted for compatibility, without effect."
 
 

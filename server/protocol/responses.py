@@ -8,6 +8,7 @@ the official client's own types define and the tests check.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -16,7 +17,7 @@ from mavis_core.bounds import check_integer
 from mavis_core.errors import InvalidRequestError
 from mavis_core.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
 from server.protocol.answers import ChoiceGuidance
-from server.protocol.fields import NO_EFFECT, EmptyList, OnlyFalse, Refused, Strict, ranged
+from server.protocol.fields import NO_EFFECT, EmptyList, Metadata, OnlyFalse, Refused, Strict, ranged
 from server.protocol.messages import ChatMessage, TextPart
 from server.protocol.sampling import SampledRequest
 from server.protocol.structure import ANY_OBJECT, Name, Schema, json_structure
@@ -124,13 +125,15 @@ class ResponsesRequest(SampledRequest):
     tool_choice: Literal["none", "auto", "required"] | FlatNamedTool | FlatAllowedTools | None = None
     parallel_tool_calls: bool | None = None
     top_logprobs: int | None = ranged(0, MAX_LOGPROBS)
-    include: list[Literal["message.output_text.logprobs"]] | None = None
+    include: Annotated[list[Literal["message.output_text.logprobs"]], Field(fail_fast=True, max_length=16)] | None = (
+        None
+    )
     stream_options: ResponseStreamOptions | None = Field(default=None, description="Only where stream is true.")
     truncation: Literal["disabled"] | None = None
     background: OnlyFalse | None = None
 
     store: bool | None = Field(default=None, description="Nothing is stored.")
-    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = Field(default=None, description=NO_EFFECT)
+    metadata: Metadata | None = Field(default=None, description=NO_EFFECT)
     safety_identifier: str | None = Field(default=None, description=NO_EFFECT)
     service_tier: str | None = Field(default=None, description=NO_EFFECT)
     prompt_cache_key: str | None = Field(default=None, description=NO_EFFECT)
@@ -186,17 +189,24 @@ class ResponsesRequest(SampledRequest):
         made = [] if self.instructions is None else [ChatMessage(role="system", content=self.instructions)]
         if isinstance(self.input, str):
             return [*made, ChatMessage(role="user", content=self.input)]
-        for item in self.input:
-            if isinstance(item, MessageItem):
-                made.append(ChatMessage(role=item.role, content=_content(item.content)))
-            elif isinstance(item, FunctionOutputItem):
-                made.append(ChatMessage(role="tool", content=_content(item.output), tool_call_id=item.call_id))
-            else:
-                called = CalledFunction(name=item.name, arguments=item.arguments)
-                call = ToolCall(id=item.call_id, type="function", function=called)
+        for kind, items in groupby(self.input, type):
+            if kind is FunctionCallItem:
                 before = made.pop() if made and made[-1].role == "assistant" else ChatMessage(role="assistant")
-                made.append(before.model_copy(update={"tool_calls": [*(before.tool_calls or []), call]}))
+                made.append(before.model_copy(update={"tool_calls": [_call(item) for item in items]}))
+            else:
+                made += map(_message, items)
         return made
+
+
+def _message(item: Any) -> ChatMessage:
+    """A ``MessageItem`` or a ``FunctionOutputItem``."""
+    if isinstance(item, MessageItem):
+        return ChatMessage(role=item.role, content=_content(item.content))
+    return ChatMessage(role="tool", content=_content(item.output), tool_call_id=item.call_id)
+
+
+def _call(item: Any) -> ToolCall:
+    return ToolCall(id=item.call_id, type="function", function=CalledFunction(name=item.name, arguments=item.arguments))
 
 
 def _content(content: str | list[InputPart]) -> str | list[TextPart]:

@@ -20,7 +20,7 @@ from mavis_core.sampling_params import (
     MAX_TOKEN_ID,
     SamplingParams,
 )
-from server.protocol.fields import EmptyList, OnlyFalse, OnlyTrue, OnlyZero, Refused, ranged
+from server.protocol.fields import EmptyList, OnlyFalse, OnlyTrue, OnlyZero, Refused, entries, ranged
 from server.protocol.steering import SteeredRequest
 
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_LENGTH)]
@@ -29,6 +29,7 @@ Bias = Annotated[float, Field(json_schema_extra={"minimum": -100, "maximum": 100
 LogitBias = Annotated[
     dict[str, Bias],
     Field(max_length=MAX_LOGIT_BIAS, json_schema_extra={"propertyNames": {"pattern": "^(0|[1-9][0-9]{0,9})$"}}),
+    entries(MAX_LOGIT_BIAS),
 ]
 PLAIN = (
     "temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "top_k", "min_p", "repetition_penalty",

@@ -15,11 +15,11 @@ from pydantic import Field
 from mavis_core.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, MAX_WEIGHT, Guidance
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.params import MAX_CHUNK_TOKENS, MAX_SEARCH_ROWS, SearchParams
-from server.protocol.fields import Strict, ranged
+from server.protocol.fields import Strict, entries, ranged
 from server.tools.use import Constraint, ToolUse
 
 Weight = Annotated[float, Field(json_schema_extra={"minimum": -MAX_WEIGHT, "maximum": MAX_WEIGHT})]
-ObjectiveWeights = Annotated[dict[str, Weight], Field(max_length=64)]
+ObjectiveWeights = Annotated[dict[str, Weight], Field(max_length=64), entries(64)]
 CacheSalt = Annotated[str, Field(min_length=1, max_length=1024)]
 
 

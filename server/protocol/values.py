@@ -10,8 +10,9 @@ from server.protocol.fields import Strict
 
 
 class LoadValueRequest(Strict):
-    source: Annotated[str, Field(min_length=1, max_length=100)] = Field(
-        description="A folder in the server's values directory, or shipped:heads or shipped:lm."
+    source: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
+        description="A folder in the server's values directory, shipped:heads, shipped:lm, or what --values says. "
+        "One of several values there: source#value."
     )
 
 

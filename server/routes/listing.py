@@ -45,11 +45,13 @@ async def list_objectives(http: HttpRequest) -> ObjectiveList:
 
 
 async def _stored_presets(service: Service) -> Iterable[str]:
-    """None of them while the database is down: a client that lists the models first must still get to them."""
+    """Those that can be served; none while the database is down: a client that lists the models must still get them."""
+    scope = service.scope
     try:
-        return await service.presets.stored()
+        stored = await service.presets.stored(scope)
     except DatabaseUnavailableError:  # logged where it happened
         return ()
+    return [name for name, preset in stored.items() if scope.fits(preset.objective_weights)]
 
 
 def _card(service: Service, name: str, info: EngineInfo, preset: str | None = None) -> ModelCard:

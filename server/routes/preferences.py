@@ -22,7 +22,8 @@ PATH = "/v1/preferences/{user:path}"  # an app's user ids may have slashes
 
 @router.get(PATH, summary="Stored weights of a user", responses=errors(404, 503))
 async def retrieve_preference(http: HttpRequest, user: str) -> PreferenceCard:
-    preference = await service_of(http).preferences.get(caller_of(http), user)
+    service = service_of(http)
+    preference = await service.preferences.get(service.scope, caller_of(http), user)
     if preference is None:
         raise _not_found(user)
     return _card(user, preference)
@@ -38,12 +39,14 @@ async def store_preference(http: HttpRequest, user: str) -> PreferenceCard:
     service = service_of(http)
     body = parse(PreferenceRequest, await read_json(http, service.settings.max_body_bytes))
     check_weights(body.objective_weights, service.ready_info().objectives)
-    return _card(user, await service.preferences.put(caller_of(http), user, body.objective_weights))
+    stored = await service.preferences.put(service.scope, caller_of(http), user, body.objective_weights)
+    return _card(user, stored)
 
 
 @router.delete(PATH, summary="Forget a user's weights", responses=errors(404, 503))
 async def delete_preference(http: HttpRequest, user: str) -> Deleted:
-    if not await service_of(http).preferences.delete(caller_of(http), user):
+    service = service_of(http)
+    if not await service.preferences.delete(service.scope, caller_of(http), user):
         raise _not_found(user)
     return Deleted(id=user, object="preference.deleted", deleted=True)
 

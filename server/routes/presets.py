@@ -23,14 +23,14 @@ ADMIN = [Depends(require_admin)]
 @router.get("/v1/presets", summary="List the presets", responses=errors(503))
 async def list_presets(http: HttpRequest) -> PresetList:
     service = service_of(http)
-    presets = {**service.presets.file, **await service.presets.stored()}
+    presets = {**service.presets.file, **await service.presets.stored(service.scope)}
     return PresetList(object="list", data=[_card(service, name, preset) for name, preset in presets.items()])
 
 
 @router.get("/v1/presets/{name}", summary="Describe a preset", responses=errors(404, 503))
 async def retrieve_preset(http: HttpRequest, name: str) -> PresetCard:
     service = service_of(http)
-    preset = await service.presets.get(name)
+    preset = await service.presets.get(service.scope, name)
     if preset is None:
         raise _not_found(name)
     return _card(service, name, preset)
@@ -48,7 +48,7 @@ async def store_preset(http: HttpRequest, name: str) -> PresetCard:
     preset = parse(Preset, await read_json(http, service.settings.max_body_bytes))
     preset.check_ranges()
     check_weights(preset.objective_weights, service.ready_info().objectives)
-    await service.presets.put(name, preset)
+    await service.presets.put(service.scope, name, preset)
     return _card(service, name, preset)
 
 
@@ -56,7 +56,8 @@ async def store_preset(http: HttpRequest, name: str) -> PresetCard:
     "/v1/presets/{name}", summary="Delete a preset (admin)", dependencies=ADMIN, responses=errors(403, 404, 409, 503)
 )
 async def delete_preset(http: HttpRequest, name: str) -> Deleted:
-    if not await service_of(http).presets.delete(name):
+    service = service_of(http)
+    if not await service.presets.delete(service.scope, name):
         raise _not_found(name)
     return Deleted(id=name, object="preset.deleted", deleted=True)
 

@@ -34,7 +34,7 @@ async def list_values(http: HttpRequest) -> ValueList:
 async def load_value(http: HttpRequest) -> ValueList:
     service = service_of(http)
     body = parse(LoadValueRequest, await read_json(http, service.settings.max_body_bytes))
-    source = value_source(body.source, service.settings.values_dir)
+    source = value_source(body.source, service.settings.values_dir, service.settings.values)
     try:
         return _listed(await service.engine.load_value(source))
     except LoadError as error:  # what was asked for cannot be had; at start it would be our failure
@@ -46,7 +46,7 @@ async def unload_value(http: HttpRequest, name: str) -> DeletedValue:
     """Users' stored preferences do not hold a value: there may be a million, and a request that needs one is told."""
     service = service_of(http)
     scored = {objective.name for objective in service.ready_info().objectives if objective.value == name}
-    presets = {**service.presets.file, **await service.presets.stored()}
+    presets = {**service.presets.file, **await service.presets.stored(service.scope)}
     named = [("the server's default weights name", service.settings.objective_weights)]
     named += [(f"preset {preset!r} names", content.objective_weights) for preset, content in presets.items()]
     for who_names, weights in named:

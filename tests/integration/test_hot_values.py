@@ -42,6 +42,15 @@ def test_heads_make_way_for_an_lm(start_server: Callable[..., Served], where: tu
             assert api.post("/v1/values", json={"source": "cheerful"}).status_code == 200
             assert [line for line in lines if line][-1] == "data: [DONE]"
         assert chat(api, objective_weights={"cheerful": 1}).json()["choices"][0]["message"] == steered["message"]
+        for source in ("shipped:heads#cheerful", "shipped:heads"):  # one of several values alone, or what is missing
+            assert api.delete("/v1/values/cheerful").status_code == 200
+            assert api.post("/v1/values", json={"source": source}).status_code == 200
+            assert sorted(objectives(api)) == names
+        assert api.post("/v1/values", json={"source": "shipped:heads"}).json()["error"]["code"] == "value_conflict"
+        unknown = api.post("/v1/values", json={"source": "shipped:heads#sad"}).json()["error"]
+        assert (unknown["code"], unknown["param"]) == ("value_refused", "source")
+        assert "there are: cheerful, concise, curious, factual" in unknown["message"]
+        assert chat(api, objective_weights={"cheerful": 1}).json()["choices"][0]["message"] == steered["message"]
         for name in names:
             assert api.delete(f"/v1/values/{name}").status_code == 200
         assert objectives(api) == []

@@ -106,11 +106,6 @@ def test_beta_is_the_requests_or_the_recommended_one(
     assert row.beta == used
 
 
-def test_seeds_derive_from_the_id_where_there_is_none() -> None:
-    keys = [admission().rows(request(name, [3], SamplingParams()))[0].key for name in ("x", "y", "x")]
-    assert keys[0] == keys[2] != keys[1]
-
-
 @pytest.mark.parametrize(
     ("sampling", "guidance", "banned"),
     [

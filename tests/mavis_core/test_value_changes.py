@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -143,6 +144,28 @@ def test_what_another_value_left_in_the_cache_is_not_read() -> None:
     target.load_values([other])
     target.add(guided("r", prompt, c=2.0))
     assert run(target)["r"] == alone(guided("r", prompt, c=2.0), other)
+
+
+def test_of_several_values_the_missing_ones_are_loaded() -> None:
+    values = [head_value(POLICY, name, seed=seed) for seed, name in enumerate("abc")]
+    target = engine(*values)
+    one = guided("r", [5, 6, 7], b=2.0)
+    expected = alone(one, *values)
+    target.unload_value("head-b")
+    kept = target.loaded[0]
+    again = [head_value(POLICY, name, seed=seed) for seed, name in enumerate("abc")]
+    target.load_values(again)
+    assert sorted(names(target)) == ["a", "b", "c"]
+    assert target.loaded[0] is kept
+    target.add(one)
+    assert run(target)["r"] == expected
+    with pytest.raises(ValueConflictError, match="a value named 'head-a' is loaded already"):
+        target.load_values(again)
+    target.unload_value("head-b")
+    imposter = head_value(POLICY, "x")
+    imposter.spec = replace(imposter.spec, name="head-a")
+    with pytest.raises(ValueConflictError, match="a value named 'head-a' is loaded already"):
+        target.load_values([imposter, again[1]])
 
 
 def test_what_does_not_fit_is_refused_and_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:

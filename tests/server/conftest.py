@@ -15,11 +15,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from server.app import create_app
+from server.scope import Scope
 from server.settings import Settings
 from tests.server.fake_engine import TEMPLATE, FakeEngine, FakeTokenizer
 from tests.server.postgres import postgres_url
 
 USER: list[Any] = [{"role": "user", "content": "hi"}]
+SCOPE = Scope("fake/model", FakeEngine().info.objectives)
 
 
 def make_app(engine: FakeEngine, **settings: Any) -> FastAPI:
@@ -61,7 +63,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'state' / 'mavis.db'}"
     url: str = request.getfixturevalue("postgres")
     with psycopg.connect(url) as connection:
-        connection.execute("DROP TABLE IF EXISTS preferences, presets")
+        connection.execute("DROP TABLE IF EXISTS model_preferences, model_presets, preferences, presets")
     return url
 
 

@@ -15,6 +15,7 @@ from server.errors import DatabaseUnavailableError
 from server.keys import ANONYMOUS
 from server.preferences import Preferences
 from server.tables import PRESETS
+from tests.server.conftest import SCOPE
 
 
 def slow(_: Connection) -> str:
@@ -48,7 +49,7 @@ async def test_a_write_that_fails_leaves_nothing(address: str) -> None:
     database = Database(address)
 
     def work(connection: Connection) -> None:
-        connection.execute(insert(PRESETS).values(name="p", preset={}, updated_at=1))
+        connection.execute(insert(PRESETS).values(name="p", model="m", preset={}, updated_at=1))
         raise ValueError("ours")
 
     with pytest.raises(ValueError, match="ours"):
@@ -60,10 +61,10 @@ async def test_a_write_that_fails_leaves_nothing(address: str) -> None:
 @pytest.mark.parametrize("address", ["sqlite://", "sqlite:///:memory:"])
 async def test_in_memory(address: str) -> None:
     database = Database(address)
-    await Preferences(database).put(ANONYMOUS, "u", {"a": 1})
-    assert await Preferences(database).get(ANONYMOUS, "u") is not None
+    await Preferences(database).put(SCOPE, ANONYMOUS, "u", {"a": 1})
+    assert await Preferences(database).get(SCOPE, ANONYMOUS, "u") is not None
     database.close()
-    assert await Preferences(database).get(ANONYMOUS, "u") is None
+    assert await Preferences(database).get(SCOPE, ANONYMOUS, "u") is None
 
 
 async def test_tables_may_be_made_by_somebody_else(postgres: str) -> None:
@@ -76,9 +77,9 @@ async def test_tables_may_be_made_by_somebody_else(postgres: str) -> None:
             pytest.skip("this PostgreSQL lets us make no roles")
         connection.execute("DROP ROLE IF EXISTS plain")
         connection.execute("CREATE ROLE plain LOGIN PASSWORD 'plain'")
-        connection.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON preferences, presets TO plain")
+        connection.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON model_preferences, model_presets TO plain")
     plain = Database(parse_url(postgres).set(username="plain", password="plain").render_as_string(False))
-    await Preferences(plain).put(ANONYMOUS, "u", {"a": 1})
+    await Preferences(plain).put(SCOPE, ANONYMOUS, "u", {"a": 1})
     plain.close()
     with psycopg.connect(postgres) as connection:
         connection.execute("DROP OWNED BY plain")

@@ -110,6 +110,31 @@ def test_the_command(tmp_path: Path) -> None:
     assert other.stdout != result.stdout
 
 
+@pytest.mark.parametrize("name", ["\U0001f600", "ünï ☃", "a: b", "- x", "'\"\\", "#", "x" * 100])
+def test_whatever_name_a_key_is_made_for_the_file_can_have(tmp_path: Path, name: str) -> None:
+    made, line = new_entry(name, None, None)
+    path = tmp_path / "keys.yaml"
+    path.write_text(line + "\n", encoding="utf-8")
+    assert [(key.name, key.digest) for key in read_keys(path)] == [(name, digest_of(made))]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "a\nb", "a\x7f", "\ud800"])
+def test_a_name_that_the_file_cannot_have_makes_no_key(name: str) -> None:
+    with pytest.raises(LoadError, match=r"name=.*: must be 1 to 100 printable characters"):
+        new_entry(name, None, None)
+    if name != "\ud800":
+        result = CliRunner().invoke(app, ["key", "--name", name])
+        assert (result.exit_code, result.stdout) == (1, "")
+
+
+async def test_a_line_break_after_a_key_is_none_of_it() -> None:
+    """As files and secrets of orchestrators have it; what a client sends is stripped too."""
+    keys = {"api_key": '["user-key-1\\n"]', "admin_api_key": ADMIN + "\n"}
+    async with app_client(**keys) as client:
+        assert (await client.get("/v1/models", headers=bearer("user-key-1"))).status_code == 200
+        assert (await client.get("/v1/values", headers=bearer(ADMIN))).status_code == 200
+
+
 async def test_keys_of_the_file_open_the_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     made, line = new_entry(None, None, None)

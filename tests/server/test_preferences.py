@@ -18,7 +18,7 @@ from server.database import Database, parse_url
 from server.keys import ANONYMOUS, ApiKey, digest_of
 from server.preferences import Preferences
 from server.tables import PREFERENCES
-from tests.server.conftest import USER, app_client
+from tests.server.conftest import SCOPE, USER, app_client
 from tests.server.fake_engine import FakeEngine
 
 ANN, BOB = (ApiKey(name, digest_of(name)) for name in ("ann", "bob"))
@@ -37,25 +37,25 @@ async def database(address: str) -> AsyncIterator[Database]:
 
 async def test_each_key_has_its_own(database: Database) -> None:
     store = Preferences(database)
-    assert await store.get(ANN, "u") is None
-    assert not await store.delete(ANN, "u")
-    await store.put(ANN, "u", {"cheerful": 0.1})
-    await store.put(BOB, "u", {"concise": -2})
-    await store.put(ANN, "u", {"cheerful": 1 / 3})  # replaced, exactly
-    found = await store.get(ANN, "u")
+    assert await store.get(SCOPE, ANN, "u") is None
+    assert not await store.delete(SCOPE, ANN, "u")
+    await store.put(SCOPE, ANN, "u", {"cheerful": 0.1})
+    await store.put(SCOPE, BOB, "u", {"concise": -2})
+    await store.put(SCOPE, ANN, "u", {"cheerful": 1 / 3})  # replaced, exactly
+    found = await store.get(SCOPE, ANN, "u")
     assert found is not None and found.objective_weights == {"cheerful": 1 / 3}
-    assert await store.get(ANONYMOUS, "u") is None
-    assert await store.delete(ANN, "u")
-    assert await store.get(ANN, "u") is None
-    assert await store.get(BOB, "u") is not None
+    assert await store.get(SCOPE, ANONYMOUS, "u") is None
+    assert await store.delete(SCOPE, ANN, "u")
+    assert await store.get(SCOPE, ANN, "u") is None
+    assert await store.get(SCOPE, BOB, "u") is not None
 
 
 async def test_replicas_share_and_start_together(address: str) -> None:
     """Several processes' worth of databases make the tables at once and see each other's writes."""
     replicas = [Database(address) for _ in range(4)]
-    await asyncio.gather(*(Preferences(r).put(ANN, f"u{i}", {"cheerful": i}) for i, r in enumerate(replicas)))
+    await asyncio.gather(*(Preferences(r).put(SCOPE, ANN, f"u{i}", {"cheerful": i}) for i, r in enumerate(replicas)))
     for replica in replicas:
-        found = [await Preferences(replica).get(ANN, f"u{i}") for i in range(4)]
+        found = [await Preferences(replica).get(SCOPE, ANN, f"u{i}") for i in range(4)]
         assert [f.objective_weights["cheerful"] for f in found if f] == [0, 1, 2, 3]
         replica.close()
 
@@ -63,10 +63,10 @@ async def test_replicas_share_and_start_together(address: str) -> None:
 async def test_the_number_of_users_is_bounded(database: Database) -> None:
     store = Preferences(database, max_users=2)
     for user in ("a", "b", "a"):
-        await store.put(ANN, user, {})
+        await store.put(SCOPE, ANN, user, {})
     with pytest.raises(InvalidRequestError, match="no more fit"):
-        await store.put(ANN, "c", {})
-    await store.put(BOB, "c", {})
+        await store.put(SCOPE, ANN, "c", {})
+    await store.put(SCOPE, BOB, "c", {})
 
 
 async def test_no_key_is_stored(database: Database, address: str) -> None:
@@ -80,15 +80,21 @@ async def test_no_key_is_stored(database: Database, address: str) -> None:
 
 async def test_ten_thousand_survive_a_restart(address: str) -> None:
     first = Database(address)
-    await Preferences(first).put(ANN, "u0", {"cheerful": 0})
+    await Preferences(first).put(SCOPE, ANN, "u0", {"cheerful": 0})
     rows = [
-        {"owner": ANN.owner, "user_id": f"u{i}", "objective_weights": {"cheerful": i / 7}, "updated_at": i}
+        {
+            "owner": ANN.owner,
+            "user_id": f"u{i}",
+            "model": SCOPE.model,
+            "objective_weights": {"cheerful": i / 7},
+            "updated_at": i,
+        }
         for i in range(1, 10_000)
     ]
     await first.write(lambda connection: connection.execute(insert(PREFERENCES), rows))
     first.close()
     second = Database(address)
-    found = await asyncio.gather(*(Preferences(second).get(ANN, f"u{i}") for i in range(0, 10_000, 13)))
+    found = await asyncio.gather(*(Preferences(second).get(SCOPE, ANN, f"u{i}") for i in range(0, 10_000, 13)))
     assert [f.objective_weights["cheerful"] for f in found if f] == [i / 7 for i in range(0, 10_000, 13)]
     second.close()
 
@@ -152,7 +158,7 @@ async def test_weights_are_checked_when_stored(client: httpx.AsyncClient, body: 
 async def test_an_objective_that_is_gone_is_an_error_that_says_so(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path / 'p.db'}"
     database = Database(address)
-    await Preferences(database).put(ANONYMOUS, "u", {"unloaded": 1})
+    await Preferences(database).put(SCOPE, ANONYMOUS, "u", {"unloaded": 1})
     database.close()
     async with app_client(database=address) as client:
         answer = await client.post("/v1/chat/completions", json={"messages": USER, "user": "u"})

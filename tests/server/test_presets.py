@@ -7,12 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
 from mavis_core.errors import InvalidRequestError, LoadError
 from server.database import Database
 from server.presets import MAX_PRESETS, Presets, check_presets, read_presets
 from server.protocol.presets import Preset
-from tests.server.conftest import USER, app_client
+from server.tables import PRESETS
+from tests.server.conftest import SCOPE, USER, app_client
 from tests.server.fake_engine import FakeEngine
 
 ADMIN = "admin-key-0123456789"
@@ -181,20 +183,50 @@ async def test_the_number_of_presets_is_bounded() -> None:
     database = Database("sqlite://")
     store = Presets({}, database)
     for i in range(MAX_PRESETS):
-        await store.put(f"p{i}", Preset(objective_weights={}))
-    await store.put("p0", Preset(objective_weights={"cheerful": 1}))
+        await store.put(SCOPE, f"p{i}", Preset(objective_weights={}))
+    await store.put(SCOPE, "p0", Preset(objective_weights={"cheerful": 1}))
     with pytest.raises(InvalidRequestError, match="no more fit"):
-        await store.put("another", Preset(objective_weights={}))
+        await store.put(SCOPE, "another", Preset(objective_weights={}))
     database.close()
 
 
 async def test_a_stored_preset_whose_objective_is_gone() -> None:
     async with app_client(admin_api_key=ADMIN) as client:
         store = client._transport.app.state.service.presets  # type: ignore[attr-defined]
-        await store.put("old", Preset(objective_weights={"unloaded": 1}))
+        await store.put(SCOPE, "old", Preset(objective_weights={"unloaded": 1}))
         answer = await chat(client, "fake/model:old")
         assert (answer["status"], answer["error"]["param"]) == (400, "model")
         assert "the preset" in answer["error"]["message"] and "'unloaded'" in answer["error"]["message"]
+
+
+async def test_a_stored_preset_of_another_version_takes_no_others_along(address: str) -> None:
+    async with app_client(admin_api_key=ADMIN, database=address) as client:
+        await client.put("/v1/presets/good", json={"objective_weights": {"cheerful": 1}}, headers=AS_ADMIN)
+        database = client._transport.app.state.service.database  # type: ignore[attr-defined]
+        row = {
+            "name": "new",
+            "model": SCOPE.model,
+            "preset": {"objective_weights": {}, "colour": "red"},
+            "updated_at": 1,
+        }
+        await database.write(lambda connection: connection.execute(insert(PRESETS).values(row)))
+        assert [card["id"] for card in (await client.get("/v1/models")).json()["data"]] == [
+            "fake/model",
+            "fake/model:good",
+        ]
+        assert (await client.get("/v1/presets/new")).status_code == 404
+        assert (await chat(client, "fake/model:new"))["status"] == 404
+        put = await client.put("/v1/presets/new", json={"objective_weights": {}}, headers=AS_ADMIN)
+        assert put.status_code == 200
+        assert (await client.delete("/v1/presets/new", headers=AS_ADMIN)).status_code == 200
+
+
+async def test_a_description_may_be_any_text(address: str) -> None:
+    """PostgreSQL's text has no U+0000, its JSON has."""
+    preset = {"objective_weights": {}, "description": "\0 \U0001f600 \u202e"}
+    async with app_client(admin_api_key=ADMIN, database=address) as client:
+        assert (await client.put("/v1/presets/p", json=preset, headers=AS_ADMIN)).status_code == 200
+        assert (await client.get("/v1/presets/p")).json()["description"] == preset["description"]
 
 
 @pytest.mark.parametrize(

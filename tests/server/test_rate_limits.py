@@ -76,6 +76,41 @@ def test_what_a_past_window_reserved_is_not_given_to_the_next(clock: list[float]
     assert left(limits, ANN) == 50
 
 
+@pytest.mark.parametrize("kind", ["requests", "tokens"])
+def test_a_clock_that_is_set_back_begins_a_new_window(clock: list[float], kind: str) -> None:
+    """An hour back: what was used in a window that would end in an hour is not held against anybody."""
+    limits = RateLimits(1, 100)
+    old = limits.allowance(ANN)
+    old.take_request()
+    old.reserve(90)
+    clock[0] -= 3600
+    headers = {name.decode(): value for name, value in limits.allowance(ANN).headers()}
+    assert headers[f"x-ratelimit-reset-{kind}"] == b"0ms"
+    assert (left(limits, ANN, "requests"), left(limits, ANN)) == (1, 100)
+    new = limits.allowance(ANN)
+    new.take_request()
+    new.reserve(50)
+    old.spent = 200
+    old.settle()  # charged to the window that is running
+    assert left(limits, ANN) == 0
+    with pytest.raises(RateLimitError) as error:
+        new.take_request() if kind == "requests" else new.reserve(60)
+    assert error.value.retry_after == 60
+    clock[0] += 61
+    limits.allowance(ANN).take_request()
+
+
+def test_a_clock_that_goes_back_by_less_keeps_the_window(clock: list[float]) -> None:
+    limits = RateLimits(1, None)
+    clock[0] += 50
+    limits.allowance(ANN).take_request()
+    clock[0] += 30
+    clock[0] -= 20
+    with pytest.raises(RateLimitError) as error:
+        limits.allowance(ANN).take_request()
+    assert error.value.retry_after == 50
+
+
 def test_more_than_the_limit_never_fits() -> None:
     with pytest.raises(RateLimitError, match="a request may need at most 100") as error:
         RateLimits(None, 100).allowance(ANN).reserve(101)

@@ -34,10 +34,23 @@ def test_shipped_names_need_no_directory() -> None:
         value_source("kind-1.0", None)
 
 
+def test_what_the_server_was_started_with() -> None:
+    started = ("some/where/heads", "owner/name", "odd#x")
+    for source in (*started, "some/where/heads#polite", "owner/name#polite", "odd#x#polite"):
+        assert value_source(source, None, started) == source
+    assert value_source("shipped:heads#concise", None) == "shipped:heads#concise"
+    other_places = ["some/where", "some/where/heads/", "some/where/heads/polite", "owner/other", "odd", "heads#polite"]
+    no_names = ["owner/name#../x", "owner/name#", "shipped:heads#../x", "shipped:heads#a#b", "#", "shipped:#x"]
+    for source in other_places + no_names:
+        with pytest.raises(InvalidRequestError, match="no --values-dir") as caught:
+            value_source(source, None, started)
+        assert caught.value.param == "source"
+
+
 @pytest.mark.parametrize(
     "source",
     ["..", ".", "", ".hidden", "../outside", "kind-1.0/", "a/b", "/etc", "a\\b", "kind-1.0\n", "kind-1.0\0", "~",
-     "owner/name", "x" * 101, "shipped:../outside", "shipped:", "file:a", "ｋind", "%2e%2e"],
+     "owner/name", "x" * 101, "shipped:../outside", "kind-1.0#kind-1.0", "shipped:", "file:a", "ｋind", "%2e%2e"],
 )  # fmt: skip
 def test_anything_but_a_plain_name_is_refused(values: Path, source: str) -> None:
     with pytest.raises(InvalidRequestError, match="must be the name of a folder") as caught:

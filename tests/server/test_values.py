@@ -84,6 +84,16 @@ async def test_refusals(admin: httpx.AsyncClient, engine: FakeEngine) -> None:
         assert error["param"] == param
 
 
+async def test_what_the_server_was_started_with_may_come_back(engine: FakeEngine) -> None:
+    """Also alone, where several values were in one place, and without a values directory."""
+    async with connect(engine, admin_api_key=ADMIN, values="some/heads,owner/name") as client:
+        client.headers.update(AS_ADMIN)
+        assert (await load(client, "some/heads#polite")).status_code == 200
+        assert (await load(client, "owner/name")).status_code == 200
+        refused = await load(client, "some/other")
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "source")
+
+
 async def test_a_value_of_the_default_weights_stays(engine: FakeEngine) -> None:
     async with connect(engine, admin_api_key=ADMIN, objective_weights="concise=1") as client:
         answer = await client.delete("/v1/values/fake-value", headers=AS_ADMIN)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,22 @@ def values(tmp_path: Path, model: Path) -> Path:
 def test_a_folder_of_values_is_all_of_them(values: Path) -> None:
     assert [folder.name for folder in value_folders(str(values))] == ["x", "y", "z"]
     assert value_folders(str(values / "y")) == [values / "y"]
+
+
+def test_one_value_of_a_folder_of_them(values: Path) -> None:
+    assert value_folders(f"{values}#y") == [values / "y"]
+    assert value_folders(f"{values / 'y'}#y") == [values / "y"]
+    assert [folder.name for folder in value_folders("shipped:heads#concise")] == ["concise"]
+    for wrong in ("w", "", "../y", "."):
+        with pytest.raises(
+            LoadError, match=rf"values#{re.escape(wrong)}: no value '{re.escape(wrong)}' in it.*x, y, z"
+        ):
+            value_folders(f"{values}#{wrong}")
+    (values / "odd#x").mkdir()
+    (values / "odd#x" / "config.json").write_text("{}")
+    assert value_folders(str(values / "odd#x")) == [values / "odd#x"]
+    with pytest.raises(LoadError, match="missing: no such folder"):
+        value_folders(f"{values}/missing#x")
 
 
 def test_a_folder_without_values_is_a_load_error(tmp_path: Path) -> None:
