@@ -145,10 +145,8 @@ class QueueClient(ABC):
 
     async def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
         outbox = self._admit(request)
-        if request.guidance.search is None:
-            outputs = self._run(request, outbox)
-        else:
-            outputs = self._search(request, outbox)
+        run = self._run if request.guidance.search is None else self._search
+        outputs = run(request, outbox)
         async with contextlib.aclosing(outputs):
             async for output in outputs:
                 yield output

@@ -15,7 +15,6 @@ import pytest
 
 from tests.models import byte_tokenizer, tiny_model
 
-
 LONG = {"max_tokens": 40_000, "stream": True}
 
 
