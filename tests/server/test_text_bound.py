@@ -42,7 +42,8 @@ def byte_level(normalizer: Any = None, splitter: Any = None) -> Tokenizer:
 
 def byte_fallback(complete: bool = True) -> Tokenizer:
     """As sentencepiece models come out of their conversion."""
-    pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256 if complete else 255)), "▁", "t", "h", "e", "th", "the"]
+    spelled = [f"<0x{byte:02X}>" for byte in range(256 if complete else 255)]
+    pieces = ["<unk>", *spelled, "▁", "t", "h", "e", "th", "the"]
     vocab = {piece: i for i, piece in enumerate(pieces)}
     model = models.BPE(vocab, [("t", "h"), ("th", "e")], unk_token="<unk>", fuse_unk=True, byte_fallback=True)
     backend = Tokenizer(model)
