@@ -66,7 +66,13 @@ class EngineProcess(QueueClient):
             raise EngineUnavailableError(self._why if self._info is None else "this engine has no tokenizer")
         return self._tokenizer
 
+    @property
+    def stopped(self) -> bool:
+        return self._listener is None or not self._listener.is_alive()  # it outlives the process
+
     def _start(self) -> None:
+        if self._process is not None:  # the one before, which is dead
+            atexit.unregister(self._process.kill)
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
         self._process = spawn.Process(
@@ -75,7 +81,7 @@ class EngineProcess(QueueClient):
         self._process.start()
         theirs.close()  # the child's copy is the only one now: its end closes the pipe
         atexit.register(self._process.kill)  # multiprocessing would wait at exit for one that was never closed
-        threading.Thread(target=self._send, args=(ours,), name="mavis-engine-in", daemon=True).start()
+        threading.Thread(target=self._send, args=(ours, self._inbox), name="mavis-engine-in", daemon=True).start()
         self._listener = threading.Thread(
             target=self._listen, args=(ours, self._process), name="mavis-engine-out", daemon=True
         )
@@ -85,7 +91,7 @@ class EngineProcess(QueueClient):
     def _join(self) -> None:
         if self._process is None or self._listener is None:
             return
-        self._listener.join(CLOSE_SECONDS if self._info is not None else 0.0)  # loading cannot be interrupted
+        self._listener.join(CLOSE_SECONDS if self._ready.is_set() else 0.0)  # loading cannot be interrupted
         if self._listener.is_alive():
             self._process.kill()
             self._listener.join(CLOSE_SECONDS)
@@ -93,23 +99,18 @@ class EngineProcess(QueueClient):
 
     # Below here: threads of the parent.
 
-    def _send(self, pipe: Pipe) -> None:
+    def _send(self, pipe: Pipe, inbox: Inbox) -> None:
         with contextlib.suppress(OSError):  # the child is gone, which the listener reports
-            while (message := self._inbox.get()) is not None:
+            while (message := inbox.get()) is not None:
                 pipe.send(message)
             pipe.send(None)
 
     def _listen(self, pipe: Pipe, process: BaseProcess) -> None:
-        with contextlib.suppress(EOFError, OSError):
-            while pipe in wait([pipe, process.sentinel]):
-                event = pipe.recv()
-                if isinstance(event, Ready) and event.tokenizer_source is not None:
-                    try:
-                        self._tokenizer = _load_tokenizer(event.tokenizer_source)
-                    except Exception as error:
-                        log.exception("loading the tokenizer failed")
-                        event = Dead(f"loading failed: {error}")
-                self._post(event)
+        try:
+            self._hand_on(pipe, process)
+        except Exception as error:
+            if not isinstance(error, EOFError | OSError):  # those say that it has ended
+                log.exception("what the engine process says cannot be read")
         process.join(1.0)
         process.kill()  # nothing to one that has ended; one that only closed its end has nothing more to say
         process.join()
@@ -117,6 +118,17 @@ class EngineProcess(QueueClient):
         if self._state != "dead":
             log.error(why)
         self._post(Dead(why))
+
+    def _hand_on(self, pipe: Pipe, process: BaseProcess) -> None:
+        while pipe in wait([pipe, process.sentinel]):
+            event = pipe.recv()
+            if isinstance(event, Ready) and event.tokenizer_source is not None:
+                try:
+                    self._tokenizer = _load_tokenizer(event.tokenizer_source)
+                except Exception as error:
+                    log.exception("loading the tokenizer failed")
+                    event = Dead(f"loading failed: {error}")
+            self._post(event)
 
 
 def _import_tokenizers() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mavis_core.config import EngineConfig
-from mavis_core.engine_loop import Build, run_engine
+from mavis_core.engine_loop import Build, Dead, Inbox, run_engine
 from mavis_core.errors import EngineUnavailableError
 from mavis_core.queue_client import CLOSE_SECONDS, Progress, QueueClient
 from mavis_core.search.scorer import SequenceScorer
@@ -35,9 +35,7 @@ class EngineThread(QueueClient):
         super().__init__(config, progress, scorer)
         self._build = build
         self._engine: Engine | None = None
-        self._thread = threading.Thread(
-            target=run_engine, args=(self._keep, self._inbox, self._post), name="mavis-engine", daemon=True
-        )
+        self._thread: threading.Thread | None = None
 
     @property
     def engine(self) -> Engine:
@@ -55,9 +53,23 @@ class EngineThread(QueueClient):
         self._engine = self._build(report)
         return self._engine
 
+    @property
+    def stopped(self) -> bool:
+        return self._thread is None or not self._thread.is_alive()
+
     def _start(self) -> None:
+        self._engine = None  # one that died gives its memory back first
+        self._thread = threading.Thread(target=self._run_engine, args=(self._inbox,), name="mavis-engine", daemon=True)
         self._thread.start()
 
     def _join(self) -> None:
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
+
+    # Below here: the engine's thread.
+
+    def _run_engine(self, inbox: Inbox) -> None:
+        try:
+            run_engine(self._keep, inbox, self._post)
+        finally:
+            self._post(Dead("the engine's thread has ended"))  # whatever ended it; a reason given before stays

@@ -42,9 +42,12 @@ class InvalidRequestError(MavisError):
 
 
 class ContextLengthError(InvalidRequestError):
-    def __init__(self, prompt_tokens: int, limit: int, param: str = "messages") -> None:
+    """``at_least``: the prompt is too long for its tokens to be worth counting."""
+
+    def __init__(self, prompt_tokens: int, limit: int, param: str = "messages", *, at_least: bool = False) -> None:
+        counted = f"at least {prompt_tokens}" if at_least else f"{prompt_tokens}"
         super().__init__(
-            f"the prompt has {prompt_tokens} tokens: at most {limit} leave room for one answer token "
+            f"the prompt has {counted} tokens: at most {limit} leave room for one answer token "
             f"in this model's context of {limit + 1}",
             param,
             "context_length_exceeded",

@@ -70,6 +70,7 @@ def serve(
     seed: Annotated[Number, typer.Option(help="Of requests that bring none, in turn. Default: random.")] = None,
     search_rewards: Annotated[Text, typer.Option(help="Rewards that guidance.search may choose by.")] = None,
     engine_process: Annotated[Switch, typer.Option(help="The engine in a process of its own.")] = None,
+    on_engine_death: Annotated[Text, typer.Option(help="exit, restart or stay. Default: exit.")] = None,
     max_body_bytes: Annotated[Number, typer.Option(help="Largest body. Default: 2 MiB.")] = None,
     root_path: Annotated[Text, typer.Option(help="Path prefix that a proxy in front takes off.")] = None,
     allowed_origins: Annotated[Text, typer.Option(help="Origins whose pages may call, comma-separated.")] = None,
@@ -80,6 +81,7 @@ def serve(
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Its key. Default: in the same file.")] = None,
     ssl_ca_certs: Annotated[Path | None, typer.Option(help="Require client certificates of these.")] = None,
     drain_timeout: Annotated[Share, typer.Option(help="Seconds that SIGTERM leaves to requests.")] = None,
+    write_timeout: Annotated[Share, typer.Option(help="Seconds that an answer may lie unread.")] = None,
     playground: Annotated[Switch, typer.Option(help="The page with sliders at /. Default: on.")] = None,
     log_level: Annotated[Text, typer.Option(help="critical, error, warning, info or debug.")] = None,
 ) -> None:
@@ -89,26 +91,22 @@ def serve(
 
     from mavis_core.errors import LoadError
     from server import serving
+    from server.engine_watch import watch
+    from server.leaving import leave
 
     console = Console(stderr=True)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    failed: list[str] = []
     tasks: list[asyncio.Task[None]] = []
     with serving.LoadingBar(console) as bar:
 
-        async def announce() -> None:
-            await client.wait_ready()
+        def announce() -> None:
             bar.__exit__()
-            if client.state != "dead":
-                gc.freeze()  # what is loaded stays: to go through it again stalls the event loop for half a second
-                console.print(serving.banner(settings, client.info), soft_wrap=True)
-            elif not server.should_exit:
-                failed.append(client.reason)
-                server.should_exit = True  # a server without a model ends, and does not answer 503 for ever
+            gc.freeze()  # what is loaded stays: to go through it again stalls the event loop for half a second
+            console.print(serving.banner(settings, client.info), soft_wrap=True)
 
         def start() -> None:
             client.start()
-            tasks.append(asyncio.create_task(announce()))
+            tasks.append(asyncio.create_task(watch(client, settings.on_engine_death, announce, server.give_up)))
 
         try:
             client = engine_client(settings, bar)
@@ -117,8 +115,12 @@ def serve(
             bar.__exit__()
             fail(str(error))
         server.run()
-    if failed:
-        fail(failed[0])
+    if server.failure is not None:
+        typer.secho(server.failure, fg="red", err=True)
+    code = 0 if server.failure is None else 1
+    if not client.stopped:
+        leave(code)
+    raise typer.Exit(code)
 
 
 @app.command()

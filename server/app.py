@@ -31,6 +31,7 @@ from server.routes import chat, completions, listing, operations, preferences, p
 from server.routes.playground import install_playground
 from server.service import Service, package_version
 from server.settings import Settings
+from server.shutdown_answers import ShutdownAnswers
 from server.throttle import Throttle
 
 BODIES: list[type[BaseModel]] = [
@@ -81,6 +82,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         bodies = [*BODIES, LoadValueRequest]
     install_openapi(app, bodies, service.keys.required, OPEN_PATHS)
     # The last is the outermost: refused requests carry an id and CORS headers too, preflights need no key.
+    app.add_middleware(ShutdownAnswers)
     app.add_middleware(Throttle, limits=service.limits, metrics=service.metrics)
     app.add_middleware(BearerAuth, keys=service.keys)
     if settings.allowed_origins:

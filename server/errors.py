@@ -80,6 +80,13 @@ class RateLimitError(MavisError):
         self.retry_after = retry_after
 
 
+class TextsWaitingError(MavisError):
+    """Too many long texts wait to be rendered, encoded or decoded."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} long texts wait to be read already; try again shortly")
+
+
 class ClientGoneError(MavisError):
     """The client left before the answer; nobody reads what follows."""
 
@@ -105,6 +112,7 @@ TABLE: dict[type[MavisError], Answer] = {
     ContentTypeError: Answer(415, "invalid_request_error", "unsupported_media_type"),
     RateLimitError: Answer(429, "requests", "rate_limit_exceeded"),
     QueueFullError: Answer(429, "rate_limit_error", "queue_full", retry_after=1),
+    TextsWaitingError: Answer(429, "rate_limit_error", "queue_full", retry_after=2),
     ClientGoneError: Answer(499, "invalid_request_error", "client_closed_request"),
     RequestFailedError: Answer(500, "server_error", "request_failed"),
     LoadError: Answer(500, "server_error", "load_failed"),

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.responses import Response
 
 from mavis_core.client import EngineClient
-from mavis_core.errors import EngineUnavailableError, InvalidRequestError, RequestFailedError
+from mavis_core.errors import InvalidRequestError
 from mavis_core.messages import Request, RequestOutput
 from server.accepted import Accepted
 from server.answers.answer import Answer
@@ -59,7 +59,7 @@ async def run(
     allowance: Allowance,
     constraint: Constraint | None,
 ) -> Outputs:
-    """The request's outputs with the number of its prompt; an output that carries an error raises it."""
+    """The request's outputs with the number of its prompt."""
     outputs = engine.generate(request)
     unread = len(request.prompt_token_ids)  # charged once something has come of it
     async with aclosing(outputs):
@@ -68,12 +68,6 @@ async def run(
                 observation.see(output)
                 allowance.spent += unread + sum(len(delta.token_ids) for delta in output.deltas)
                 unread = 0
-                if output.error is not None:
-                    if output.error_param is not None:
-                        raise InvalidRequestError(output.error, output.error_param or None)
-                    raise RequestFailedError(output.error)
-                if any(delta.finish_reason in ("abort", "error") for delta in output.deltas):
-                    raise EngineUnavailableError("the engine gave up this request")
                 yield number, output
         except InvalidRequestError as error:
             raise in_clients_words(error, constraint.field) if constraint else error from None

@@ -1,19 +1,19 @@
 """From messages or text to token ids that the engine can hold.
 
 The chat template belongs to the tokenizer and already writes the special tokens, so chat prompts are encoded without
-adding any; plain text is encoded as the tokenizer would. Long text is encoded on one worker thread: a prompt of a
-megabyte takes a second, and every stream would stand still for it.
+adding any; plain text is encoded as the tokenizer would. What takes long is done beside the event loop, see
+``text_lanes.py``, and what cannot fit is not done at all, see ``text_bound.py``.
 """
 
 from __future__ import annotations
 
-import asyncio
+import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import orjson
 from jinja2 import TemplateError
 
 from mavis_core.bounds import check_integer
@@ -23,49 +23,58 @@ from mavis_core.sampling_params import MAX_TOKEN_ID, SamplingParams
 from mavis_core.tokenizer import Tokenizer
 from server.protocol.messages import ChatMessage, conversation
 from server.rendering import Rendering, fitted, template_arguments
+from server.text_bound import characters_per_token
+from server.text_lanes import SHORT, TextLanes
 
-LONG_TEXT = 8192
 DEFAULT = Rendering()
+ENTRY = 32  # what an empty message costs a template, in characters
 
 
 class Prompts:
-    """Renders and encodes; ``tokenizer`` is asked for at each use, there is none while the engine loads."""
+    """Renders, encodes and decodes; ``tokenizer`` is asked for at each use, there is none while the engine loads.
+
+    ``most`` is how many tokens a prompt may have, or None where a longer one is welcome (it will be truncated): texts
+    that certainly have more are refused before they are encoded. All raise TextsWaitingError, see ``text_lanes.py``.
+    """
 
     def __init__(self, tokenizer: Callable[[], Tokenizer], chat_template: Path | None = None) -> None:
         self._tokenizer = tokenizer
         self._template = None if chat_template is None else chat_template.read_text(encoding="utf-8")
-        self._worker: ThreadPoolExecutor | None = None
+        self._lanes = TextLanes()
+        self._per_token = cache(lambda: characters_per_token(tokenizer()))
 
     def close(self) -> None:
-        """End the worker; the next long text would start another."""
-        if self._worker is not None:
-            self._worker.shutdown(wait=False, cancel_futures=True)
-            self._worker = None
+        """End the threads."""
+        self._lanes.close()
 
-    async def chat(self, messages: Sequence[ChatMessage], rendering: Rendering = DEFAULT) -> tuple[int, ...]:
-        text = self.render(conversation(messages, rendering.param), rendering)
-        return await self._encode(text, special=rendering.add_special_tokens, param=rendering.param)
+    async def chat(
+        self, messages: Sequence[ChatMessage], rendering: Rendering = DEFAULT, most: int | None = None
+    ) -> tuple[int, ...]:
+        entries = conversation(messages, rendering.param)
+        text = await self._lanes.run(_size(messages, rendering), partial(self.render, entries, rendering))
+        read = await self._encode([text], rendering.add_special_tokens, rendering.param, most)
+        return read[0]
 
-    async def text(self, prompt: str | list[int], special: bool = True) -> tuple[int, ...]:
-        if isinstance(prompt, str):
-            return await self._encode(prompt, special=special, param="prompt")
-        return tuple(prompt)
+    async def texts(
+        self, prompts: Sequence[str | list[int]], special: bool = True, most: int | None = None
+    ) -> list[tuple[int, ...]]:
+        """The token ids of prompts, some of which may be ids already."""
+        texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+        read = iter(await self._encode(texts, special, "prompt", most))
+        return [next(read) if isinstance(prompt, str) else tuple(prompt) for prompt in prompts]
 
     async def tokens(self, text: str, special: bool) -> list[int]:
         """The token ids of any text, also of none."""
-        # By keyword: the second position of a transformers tokenizer is a second text.
-        token_ids: list[int] = await self._off_loop(
-            len(text), partial(self._tokenizer().encode, text, add_special_tokens=special)
+        return await self._lanes.run(len(text), partial(self._read, text, special))
+
+    async def decode(self, prompts: Sequence[Sequence[int]]) -> list[str]:
+        return await self._lanes.run(
+            sum(map(len, prompts)), lambda: [self._tokenizer().decode(list(token_ids)) for token_ids in prompts]
         )
-        return token_ids
 
-    async def decode(self, token_ids: Sequence[int]) -> str:
-        text: str = await self._off_loop(len(token_ids), self._tokenizer().decode, list(token_ids))
-        return text
-
-    def spelled(self, token_ids: Sequence[int]) -> list[str]:
+    async def spelled(self, token_ids: Sequence[int]) -> list[str]:
         """Tokens as the vocabulary writes them."""
-        return self._tokenizer().convert_ids_to_tokens(list(token_ids))
+        return await self._lanes.run(len(token_ids), lambda: self._tokenizer().convert_ids_to_tokens(list(token_ids)))
 
     def render(self, entries: list[dict[str, Any]], rendering: Rendering = DEFAULT) -> str:
         """Raises InvalidRequestError where there is no template or it refuses the messages."""
@@ -93,18 +102,33 @@ class Prompts:
             return named or known.get("default")
         return known
 
-    async def _encode(self, text: str, *, special: bool, param: str) -> tuple[int, ...]:
-        token_ids = await self.tokens(text, special)
-        if not token_ids:
+    async def _encode(self, texts: Sequence[str], special: bool, param: str, most: int | None) -> list[tuple[int, ...]]:
+        longest = max(map(len, texts), default=0)
+        if most is not None and longest >= SHORT:
+            await self._refuse_hopeless(longest, most, param)
+        read = await self._lanes.run(sum(map(len, texts)), lambda: [self._read(text, special) for text in texts])
+        if not all(read):
             raise InvalidRequestError(f"{param}: the prompt is empty, at least one token is needed", param)
-        return tuple(token_ids)
+        return [tuple(token_ids) for token_ids in read]
 
-    async def _off_loop(self, size: int, work: Callable[..., Any], *args: Any) -> Any:
-        if size < LONG_TEXT:
-            return work(*args)
-        if self._worker is None:
-            self._worker = ThreadPoolExecutor(1, "tokenizer")
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work, *args)
+    async def _refuse_hopeless(self, length: int, most: int, param: str) -> None:
+        """Raises ContextLengthError where so many characters have more tokens than ``most``, whatever they are."""
+        per_token = await self._lanes.run(SHORT, self._per_token)  # looks at the vocabulary once, which takes a moment
+        if per_token is not None and (least := math.ceil(length / per_token)) > most:
+            raise ContextLengthError(least, most, param, at_least=True)
+
+    def _read(self, text: str, special: bool) -> list[int]:
+        # By keyword: the second position of a transformers tokenizer is a second text.
+        return self._tokenizer().encode(text, add_special_tokens=special)
+
+
+def _size(messages: Sequence[ChatMessage], rendering: Rendering) -> int:
+    """About how many characters a template has to handle."""
+    written = sum(len(message.text) + ENTRY for message in messages)
+    calls = [call for message in messages for call in message.tool_calls or ()]
+    tools = [function.definition() for function in rendering.functions]
+    given = orjson.dumps([tools, dict(rendering.variables)])
+    return written + sum(len(call.function.arguments) + ENTRY for call in calls) + len(given)
 
 
 def truncated(token_ids: tuple[int, ...], keep: int | None, side: str | None, room: int) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from server.app import create_app
 from server.header_limit import BoundedHeads
 from server.settings import Settings
 from server.uvicorn_server import DrainingServer
+from server.write_limit import TimedWrites
 
 LoadingProgress = Callable[[str, float], None]
 
@@ -50,6 +51,10 @@ def server_for(
     settings: Settings, engine: EngineClient, tokenizer: Callable[[], Tokenizer], on_start: Callable[[], None]
 ) -> DrainingServer:
     """A server whose ``run()`` returns after the drain that a signal starts."""
+
+    class Protocol(TimedWrites, BoundedHeads):
+        write_timeout = settings.write_timeout
+
     config = uvicorn.Config(
         create_app(settings, engine, tokenizer),
         host=settings.host,
@@ -58,7 +63,7 @@ def server_for(
         access_log=settings.log_level == "debug",
         timeout_graceful_shutdown=5,
         server_header=False,
-        http=BoundedHeads,
+        http=Protocol,
         root_path=settings.root_path,
         ssl_certfile=settings.ssl_certfile,
         ssl_keyfile=settings.ssl_keyfile,

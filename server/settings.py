@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from mavis_core.config import EngineConfig
 from mavis_core.errors import InvalidRequestError, LoadError
 from server.database import parse_url
+from server.engine_watch import OnDeath
 from server.tls import check_tls
 from server.weights import parse_weights
 
@@ -92,6 +93,7 @@ class Settings(BaseSettings):
     )
     search_rewards: StringList = Field(default=(), description="rewards that guidance.search may choose by")
     engine_process: bool = Field(default=False, description="the engine in a process of its own, not on a thread")
+    on_engine_death: OnDeath = Field(default="exit", description="exit, restart (an engine process) or stay")
     max_body_bytes: int = Field(default=2 * 2**20, ge=1024, description="largest request body; above it 413")
     root_path: str = Field(default="", description="path prefix that a proxy in front takes off")
     allowed_origins: StringList = Field(default=(), description="origins whose pages may call (CORS); * is any")
@@ -102,6 +104,7 @@ class Settings(BaseSettings):
     ssl_keyfile: Path | None = Field(default=None, description="its private key; none: in the same file")
     ssl_ca_certs: Path | None = Field(default=None, description="authorities whose client certificates are required")
     drain_timeout: float = Field(default=30.0, ge=0, description="seconds that SIGTERM leaves to requests in flight")
+    write_timeout: float = Field(default=60.0, gt=0, description="seconds that a client may leave an answer unread")
     playground: bool = Field(default=True, description="the page with sliders at /")
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="of the log"
@@ -177,6 +180,12 @@ class Settings(BaseSettings):
     def _no_cookies_for_everybody(self) -> Settings:
         if self.allow_credentials and (not self.allowed_origins or "*" in self.allowed_origins):
             raise ValueError("allow_credentials needs allowed_origins that are named one by one")
+        return self
+
+    @model_validator(mode="after")
+    def _a_process_to_restart(self) -> Settings:
+        if self.on_engine_death == "restart" and not self.engine_process:
+            raise ValueError("on_engine_death='restart' needs engine_process: a device that failed outlives a thread")
         return self
 
     @model_validator(mode="after")

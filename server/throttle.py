@@ -1,4 +1,4 @@
-"""Rate limits around the generating endpoints: refuse on arrival, OpenAI's headers on every answer, settle.
+"""Rate limits around endpoints that generate or tokenize: refuse on arrival, OpenAI's headers on all answers, settle.
 
 A middleware and not a dependency: answers that never reach a route (malformed bodies, errors) carry the headers too,
 and a stream is settled when its last byte is out or its client has gone.
@@ -19,7 +19,7 @@ from server.rate_limits import Allowance, RateLimits
 from server.route_path import route_path
 from server.service import service_of
 
-GENERATING = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
+LIMITED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/tokenize", "/detokenize"})
 
 
 class Throttle:
@@ -29,7 +29,7 @@ class Throttle:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or route_path(scope) not in GENERATING:
+        if scope["type"] != "http" or scope["method"] != "POST" or route_path(scope) not in LIMITED:
             await self._app(scope, receive, send)
             return
         caller = scope["state"]["caller"]

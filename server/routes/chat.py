@@ -9,6 +9,7 @@ from starlette.responses import Response
 from server.accepted import accept
 from server.answers.chat import ChatAnswer
 from server.answers.completions import Extras
+from server.disconnect import while_connected
 from server.generation import respond_with
 from server.openapi import body_of, errors, streamed
 from server.prompts import check_fits, truncated
@@ -28,7 +29,8 @@ async def create_chat_completion(http: HttpRequest) -> Response:
     accepted = await accept(http, ChatCompletionRequest)
     body, info, sampling = accepted.body, accepted.info, accepted.sampling
     echoed = body.echoed
-    prompt = await accepted.service.prompts.chat(body.messages, body.rendering())
+    most = None if body.truncate_prompt_tokens is not None else info.max_model_len - 1
+    prompt = await while_connected(http, accepted.service.prompts.chat(body.messages, body.rendering(), most))
     room = info.max_model_len - (sampling.max_tokens or 1)
     prompt = truncated(prompt, body.truncate_prompt_tokens, body.truncation_side, room)
     check_fits(prompt, sampling, info, "messages", body.limit_name)

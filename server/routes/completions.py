@@ -12,6 +12,7 @@ from mavis_core.sampling_params import SamplingParams
 from server.accepted import Accepted, accept
 from server.answers.completions import Extras
 from server.answers.text import TextAnswer
+from server.disconnect import while_connected
 from server.generation import respond_with
 from server.openapi import body_of, errors, streamed
 from server.prompts import check_fits, truncated
@@ -50,17 +51,18 @@ async def _prompts(accepted: Accepted[CompletionRequest]) -> list[tuple[int, ...
     body, limit = accepted.body, accepted.sampling.max_tokens
     room = accepted.info.max_model_len - (DEFAULT_MAX_TOKENS if limit is None else limit)
     special = body.add_special_tokens is not False
-    read = [await accepted.service.prompts.text(prompt, special) for prompt in body.prompts]
+    most = None if body.truncate_prompt_tokens is not None else accepted.info.max_model_len - 1
+    read = await while_connected(accepted.http, accepted.service.prompts.texts(body.prompts, special, most))
     return [truncated(prompt, body.truncate_prompt_tokens, body.truncation_side, room) for prompt in read]
 
 
 async def _echoed(accepted: Accepted[CompletionRequest], prompts: list[tuple[int, ...]]) -> list[str]:
     """The prompts' text as it was sent, or as what is left of it reads."""
     cut = accepted.body.truncate_prompt_tokens is not None
-    return [
-        sent if isinstance(sent, str) and not cut else await accepted.service.prompts.decode(prompt)
-        for sent, prompt in zip(accepted.body.prompts, prompts, strict=True)
-    ]
+    both = list(zip(accepted.body.prompts, prompts, strict=True))
+    unknown = [prompt for sent, prompt in both if cut or not isinstance(sent, str)]
+    decoded = iter(await while_connected(accepted.http, accepted.service.prompts.decode(unknown)))
+    return [sent if isinstance(sent, str) and not cut else next(decoded) for sent, _ in both]
 
 
 def _limited(sampling: SamplingParams, room: int) -> SamplingParams:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from server.accepted import accept
 from server.answers.responses import ResponseAnswer
+from server.disconnect import while_connected
 from server.generation import respond_with
 from server.openapi import body_of, errors, streamed
 from server.prompts import check_fits
@@ -27,7 +28,8 @@ router = APIRouter()
 async def create_response(http: HttpRequest) -> Response:
     accepted = await accept(http, ResponsesRequest)
     body = accepted.body
-    prompt = await accepted.service.prompts.chat(body.messages(), body.rendering())
+    reading = accepted.service.prompts.chat(body.messages(), body.rendering(), accepted.info.max_model_len - 1)
+    prompt = await while_connected(http, reading)
     check_fits(prompt, accepted.sampling, accepted.info, "input", "max_output_tokens")
     answer = ResponseAnswer(f"resp_{accepted.id}", accepted.asked([prompt]), body, accepted.tools)
     return await respond_with(accepted, [accepted.request(prompt)], answer)

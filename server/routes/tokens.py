@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+import orjson
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
 
 from mavis_core.errors import InvalidRequestError
 from server.body import read_json
+from server.disconnect import while_connected
 from server.openapi import body_of, errors
+from server.prompts import Prompts
 from server.protocol.tokens import Detokenized, DetokenizeRequest, Tokenized, TokenizeRequest
 from server.service import service_of
 from server.steering import find_model
 from server.validation import parse
 
 router = APIRouter()
-REFUSALS = errors(400, 404, 413, 415, 503)
+REFUSALS = errors(400, 404, 413, 415, 429, 503)
 
 
 @router.post(
-    "/tokenize", summary="Text or messages to token ids", responses=REFUSALS, openapi_extra=body_of(TokenizeRequest)
+    "/tokenize",
+    summary="Text or messages to token ids",
+    response_model=Tokenized,
+    responses=REFUSALS,
+    openapi_extra=body_of(TokenizeRequest),
 )
-async def tokenize(http: HttpRequest) -> Tokenized:
+async def tokenize(http: HttpRequest) -> Response:
     service = service_of(http)
     payload = await read_json(http, service.settings.max_body_bytes)
     info = service.ready_info()
     body = parse(TokenizeRequest, payload)
     await find_model(service, body.model, info)
     body.check()
+    tokens, spelled = await while_connected(http, _read(service.prompts, body))
+    answer = {"count": len(tokens), "max_model_len": info.max_model_len, "tokens": tokens, "token_strs": spelled}
+    return Response(orjson.dumps(answer), media_type="application/json")  # a model would check each of a million ids
+
+
+async def _read(prompts: Prompts, body: TokenizeRequest) -> tuple[list[int], list[str] | None]:
     if body.messages is not None:
-        tokens = list(await service.prompts.chat(body.messages, body.rendering()))
+        tokens = list(await prompts.chat(body.messages, body.rendering()))
     else:
-        tokens = await service.prompts.tokens(body.prompt or "", body.add_special_tokens is not False)
-    spelled = service.prompts.spelled(tokens) if body.return_token_strs else None
-    return Tokenized(count=len(tokens), max_model_len=info.max_model_len, tokens=tokens, token_strs=spelled)
+        tokens = await prompts.tokens(body.prompt or "", body.add_special_tokens is not False)
+    return tokens, await prompts.spelled(tokens) if body.return_token_strs else None
 
 
 @router.post("/detokenize", summary="Token ids to text", responses=REFUSALS, openapi_extra=body_of(DetokenizeRequest))
@@ -45,4 +58,5 @@ async def detokenize(http: HttpRequest) -> Detokenized:
     for token_id in body.tokens:
         if not 0 <= token_id < info.vocab_size:
             raise InvalidRequestError(f"tokens: token id {token_id} is not from 0 to {info.vocab_size - 1}", "tokens")
-    return Detokenized(prompt=await service.prompts.decode(body.tokens))
+    (text,) = await while_connected(http, service.prompts.decode([body.tokens]))
+    return Detokenized(prompt=text)

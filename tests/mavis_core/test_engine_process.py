@@ -116,6 +116,16 @@ async def test_interrupting_and_leaving_and_being_killed(saved: Path) -> None:
         assert client.state == "dead"
         with pytest.raises(EngineUnavailableError, match="SIGKILL"):
             await answer(client, wanted("late"))
+        assert (steps[-1].running, steps[-1].waiting, steps[-1].kv_cache_usage) == (0, 0, 0.0)
+
+        await client.wait_dead()
+        killed_pid = client.pid
+        client.restart()
+        with pytest.raises(EngineUnavailableError, match="loading again"):
+            await answer(client, wanted("early"))
+        await client.wait_ready()
+        assert client.pid != killed_pid
+        assert len((await answer(client, wanted("after", 5)))[0]) == 5
     assert multiprocessing.active_children() == []
 
 

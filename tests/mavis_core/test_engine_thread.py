@@ -15,6 +15,7 @@ import torch
 
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
+from mavis_core.engine_loop import Dead
 from mavis_core.engine_thread import EngineThread
 from mavis_core.errors import EngineUnavailableError, InvalidRequestError, QueueFullError, RequestFailedError
 from mavis_core.guidance import Guidance
@@ -273,7 +274,7 @@ async def test_closing_fails_what_is_in_flight() -> None:
         with pytest.raises(EngineUnavailableError, match="shutting down"):
             await task
         assert client.state == "dead"
-        assert not client._thread.is_alive()
+        assert client.stopped
 
 
 async def test_a_slow_reader_holds_back_nobody() -> None:
@@ -283,6 +284,86 @@ async def test_a_slow_reader_holds_back_nobody() -> None:
         assert await answer(client, wanted("quick")) == alone(wanted("quick"))
         rest = [output async for output in slow]
         assert sum(len(d.token_ids) for output in rest for d in output.deltas) == 199
+
+
+async def test_places_are_free_when_the_engine_is_done_read_or_not() -> None:
+    """All eight places, read to the first token only: another request is taken, and draining waits for no reader."""
+    async with running() as (client, engine):
+        slow = [client.generate(wanted(name, 30, n=4)) for name in ("a", "b")]
+        firsts = [await anext(stream) for stream in slow]
+        await until(lambda: client.in_flight == 0)
+        assert await answer(client, wanted()) == alone(wanted())
+        again = client.generate(wanted("a", 30))  # under the id of one that is not read yet
+        await anext(again)
+        rest = [output async for output in slow[0]]  # whose end is not that of the later one
+        assert sum(len(d.token_ids) for output in (firsts[0], *rest) for d in output.deltas) == 30 * 4
+        assert len([output async for output in again]) == 29
+        assert await client.drain(10)
+        await slow[1].aclose()
+        await until(lambda: not engine.has_work)
+        assert_idle(engine)
+
+
+async def test_a_refused_request_gives_its_places_back() -> None:
+    async with running() as (client, _):
+        bad = client.generate(request("bad", [1], guidance=Guidance({"joy": 1.0})))
+        with pytest.raises(InvalidRequestError, match="joy"):
+            await anext(bad)
+        assert client.in_flight == 0
+
+
+async def test_a_dead_engine_frees_places_and_gauges() -> None:
+    seen: list[StepStats] = []
+    async with running() as (client, engine):
+        client.on_step(seen.append)
+        engine.pause = 0.01
+        stream = client.generate(wanted(tokens=1500, n=3))
+        await anext(stream)
+        assert seen[-1].running == 3
+        client._post(Dead("it broke"))
+        await client.wait_dead()
+        assert client.in_flight == 0
+        assert (seen[-1].running, seen[-1].waiting, seen[-1].kv_cache_usage) == (0, 0, 0.0)
+        with pytest.raises(EngineUnavailableError, match="it broke"):
+            async for _ in stream:
+                pass
+
+
+class Unforeseen(BaseException):
+    """Nothing that the loop is ready for."""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_thread_that_ends_however_is_a_dead_engine() -> None:
+    def broken(progress: Callable[[str, float], None]) -> Engine:
+        raise Unforeseen
+
+    client = EngineThread(broken, CONFIG)
+    client.start()
+    await asyncio.wait_for(client.wait_dead(), 10)
+    assert (client.state, client.reason) == ("dead", "the engine's thread has ended")
+    await client.close()
+
+
+async def test_a_dead_engine_restarts_and_a_closed_one_has_not_died() -> None:
+    async with running() as (client, engine):
+        engine.failures = 99
+        for _ in range(3):
+            with pytest.raises(EngineUnavailableError):
+                await answer(client, wanted())
+        await asyncio.wait_for(client.wait_dead(), 10)
+        client.restart()
+        assert client.state == "loading"
+        with pytest.raises(EngineUnavailableError, match="loading again"):
+            await answer(client, wanted())
+        await client.wait_ready()
+        assert await answer(client, wanted()) == alone(wanted())
+        assert client.engine is not engine
+        died = asyncio.ensure_future(client.wait_dead())
+    await asyncio.sleep(0.05)
+    assert client.state == "dead"
+    assert not died.done()
+    died.cancel()
 
 
 async def test_step_statistics_reach_the_loop() -> None:
@@ -372,6 +453,18 @@ async def test_draining_waits_for_a_search() -> None:
         await until(lambda: client.in_flight == 3)
         assert await client.drain(30)
         assert len((await task)[0]) == 20
+
+
+async def test_a_search_goes_on_unread() -> None:
+    """It is at its own pace: nobody reads, and its places are free when it has ended."""
+    async with searching() as client:
+        unread = client.generate(search_of("s", 3, 20))
+        first = await anext(unread)
+        assert client.in_flight == 3
+        await until(lambda: client.in_flight == 0)
+        assert await client.drain(10)
+        rest = [output async for output in unread]
+        assert sum(len(d.token_ids) for output in (first, *rest) for d in output.deltas) == 20
 
 
 async def test_leaving_a_search_leaves_no_row() -> None:
