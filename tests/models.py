@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     GemmaConfig,
     GemmaForCausalLM,
@@ -18,7 +17,6 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
-    PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -30,6 +28,7 @@ from mavis_core.guidance import Guidance
 from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
+from tests.vocabularies import byte_tokenizer as byte_tokenizer
 from value_models.head import HeadNetwork, HeadValue
 from value_models.lm import LmValue
 
@@ -136,17 +135,6 @@ def assert_idle(engine: Engine) -> None:
     assert not engine.scheduler.running
     assert not engine.scheduler.waiting
     assert engine.scheduler.blocks.free == engine.scheduler.blocks.num_blocks
-
-
-def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per byte in the order of byte values, then <eos> = 256."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [b for b in range(256) if b not in printable]
-    symbol = {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
-    backend = Tokenizer(models.BPE(vocab={symbol[b]: b for b in range(256)}, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>")
 
 
 def save_byte_llama(folder: Path) -> None:
