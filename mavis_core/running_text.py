@@ -18,16 +18,20 @@ LONGEST_BEGINNING = 3  # bytes of a character that is not finished
 
 class RunningText:
     """Args:
-    pieces: of the tokenizer.
-    skip_special_tokens: leave special tokens out.
-    before: token ids that the text goes on from.
+        pieces: of the tokenizer.
+        skip_special_tokens: leave special tokens out.
+        before: token ids that the text goes on from.
+
+    Attributes:
+        last: the token that the next one follows, of those that are not skipped; None at the beginning of a text.
     """
 
     def __init__(self, pieces: TokenBytes, skip_special_tokens: bool, before: Sequence[int] = ()) -> None:
         self._pieces, self._skip = pieces, skip_special_tokens
-        self._last = next((token for token in reversed(before) if pieces.shows(token, skip_special_tokens)), None)
+        self.last = next((token for token in reversed(before) if pieces.shows(token, skip_special_tokens)), None)
         self._half = self._unfinished(before)
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
+        self._whole = True  # no character is unfinished
         self._run: ByteRun | None = None
 
     @property
@@ -40,24 +44,30 @@ class RunningText:
         pieces = self._pieces
         if not pieces.shows(token, self._skip):
             return ""
-        data, self._last = pieces(token, self._last), token
+        data, self.last = pieces(token, self.last), token
         byte = pieces.lone.get(token)
         if byte is not None:
             if self._run is None:
                 self._run = ByteRun(self._taken_up(bytes([byte])))
             return self._run.add(byte, silent=not data)
+        if self._run is None and self._whole and data.isascii():
+            self._half = b"" if data else self._half
+            return data.decode()
         text = self._close_run()
         if self._half and data:
             self._characters.decode(self._taken_up(data))
-        return text + self._characters.decode(data)
+        text += self._characters.decode(data)
+        self._whole = not self._characters.getstate()[0]
+        return text
 
     def close(self) -> str:
         """What is left, at the end: what is not a whole character shows as U+FFFD."""
+        self._whole = True
         return self._close_run() + self._characters.decode(b"", final=True)
 
     def drop(self) -> None:
         """Forget what is left."""
-        self._run = None
+        self._run, self._whole = None, True
         self._characters.reset()
 
     def _close_run(self) -> str:
@@ -79,7 +89,7 @@ class RunningText:
             if len(tail) >= LONGEST_BEGINNING:
                 break
             if self._pieces.shows(token, self._skip):
-                tail = self._pieces(token, self._last) + tail
+                tail = self._pieces(token, self.last) + tail
         characters = codecs.getincrementaldecoder("utf-8")("replace")
         characters.decode(tail[-LONGEST_BEGINNING:])
         return characters.getstate()[0]

@@ -42,12 +42,16 @@ class TokenBytes:
         found = {backend.token_to_id(token): byte for token, byte in spelled.items()}
         self.lone = {i: b for i, b in found.items() if i is not None} if "ByteFallback" in kind else {}
         self._ordinary = next(filter(self._is_ordinary, range(backend.get_vocab_size())), None)
+        self._known: dict[int, bool] = {}
         self._first: dict[int, bytes] = {}
         self._later: dict[int, bytes] = {}
 
     def shows(self, token: int, skip_special_tokens: bool) -> bool:
         """Whether a decoder sees it at all: not skipped, and an id that the vocabulary has (a model may have more)."""
-        return not (skip_special_tokens and token in self.special) and self._backend.id_to_token(token) is not None
+        known = self._known.get(token)
+        if known is None:
+            known = self._known[token] = self._backend.id_to_token(token) is not None
+        return known and not (skip_special_tokens and token in self.special)
 
     def __call__(self, token: int, before: int | None) -> bytes:
         """What ``token`` adds behind ``before``; None is the beginning of a text."""
