@@ -28,6 +28,7 @@ from mavis_core.guidance import Guidance
 from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
+from tests.vocabularies import KINDS
 from tests.vocabularies import byte_tokenizer as byte_tokenizer
 from value_models.head import HeadNetwork, HeadValue
 from value_models.lm import LmValue
@@ -76,6 +77,15 @@ def tiny_model(architecture: str, seed: int = 0) -> Any:
 @cache
 def tiny_policy(architecture: str) -> Policy:
     return Policy(tiny_model(architecture), None, f"tiny-{architecture}")
+
+
+@cache
+def text_policy(kind: str) -> Policy:
+    """A random Llama with a tokenizer of ``KINDS``, and two logits more than it has tokens."""
+    torch.manual_seed(0)
+    tokenizer, config = KINDS[kind](), tiny_config("llama")
+    config.vocab_size, config.eos_token_id = len(tokenizer) + 2, tokenizer.eos_token_id
+    return Policy(LlamaForCausalLM(config).eval(), tokenizer, f"tiny-{kind}")
 
 
 def objective(name: str, beta: float = 1.0, weight_range: tuple[float, float] = (-16, 16)) -> ObjectiveInfo:
