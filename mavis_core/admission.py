@@ -88,8 +88,9 @@ class Admission:
     def _detokenizer(self, request: Request) -> Detokenizer:
         """One that goes on after the tokens that are there already.
 
-        It reads again as many of them as a stop string, an unfinished character or a row of byte tokens can reach back,
-        a token having a byte at least; all of them would cost a long answer that goes on often the square of its length.
+        It reads again as many of them as a stop string, an unfinished character or a row of byte tokens can reach
+        back, a token having a byte at least; all of them would cost a long answer that goes on often the square of its
+        length.
         """
         sampling, resumed = request.sampling, request.output_token_ids
         if self.tokenizer is None:

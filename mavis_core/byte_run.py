@@ -1,7 +1,7 @@
 """Byte tokens in a row, of vocabularies that spell what they have no word for in bytes.
 
-The decoder reads a row of them as one: characters if all of it is UTF-8, else U+FFFD for every byte of it. So nothing of
-a row is certain before it ends, and its characters are held back, but not without bound: some scripts are written in
+The decoder reads a row of them as one: characters if all of it is UTF-8, else U+FFFD for every byte of it. So nothing
+of a row is certain before it ends, and its characters are held back, but not without bound: some scripts are written in
 nothing else. A row that has been text for ``HELD`` bytes is taken for text, and its characters come out as they are
 completed; should it stop being UTF-8 after all, only what is not out yet becomes U+FFFD.
 """

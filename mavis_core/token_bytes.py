@@ -1,8 +1,8 @@
 """The bytes that a token adds to a text, whatever kind of vocabulary it is from.
 
-The tokenizer's own decoder says so: what a token adds behind another one. Its text cannot tell where a token is only part
-of a character; there byte-level vocabularies spell each byte as one printable character, sentencepiece ones with byte
-fallback as ``<0xE2>``. At the beginning of a text many decoders drop a leading space, so a token has two forms.
+The tokenizer's own decoder says so: what a token adds behind another one. Its text cannot tell where a token is only
+part of a character; there byte-level vocabularies spell each byte as one printable character, sentencepiece ones with
+byte fallback as ``<0xE2>``. At the beginning of a text many decoders drop a leading space: a token has two forms.
 """
 
 from __future__ import annotations

@@ -1,15 +1,18 @@
 """From messages or text to token ids that the engine can hold.
 
 The chat template belongs to the tokenizer and already writes the special tokens, so chat prompts are encoded without
-adding any; plain text is encoded as the tokenizer would. Long text is encoded on one worker thread: a prompt of a
+adding any, and what users write is never read as one of them (``control_tokens.py``); plain text is encoded as the
+tokenizer would. Long text is encoded on one worker thread: a prompt of a
 megabyte takes a second, and every stream would stand still for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +24,11 @@ from mavis_core.errors import ContextLengthError, InvalidRequestError
 from mavis_core.messages import EngineInfo
 from mavis_core.sampling_params import MAX_TOKEN_ID, SamplingParams
 from mavis_core.tokenizer import Tokenizer
+from server.control_tokens import ControlTokens, control_tokens_of
 from server.protocol.messages import ChatMessage, conversation
-from server.rendering import Rendering, fitted, template_arguments
+from server.rendering import PROBE, Rendering, brings_tools, fitted, mentions, template_arguments
+
+log = logging.getLogger(__name__)
 
 LONG_TEXT = 8192
 DEFAULT = Rendering()
@@ -43,8 +49,14 @@ class Prompts:
             self._worker = None
 
     async def chat(self, messages: Sequence[ChatMessage], rendering: Rendering = DEFAULT) -> tuple[int, ...]:
-        text = self.render(conversation(messages, rendering.param), rendering)
-        return await self._encode(text, special=rendering.add_special_tokens, param=rendering.param)
+        entries = conversation(messages, rendering.param)
+        special, param = rendering.add_special_tokens, rendering.param
+        control = control_tokens_of(self._tokenizer().backend_tokenizer, self._current_template(rendering) or "")
+        written = [entries, [function.definition() for function in rendering.functions], rendering.variables]
+        if not control.spelled_in(written):
+            return await self._encode(self.render(entries, rendering), special=special, param=param)
+        text = self.render(control.marked(entries), _marked(rendering, control))
+        return tuple(await self._off_loop(LONG_TEXT, control.encode, text, special, param))
 
     async def text(self, prompt: str | list[int], special: bool = True) -> tuple[int, ...]:
         if isinstance(prompt, str):
@@ -74,14 +86,40 @@ class Prompts:
         if not template:
             raise InvalidRequestError("this model has no chat template: use /v1/completions", field)
         try:
-            text = self._tokenizer().apply_chat_template(
-                fitted(entries, rendering.functions, template),
-                tokenize=False,
-                chat_template=template,
-                **template_arguments(rendering, template),
-            )
-        except (TemplateError, TypeError, ValueError) as error:  # whatever a template meets that it did not foresee
+            shows_tools = self._shows_tools(entries, rendering, template)
+            return self._applied(entries, rendering, template, shows_tools)
+        except InvalidRequestError:
+            raise
+        except TemplateError as error:  # what the template itself says of the messages
             raise InvalidRequestError(f"the chat template refuses these messages: {error}", field) from None
+        except Exception as error:  # whatever it meets in the messages that it did not foresee
+            if rendering.continue_final_message and isinstance(error, ValueError):  # transformers looks for it
+                raise InvalidRequestError(
+                    "continue_final_message: the chat template does not write the last message as it is",
+                    "continue_final_message",
+                ) from None
+            log.info("the chat template cannot render a request's messages", exc_info=True)
+            reason = f"the chat template cannot render these messages ({type(error).__name__})"
+            raise InvalidRequestError(reason, field) from None
+
+    def _shows_tools(self, entries: list[dict[str, Any]], rendering: Rendering, template: str) -> bool:
+        """Whether this template shows the tools of this conversation, tried with one that is nobody's."""
+        if not brings_tools(entries, rendering.functions) or not mentions(template, "tools"):
+            return False
+        try:
+            return PROBE.name in self._applied(entries, replace(rendering, functions=(PROBE,)), template, True)
+        except InvalidRequestError:
+            raise
+        except Exception:  # a template that fails with tools, or tool messages, has no use for them
+            return False
+
+    def _applied(self, entries: list[dict[str, Any]], rendering: Rendering, template: str, shows_tools: bool) -> str:
+        text = self._tokenizer().apply_chat_template(
+            fitted(entries, rendering.functions, template, shows_tools),
+            tokenize=False,
+            chat_template=template,
+            **template_arguments(rendering, template, shows_tools),
+        )
         assert isinstance(text, str)
         return text
 
@@ -105,6 +143,14 @@ class Prompts:
         if self._worker is None:
             self._worker = ThreadPoolExecutor(1, "tokenizer")
         return await asyncio.get_running_loop().run_in_executor(self._worker, work, *args)
+
+
+def _marked(rendering: Rendering, control: ControlTokens) -> Rendering:
+    functions = tuple(
+        replace(f, description=control.marked(f.description), parameters=control.marked(f.parameters))
+        for f in rendering.functions
+    )
+    return replace(rendering, functions=functions, variables=control.marked(rendering.variables))
 
 
 def truncated(token_ids: tuple[int, ...], keep: int | None, side: str | None, room: int) -> tuple[int, ...]:

@@ -2,8 +2,8 @@
 
 A token may be half a character, so its decoded text alone cannot be put together again; OpenAI's ``bytes`` can
 ("Create chat completion" page, logprobs). What a token adds depends on where it stands: sentencepiece vocabularies drop
-the space before the first word of a text and nowhere else. So tokens are read in order, by one ``Reading`` per text, and
-their bytes together are the bytes of the text.
+the space before the first word of a text and nowhere else. So tokens are read in order, by one ``Reading`` per text,
+and their bytes together are the bytes of the text.
 """
 
 from __future__ import annotations

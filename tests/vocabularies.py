@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 TEXTS = ["hello world how are you", "the the and a and the", "so it goes. so it goes\nor not"] * 3
@@ -42,13 +42,14 @@ def byte_level() -> PreTrainedTokenizerFast:
 
 
 def byte_fallback() -> PreTrainedTokenizerFast:
-    """As of Llama 2 and early Mistral: sentencepiece's words, a space before the first, bytes for what is no word."""
+    """As of Llama 2 and early Mistral: sentencepiece's words, <s> and a space before the first, bytes for the rest."""
     words = ["▁", "▁the", "▁a", "the", "a", "n", "d", "▁n", "h", "e", "l", "o", "▁▁", ".", "|", ">", "<"]
     merges = [("▁", "a"), ("▁", "n"), ("▁", "▁")]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *words]
     vocab = {token: i for i, token in enumerate(tokens)}
     backend = Tokenizer(models.BPE(vocab=vocab, merges=merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.post_processor = processors.TemplateProcessing("<s> $A", None, [("<s>", tokens.index("<s>"))])
     backend.decoder = decoders.Sequence([
         decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0),
     ])  # fmt: skip

@@ -151,7 +151,10 @@ def test_each_gets_the_text_it_gets_alone(kind: str, stop: tuple[str, ...]) -> N
         if stop:
             assert not any(other in found.text for other in stop)
         elif prompt is not half:
-            before, whole = tokenizer.decode(prompt), tokenizer.decode([*prompt, *found.token_ids], skip_special_tokens=True)
+            before, whole = (
+                tokenizer.decode(prompt),
+                tokenizer.decode([*prompt, *found.token_ids], skip_special_tokens=True),
+            )
             assert found.text == whole[len(before) :]
     assert stop or kind == "metaspace" or spoiled > 5
     assert_idle(target)
