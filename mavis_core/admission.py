@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from mavis_core.detokenizer import Detokenizer
@@ -13,6 +13,7 @@ from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.noise import row_key
 from mavis_core.prefix import prefix_root
 from mavis_core.row import Row
+from mavis_core.token_bytes import token_bytes_of
 from mavis_core.tokenizer import Tokenizer
 
 MAX_CHARACTER_BYTES = 4
@@ -86,13 +87,17 @@ class Admission:
     def _detokenizer(self, request: Request) -> Detokenizer:
         """One that goes on after the tokens that are there already.
 
-        It reads again as many of them as a stop string or an unfinished character can reach back, a token having a
-        byte at least; all of them would cost a long answer that goes on often the square of its length.
+        It reads again as many of them as a stop string, an unfinished character or a row of byte tokens can reach
+        back, a token having a byte at least; all of them would cost a long answer that goes on often the square of its
+        length.
         """
-        backend = self.tokenizer.backend_tokenizer if self.tokenizer is not None else None
         sampling, resumed = request.sampling, request.output_token_ids
+        if self.tokenizer is None:
+            return Detokenizer(None, sampling.stop, sampling.skip_special_tokens)
+        backend = self.tokenizer.backend_tokenizer
+        lone = token_bytes_of(backend).lone
         reach = MAX_CHARACTER_BYTES * (1 + max(map(len, sampling.stop), default=0))
-        first = max(0, len(resumed) - reach)
+        first = _run_start(resumed, max(0, _run_start(resumed, len(resumed), lone) - reach), lone)
         before = request.prompt_token_ids + resumed[:first]
         made = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, before)
         for length, token in enumerate(resumed[first:], first + 1):
@@ -193,3 +198,10 @@ class Admission:
         recommended = {objective.name: objective.recommended_beta for objective in self.objectives}
         total = sum(abs(weight) for weight in guidance.weights.values())
         return sum(abs(weight) * recommended[name] for name, weight in guidance.weights.items()) / total
+
+
+def _run_start(tokens: Sequence[int], end: int, lone: Container[int]) -> int:
+    """Where the row of byte tokens begins that ends before ``end``; ``end`` where there is none."""
+    while end > 0 and tokens[end - 1] in lone:
+        end -= 1
+    return end

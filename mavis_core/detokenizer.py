@@ -1,7 +1,7 @@
 """Token ids to visible text, one token at a time, with stop strings.
 
-Holds back what may still change: bytes of an unfinished character (``tokenizers``' DecodeStream) and any
-tail that could be the beginning of a stop string. A stop string is never shown, nor what follows it.
+Holds back what may still change (``running_text.py``) and any tail that could be the beginning of a stop string. A
+stop string is never shown, nor what follows it; it is found as soon as it is there, also in text that is held back.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizers.decoders import DecodeStream
-
-PROMPT_TAIL = 6
+from mavis_core.running_text import RunningText
+from mavis_core.token_bytes import token_bytes_of
 
 
 def held_back(text: str, stops: Sequence[str]) -> int:
@@ -37,43 +36,42 @@ class Detokenizer:
     def __init__(
         self, tokenizer: Any | None, stops: Sequence[str], skip_special_tokens: bool, prompt: Sequence[int] = ()
     ) -> None:
-        self._tokenizer = tokenizer
+        self._text = None if tokenizer is None else RunningText(token_bytes_of(tokenizer), skip_special_tokens, prompt)
         self._stops = stops
-        self._stream = DecodeStream(ids=list(prompt[-PROMPT_TAIL:]), skip_special_tokens=skip_special_tokens)
-        self._skip_special_tokens = skip_special_tokens
-        self._unfinished: list[int] = []
         self._pending = ""
+        self._seen = 0  # characters, pending and held, in which no stop string is looked for again
 
     def push(self, token: int, check_stops: bool) -> tuple[str, str | None]:
         """Add a token; return (text that became final, the stop string that was completed or None)."""
-        if self._tokenizer is None:
+        if self._text is None:
             return "", None
-        piece = self._stream.step(self._tokenizer, token)
-        if piece is None:
-            self._unfinished.append(token)
-            return "", None
-        self._unfinished.clear()
-        self._pending += piece
-        return self._release(check_stops)
+        if not self._stops:
+            return self._text.add(token), None
+        settled, held = len(self._pending), self._text.held
+        self._pending += self._text.add(token)
+        there = self._pending + self._text.held
+        if not there.startswith(held, settled):  # it turned out to be no text
+            self._seen = settled
+        if check_stops and (found := self._find(there)) is not None:
+            self._pending = ""
+            self._text.drop()
+            return there[: found[0]], found[1]
+        return self._release(self._text.held), None
 
     def flush(self) -> str:
         """What is still held back, at the end of a choice (an unfinished character shows as U+FFFD)."""
-        text, self._pending = self._pending, ""
-        if self._unfinished and self._tokenizer is not None:
-            text += self._tokenizer.decode(self._unfinished, skip_special_tokens=self._skip_special_tokens)
+        if self._text is None:
+            return ""
+        text, self._pending = self._pending + self._text.close(), ""
         return text
 
-    def _release(self, check_stops: bool) -> tuple[str, str | None]:
-        if not self._stops:
-            text, self._pending = self._pending, ""
-            return text, None
-        if check_stops:
-            found = min(((at, stop) for stop in self._stops if (at := self._pending.find(stop)) >= 0), default=None)
-            if found is not None:
-                text, self._pending = self._pending[: found[0]], ""
-                self._unfinished.clear()
-                return text, found[1]
-        keep = held_back(self._pending, self._stops)
-        text = self._pending[: len(self._pending) - keep]
-        self._pending = self._pending[len(self._pending) - keep :]
-        return text, None
+    def _find(self, text: str) -> tuple[int, str] | None:
+        """The first stop string that ends in what is new, and where it begins."""
+        starts = ((text.find(stop, max(0, self._seen - len(stop) + 1)), stop) for stop in self._stops)
+        return min((found for found in starts if found[0] >= 0), default=None)
+
+    def _release(self, held: str) -> str:
+        ready = len(self._pending) - held_back(self._pending, self._stops)
+        text, self._pending = self._pending[:ready], self._pending[ready:]
+        self._seen = len(self._pending) + len(held)
+        return text

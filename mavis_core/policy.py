@@ -50,6 +50,8 @@ def read_tokenizer(path: str) -> Tokenizer:
         found: Tokenizer = AutoTokenizer.from_pretrained(local_or_hub(path), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise LoadError(f"{path}: {error}") from error
+    if not hasattr(found, "backend_tokenizer"):
+        raise LoadError(f"{path}: its tokenizer ({type(found).__name__}) is a slow one: a tokenizer.json is needed")
     return found
 
 

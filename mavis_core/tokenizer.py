@@ -1,8 +1,7 @@
 """What the engine and the server ask of a tokenizer; transformers' fast tokenizers fit as they are.
 
-Torch-free. Special decisions: chat templates belong to the tokenizer (``apply_chat_template``), incremental
-decoding uses the ``tokenizers`` library's ``DecodeStream``, so byte-level and sentencepiece models both stream
-whole characters only.
+Torch-free. Chat templates belong to the tokenizer (``apply_chat_template``); text is made of the backend's tokens
+(``token_bytes.py``, ``running_text.py``), so a tokenizer without one is refused while loading.
 """
 
 from __future__ import annotations

@@ -1,14 +1,17 @@
 """From messages or text to token ids that the engine can hold.
 
 The chat template belongs to the tokenizer and already writes the special tokens, so chat prompts are encoded without
-adding any; plain text is encoded as the tokenizer would. What takes long is done beside the event loop, see
-``text_lanes.py``, and what cannot fit is not done at all, see ``text_bound.py``.
+adding any, and what users write is never read as one of them (``control_tokens.py``); plain text is encoded as the
+tokenizer would. What takes long is done beside the event loop (``text_lanes.py``), and what cannot fit is not done at
+all (``text_bound.py``).
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +24,13 @@ from mavis_core.errors import ContextLengthError, InvalidRequestError
 from mavis_core.messages import EngineInfo
 from mavis_core.sampling_params import MAX_TOKEN_ID, SamplingParams
 from mavis_core.tokenizer import Tokenizer
+from server.control_tokens import ControlTokens, control_tokens_of
 from server.protocol.messages import ChatMessage, conversation
-from server.rendering import Rendering, fitted, template_arguments
+from server.rendering import PROBE, Rendering, brings_tools, fitted, mentions, template_arguments
 from server.text_bound import characters_per_token
 from server.text_lanes import SHORT, TextLanes
+
+log = logging.getLogger(__name__)
 
 DEFAULT = Rendering()
 ENTRY = 32  # what an empty message costs a template, in characters
@@ -51,16 +57,25 @@ class Prompts:
         self, messages: Sequence[ChatMessage], rendering: Rendering = DEFAULT, most: int | None = None
     ) -> tuple[int, ...]:
         entries = conversation(messages, rendering.param)
-        text = await self._lanes.run(_size(messages, rendering), partial(self.render, entries, rendering))
-        read = await self._encode([text], rendering.add_special_tokens, rendering.param, most)
-        return read[0]
+        special, param, size = rendering.add_special_tokens, rendering.param, _size(messages, rendering)
+        control = control_tokens_of(self._tokenizer().backend_tokenizer, self._current_template(rendering) or "")
+        written = [entries, [function.definition() for function in rendering.functions], rendering.variables]
+        if not control.spelled_in(written):
+            text = await self._lanes.run(size, partial(self.render, entries, rendering))
+            (read,) = await self._encode([text], partial(self._read, special=special), param, most)
+            return read
+        size = max(size, SHORT)  # off the event loop: the tokenizer that reads marks is made at its first use
+        text = await self._lanes.run(size, partial(self.render, control.marked(entries), _marked(rendering, control)))
+        reader = partial(control.encode, add_special_tokens=special, param=param)
+        (read,) = await self._encode([text], reader, param, most, size)
+        return read
 
     async def texts(
         self, prompts: Sequence[str | list[int]], special: bool = True, most: int | None = None
     ) -> list[tuple[int, ...]]:
         """The token ids of prompts, some of which may be ids already."""
         texts = [prompt for prompt in prompts if isinstance(prompt, str)]
-        read = iter(await self._encode(texts, special, "prompt", most))
+        read = iter(await self._encode(texts, partial(self._read, special=special), "prompt", most))
         return [next(read) if isinstance(prompt, str) else tuple(prompt) for prompt in prompts]
 
     async def tokens(self, text: str, special: bool) -> list[int]:
@@ -83,14 +98,40 @@ class Prompts:
         if not template:
             raise InvalidRequestError("this model has no chat template: use /v1/completions", field)
         try:
-            text = self._tokenizer().apply_chat_template(
-                fitted(entries, rendering.functions, template),
-                tokenize=False,
-                chat_template=template,
-                **template_arguments(rendering, template),
-            )
-        except (TemplateError, TypeError, ValueError) as error:  # whatever a template meets that it did not foresee
+            shows_tools = self._shows_tools(entries, rendering, template)
+            return self._applied(entries, rendering, template, shows_tools)
+        except InvalidRequestError:
+            raise
+        except TemplateError as error:  # what the template itself says of the messages
             raise InvalidRequestError(f"the chat template refuses these messages: {error}", field) from None
+        except Exception as error:  # whatever it meets in the messages that it did not foresee
+            if rendering.continue_final_message and isinstance(error, ValueError):  # transformers looks for it
+                raise InvalidRequestError(
+                    "continue_final_message: the chat template does not write the last message as it is",
+                    "continue_final_message",
+                ) from None
+            log.info("the chat template cannot render a request's messages", exc_info=True)
+            reason = f"the chat template cannot render these messages ({type(error).__name__})"
+            raise InvalidRequestError(reason, field) from None
+
+    def _shows_tools(self, entries: list[dict[str, Any]], rendering: Rendering, template: str) -> bool:
+        """Whether this template shows the tools of this conversation, tried with one that is nobody's."""
+        if not brings_tools(entries, rendering.functions) or not mentions(template, "tools"):
+            return False
+        try:
+            return PROBE.name in self._applied(entries, replace(rendering, functions=(PROBE,)), template, True)
+        except InvalidRequestError:
+            raise
+        except Exception:  # a template that fails with tools, or tool messages, has no use for them
+            return False
+
+    def _applied(self, entries: list[dict[str, Any]], rendering: Rendering, template: str, shows_tools: bool) -> str:
+        text = self._tokenizer().apply_chat_template(
+            fitted(entries, rendering.functions, template, shows_tools),
+            tokenize=False,
+            chat_template=template,
+            **template_arguments(rendering, template, shows_tools),
+        )
         assert isinstance(text, str)
         return text
 
@@ -102,14 +143,22 @@ class Prompts:
             return named or known.get("default")
         return known
 
-    async def _encode(self, texts: Sequence[str], special: bool, param: str, most: int | None) -> list[tuple[int, ...]]:
+    async def _encode(
+        self,
+        texts: Sequence[str],
+        read: Callable[[str], list[int]],
+        param: str,
+        most: int | None,
+        size: int = 0,
+    ) -> list[tuple[int, ...]]:
+        """Each text's token ids by ``read``, as work on ``size`` characters where the texts have fewer."""
         longest = max(map(len, texts), default=0)
         if most is not None and longest >= SHORT:
             await self._refuse_hopeless(longest, most, param)
-        read = await self._lanes.run(sum(map(len, texts)), lambda: [self._read(text, special) for text in texts])
-        if not all(read):
+        found = await self._lanes.run(max(size, sum(map(len, texts))), lambda: list(map(read, texts)))
+        if not all(found):
             raise InvalidRequestError(f"{param}: the prompt is empty, at least one token is needed", param)
-        return [tuple(token_ids) for token_ids in read]
+        return [tuple(token_ids) for token_ids in found]
 
     async def _refuse_hopeless(self, length: int, most: int, param: str) -> None:
         """Raises ContextLengthError where so many characters have more tokens than ``most``, whatever they are."""
@@ -129,6 +178,14 @@ def _size(messages: Sequence[ChatMessage], rendering: Rendering) -> int:
     tools = [function.definition() for function in rendering.functions]
     given = orjson.dumps([tools, dict(rendering.variables)])
     return written + sum(len(call.function.arguments) + ENTRY for call in calls) + len(given)
+
+
+def _marked(rendering: Rendering, control: ControlTokens) -> Rendering:
+    functions = tuple(
+        replace(f, description=control.marked(f.description), parameters=control.marked(f.parameters))
+        for f in rendering.functions
+    )
+    return replace(rendering, functions=functions, variables=control.marked(rendering.variables))
 
 
 def truncated(token_ids: tuple[int, ...], keep: int | None, side: str | None, room: int) -> tuple[int, ...]:

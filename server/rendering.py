@@ -1,15 +1,18 @@
 """How a conversation becomes text, beyond its messages, and what a chat template is given for that.
 
 A template is given what it asks for by name. Tools and the role ``developer`` are written in older words for templates
-that have not heard of them; a variable that a template does not have is refused, not dropped.
+that have not heard of them; a variable that a template does not have is refused, not dropped. A name counts where the
+template's code has it, not in a comment or in text; whether it shows tools is seen by showing it one.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
+
+from jinja2 import Environment
 
 from mavis_core.errors import InvalidRequestError
 from server.tools.conversation import written_out
@@ -19,7 +22,7 @@ from server.tools.use import Function
 RESERVED = frozenset({
     "conversation", "messages", "tools", "documents", "chat_template", "add_generation_prompt",
     "continue_final_message", "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict",
-    "return_assistant_tokens_mask", "tokenizer_kwargs",
+    "return_assistant_tokens_mask", "tokenizer_kwargs", "sanitize_control_tokens",
 })  # fmt: skip
 MAX_VARIABLE = 80  # characters of its name
 
@@ -43,15 +46,30 @@ class Rendering:
     param: str = "messages"
 
 
-def fitted(entries: Sequence[dict[str, Any]], functions: Sequence[Function], template: str) -> list[dict[str, Any]]:
+# No request's function has this name.
+PROBE = Function(
+    "mavis_probe",
+    "A probe.",
+    {"type": "object", "properties": {"x": {"type": "string", "description": "Any."}}, "required": ["x"]},
+)
+
+
+def brings_tools(entries: Sequence[dict[str, Any]], functions: Sequence[Function]) -> bool:
+    """Whether it matters to the conversation what a template makes of tools."""
+    return bool(functions) or any(entry["role"] == "tool" or "tool_calls" in entry for entry in entries)
+
+
+def fitted(
+    entries: Sequence[dict[str, Any]], functions: Sequence[Function], template: str, shows_tools: bool
+) -> list[dict[str, Any]]:
     """The conversation in the words that ``template`` knows."""
     known = list(entries)
-    if not mentions(template, "developer"):
+    if "developer" not in _code(template)[1]:
         known = [entry | {"role": "system"} if entry["role"] == "developer" else entry for entry in known]
-    return known if mentions(template, "tools") else written_out(known, functions)
+    return known if shows_tools else written_out(known, functions)
 
 
-def template_arguments(rendering: Rendering, template: str) -> dict[str, Any]:
+def template_arguments(rendering: Rendering, template: str, shows_tools: bool) -> dict[str, Any]:
     """Keyword arguments of ``apply_chat_template``; raises InvalidRequestError."""
     if rendering.continue_final_message and rendering.add_generation_prompt:
         raise InvalidRequestError(
@@ -67,10 +85,29 @@ def template_arguments(rendering: Rendering, template: str) -> dict[str, Any]:
     arguments["add_generation_prompt"] = not rendering.continue_final_message if begin is None else begin
     if rendering.continue_final_message:
         arguments["continue_final_message"] = True
-    if rendering.functions and mentions(template, "tools"):
+    if rendering.functions and shows_tools:
         arguments["tools"] = [function.definition() for function in rendering.functions]
     return arguments
 
 
-def mentions(template: str, word: str) -> bool:
-    return re.search(rf"\b{re.escape(word)}\b", template) is not None
+def mentions(template: str, name: str) -> bool:
+    """Whether the template's code has a variable of this name."""
+    return name in _code(template)[0]
+
+
+@lru_cache(maxsize=8)
+def _code(template: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Names and strings in the template's code; a name behind a dot is somebody's attribute.
+
+    Raises:
+        TemplateSyntaxError: it is no template.
+    """
+    names, strings, before = set(), set(), ""
+    for _, kind, value in Environment(autoescape=False).lex(template):
+        if kind == "name" and before != ".":
+            names.add(value)
+        elif kind == "string":
+            strings.add(value[1:-1])
+        if kind != "whitespace":
+            before = value
+    return frozenset(names), frozenset(strings)

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
+from mavis_core.token_bytes import byte_alphabet
 from mavis_core.tokenizer import Tokenizer
-from server.token_text import byte_alphabet
 
 COMPOSED = 4  # characters that Unicode's composition makes one of, at most (U+1F82 and its like)
 LOSSLESS_SPLITS = frozenset({"ByteLevel", "Digits", "Metaspace"})

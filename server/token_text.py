@@ -1,52 +1,63 @@
-"""The text and the exact bytes of a single token, for ``logprobs`` and reports.
+"""The text and the exact bytes of single tokens, for ``logprobs`` and reports.
 
 A token may be half a character, so its decoded text alone cannot be put together again; OpenAI's ``bytes`` can
-("Create chat completion" page, logprobs). Byte-level vocabularies spell each byte as one printable character;
-sentencepiece ones write lone bytes as ``<0xE2>``. Tokens that are neither give the bytes of their decoded text.
+("Create chat completion" page, logprobs). What a token adds depends on where it stands: sentencepiece vocabularies drop
+the space before the first word of a text and nowhere else. So tokens are read in order, by one ``Reading`` per text,
+and their bytes together are the bytes of the text.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
+from mavis_core.running_text import RunningText
+from mavis_core.token_bytes import REPLACEMENT as REPLACEMENT
+from mavis_core.token_bytes import TokenBytes, token_bytes_of
 from mavis_core.tokenizer import Tokenizer
-
-LONE_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
-
-
-def byte_alphabet() -> dict[str, int]:
-    """GPT-2's printable stand-in -> byte."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
 
 
 class TokenText:
-    """Token id -> (text, bytes), remembered: the same few thousand tokens make up most answers."""
+    """What all readings of one tokenizer's tokens share."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._alphabet = byte_alphabet() if "ByteLevel" in str(tokenizer.backend_tokenizer.decoder) else None
-        self._special = set(tokenizer.all_special_ids)
-        self._known: dict[int, tuple[str, list[int]]] = {}
+        self._pieces = token_bytes_of(tokenizer.backend_tokenizer)
 
-    def __call__(self, token_id: int) -> tuple[str, list[int]]:
-        found = self._known.get(token_id)
-        if found is None:
-            found = self._known[token_id] = self._look_up(token_id)
-        return found
+    def reading(self, skip_special_tokens: bool, before: Sequence[int] = ()) -> Reading:
+        """Of a text that goes on from the tokens ``before``, or of one from its beginning."""
+        return Reading(self._pieces, skip_special_tokens, before)
 
-    def visible(self, token_id: int, skip_special_tokens: bool) -> str:
-        return "" if skip_special_tokens and token_id in self._special else self(token_id)[0]
 
-    def _look_up(self, token_id: int) -> tuple[str, list[int]]:
-        text = self._tokenizer.decode([token_id])
-        if token_id in self._special:
-            return text, list(text.encode())
-        spelled = self._tokenizer.convert_ids_to_tokens([token_id])[0] or ""
-        lone = LONE_BYTE.fullmatch(spelled)
-        if lone:
-            return text, [int(lone[1], 16)]
-        if self._alphabet is not None and spelled and all(char in self._alphabet for char in spelled):
-            return text, [self._alphabet[char] for char in spelled]
-        return text, list(text.encode())
+class Reading:
+    """One text's tokens in order.
+
+    Attributes:
+        offset: characters of the text before the next token. Tokens that make up one character stand where it stands.
+    """
+
+    def __init__(self, pieces: TokenBytes, skip_special_tokens: bool, before: Sequence[int]) -> None:
+        self._pieces, self._skip = pieces, skip_special_tokens
+        self._text = RunningText(pieces, skip_special_tokens, before)
+        self._final = self.offset = 0
+
+    def bytes_of(self, token_id: int) -> bytes:
+        """Of a token that might stand here; a special one has its spelling, also where the text leaves it out."""
+        return self._pieces(token_id, self._text.last)
+
+    def text_of(self, token_id: int) -> str:
+        """U+FFFD where it is no whole character."""
+        return self.bytes_of(token_id).decode(errors="replace")
+
+    def visible(self, token_id: int) -> str:
+        """Empty for one that the text leaves out."""
+        return self.text_of(token_id) if self._pieces.shows(token_id, self._skip) else ""
+
+    def read(self, token_id: int) -> None:
+        """Go on behind the token that does stand here."""
+        self._final += len(self._text.add(token_id))
+        self.offset = self._final + len(self._text.held)
+
+    def read_in(self, text: str, token_id: int) -> None:
+        """The same in a text that is known: it has a special token only where it has its spelling."""
+        if token_id not in self._pieces.special or text.startswith(self.text_of(token_id), self.offset):
+            self.read(token_id)
+        self.offset = min(self.offset, len(text))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     GemmaConfig,
     GemmaForCausalLM,
@@ -19,7 +18,6 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
-    PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -31,6 +29,8 @@ from mavis_core.guidance import Guidance
 from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
+from tests.vocabularies import KINDS
+from tests.vocabularies import byte_tokenizer as byte_tokenizer
 from value_models.head import HeadNetwork, HeadValue
 from value_models.lm import LmValue
 
@@ -78,6 +78,15 @@ def tiny_model(architecture: str, seed: int = 0) -> Any:
 @cache
 def tiny_policy(architecture: str) -> Policy:
     return Policy(tiny_model(architecture), None, f"tiny-{architecture}")
+
+
+@cache
+def text_policy(kind: str) -> Policy:
+    """A random Llama with a tokenizer of ``KINDS``, and two logits more than it has tokens."""
+    torch.manual_seed(0)
+    tokenizer, config = KINDS[kind](), tiny_config("llama")
+    config.vocab_size, config.eos_token_id = len(tokenizer) + 2, tokenizer.eos_token_id
+    return Policy(LlamaForCausalLM(config).eval(), tokenizer, f"tiny-{kind}")
 
 
 def objective(name: str, beta: float = 1.0, weight_range: tuple[float, float] = (-16, 16)) -> ObjectiveInfo:
@@ -140,17 +149,6 @@ def assert_idle(engine: Engine) -> None:
     assert not engine.scheduler.running
     assert not engine.scheduler.waiting
     assert engine.scheduler.blocks.free == engine.scheduler.blocks.num_blocks
-
-
-def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per byte in the order of byte values, then <eos> = 256."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [b for b in range(256) if b not in printable]
-    symbol = {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
-    backend = Tokenizer(models.BPE(vocab={symbol[b]: b for b in range(256)}, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>")
 
 
 def save_byte_llama(folder: Path) -> None:

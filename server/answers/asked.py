@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mavis_core.sampling_params import SamplingParams
-from server.token_text import TokenText
+from server.token_text import Reading, TokenText
 from server.weights import Weights
 
 
@@ -26,3 +26,7 @@ class Asked:
     include_usage: bool = False
     continuous_usage: bool = False
     obfuscated: bool = False
+
+    def reading(self, prompt: int) -> Reading:
+        """Of an answer to prompt number ``prompt``."""
+        return self.token_text.reading(self.sampling.skip_special_tokens, self.prompts[prompt])

@@ -9,6 +9,7 @@ from typing import Any
 from mavis_core.messages import ChoiceDelta, TokenLogprobs
 from server.answers.asked import Asked
 from server.answers.completions import Choice, CompletionsAnswer, Extras
+from server.token_text import Reading
 from server.tools.reader import Argued, Called, Part, Reader, Said, reader_for
 from server.tools.use import ToolUse
 
@@ -73,7 +74,7 @@ class ChatAnswer(CompletionsAnswer):
         return opening
 
     def _chunk_parts(self, choice: Choice, delta: ChoiceDelta) -> list[dict[str, Any]]:
-        parts = self._messages[choice.index].read(self._text(delta), last=delta.finish_reason is not None)
+        parts = self._messages[choice.index].read(self._text(choice, delta), last=delta.finish_reason is not None)
         return [self._part(choice, _delta(part)) for part in parts]
 
     def _empty_part(self, choice: Choice) -> dict[str, Any]:
@@ -90,16 +91,20 @@ class ChatAnswer(CompletionsAnswer):
     def _logprobs(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
         if self._asked.sampling.logprobs is None:
             return None
-        return {
-            "content": [
-                self._token(p.token_id, p.logprob) | {"top_logprobs": [self._token(*top) for top in p.top]}
-                for p in positions
-            ],
-            "refusal": None,
-        }
+        return {"content": [self._position(choice.logprob_reading, p) for p in positions], "refusal": None}
 
-    def _token(self, token_id: int, logprob: float) -> dict[str, Any]:
-        return {"token": self._token_name(token_id), "bytes": self._asked.token_text(token_id)[1], "logprob": logprob}
+    def _position(self, reading: Reading, position: TokenLogprobs) -> dict[str, Any]:
+        top = [self._token(reading, *alternative) for alternative in position.top]
+        told = self._token(reading, position.token_id, position.logprob) | {"top_logprobs": top}
+        reading.read(position.token_id)
+        return told
+
+    def _token(self, reading: Reading, token_id: int, logprob: float) -> dict[str, Any]:
+        return {
+            "token": self._token_name(reading, token_id),
+            "bytes": list(reading.bytes_of(token_id)),
+            "logprob": logprob,
+        }
 
 
 def _delta(part: Part) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from server.answers.padding import padding
 from server.answers.steering import guidance_of, reports_of
 from server.errors import error_body
 from server.protocol.generation import GenerationRequest
+from server.token_text import Reading
 
 DONE = b"data: [DONE]\n\n"
 
@@ -49,7 +50,10 @@ class Choice:
     """One choice of the answer so far; the lists grow only where the whole answer is wanted at once."""
 
     index: int
+    logprob_reading: Reading  # goes on where log-probabilities are told
+    report_reading: Reading  # goes on where reports are
     started: bool = False
+    tail: tuple[int, ...] = ()  # its last two tokens
     text: list[str] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprobs] = field(default_factory=list)
@@ -67,7 +71,10 @@ class CompletionsAnswer(Answer):
         self.id, self._asked, self._extras = id, asked, extras
         self._created = int(time.time())
         self._n = asked.sampling.n
-        self._choices = [Choice(index) for index in range(self._n * len(asked.prompts))]
+        self._choices = [
+            Choice(index, asked.reading(index // self._n), asked.reading(index // self._n))
+            for index in range(self._n * len(asked.prompts))
+        ]
         self._cached_tokens = [0] * len(asked.prompts)
         self._prompt_logprobs: list[Sequence[TokenLogprobs | None]] = [()] * len(asked.prompts)
         self._completion_tokens = 0
@@ -76,7 +83,7 @@ class CompletionsAnswer(Answer):
         self._see(prompt, output)
         for delta in output.deltas:
             choice = self._take(prompt, delta)
-            choice.text.append(self._text(delta))
+            choice.text.append(self._text(choice, delta))
             choice.token_ids.extend(delta.token_ids)
             choice.logprobs.extend(delta.logprobs)
             choice.reports.extend(delta.reports)
@@ -141,17 +148,20 @@ class CompletionsAnswer(Answer):
         choice = self._choices[prompt * self._n + delta.index]
         self._completion_tokens += len(delta.token_ids)
         choice.guidance = delta.guidance
+        choice.tail = (*choice.tail, *delta.token_ids)[-2:]
         if delta.finish_reason:
             choice.finish_reason, choice.stop_reason = delta.finish_reason, delta.stop_reason
         return choice
 
-    def _text(self, delta: ChoiceDelta) -> str:
+    def _text(self, choice: Choice, delta: ChoiceDelta) -> str:
         """The delta's text, with what stopped it where that was asked for."""
         if delta.stop_reason is None or not self._extras.stop_in_text:
             return delta.text
         if isinstance(delta.stop_reason, str):
             return delta.text + delta.stop_reason
-        return delta.text + self._asked.token_text.visible(delta.stop_reason, self._asked.sampling.skip_special_tokens)
+        before = (*self._asked.prompts[choice.index // self._n], *choice.tail[:-1])
+        reading = self._asked.token_text.reading(self._asked.sampling.skip_special_tokens, before)
+        return delta.text + reading.visible(delta.stop_reason)
 
     def _frame(self, object_name: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {
@@ -184,7 +194,7 @@ class CompletionsAnswer(Answer):
         made: dict[str, Any] = {
             "finish_reason": self._finish_reason(choice),
             "stop_reason": choice.stop_reason,
-            "guidance": guidance_of(self._asked, choice.guidance, choice.reports),
+            "guidance": guidance_of(self._asked, choice.guidance, reports_of(choice.report_reading, choice.reports)),
         }
         return made | {"token_ids": choice.token_ids} if self._extras.token_ids else made
 
@@ -196,26 +206,32 @@ class CompletionsAnswer(Answer):
         if delta.finish_reason:
             made["finish_reason"] = self._finish_reason(choice)
             made["stop_reason"] = delta.stop_reason
-            made["guidance"] = guidance_of(self._asked, delta.guidance, delta.reports)
+            reports = reports_of(choice.report_reading, delta.reports)
+            made["guidance"] = guidance_of(self._asked, delta.guidance, reports)
         elif delta.reports:
-            made["guidance"] = {"tokens": reports_of(self._asked, delta.reports)}
+            made["guidance"] = {"tokens": reports_of(choice.report_reading, delta.reports)}
         return made
 
-    def _token_name(self, token_id: int) -> str:
-        return f"token_id:{token_id}" if self._extras.tokens_as_ids else self._asked.token_text(token_id)[0]
+    def _token_name(self, reading: Reading, token_id: int) -> str:
+        return f"token_id:{token_id}" if self._extras.tokens_as_ids else reading.text_of(token_id)
 
     def _shown_prompt_logprobs(self, prompt: int, most: int) -> list[dict[str, Any] | None]:
         """vLLM's ``prompt_logprobs``: per position token id -> log-probability; the prompt's own token and ``most``."""
-        return [None if p is None else self._ranked(p, most) for p in self._prompt_logprobs[prompt]]
+        reading = self._asked.token_text.reading(self._asked.sampling.skip_special_tokens)
+        told = []
+        for token_id, position in zip(self._asked.prompts[prompt], self._prompt_logprobs[prompt], strict=False):
+            told.append(None if position is None else self._ranked(reading, position, most))
+            reading.read(token_id)
+        return told
 
-    def _ranked(self, position: TokenLogprobs, most: int) -> dict[str, Any]:
+    def _ranked(self, reading: Reading, position: TokenLogprobs, most: int) -> dict[str, Any]:
         ranks = {token_id: rank for rank, (token_id, _) in enumerate(position.top, 1)}
         shown = {position.token_id: position.logprob} | dict(position.top[:most])
         return {
             str(token_id): {
                 "logprob": logprob,
                 "rank": ranks.get(token_id),
-                "decoded_token": self._asked.token_text(token_id)[0],
+                "decoded_token": reading.text_of(token_id),
             }
             for token_id, logprob in shown.items()
         }

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from mavis_core.messages import ChoiceDelta, GuidanceStats, RequestOutput, TokenLogprobs, TokenReport
+from mavis_core.messages import ChoiceDelta, GuidanceStats, RequestOutput, TokenLogprobs
 from server.answers.answer import Answer
 from server.answers.asked import Asked
 from server.answers.output_items import Event, OutputItems
 from server.answers.padding import padding
-from server.answers.steering import guidance_of
+from server.answers.steering import guidance_of, reports_of
 from server.errors import error_body
 from server.protocol.responses import ResponsesRequest
 from server.tools.reader import Said, reader_for
@@ -33,7 +33,8 @@ class ResponseAnswer(Answer):
         self._status = "in_progress"
         self._error: dict[str, str] | None = None
         self._stats: GuidanceStats | None = None
-        self._reports: list[TokenReport] = []
+        self._reports: list[dict[str, Any]] = []
+        self._logprob_reading, self._report_reading = asked.reading(0), asked.reading(0)
         self._logprobs: list[dict[str, Any]] = []  # of text that the reader still holds back
 
     def collect(self, prompt: int, output: RequestOutput) -> None:
@@ -68,7 +69,7 @@ class ResponseAnswer(Answer):
     def _take(self, delta: ChoiceDelta) -> list[Event]:
         self._output_tokens += len(delta.token_ids)
         self._stats = delta.guidance
-        self._reports.extend(delta.reports)
+        self._reports += reports_of(self._report_reading, delta.reports)
         self._logprobs += [self._logprob(position) for position in delta.logprobs]
         events = []
         for part in self._reader.read(delta.text, last=delta.finish_reason is not None):
@@ -138,8 +139,10 @@ class ResponseAnswer(Answer):
 
     def _logprob(self, position: TokenLogprobs) -> dict[str, Any]:
         top = [self._token(token_id, logprob) for token_id, logprob in position.top]
-        return self._token(position.token_id, position.logprob) | {"top_logprobs": top}
+        told = self._token(position.token_id, position.logprob) | {"top_logprobs": top}
+        self._logprob_reading.read(position.token_id)
+        return told
 
     def _token(self, token_id: int, logprob: float) -> dict[str, Any]:
-        text, data = self._asked.token_text(token_id)
-        return {"token": text, "bytes": data, "logprob": logprob}
+        reading = self._logprob_reading
+        return {"token": reading.text_of(token_id), "bytes": list(reading.bytes_of(token_id)), "logprob": logprob}

@@ -8,10 +8,11 @@ from typing import Any
 
 from mavis_core.messages import GuidanceStats, TokenReport
 from server.answers.asked import Asked
+from server.token_text import Reading
 
 
-def guidance_of(asked: Asked, stats: GuidanceStats | None, reports: Sequence[TokenReport]) -> dict[str, Any]:
-    """``ChoiceGuidance``; ``stats`` is None for an unguided choice."""
+def guidance_of(asked: Asked, stats: GuidanceStats | None, tokens: list[dict[str, Any]]) -> dict[str, Any]:
+    """``ChoiceGuidance``; ``stats`` is None for an unguided choice, ``tokens`` of ``reports_of``."""
     steering, truncation = (stats.steering_nats, stats.truncation_nats) if stats else (0.0, 0.0)
     kl = steering + truncation
     report = {
@@ -26,19 +27,23 @@ def guidance_of(asked: Asked, stats: GuidanceStats | None, reports: Sequence[Tok
     }
     if stats and stats.search:
         report["search"] = asdict(stats.search)
-    return report | {"tokens": reports_of(asked, reports)} if asked.wants_report else report
+    return report | {"tokens": tokens} if asked.wants_report else report
 
 
-def reports_of(asked: Asked, reports: Sequence[TokenReport]) -> list[dict[str, Any]]:
-    return [
-        {
-            "token": asked.token_text(report.token_id)[0],
-            "token_id": report.token_id,
-            "logprob": report.logprob,
-            "base_logprob": report.base_logprob,
-            "steering_nats": report.steering_nats,
-            "truncation_nats": report.truncation_nats,
-            "values": report.values,
-        }
-        for report in reports
-    ]
+def reports_of(reading: Reading, reports: Sequence[TokenReport]) -> list[dict[str, Any]]:
+    """``reading`` is of the text whose next tokens these are, and goes on behind them."""
+    return [_told(reading, report) for report in reports]
+
+
+def _told(reading: Reading, report: TokenReport) -> dict[str, Any]:
+    text = reading.text_of(report.token_id)
+    reading.read(report.token_id)
+    return {
+        "token": text,
+        "token_id": report.token_id,
+        "logprob": report.logprob,
+        "base_logprob": report.base_logprob,
+        "steering_nats": report.steering_nats,
+        "truncation_nats": report.truncation_nats,
+        "values": report.values,
+    }

@@ -8,6 +8,9 @@ from typing import Any
 from mavis_core.messages import ChoiceDelta, TokenLogprobs
 from server.answers.asked import Asked
 from server.answers.completions import Choice, CompletionsAnswer, Extras
+from server.token_text import REPLACEMENT, Reading
+
+Told = tuple[str, float | None, dict[str, float] | None, int]  # a token's place in each list of the answer's logprobs
 
 
 class TextAnswer(CompletionsAnswer):
@@ -23,16 +26,14 @@ class TextAnswer(CompletionsAnswer):
         """
         super().__init__(id, asked, extras)
         self._echoed, self._asked_prompt_logprobs = echoed, prompt_logprobs
-        self._text_length = [0] * len(self._choices)
 
     def _whole_choice(self, choice: Choice) -> dict[str, Any]:
         prompt = choice.index // self._n
-        echoed = self._echoed[prompt] if self._echoed else ""
-        positions = [*self._echoed_logprobs(prompt), *choice.logprobs]
+        told = self._told(choice, choice.logprobs)
         made = {
             "index": choice.index,
-            "text": echoed + "".join(choice.text),
-            "logprobs": self._logprobs(choice, positions),
+            "text": self._echo(prompt) + "".join(choice.text),
+            "logprobs": None if told is None else _shape([*(self._echoed_logprobs(prompt) or []), *told]),
         } | self._prompt_ids(prompt)
         if self._asked_prompt_logprobs is not None:
             made["prompt_logprobs"] = self._shown_prompt_logprobs(prompt, self._asked_prompt_logprobs)
@@ -45,12 +46,12 @@ class TextAnswer(CompletionsAnswer):
         prompt = choice.index // self._n
         if not (self._echoed or self._extras.token_ids):
             return []
-        logprobs = self._logprobs(choice, self._echoed_logprobs(prompt)) if self._echoed else None
-        text = self._echoed[prompt] if self._echoed else ""
-        return [self._chunk([self._part(choice, text) | {"logprobs": logprobs} | self._prompt_ids(prompt)])]
+        told = self._echoed_logprobs(prompt)
+        logprobs = {"logprobs": None if told is None else _shape(told)}
+        return [self._chunk([self._part(choice, self._echo(prompt)) | logprobs | self._prompt_ids(prompt)])]
 
     def _chunk_parts(self, choice: Choice, delta: ChoiceDelta) -> list[dict[str, Any]]:
-        text = self._text(delta)
+        text = self._text(choice, delta)
         return [self._part(choice, text)] if text else []
 
     def _empty_part(self, choice: Choice) -> dict[str, Any]:
@@ -62,30 +63,52 @@ class TextAnswer(CompletionsAnswer):
     def _prompt_ids(self, prompt: int) -> dict[str, Any]:
         return {"prompt_token_ids": self._asked.prompts[prompt]} if self._extras.token_ids else {}
 
-    def _echoed_logprobs(self, prompt: int) -> list[TokenLogprobs | int]:
-        """Of the prompt's tokens where they are echoed; a first token has none, only its id."""
-        if not self._echoed or self._asked.sampling.logprobs is None:
-            return []
-        tokens = self._asked.prompts[prompt]
-        return [found or tokens[i] for i, found in enumerate(self._prompt_logprobs[prompt])]
+    def _echo(self, prompt: int) -> str:
+        return self._echoed[prompt] if self._echoed else ""
 
-    def _logprobs(self, choice: Choice, positions: Sequence[TokenLogprobs | int]) -> dict[str, Any] | None:
-        """Two tokens with the same text share an entry of ``top_logprobs``; the likelier one is kept."""
-        most = self._asked.sampling.logprobs
-        if most is None:
+    def _logprobs(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
+        told = self._told(choice, positions)
+        return None if told is None else _shape(told)
+
+    def _told(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> list[Told] | None:
+        """Of the answer's tokens, which stand behind the echo."""
+        if self._asked.sampling.logprobs is None:
             return None
-        made: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
+        told, reading = [], choice.logprob_reading
+        begin = len(self._echo(choice.index // self._n))
         for position in positions:
-            token_id = position if isinstance(position, int) else position.token_id
-            made["tokens"].append(self._token_name(token_id))
-            made["token_logprobs"].append(None if isinstance(position, int) else position.logprob)
-            made["top_logprobs"].append(None if isinstance(position, int) else self._top(position, most))
-            made["text_offset"].append(self._text_length[choice.index])
-            self._text_length[choice.index] += len(self._asked.token_text(token_id)[0])
-        return made
+            told.append(self._tell(reading, position.token_id, position, begin))
+            reading.read(position.token_id)
+        return told
 
-    def _top(self, position: TokenLogprobs, most: int) -> dict[str, float]:
-        top = {self._token_name(position.token_id): position.logprob}
-        for token_id, logprob in position.top[:most]:
-            top.setdefault(self._token_name(token_id), logprob)
-        return top
+    def _echoed_logprobs(self, prompt: int) -> list[Told] | None:
+        """Of the prompt's tokens where they are echoed; a first token has none, only its name."""
+        if not self._echoed or self._asked.sampling.logprobs is None:
+            return None
+        told, reading = [], self._asked.token_text.reading(skip_special_tokens=False)
+        for token_id, position in zip(self._asked.prompts[prompt], self._prompt_logprobs[prompt], strict=False):
+            told.append(self._tell(reading, token_id, position, 0))
+            reading.read_in(self._echoed[prompt], token_id)
+        return told
+
+    def _tell(self, reading: Reading, token_id: int, position: TokenLogprobs | None, begin: int) -> Told:
+        name, offset = self._token_name(reading, token_id), begin + reading.offset
+        if position is None:
+            return name, None, None, offset
+        top = {name: position.logprob}
+        for other, logprob in position.top[: self._asked.sampling.logprobs]:
+            top.setdefault(self._token_name(reading, other), logprob)
+        return name, position.logprob, top, offset
+
+    def _token_name(self, reading: Reading, token_id: int) -> str:
+        """Half a character is named by its bytes, as OpenAI does here, for which this shape has no other place."""
+        name = super()._token_name(reading, token_id)
+        if REPLACEMENT not in name or name.encode() == reading.bytes_of(token_id):
+            return name
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in reading.bytes_of(token_id))
+
+
+def _shape(told: Sequence[Told]) -> dict[str, Any]:
+    """Two tokens with the same text share an entry of ``top_logprobs``; the likelier one is kept."""
+    names = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
+    return {name: [position[i] for position in told] for i, name in enumerate(names)}

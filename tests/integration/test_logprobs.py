@@ -22,6 +22,10 @@ from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
 from mavis_core.offline import Completion, generate
 from mavis_core.sampling_params import SamplingParams
+from mavis_core.token_bytes import token_bytes_of
+from server.token_text import TokenText
+from tests.models import text_policy
+from tests.vocabularies import KINDS
 from value_models.folders import build_lm
 from value_models.head import HeadNetwork, unit_rms
 from value_models.loading import SHIPPED_HEADS, SHIPPED_LM, SHIPPED_POLICY, build_engine
@@ -141,6 +145,39 @@ def test_plain_answers_and_prompts_are_the_models_own_log_softmax() -> None:
             assert found.token_id == token
             assert found.logprob == pytest.approx(before[token].item(), abs=NATS)
             check_top(found, before)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_every_kind_of_vocabulary(kind: str) -> None:
+    """Random models, hot, so that bytes come that are no UTF-8, but not from every second request: numbers are the
+    model's, tokens join to the text.
+    """
+    policy = text_policy(kind)
+    assert policy.tokenizer is not None
+    target = Engine(policy, [], EngineConfig(device="cpu"))
+    prompt = policy.tokenizer.encode("the a", add_special_tokens=False)
+    pieces = token_bytes_of(policy.tokenizer.backend_tokenizer)
+    halves = {i: -100.0 for i in range(len(policy.tokenizer)) if not pieces(i, prompt[0]).isascii()}
+    params = [
+        SamplingParams(max_tokens=16, temperature=1.5, seed=seed, logprobs=3, logit_bias=halves if seed % 2 else {})
+        for seed in range(20)
+    ]
+    joined = 0
+    for [answer] in generate(target, [prompt] * len(params), params, Guidance()):
+        logits = policy.model(input_ids=torch.tensor([prompt + answer.token_ids])).logits[0, len(prompt) - 1 : -1]
+        expected = logits.double().log_softmax(1)
+        reading = TokenText(policy.tokenizer).reading(True, prompt)
+        data = b""
+        for row, found in zip(expected, answer.logprobs, strict=True):
+            assert found.logprob == pytest.approx(row[found.token_id].item(), abs=NATS)
+            data += reading.bytes_of(found.token_id) if reading.visible(found.token_id) else b""
+            reading.read(found.token_id)
+        if "\ufffd" not in answer.text:
+            assert data.decode() == answer.text
+            assert reading.offset == len(answer.text)
+            joined += 1
+    assert joined > 5
 
 
 def check_steered(

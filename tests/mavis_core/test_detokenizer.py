@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from mavis_core.detokenizer import Detokenizer, held_back
-from tests.models import byte_tokenizer
+from tests.vocabularies import KINDS, byte_fallback, byte_tokenizer
 
 TOKENIZER = byte_tokenizer()
+BACKENDS = {kind: make().backend_tokenizer for kind, make in KINDS.items()}
 EOS = 256
 
 
@@ -118,12 +118,59 @@ def test_any_bytes_stream_to_what_a_whole_decode_shows(tokens: bytes) -> None:
     assert "".join(pieces) == tokens.decode(errors="replace")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=100)
+@given(st.data())
+def test_stop_strings_in_the_text_of_random_tokens(kind: str, data: st.DataObject) -> None:
+    """Never shown, found at the token that completes them, and no text is lost, whatever the vocabulary."""
+    backend = BACKENDS[kind]
+    tokens = data.draw(st.lists(st.integers(0, backend.get_vocab_size()), max_size=25))
+    text = backend.decode(tokens)
+    at = data.draw(st.integers(0, max(0, len(text) - 1)))
+    own = text[at : at + data.draw(st.integers(1, 4))]  # one that is in the text
+    stops = [*data.draw(st.lists(st.text("the \n\ufffd", min_size=1, max_size=3), max_size=2)), *([own] if own else [])]
+    target = Detokenizer(backend, stops, True)
+    shown = ""
+    for count, token in enumerate(tokens, 1):
+        piece, stop = target.push(token, True)
+        shown += piece
+        if stop is not None:
+            assert shown + stop == backend.decode(tokens[:count])[: len(shown + stop)]
+            assert not any(other in shown for other in stops)
+            return
+        assert not any(other in shown for other in stops)
+        whole = backend.decode(tokens[:count])
+        assert whole.endswith("\ufffd") or not any(other in whole for other in stops)
+    assert shown + target.flush() == text
+
+
+def test_a_stop_string_of_bytes_is_found_at_its_last_one() -> None:
+    """A line break is a byte token in many vocabularies; what stands in bytes is held back, but not from stopping."""
+    backend = byte_fallback().backend_tokenizer
+    tokens = [backend.token_to_id(token) for token in ("▁the", "<0x0A>", "<0x0A>", "▁a")]
+    target = Detokenizer(backend, ["\n\n"], True)
+    assert [target.push(token, True) for token in tokens[:3]] == [("the", None), ("", None), ("", "\n\n")]
+    before = Detokenizer(backend, ["\n"], True)
+    assert before.push(tokens[1], False) == ("", None)  # min_tokens: this one does not count
+    assert before.push(tokens[0], True) == ("\n the", None)
+    assert before.push(tokens[1], True) == ("", "\n")
+
+
+@pytest.mark.parametrize("kind", ["byte_level", "byte_fallback"])
+def test_a_prompt_that_ends_in_half_a_character_is_no_text_of_the_answer(kind: str) -> None:
+    backend = BACKENDS[kind]
+    half = backend.encode("hello 😀", add_special_tokens=False).ids[:-1]
+    answer = backend.encode("a", add_special_tokens=False).ids[-1]
+    target = Detokenizer(backend, ["hello"], True, half)
+    piece, stop = target.push(answer, True)
+    assert (piece.strip(), stop) == ("a", None)
+    finished = Detokenizer(backend, ["hello"], True, half)
+    whole = backend.encode("hello 😀", add_special_tokens=False).ids
+    assert finished.push(whole[-1], True)[0] + finished.flush() == "😀"
+
+
 def test_the_first_word_keeps_the_space_that_the_prompt_calls_for() -> None:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.BpeTrainer(vocab_size=60, show_progress=False)
-    tokenizer.train_from_iterator(["hello world how are you"] * 3, trainer)
+    tokenizer = BACKENDS["metaspace"]
     prompt, answer = tokenizer.encode("hello world").ids, tokenizer.encode("how are you").ids
     for before, text in ((prompt, " how are you"), ([], "how are you")):
         detokenizer = Detokenizer(tokenizer, (), True, before)

@@ -15,8 +15,10 @@ from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
 from mavis_core.messages import Request
+from mavis_core.offline import generate
 from mavis_core.sampling_params import SamplingParams
-from tests.models import EOS, VOCAB, assert_idle, collect, mixed_values, request, run, tiny_policy
+from tests.models import EOS, VOCAB, assert_idle, collect, mixed_values, request, run, text_policy, tiny_policy
+from tests.vocabularies import KINDS
 
 BEGINNING = [random.Random(0).randrange(VOCAB) for _ in range(20)]
 
@@ -126,3 +128,33 @@ def test_each_gets_what_it_gets_alone(architecture: str, chunked: bool) -> None:
                 continue
             for choice, tokens in found.get(one.id, {}).items():
                 assert tokens == expected[one.id][choice][: len(tokens)], one
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stop", [(), ("the", "\n", "\ufffd", "a")])
+def test_each_gets_the_text_it_gets_alone(kind: str, stop: tuple[str, ...]) -> None:
+    """Also where what is drawn is no UTF-8: all of it is what the tokenizer makes of all tokens, and fails nobody."""
+    policy = text_policy(kind)
+    tokenizer = policy.tokenizer
+    assert tokenizer is not None
+    target = Engine(policy, [], EngineConfig(max_num_seqs=40, block_size=5))
+    half = tokenizer.encode("a \N{GRINNING FACE}", add_special_tokens=False)[:-1]
+    prompts = [[3 + i, 5] if i % 4 else half for i in range(40)]
+    params = [SamplingParams(max_tokens=24, temperature=1.5, seed=i, stop=stop) for i in range(40)]
+    together = [choices[0] for choices in generate(target, prompts, params, Guidance())]
+    spoiled = 0
+    for prompt, one, found in zip(prompts, params, together, strict=True):
+        spoiled += "\ufffd" in found.text
+        if one.seed is not None and one.seed < 5:
+            [[alone]] = generate(target, [prompt], [one], Guidance())
+            assert (alone.text, alone.token_ids) == (found.text, found.token_ids)
+        if stop:
+            assert not any(other in found.text for other in stop)
+        elif prompt is not half:
+            before, whole = (
+                tokenizer.decode(prompt),
+                tokenizer.decode([*prompt, *found.token_ids], skip_special_tokens=True),
+            )
+            assert found.text == whole[len(before) :]
+    assert stop or kind == "metaspace" or spoiled > 5
+    assert_idle(target)

@@ -16,7 +16,7 @@ from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.structure import Structure
 from tests.mavis_core.rows import admission
-from tests.models import byte_tokenizer, mixed_values, run, tiny_model, tiny_policy
+from tests.models import byte_tokenizer, mixed_values, run, text_policy, tiny_model, tiny_policy
 
 PROMPT = (3, 5, 7, 11, 13)
 LENGTH = 9
@@ -103,6 +103,20 @@ def test_a_character_may_begin_in_them(before: bytes) -> None:
     engine.add(Request("r", tuple(b"x"), sampling, Guidance(), output_token_ids=tuple(before)))
     (output,) = engine.step()
     assert output.deltas[0].text == "ñ"
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 40])
+def test_a_row_of_byte_tokens_may_begin_in_them(length: int) -> None:
+    """One wrong byte changes the text of the whole row, however long: what it began with is read again."""
+    policy = text_policy("byte_fallback")
+    assert policy.tokenizer is not None
+    backend = policy.tokenizer.backend_tokenizer
+    byte, wrong = backend.token_to_id("<0x41>"), backend.token_to_id("<0xFF>")
+    engine = Engine(policy, [], EngineConfig())
+    sampling = SamplingParams(max_tokens=length + 1, logit_bias={wrong: 100.0}, seed=0)
+    engine.add(Request("r", (260,), sampling, Guidance(), output_token_ids=(byte,) * length))
+    (output,) = engine.step()
+    assert output.deltas[0].text == "\ufffd" * (length + 1)
 
 
 def test_it_must_leave_room() -> None:

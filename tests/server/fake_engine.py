@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 from jinja2 import Template, TemplateError
@@ -35,11 +34,12 @@ from mavis_core.messages import (
     TokenLogprobs,
     TokenReport,
 )
-from server.token_text import byte_alphabet
+from tests.vocabularies import byte_tokenizer
 
 SCRIPT = b"Hello there, friend."
 EOS = 256
 VOCAB = 257
+BACKEND = byte_tokenizer().backend_tokenizer
 STEERING, TRUNCATION = 0.25, 0.05
 CACHED = 4
 NAMES = ("cheerful", "concise")
@@ -65,7 +65,7 @@ class FakeTokenizer:
     def __init__(self, chat_template: Any = TEMPLATE) -> None:
         self.chat_template = chat_template
         self.all_special_ids = [EOS]
-        self.backend_tokenizer: Any = SimpleNamespace(decoder="ByteLevel")
+        self.backend_tokenizer: Any = BACKEND
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         return list(text.encode())
@@ -74,8 +74,7 @@ class FakeTokenizer:
         return bytes(i for i in token_ids if i != EOS).decode(errors="replace")
 
     def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]:
-        characters = {byte: char for char, byte in byte_alphabet().items()}
-        return ["<eos>" if i == EOS else characters[i] for i in ids]
+        return [BACKEND.id_to_token(i) for i in ids]
 
     def apply_chat_template(self, conversation: list[dict[str, Any]], **kwargs: Any) -> str:
         assert kwargs.pop("tokenize") is False

@@ -17,6 +17,9 @@ TORCH_FREE = {
     "config",
     "client",
     "tokenizer",
+    "token_bytes",
+    "byte_run",
+    "running_text",
     "search.params",
 }
 SOURCES = sorted(Path("server").rglob("*.py"))
