@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
+import socket
 import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from server.header_limit import refusal
@@ -84,11 +87,27 @@ def client_of(address: str) -> tuple[str, bool]:
     return str(ip), ip.is_loopback
 
 
+class Counted(asyncio.Protocol):
+    """``http``, whose connection holds a place until it is lost."""
+
+    def __init__(self, http: asyncio.Protocol, give_back: Callable[[], None]) -> None:
+        self._http = http
+        self._give_back = give_back
+        self.connection_made = http.connection_made  # type: ignore[method-assign]
+        self.data_received = http.data_received  # type: ignore[method-assign]
+        self.eof_received = http.eof_received  # type: ignore[method-assign]
+        self.pause_writing = http.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = http.resume_writing  # type: ignore[method-assign]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._give_back()
+        self._http.connection_lost(exc)
+
+
 class Door(asyncio.Protocol):
-    """What stands between one socket and its HTTP protocol.
+    """What meets a new connection: refuses it, or counts it and makes way for HTTP, after TLS where there is one.
 
     Args:
-        make_http: the protocol that gets everything once the connection is let in.
         tls: None: plain HTTP.
         tls_timeout: seconds for the handshake.
     """
@@ -96,18 +115,14 @@ class Door(asyncio.Protocol):
     def __init__(
         self,
         limits: ConnectionLimits,
-        make_http: Callable[[], asyncio.Protocol],
+        http: asyncio.Protocol,
         tls: ssl.SSLContext | None,
         tls_timeout: float,
     ) -> None:
         self._limits = limits
-        self._make_http = make_http
+        self._http = http
         self._tls = tls
         self._tls_timeout = tls_timeout
-        self._address: str | None = None  # set while it counts
-        self._http: asyncio.Protocol | None = None
-        self._early = b""
-        self._lost = False
         self._handshake: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -116,67 +131,32 @@ class Door(asyncio.Protocol):
         refused = self._limits.take(address)
         if refused is not None:
             if self._tls is None:
-                status, message, code = refused
-                transport.write(refusal(status, message, code))
-                transport.close()
-            else:
-                transport.abort()
+                transport.write(refusal(*refused))
+            transport.close()
             return
-        self._address = address
+        protocol = Counted(self._http, partial(self._limits.give_back, address))
         if self._tls is None:
-            self._open(transport)
-        else:
-            self._handshake = asyncio.create_task(self._start_tls(transport, self._tls))
-
-    async def _start_tls(self, raw: asyncio.Transport, tls: ssl.SSLContext) -> None:
-        try:
-            async with asyncio.timeout(self._tls_timeout):
-                transport = await asyncio.get_running_loop().start_tls(
-                    raw, self, tls, server_side=True, ssl_shutdown_timeout=TLS_GOODBYE
-                )
-        except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
-            log.debug("TLS handshake with %s failed: %r", self._address, error)
-            raw.abort()
-            self._leave()
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
             return
-        assert transport is not None
-        if not self._lost:
-            self._open(transport)
+        # ``start_tls`` would lose what uvloop reads before it begins, so the handshake gets the socket afresh.
+        taken_over = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        transport.abort()
+        self._handshake = asyncio.create_task(self._shake_hands(taken_over, protocol, address))
 
-    def _open(self, transport: asyncio.Transport) -> None:
-        self._http = self._make_http()
-        self._http.connection_made(transport)
-        if self._early:
-            self._http.data_received(self._early)
-            self._early = b""
-
-    def _leave(self) -> None:
-        if self._address is not None:
-            self._limits.give_back(self._address)
-            self._address = None
-
-    def data_received(self, data: bytes) -> None:
-        if self._http is not None:
-            self._http.data_received(data)
-        else:  # came with the end of the handshake
-            self._early += data
-
-    def eof_received(self) -> bool | None:
-        return None if self._http is None else self._http.eof_received()
-
-    def pause_writing(self) -> None:
-        if self._http is not None:
-            self._http.pause_writing()
-
-    def resume_writing(self) -> None:
-        if self._http is not None:
-            self._http.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
-        self._leave()
-        if self._http is not None:
-            self._http.connection_lost(exc)
+    async def _shake_hands(self, connection: socket.socket, protocol: asyncio.Protocol, address: str) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol,
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._tls_timeout,
+                ssl_shutdown_timeout=TLS_GOODBYE,
+            )
+        except OSError as error:  # also what is not TLS, and what takes too long
+            log.debug("no TLS with %s: %r", address, error)
+            connection.close()
+            self._limits.give_back(address)
 
 
 class Doors:
@@ -195,4 +175,4 @@ class Doors:
         self._tls_timeout = tls_timeout
 
     def __call__(self, **uvicorn: Any) -> Door:
-        return Door(self._limits, lambda: self._make_http(**uvicorn), self._tls, self._tls_timeout)
+        return Door(self._limits, self._make_http(**uvicorn), self._tls, self._tls_timeout)
