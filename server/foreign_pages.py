@@ -56,7 +56,7 @@ class ForeignPages:
             name = (found["ipv6"] or found["name"]) if found else ""
             if not is_own_name(name, self._hosts):
                 allowed = "localhost, loopback addresses and what --allowed-hosts names"
-                return f"host {host[:80]!r}: this server answers to {allowed}", "host_not_allowed"
+                return f"host {host[:80]!r}: must be one of {allowed}", "host_not_allowed"
         return None
 
     def _wrong_origin(self, method: str, headers: Headers) -> tuple[str, str] | None:

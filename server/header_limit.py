@@ -8,6 +8,7 @@ either and hangs up. Trailers are read and forgotten: uvicorn would add them to 
 
 from __future__ import annotations
 
+import uuid
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -140,11 +141,12 @@ class BoundedHeads(HttpToolsProtocol):
             self.active.message_event.set()
 
 
-def refusal(status: int, message: str, code: str, kind: str = "invalid_request_error") -> bytes:
-    """A whole answer in the shape of every other error, for where no request is to be answered by the app."""
+def refusal(status: int, message: str, code: str) -> bytes:
+    """A whole answer in the shape of every other error, for where there is no request that the app could answer."""
+    kind = {429: "rate_limit_error", 503: "server_error"}.get(status, "invalid_request_error")
     body = orjson.dumps(error_object(message, kind, None, code))
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        f"content-length: {len(body)}\r\nx-request-id: {uuid.uuid4().hex}\r\nconnection: close\r\n\r\n"
     )
     return head.encode("ascii") + body

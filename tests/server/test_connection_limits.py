@@ -87,6 +87,7 @@ def test_refused_on_a_socket() -> None:
             with connect(port) as third:
                 status, answer = parsed(rest(third))
             assert (status, answer["error"]["code"]) == (503, "too_many_connections")
+            assert answer["error"]["type"] == "server_error"
             first.sendall(HEALTH)
         assert health_in_the_end(f"http://127.0.0.1:{port}/health")
 
