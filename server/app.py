@@ -17,8 +17,10 @@ from mavis_core.tokenizer import Tokenizer
 from server.auth import OPEN_PATHS, BearerAuth
 from server.browsers import allow_browsers
 from server.errors import install_error_handlers
+from server.foreign_pages import ForeignPages
 from server.header_limit import HeaderLimit
 from server.openapi import install_openapi
+from server.plain_paths import PlainPaths
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
 from server.protocol.preferences import PreferenceRequest
@@ -85,8 +87,10 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
     app.add_middleware(ShutdownAnswers)
     app.add_middleware(Throttle, limits=service.limits, metrics=service.metrics)
     app.add_middleware(BearerAuth, keys=service.keys)
+    app.add_middleware(ForeignPages, settings=settings, keys=service.keys.required)
     if settings.allowed_origins:
         allow_browsers(app, settings)
+    app.add_middleware(PlainPaths)
     app.add_middleware(HeaderLimit)
     app.add_middleware(RequestId)
     return app

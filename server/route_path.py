@@ -6,6 +6,7 @@ from starlette.types import Scope
 
 
 def route_path(scope: Scope) -> str:
-    """Without the ``root_path`` that the HTTP server puts in front."""
+    """Without the ``root_path`` that the HTTP server puts in front: what Starlette compares with its routes."""
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    rest = path.removeprefix(scope.get("root_path", ""))
+    return rest if rest == "" or rest.startswith("/") else path

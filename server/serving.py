@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import uvicorn
 from rich.console import Console
@@ -16,10 +16,18 @@ from mavis_core.client import EngineClient
 from mavis_core.messages import EngineInfo
 from mavis_core.tokenizer import Tokenizer
 from server.app import create_app
-from server.header_limit import BoundedHeads
+from server.connection_limits import ConnectionLimits, Doors
+from server.deadlines import TimedRequests
+from server.descriptors import default_connections
 from server.settings import Settings
+from server.tls import tls_context
 from server.uvicorn_server import DrainingServer
 from server.write_limit import TimedWrites
+
+
+class TimedProtocol(TimedWrites, TimedRequests):
+    """HTTP in which nobody waits for a client for ever."""
+
 
 LoadingProgress = Callable[[str, float], None]
 
@@ -51,10 +59,6 @@ def server_for(
     settings: Settings, engine: EngineClient, tokenizer: Callable[[], Tokenizer], on_start: Callable[[], None]
 ) -> DrainingServer:
     """A server whose ``run()`` returns after the drain that a signal starts."""
-
-    class Protocol(TimedWrites, BoundedHeads):
-        write_timeout = settings.write_timeout
-
     config = uvicorn.Config(
         create_app(settings, engine, tokenizer),
         host=settings.host,
@@ -63,15 +67,28 @@ def server_for(
         access_log=settings.log_level == "debug",
         timeout_graceful_shutdown=5,
         server_header=False,
-        http=Protocol,
+        http=doors(settings),  # type: ignore[arg-type]  # whatever makes a protocol
+        ws="none",
+        timeout_keep_alive=settings.keep_alive_timeout,
         root_path=settings.root_path,
-        ssl_certfile=settings.ssl_certfile,
-        ssl_keyfile=settings.ssl_keyfile,
-        ssl_ca_certs=None if settings.ssl_ca_certs is None else str(settings.ssl_ca_certs),
-        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.ssl_ca_certs else ssl.CERT_NONE,
     )
     logging.getLogger("server").setLevel(settings.log_level.upper())
     return DrainingServer(config, engine, settings.drain_timeout, on_start)
+
+
+def doors(settings: Settings) -> Doors:
+    """TLS is theirs and not uvicorn's, so that a connection counts before its handshake."""
+    total = default_connections() if settings.max_connections is None else settings.max_connections
+    tls = None
+    if settings.ssl_certfile is not None:
+        tls = tls_context(settings.ssl_certfile, settings.ssl_keyfile, settings.ssl_ca_certs)
+    http = partial(
+        TimedProtocol,
+        head_timeout=settings.head_timeout,
+        body_timeout=settings.body_timeout,
+        write_timeout=settings.write_timeout,
+    )
+    return Doors(ConnectionLimits(total, settings.max_connections_per_address), http, tls, settings.head_timeout)
 
 
 def base_url(settings: Settings) -> str:

@@ -21,13 +21,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from mavis_core.config import EngineConfig
 from mavis_core.errors import InvalidRequestError, LoadError
 from server.database import parse_url
+from server.descriptors import connections_that_fit
 from server.engine_watch import OnDeath
-from server.tls import check_tls
+from server.tls import tls_context
 from server.weights import parse_weights
 
 PREFIX = "MAVIS_"
 MIN_ADMIN_KEY = 16
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+ALLOWED_HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:]+(\.[0-9]+)*")
 StringList = Annotated[tuple[str, ...], NoDecode]
 SecretList = Annotated[tuple[SecretStr, ...], NoDecode]
 WeightMap = Annotated[dict[str, float], NoDecode]
@@ -95,7 +97,19 @@ class Settings(BaseSettings):
     engine_process: bool = Field(default=False, description="the engine in a process of its own, not on a thread")
     on_engine_death: OnDeath = Field(default="exit", description="exit, restart (an engine process) or stay")
     max_body_bytes: int = Field(default=2 * 2**20, ge=1024, description="largest request body; above it 413")
+    max_connections: int | None = Field(
+        default=None, ge=1, description="open at once; none: what the limit of file descriptors allows, at most 4096"
+    )
+    max_connections_per_address: int | None = Field(
+        default=None, ge=1, description="of one client; none: half of them, and any number from this machine"
+    )
+    head_timeout: float = Field(default=20.0, gt=0, description="seconds for a TLS handshake, and for a request's head")
+    body_timeout: float = Field(default=60.0, gt=0, description="seconds for a request's body")
+    keep_alive_timeout: int = Field(default=5, ge=1, description="seconds that a connection may wait between requests")
     root_path: str = Field(default="", description="path prefix that a proxy in front takes off")
+    allowed_hosts: StringList = Field(
+        default=(), description="names to answer to, beside localhost; none: any, on loopback without keys no other"
+    )
     allowed_origins: StringList = Field(default=(), description="origins whose pages may call (CORS); * is any")
     allowed_methods: StringList = Field(default=("*",), description="methods that they may use")
     allowed_headers: StringList = Field(default=("*",), description="headers that they may send")
@@ -115,6 +129,7 @@ class Settings(BaseSettings):
         "served_model_name",
         "api_key",
         "search_rewards",
+        "allowed_hosts",
         "allowed_origins",
         "allowed_methods",
         "allowed_headers",
@@ -163,6 +178,21 @@ class Settings(BaseSettings):
             raise ValueError(f"{folder} is not a folder")
         return folder
 
+    @field_validator("max_connections")
+    @classmethod
+    def _enough_descriptors(cls, count: int | None) -> int | None:
+        if count is not None and count > connections_that_fit():
+            raise ValueError(f"{count}: at most {connections_that_fit()} fit the limit of file descriptors (ulimit -n)")
+        return count
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names_of_hosts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not ALLOWED_HOST.fullmatch(name):
+                raise ValueError(f"{name!r}: must be a name or address without port, *.name, or *")
+        return names
+
     @field_validator("database")
     @classmethod
     def _usable_url(cls, address: SecretStr) -> SecretStr:
@@ -191,7 +221,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _usable_certificate(self) -> Settings:
         if self.ssl_certfile is not None:
-            check_tls(self.ssl_certfile, self.ssl_keyfile, self.ssl_ca_certs)
+            tls_context(self.ssl_certfile, self.ssl_keyfile, self.ssl_ca_certs)
         elif self.ssl_keyfile or self.ssl_ca_certs:
             raise ValueError("ssl_keyfile and ssl_ca_certs need ssl_certfile")
         return self

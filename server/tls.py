@@ -1,4 +1,4 @@
-"""Whether certificate files can be served, found out at start and said in one line."""
+"""Certificate files as what TLS is served with; that they can be is found out at start and said in one line."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import ssl
 from pathlib import Path
 
 
-def check_tls(certfile: Path, keyfile: Path | None, ca_certs: Path | None) -> None:
-    """Raises ValueError, naming the file at fault; no password is asked for."""
+def tls_context(certfile: Path, keyfile: Path | None, ca_certs: Path | None) -> ssl.SSLContext:
+    """Raises ValueError, naming the file at fault; no password is asked for. With ``ca_certs`` only clients with a
+    certificate of theirs are let in."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certfile, keyfile, password=lambda: "")
@@ -19,3 +20,5 @@ def check_tls(certfile: Path, keyfile: Path | None, ca_certs: Path | None) -> No
             context.load_verify_locations(ca_certs)
         except (OSError, ssl.SSLError) as error:
             raise ValueError(f"ssl_ca_certs: {ca_certs}: {error}") from None
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

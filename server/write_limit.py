@@ -14,6 +14,7 @@ import asyncio
 import logging
 import socket
 import struct
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -22,12 +23,14 @@ log = logging.getLogger(__name__)
 
 
 class TimedWrites(HttpToolsProtocol):
-    """Attributes:
-    write_timeout: seconds, of the class that a server uses.
+    """Args:
+    write_timeout: seconds.
     """
 
-    write_timeout = 60.0
-    _unread_look: asyncio.TimerHandle | None = None
+    def __init__(self, *args: Any, write_timeout: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._write_timeout = write_timeout
+        self._unread_look: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -44,7 +47,7 @@ class TimedWrites(HttpToolsProtocol):
     def _look_again(self) -> None:
         self._stop_looking()
         unread = self.transport.get_write_buffer_size()
-        self._unread_look = self.loop.call_later(self.write_timeout, self._look, unread)
+        self._unread_look = self.loop.call_later(self._write_timeout, self._look, unread)
 
     def _stop_looking(self) -> None:
         if self._unread_look is not None:
@@ -55,7 +58,7 @@ class TimedWrites(HttpToolsProtocol):
         if self.transport.get_write_buffer_size() < before:
             self._look_again()
             return
-        log.info("a connection is dropped: its client has read nothing for %g s", self.write_timeout)
+        log.info("a connection is dropped: its client has read nothing for %g s", self._write_timeout)
         connection = self.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)  # else the kernel would keep its share
         self.transport.abort()

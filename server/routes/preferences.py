@@ -32,7 +32,7 @@ async def retrieve_preference(http: HttpRequest, user: str) -> PreferenceCard:
 @router.put(
     PATH,
     summary="Store a user's weights",
-    responses=errors(400, 413, 415, 503),
+    responses=errors(400, 404, 413, 415, 503),
     openapi_extra=body_of(PreferenceRequest),
 )
 async def store_preference(http: HttpRequest, user: str) -> PreferenceCard:

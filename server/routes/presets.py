@@ -40,7 +40,7 @@ async def retrieve_preset(http: HttpRequest, name: str) -> PresetCard:
     "/v1/presets/{name}",
     summary="Store a preset (admin)",
     dependencies=ADMIN,
-    responses=errors(400, 403, 409, 413, 415, 503),
+    responses=errors(400, 403, 404, 409, 413, 415, 503),
     openapi_extra=body_of(Preset),
 )
 async def store_preset(http: HttpRequest, name: str) -> PresetCard:

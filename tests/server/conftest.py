@@ -25,9 +25,11 @@ SCOPE = Scope("fake/model", FakeEngine().info.objectives)
 
 
 def make_app(engine: FakeEngine, **settings: Any) -> FastAPI:
-    """An app that forgets what it stores, unless told where to keep it."""
+    """An app that forgets what it stores, unless told where to keep it, under whatever name a test calls it."""
     tokenizer = FakeTokenizer(settings.pop("tokenizer_template", TEMPLATE))
-    return create_app(Settings(**{"database": "sqlite://", **settings}), engine, lambda: tokenizer)
+    return create_app(
+        Settings(**{"database": "sqlite://", "allowed_hosts": ("*",), **settings}), engine, lambda: tokenizer
+    )
 
 
 @asynccontextmanager

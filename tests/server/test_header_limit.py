@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-import threading
 import time
 from collections.abc import Iterator
 
 import httpx
+import orjson
 import pytest
 
-from server.header_limit import MAX_BYTES, MAX_LINES
-from server.serving import server_for
-from server.settings import Settings
+from server.header_limit import MAX_BYTES, MAX_LINES, MAX_PIPELINED
 from tests.server.conftest import USER, app_client
-from tests.server.fake_engine import FakeEngine, FakeTokenizer
+from tests.server.edge import CHAT as CHAT_HEAD
+from tests.server.edge import answer_of, connect, exchange, parsed, rest, served
+from tests.server.fake_engine import FakeEngine
 
 CHAT = "/v1/chat/completions"
 
@@ -22,16 +23,8 @@ CHAT = "/v1/chat/completions"
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """A server as ``mavis serve`` makes it."""
-    settings = Settings(port=0, database="sqlite://", root_path="/mavis")  # type: ignore[arg-type]
-    tokenizer = FakeTokenizer()
-    server = server_for(settings, FakeEngine(), lambda: tokenizer, lambda: None)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(10)
+    with served(root_path="/mavis") as port:
+        yield port
 
 
 def send(port: int, *pieces: bytes) -> bytes:
@@ -49,7 +42,7 @@ def send(port: int, *pieces: bytes) -> bytes:
 
 
 def head(*lines: bytes) -> bytes:
-    return b"\r\n".join([b"GET /version HTTP/1.1", b"Host: x", b"Connection: close", *lines, b"", b""])
+    return b"\r\n".join([b"GET /version HTTP/1.1", b"Host: localhost", b"Connection: close", *lines, b"", b""])
 
 
 def test_an_ordinary_request(port: int) -> None:
@@ -98,9 +91,87 @@ def flood(port: int, start: bytes, piece: bytes) -> int:
     return 2**24
 
 
+CHUNKED = CHAT_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+JSON = orjson.dumps({"messages": USER, "max_tokens": 2})
+LAST_CHUNK = b"%x\r\n%b\r\n0\r\n" % (len(JSON), JSON)
+
+
+@pytest.mark.parametrize("start", [b"1\r\n{\r\n0\r\n", b"1\r\n{\r\n0\r\nX-Endless: ", b"1;extension="])
+@pytest.mark.parametrize("refused_before", [False, True])
+def test_what_frames_a_body_ends_or_is_cut_off(port: int, start: bytes, refused_before: bool) -> None:
+    """Trailers and chunk extensions, also behind an answer that did not wait for them (415)."""
+    head = CHUNKED.replace(b"application/json", b"text/plain") if refused_before else CHUNKED
+    lines = b"X-%09d: a\r\n" * 1000 % tuple(range(1000)) if start.endswith(b"0\r\n") else b"a" * 16_000
+    assert flood(port, head + start, lines) < 2**23
+
+
+def test_too_many_trailers_are_told(port: int) -> None:
+    """Not a byte more than the server reads before it closes, so that its answer arrives."""
+    with connect(port) as connection:
+        connection.sendall(CHUNKED.replace(b"Host", b"Expect: 100-continue\r\nHost") + LAST_CHUNK)
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"  # all of that is read
+        connection.sendall(b"X-Endless: ".ljust(MAX_BYTES + 1, b"a"))
+        status, answer = parsed(rest(connection))
+    assert (status, answer["error"]["code"]) == (431, "headers_too_large")
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(
+    "trailer", [b"X-Objective-Weights: nothing=1", b"X-Request-Id: from-a-trailer", b"Content-Type: text/plain"]
+)
+def test_trailers_are_not_headers(port: int, trailer: bytes, together: bool) -> None:
+    request = CHUNKED.replace(b"Host", b"Connection: close\r\nHost") + LAST_CHUNK + trailer + b"\r\n\r\n"
+    answer = exchange(port, request) if together else exchange(port, request[:-30], request[-30:])
+    assert parsed(answer)[0] == 200
+    assert b"from-a-trailer" not in answer
+
+
+def test_a_key_in_a_trailer_opens_nothing() -> None:
+    with served(api_key="the-key") as port:
+        request = CHUNKED + LAST_CHUNK + b"Authorization: Bearer the-key\r\n\r\n"
+        with connect(port) as connection:
+            connection.sendall(request)
+            assert answer_of(connection)[0] == 401
+            connection.sendall(request.replace(b"Host", b"Authorization: Bearer the-key\r\nHost"))
+            assert answer_of(connection)[0] == 200
+
+
+def test_requests_do_not_queue_without_end(port: int) -> None:
+    """One read may bring thousands."""
+    request = CHAT_HEAD + b"Content-Length: %d\r\n\r\n" % len(JSON) + JSON
+    with connect(port) as connection:
+        connection.sendall(request * (MAX_PIPELINED // 2))
+        assert [answer_of(connection)[0] for _ in range(MAX_PIPELINED // 2)] == [200] * (MAX_PIPELINED // 2)
+    assert exchange(port, b"GET /health HTTP/1.1\r\n\r\n" * 5000).count(b"HTTP/1.1 200") <= MAX_PIPELINED
+
+
+@pytest.mark.parametrize("start", [b"\x16\x03\x01", b"GET\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+def test_what_is_not_http_is_told_so_in_our_shape(port: int, start: bytes) -> None:
+    status, answer = parsed(exchange(port, start))
+    assert (status, answer["error"]["code"], answer["error"]["type"]) == (400, "invalid_http", "invalid_request_error")
+
+
+def test_a_client_that_leaves_a_request_behind_its_stream(caplog: pytest.LogCaptureFixture) -> None:
+    """Its stream ends like any other, which uvicorn tells only the last request of a connection."""
+    engine = FakeEngine(latency=0.3)
+    body = orjson.dumps({"messages": USER, "max_tokens": 80, "stream": True})
+    with caplog.at_level(logging.ERROR), served(engine) as port:
+        with connect(port) as connection:
+            connection.sendall(CHAT_HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert connection.recv(20).startswith(b"HTTP/1.1 200")
+            connection.sendall(b"GET /health HTTP/1.1\r\n\r\n")
+            time.sleep(0.2)
+        for _ in range(100):
+            if not engine.running:
+                break
+            time.sleep(0.1)
+        assert not engine.running
+    assert not caplog.messages
+
+
 def test_a_body_is_not_a_head(port: int) -> None:
     body = b'{"messages": [{"role": "user", "content": "' + b" " * 300_000 + b'"}]}'
-    line = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    line = CHAT_HEAD.replace(b"Host", b"Connection: close\r\nHost")
     length = b"Content-Length: %d\r\n\r\n" % len(body)
     answer = send(port, line + length, *[body[i : i + 50_000] for i in range(0, len(body), 50_000)])
     assert answer.startswith(b"HTTP/1.1 400")

@@ -1,0 +1,22 @@
+"""How many connections fit into the file descriptors that the process may open."""
+
+from __future__ import annotations
+
+import sys
+
+RESERVED = 128  # for everything that is not a connection: files, databases, devices, the event loop
+MOST = 4096  # more has to be asked for
+
+
+def connections_that_fit() -> int:
+    """Where there is no limit, or the system does not know of any, more than anybody needs."""
+    if sys.platform == "win32":
+        return 2**31
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**31 if soft == resource.RLIM_INFINITY else max(1, soft - RESERVED)
+
+
+def default_connections() -> int:
+    return min(MOST, connections_that_fit())

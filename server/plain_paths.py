@@ -1,0 +1,29 @@
+"""No path of ours has a control character, and no route gets one that has.
+
+Routes are regular expressions that end with ``$``, which also stands before a newline at the end: without this,
+``/v1/completions%0a`` is served as ``/v1/completions``, past everything that compares paths, such as rate limits.
+"""
+
+from __future__ import annotations
+
+import re
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server.errors import error_object, error_response
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class PlainPaths:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and CONTROL.search(scope["path"]):
+            message = f"no such path: {scope['method']} {scope['path'][:200]!r} has a control character"
+            await error_response(404, error_object(message, "invalid_request_error", None, "not_found"))(
+                scope, receive, send
+            )
+            return
+        await self._app(scope, receive, send)
