@@ -1,0 +1,13 @@
+"""Resident memory of another process, as Linux tells it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+
+def resident_mib(pid: int) -> float:
+    """What it has in memory now, its children not counted."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None, "a process that has ended has no memory"
+    return int(found[1]) / 1024
