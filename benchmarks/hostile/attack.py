@@ -54,7 +54,7 @@ def http(
     name: str, path: str, body: bytes = b"", method: str = "POST", headers: Mapping[str, str] = JSON, **how: object
 ) -> Attack:
     """A well-formed HTTP/1.1 request around whatever body."""
-    lines = [f"{method} {path} HTTP/1.1", "host: mavis", "connection: close", f"content-length: {len(body)}"]
+    lines = [f"{method} {path} HTTP/1.1", "host: localhost", "connection: close", f"content-length: {len(body)}"]
     lines += [f"{key}: {value}" for key, value in headers.items()]
     return Attack(name, "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body, **how)  # type: ignore[arg-type]
 

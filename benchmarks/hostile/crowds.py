@@ -52,9 +52,9 @@ def crowds(size: int = MANY) -> list[Crowd]:
 
 
 def _idle(size: int) -> list[Crowd]:
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: mavis\r\ncontent-type: application/json\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     body = b"content-length: 500\r\n\r\n"
-    whole = b"GET /version HTTP/1.1\r\nhost: mavis\r\n\r\n"
+    whole = b"GET /version HTTP/1.1\r\nhost: localhost\r\n\r\n"
     return [
         Crowd("silent", size, (b"",)),
         Crowd("half a head", size, (head[:60],)),
@@ -87,7 +87,7 @@ def _floods(size: int) -> list[Crowd]:
         "one-byte chunks": (start, b"1\r\n \r\n"),
         "a body after a refusal": (refused, b"1000\r\n" + b" " * 4096 + b"\r\n"),
         "empty lines": (b"", b"\r\n" * 500),
-        "requests in a row": (b"", b"GET /version HTTP/1.1\r\nhost: a\r\n\r\n"),
+        "requests in a row": (b"", b"GET /version HTTP/1.1\r\nhost: localhost\r\n\r\n"),
     }
     return [
         Crowd(f"flood: {name}", size, (data,), flood=piece, mebibytes=16, hold=1.0)
@@ -114,9 +114,9 @@ def _abandoned(size: int) -> list[Crowd]:
 
 
 def _unread(size: int) -> list[Crowd]:
-    """Long answers that nobody reads, each of 32 choices: five of them fill a queue of its usual length."""
+    """Long answers that nobody reads: twenty of eight choices fill a queue of its usual length."""
     asked = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 60, "ignore_eos": True}
-    long = asked | {"n": 32, "logprobs": True, "top_logprobs": 20}
+    long = asked | {"n": 8, "logprobs": True, "top_logprobs": 20}
     stream, whole = http("", CHAT, dump(long | {"stream": True})).data, http("", CHAT, dump(long)).data
     responses = {"input": "Hello", "max_output_tokens": 400, "stream": True, "guidance": {"report": True}}
     return [
@@ -129,14 +129,14 @@ def _unread(size: int) -> list[Crowd]:
             fills=True,
             growth_mib=512.0,
         ),
-        Crowd("pages that nobody reads", size, (b"GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n" * 200,)),
+        Crowd("pages that nobody reads", size, (b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * 200,)),
     ]
 
 
 def _hidden(size: int) -> list[Crowd]:
     """They leave behind a second request that waits on the same connection."""
-    asked = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 900, "ignore_eos": True, "n": 8}
-    more = b"GET /version HTTP/1.1\r\nhost: a\r\n\r\n"
+    asked = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 400, "ignore_eos": True, "n": 8}
+    more = b"GET /version HTTP/1.1\r\nhost: localhost\r\n\r\n"
     found = []
     for stream in (False, True):
         data = http("", CHAT, dump(asked | {"stream": stream})).data.replace(b"connection: close\r\n", b"", 1) + more

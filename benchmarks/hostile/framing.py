@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from benchmarks.hostile.attack import ADMIN, Attack, dump
 
-INNER = b"GET /version HTTP/1.1\r\nhost: mavis\r\n\r\n"
+INNER = b"GET /version HTTP/1.1\r\nhost: localhost\r\n\r\n"
 BODY = dump({"prompt": "Hello"})
-HEAD = b"POST /tokenize HTTP/1.1\r\nhost: mavis\r\ncontent-type: application/json\r\n"
+HEAD = b"POST /tokenize HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 LENGTH = b"content-length: %d\r\n" % len(INNER)
 CHUNKED = b"transfer-encoding: chunked\r\n"
-ENOUGH = b"GET /health HTTP/1.1\r\nhost: mavis\r\nconnection: close\r\n\r\n"  # what would end an idle connection
+ENOUGH = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"  # what would end an idle connection
 
 
 def smuggled() -> list[Attack]:
@@ -77,7 +77,7 @@ def served_nevertheless() -> list[Attack]:
         Attack("framing: waits for 100", waits, later=BODY, shut=True),
         Attack("framing: waits for 100 without a body", waits, later=b"", shut=True),
         Attack("framing: empty lines first", b"\r\n" * 200_000 + ENOUGH),
-        Attack("framing: thousands in a row", b"GET /version HTTP/1.1\r\nhost: a\r\n\r\n" * 2000 + ENOUGH),
+        Attack("framing: thousands in a row", b"GET /version HTTP/1.1\r\nhost: localhost\r\n\r\n" * 2000 + ENOUGH),
     ]
 
 
@@ -95,7 +95,9 @@ def trailers() -> list[Attack]:
     }
     found = []
     for request, body in requests.items():
-        head = f"{request} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nconnection: close\r\n".encode()
+        head = (
+            f"{request} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n".encode()
+        )
         data = head + CHUNKED + b"\r\n" + (b"%x\r\n%s\r\n" % (len(body), body) if body else b"")
         found.append(Attack("framing: key in a trailer", data + late, refused=True))
         found.append(Attack("framing: key in a late trailer", data, later=late, refused=True))

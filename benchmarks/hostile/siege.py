@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import httpx
 
 from benchmarks.health_watch import HealthWatch, bystander
-from benchmarks.hostile.attack import status_of
+from benchmarks.hostile.attack import LATER_SECONDS, status_of
 from benchmarks.hostile.crowds import MIB, Crowd
 from benchmarks.process_memory import resident_mib
 
@@ -56,6 +56,7 @@ def becomes_idle(port: int, seconds: float = IDLE_SECONDS) -> bool:
 
 def besiege(crowd: Crowd, port: int, pid: int, watch: HealthWatch) -> SiegeReport:
     problems: list[str] = []
+    becomes_idle(port, WORK_SECONDS)  # what an earlier crowd left behind counted there
     before = resident_mib(pid)
     watch.take()
     with ThreadPoolExecutor(min(crowd.size, 32)) as pool:
@@ -94,9 +95,11 @@ def _joined(crowd: Crowd, number: int, port: int) -> socket.socket | None:
         return None
     with contextlib.suppress(OSError):  # the server may close at any time, and that is an answer
         connection.sendall(crowd.data[number % len(crowd.data)])
-        piece = crowd.flood * (-(-MIB // len(crowd.flood))) if crowd.flood else b""
-        for _ in range(crowd.mebibytes):
-            connection.sendall(piece)
+        if crowd.flood:
+            time.sleep(LATER_SECONDS)  # what comes with the head is looked at with it
+            piece = crowd.flood * -(-MIB // len(crowd.flood))
+            for _ in range(crowd.mebibytes):
+                connection.sendall(piece)
     if crowd.leaves:
         time.sleep(0.2 if crowd.fills else 0.0)
         connection.close()
