@@ -43,7 +43,7 @@ def protocol() -> list[Attack]:
         "header flood": head + b"".join(b"x-%d: y\r\n" % i for i in range(20_000)) + b"\r\n",
         "long header": head + b"x: " + b"y" * 1_000_000 + b"\r\n\r\n",
         "long target": b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n",
-        "absolute target": b"GET http://other.example/v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        "absolute target": b"GET http://other.example/v1/models HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
         "expect": head + b"expect: 200-maybe\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}",
         "upgrade": b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
         "many hosts": b"GET /v1/models HTTP/1.1\r\n" + b"host: localhost\r\n" * 50 + b"connection: close\r\n\r\n",

@@ -2,11 +2,11 @@
 
     python -m benchmarks.soak --minutes 30 --clients 8 --out benchmarks/results/soak.json
 
-Every second client is an ordinary one, the others hold the admin key and also write presets and load and unload a value;
-with ``--keys`` the ordinary ones need a key, too. What must hold: no 5xx and no status that is wrong for its request
-(``traffic.py`` says which are right; 429 always is), ``/health`` answered all the time, at the end no row running or
-waiting and no KV held, resident memory flat after two minutes (``flat.py``: neither its trend nor the highest of the last
-quarter more than 64 MiB above), and 0 on SIGTERM.
+Every second client is an ordinary one, the others hold the admin key and also write presets and load and unload a
+value; with ``--keys`` the ordinary ones need a key, too. What must hold: no 5xx and no status that is wrong for its
+request (``traffic.py`` says which are right; 429 always is), ``/health`` answered all the time, at the end no row
+running or waiting and no KV held, resident memory flat after two minutes (``flat.py``: neither its trend nor the
+highest of the last quarter more than 64 MiB above), and 0 on SIGTERM.
 
 Needs Linux: memory is read from /proc, and /health is asked from 127.0.0.2.
 """

@@ -247,8 +247,8 @@ def presets(client: httpx.Client, rng: random.Random) -> Answered:
     name = f"soak-{rng.randrange(4)}"
     match rng.choice(("put", "use", "delete")):
         case "put":
-            body = {"objective_weights": {"cheerful": 1}, "guidance": {"beta": 1}}
-            return client.put(f"/v1/presets/{name}", json=body).status_code, frozenset({200, 201})
+            preset = {"objective_weights": {"cheerful": 1}, "guidance": {"beta": 1}}
+            return client.put(f"/v1/presets/{name}", json=preset).status_code, frozenset({200, 201})
         case "delete":
             return client.delete(f"/v1/presets/{name}").status_code, frozenset({200, 204, 404})
     model = client.get("/v1/models").json()["data"][0]["id"]
