@@ -40,6 +40,8 @@ from scripts.served import Served, served
 from value_models.loading import SHIPPED_HEADS
 
 MARGIN_MIB = 48
+LIMIT_SECONDS = "2"  # of heads, of bodies and between requests: less than a crowd stays
+LIMITS = {f"MAVIS_{name}": LIMIT_SECONDS for name in ("HEAD_TIMEOUT", "BODY_TIMEOUT", "KEEP_ALIVE_TIMEOUT")}
 
 
 @contextmanager
@@ -52,7 +54,10 @@ def server(model: Path | None) -> Iterator[Served]:
         options += ["--database", f"sqlite:///{folder}/db"]
         if model is not None:
             options = [*options[2:], "--model", str(model)]  # whose objectives are not those of the presets
-        with log.open("wb") as output, served(*options, log=output, environment={"MAVIS_ADMIN_API_KEY": ADMIN}) as it:
+        with (
+            log.open("wb") as output,
+            served(*options, log=output, environment=LIMITS | {"MAVIS_ADMIN_API_KEY": ADMIN}) as it,
+        ):
             yield it
         sys.stderr.write("".join(log.read_text(errors="replace").splitlines(keepends=True)[-200:]))
 

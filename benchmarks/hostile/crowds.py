@@ -6,7 +6,7 @@ the server may close them, or refuse them, as it likes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.hostile.attack import dump, http
 from benchmarks.hostile.framing import CHUNKED, HEAD
@@ -14,6 +14,7 @@ from benchmarks.hostile.intersections import intersections
 
 CHAT = "/v1/chat/completions"
 MANY = 300
+HOLD_SECONDS = 4.0
 MIB = 2**20
 
 
@@ -27,6 +28,7 @@ class Crowd:
         hold: seconds that they stay.
         leaves: gone as soon as they have sent; they never read.
         fills: they may take every place there is, so others are served only once the engine has done their work.
+        closed: the server must have closed all of them when that time is over: it exceeds the limits it was given.
         growth_mib: how much resident memory may be higher while they stand.
     """
 
@@ -36,9 +38,10 @@ class Crowd:
     drip: bytes = b""
     flood: bytes = b""
     mebibytes: int = 0
-    hold: float = 4.0
+    hold: float = HOLD_SECONDS
     leaves: bool = False
     fills: bool = False
+    closed: bool = False
     growth_mib: float = 64.0
 
 
@@ -55,7 +58,7 @@ def _idle(size: int) -> list[Crowd]:
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     body = b"content-length: 500\r\n\r\n"
     whole = b"GET /version HTTP/1.1\r\nhost: localhost\r\n\r\n"
-    return [
+    found = [
         Crowd("silent", size, (b"",)),
         Crowd("half a head", size, (head[:60],)),
         Crowd("a head byte by byte", size, (head + b"x: ",), drip=b"y"),
@@ -68,6 +71,7 @@ def _idle(size: int) -> list[Crowd]:
         Crowd("empty lines between requests", size, (whole,), drip=b"\r\n"),
         Crowd("a body after a refusal", size, (head.replace(b"/v1/chat", b"/none") + body,), drip=b"x"),
     ]
+    return [replace(crowd, closed=True) for crowd in found]
 
 
 def _floods(size: int) -> list[Crowd]:
@@ -129,7 +133,7 @@ def _unread(size: int) -> list[Crowd]:
             fills=True,
             growth_mib=512.0,
         ),
-        Crowd("pages that nobody reads", size, (b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * 200,)),
+        Crowd("pages that nobody reads", size, (b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * 30,)),
     ]
 
 

@@ -71,6 +71,9 @@ def besiege(crowd: Crowd, port: int, pid: int, watch: HealthWatch) -> SiegeRepor
             growth = max(growth, resident_mib(pid) - before)
             others = _others(port, problems)
         found = collections.Counter(_became(connection) for connection in sockets)
+        still = sum(count for became, count in found.items() if became.endswith("open"))
+        if crowd.closed and still:
+            problems.append(f"{still} are still open after {crowd.hold:g} s")
     finally:
         for connection in sockets:
             if connection is not None:

@@ -60,7 +60,7 @@ def test_no_spelling_of_a_path_is_an_internal_error(served: Served) -> None:
 def test_a_crowd_costs_others_nothing(served: Served, name: str) -> None:
     """Forty of those that only wait, a few of the others; the campaign sends hundreds."""
     port = port_of(served)
-    crowd = next(replace(crowd, hold=1.0) for crowd in crowds(size=40) if crowd.name == name)
+    crowd = next(replace(crowd, hold=1.0, closed=False) for crowd in crowds(size=40) if crowd.name == name)
     with HealthWatch(port) as watch:
         report = besiege(crowd, port, served.process.pid, watch)
         assert watch.answers > 0
