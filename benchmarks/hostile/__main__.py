@@ -40,8 +40,9 @@ from scripts.served import Served, served
 from value_models.loading import SHIPPED_HEADS
 
 MARGIN_MIB = 48
-LIMIT_SECONDS = "2"  # of heads, of bodies and between requests: less than a crowd stays
-LIMITS = {f"MAVIS_{name}": LIMIT_SECONDS for name in ("HEAD_TIMEOUT", "BODY_TIMEOUT", "KEEP_ALIVE_TIMEOUT")}
+LIMIT_SECONDS = "2"  # less than a crowd stays
+LIMITED = ("HEAD_TIMEOUT", "BODY_TIMEOUT", "KEEP_ALIVE_TIMEOUT", "WRITE_TIMEOUT")
+LIMITS = {f"MAVIS_{name}": LIMIT_SECONDS for name in LIMITED}
 
 
 @contextmanager

@@ -123,7 +123,8 @@ def _unread(size: int) -> list[Crowd]:
     long = asked | {"n": 8, "logprobs": True, "top_logprobs": 20}
     stream, whole = http("", CHAT, dump(long | {"stream": True})).data, http("", CHAT, dump(long)).data
     responses = {"input": "Hello", "max_output_tokens": 400, "stream": True, "guidance": {"report": True}}
-    return [
+    page = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n"  # as many as leave any rest in any buffer
+    found = [
         Crowd("streams that nobody reads", size, (stream,), fills=True, growth_mib=512.0),
         Crowd("answers that nobody reads", size, (whole,), fills=True, growth_mib=512.0),
         Crowd(
@@ -133,8 +134,9 @@ def _unread(size: int) -> list[Crowd]:
             fills=True,
             growth_mib=512.0,
         ),
-        Crowd("pages that nobody reads", size, (b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * 30,)),
+        Crowd("pages that nobody reads", 4 * size, tuple(page * count for count in range(1, 31)), hold=8.0),
     ]
+    return [replace(crowd, closed=True) for crowd in found]
 
 
 def _hidden(size: int) -> list[Crowd]:
