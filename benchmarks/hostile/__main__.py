@@ -2,6 +2,7 @@
 
     python -m benchmarks.hostile --out benchmarks/results/hostile.json
     python -m benchmarks.hostile --model path/to/another/model
+    python -m benchmarks.hostile --model byte-fallback    a random one that writes bytes which are no text
 
 Eight clients at once, against a server with an admin key, presets and a values folder; then, once, crowds of up to 300
 connections that stall, trickle, flood, leave or never read (``crowds.py``). All the while ``GET /health`` is asked ten
@@ -31,22 +32,24 @@ from tqdm import tqdm
 
 from benchmarks.health_watch import HealthWatch
 from benchmarks.hostile.attack import ADMIN
+from benchmarks.hostile.byte_fallback import save_byte_fallback_model
 from benchmarks.hostile.campaign import SLOWEST, Report, attacks, run
 from benchmarks.hostile.crowds import MANY, crowds
 from benchmarks.hostile.siege import SiegeReport, besiege
 from benchmarks.machine import describe
-from benchmarks.process_memory import resident_mib
+from benchmarks.process_stat import resident_mib
 from scripts.served import Served, served
 from value_models.loading import SHIPPED_HEADS
 
 MARGIN_MIB = 48
+BYTE_FALLBACK = "byte-fallback"
 LIMIT_SECONDS = "2"  # less than a crowd stays
 LIMITED = ("HEAD_TIMEOUT", "BODY_TIMEOUT", "KEEP_ALIVE_TIMEOUT", "WRITE_TIMEOUT")
 LIMITS = {f"MAVIS_{name}": LIMIT_SECONDS for name in LIMITED}
 
 
 @contextmanager
-def server(model: Path | None) -> Iterator[Served]:
+def server(model: str | None) -> Iterator[Served]:
     """With an admin key, presets, a values folder and a database; the last lines of its log are shown at the end."""
     with tempfile.TemporaryDirectory() as folder:
         presets, log = Path(folder, "presets.yaml"), Path(folder, "log")
@@ -54,7 +57,10 @@ def server(model: Path | None) -> Iterator[Served]:
         options = ["--presets", str(presets), "--values-dir", str(SHIPPED_HEADS)]
         options += ["--database", f"sqlite:///{folder}/db"]
         if model is not None:
-            options = [*options[2:], "--model", str(model)]  # whose objectives are not those of the presets
+            if model == BYTE_FALLBACK:
+                save_byte_fallback_model(Path(folder, "model"))
+                model = str(Path(folder, "model"))
+            options = [*options[2:], "--model", model]  # whose objectives are not those of the presets
         with (
             log.open("wb") as output,
             served(*options, log=output, environment=LIMITS | {"MAVIS_ADMIN_API_KEY": ADMIN}) as it,
@@ -68,7 +74,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=2, help="Of the same requests.")] = 6,
     crowd: Annotated[int, typer.Option(min=0, help="Connections of the largest crowd; 0: no crowds.")] = MANY,
     seed: int = 0,
-    model: Annotated[Path | None, typer.Option(help="A model's folder; none: the one that ships.")] = None,
+    model: Annotated[str | None, typer.Option(help="A folder, or byte-fallback; none: the one that ships.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for the result.")] = None,
 ) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server does not outlive a killed campaign
@@ -98,7 +104,7 @@ def main(
     result: dict[str, Any] = {
         "machine": describe(),
         "seed": seed,
-        "model": "shipped" if model is None else model.name,
+        "model": "shipped" if model is None else Path(model).name,
         "requests_per_round": len(chosen),
         "groups": dict(sorted(collections.Counter(attack.name for attack in chosen).items())),
         "rounds": [{"status": r.statuses, "slowest": r.slowest[:SLOWEST], "health": r.health} for r in reports],

@@ -28,7 +28,7 @@ class Crowd:
         hold: seconds that they stay.
         leaves: gone as soon as they have sent; they never read.
         fills: they may take every place there is, so others are served only once the engine has done their work.
-        closed: the server must have closed all of them when that time is over: it exceeds the limits it was given.
+        closed: the server must hold none of them when that time is over, which exceeds the limits it was given.
         growth_mib: how much resident memory may be higher while they stand.
     """
 
@@ -119,7 +119,7 @@ def _abandoned(size: int) -> list[Crowd]:
 
 def _unread(size: int) -> list[Crowd]:
     """Long answers that nobody reads: twenty of eight choices fill a queue of its usual length."""
-    asked = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 60, "ignore_eos": True}
+    asked = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 40, "ignore_eos": True}
     long = asked | {"n": 8, "logprobs": True, "top_logprobs": 20}
     stream, whole = http("", CHAT, dump(long | {"stream": True})).data, http("", CHAT, dump(long)).data
     responses = {"input": "Hello", "max_output_tokens": 400, "stream": True, "guidance": {"report": True}}

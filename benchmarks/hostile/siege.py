@@ -14,7 +14,7 @@ import httpx
 from benchmarks.health_watch import HealthWatch, bystander
 from benchmarks.hostile.attack import LATER_SECONDS, status_of
 from benchmarks.hostile.crowds import MIB, Crowd
-from benchmarks.process_memory import resident_mib
+from benchmarks.process_stat import open_files, resident_mib
 
 HEALTH_SECONDS = 2.0
 OTHERS_SECONDS = 10.0
@@ -22,6 +22,7 @@ IDLE_SECONDS = 20.0
 WORK_SECONDS = 120.0
 DRIP_SECONDS = 0.25
 SEND_SECONDS = 10.0
+OTHER_FILES = 4  # connections of the bystanders, a database
 IDLE = ("mavis:num_requests_running", "mavis:num_requests_waiting", "mavis:kv_cache_usage_perc")
 
 
@@ -57,7 +58,7 @@ def becomes_idle(port: int, seconds: float = IDLE_SECONDS) -> bool:
 def besiege(crowd: Crowd, port: int, pid: int, watch: HealthWatch) -> SiegeReport:
     problems: list[str] = []
     becomes_idle(port, WORK_SECONDS)  # what an earlier crowd left behind counted there
-    before = resident_mib(pid)
+    before, files = resident_mib(pid), open_files(pid)
     watch.take()
     with ThreadPoolExecutor(min(crowd.size, 32)) as pool:
         sockets = list(pool.map(lambda i: _joined(crowd, i, port), range(crowd.size)))
@@ -70,10 +71,10 @@ def besiege(crowd: Crowd, port: int, pid: int, watch: HealthWatch) -> SiegeRepor
                 problems.append("its rows still run")
             growth = max(growth, resident_mib(pid) - before)
             others = _others(port, problems)
+        still = open_files(pid) - files  # asked of the server: to read what is left would help it to close
+        if crowd.closed and still > OTHER_FILES:
+            problems.append(f"the server holds {still} more files after {crowd.hold:g} s")
         found = collections.Counter(_became(connection) for connection in sockets)
-        still = sum(count for became, count in found.items() if became.endswith("open"))
-        if crowd.closed and still:
-            problems.append(f"{still} are still open after {crowd.hold:g} s")
     finally:
         for connection in sockets:
             if connection is not None:

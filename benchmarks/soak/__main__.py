@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from benchmarks.health_watch import HealthWatch
 from benchmarks.machine import describe
-from benchmarks.process_memory import resident_mib
+from benchmarks.process_stat import resident_mib
 from benchmarks.soak.clients import Clients, bearer, left_behind
 from benchmarks.soak.flat import flatness
 from scripts.served import Served, served
