@@ -15,6 +15,7 @@ from dataclasses import dataclass
 JSON = {"content-type": "application/json"}
 ADMIN = "hostile-admin-key-0123456789"
 NO_ANSWER = 0
+LATER_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Attack:
         shut: close our half after sending, as a client does that wants no more.
         leave: seconds after which we are gone without reading the answer; None reads it.
         drip: seconds between single bytes: a slow client.
+        later: sent a moment after ``data``, so that it arrives alone.
+        refused: whether any answer but a 4xx is a fault.
+        answers: the most that one connection may be given; more, and a body was taken for a request.
     """
 
     name: str
@@ -34,6 +38,9 @@ class Attack:
     shut: bool = False
     leave: float | None = None
     drip: float | None = None
+    later: bytes = b""
+    refused: bool = False
+    answers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ def http(
     name: str, path: str, body: bytes = b"", method: str = "POST", headers: Mapping[str, str] = JSON, **how: object
 ) -> Attack:
     """A well-formed HTTP/1.1 request around whatever body."""
-    lines = [f"{method} {path} HTTP/1.1", "host: mavis", "connection: close", f"content-length: {len(body)}"]
+    lines = [f"{method} {path} HTTP/1.1", "host: localhost", "connection: close", f"content-length: {len(body)}"]
     lines += [f"{key}: {value}" for key, value in headers.items()]
     return Attack(name, "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body, **how)  # type: ignore[arg-type]
 
@@ -71,6 +78,9 @@ def send(attack: Attack, host: str, port: int, timeout: float = 60.0) -> Outcome
             for i in range(len(attack.data)):
                 connection.sendall(attack.data[i : i + 1])
                 time.sleep(attack.drip)
+        if attack.later:
+            time.sleep(LATER_SECONDS)
+            _send_all(connection, attack.later)
         if attack.leave is not None:
             time.sleep(attack.leave)
             return Outcome(NO_ANSWER, 0.0, b"")
@@ -79,9 +89,12 @@ def send(attack: Attack, host: str, port: int, timeout: float = 60.0) -> Outcome
                 connection.shutdown(socket.SHUT_WR)
         while piece := connection.recv(1 << 16):
             received += piece
-    words = bytes(received[:32]).split(b" ")
-    status = int(words[1]) if words[0].startswith(b"HTTP/") and len(words) > 1 and words[1].isdigit() else NO_ANSWER
-    return Outcome(status, time.monotonic() - start, bytes(received))
+    return Outcome(status_of(received), time.monotonic() - start, bytes(received))
+
+
+def status_of(answer: bytes | bytearray) -> int:
+    words = bytes(answer[:32]).split(b" ")
+    return int(words[1]) if words[0].startswith(b"HTTP/") and len(words) > 1 and words[1].isdigit() else NO_ANSWER
 
 
 def _send_all(connection: socket.socket, data: bytes) -> None:

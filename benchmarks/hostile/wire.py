@@ -13,7 +13,7 @@ GOOD = dump({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 2
 
 def protocol() -> list[Attack]:
     """What HTTP parsers stumble over."""
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: mavis\r\ncontent-type: application/json\r\n".encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n".encode()
     size = f"{len(GOOD):x}".encode()
     chunked = head + b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
     raw = {
@@ -45,9 +45,9 @@ def protocol() -> list[Attack]:
         "long target": b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n",
         "absolute target": b"GET http://other.example/v1/models HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
         "expect": head + b"expect: 200-maybe\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}",
-        "upgrade": b"GET /v1/models HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
-        "many hosts": b"GET /v1/models HTTP/1.1\r\n" + b"host: a\r\n" * 50 + b"connection: close\r\n\r\n",
-        "pipelined": (b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n") * 50,
+        "upgrade": b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+        "many hosts": b"GET /v1/models HTTP/1.1\r\n" + b"host: localhost\r\n" * 50 + b"connection: close\r\n\r\n",
+        "pipelined": (b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n") * 50,
     }
     return [Attack(f"protocol: {name}", data, shut=True) for name, data in raw.items()]
 
@@ -187,7 +187,7 @@ def headers() -> list[Attack]:
     ]
     found += [http("header: key", "/v1/values", method="GET", headers={"authorization": key}) for key in keys]
     twice = (
-        f"POST {CHAT} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n"
+        f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n"
         f"x-objective-weights: a=1\r\nx-objective-weights: b=1\r\ncontent-length: {len(GOOD)}\r\n\r\n"
     )
     return [*found, Attack("header: weights twice", twice.encode() + GOOD)]
