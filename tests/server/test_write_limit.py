@@ -108,10 +108,17 @@ class Flow:
     def resume_writing(self) -> None: ...
 
 
-def test_slowly_is_not_nothing() -> None:
+def watched(transport: FakeTransport, loop: FakeLoop) -> TimedWrites:
+    """Without what uvicorn needs to make one."""
     connection = TimedWrites.__new__(TimedWrites)
-    transport, loop = FakeTransport(), FakeLoop()
     connection.transport, connection.loop, connection.flow = transport, loop, Flow()  # type: ignore[assignment]
+    connection._write_timeout, connection._unread_look = 60.0, None
+    return connection
+
+
+def test_slowly_is_not_nothing() -> None:
+    transport, loop = FakeTransport(), FakeLoop()
+    connection = watched(transport, loop)
     transport.size = 100_000
     connection.pause_writing()
     for _ in range(50):
@@ -123,9 +130,8 @@ def test_slowly_is_not_nothing() -> None:
 
 
 def test_nobody_looks_where_all_is_read() -> None:
-    connection = TimedWrites.__new__(TimedWrites)
     transport, loop = FakeTransport(), FakeLoop()
-    connection.transport, connection.loop, connection.flow = transport, loop, Flow()  # type: ignore[assignment]
+    connection = watched(transport, loop)
     connection.pause_writing()
     timer = loop.timer
     connection.resume_writing()
