@@ -8,14 +8,14 @@ import pytest
 from starlette._utils import get_route_path
 
 from server.route_path import route_path
-from server.throttle import GENERATING
+from server.throttle import LIMITED
 from tests.server.conftest import USER, app_client
 from tests.server.edge import CHAT, exchange, parsed, served
 
 ENDS = ["%0a", "%0d%0a", "%0d", "%00", "%09", "%7f", "%1b", "%c2%85"]
 
 
-@pytest.mark.parametrize("path", sorted(GENERATING))
+@pytest.mark.parametrize("path", sorted(LIMITED))
 @pytest.mark.parametrize("end", ENDS)
 async def test_limits_cannot_be_passed(path: str, end: str) -> None:
     body: dict[str, Any] = {"messages": USER, "prompt": "hi", "input": "hi", "max_tokens": 1}
