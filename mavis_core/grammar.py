@@ -1,8 +1,11 @@
 """Structures to matchers, by llguidance: what one tokenizer and one set of limits make of a grammar. Torch-free.
 
+The server has it done in processes that can be ended (``grammar_process.py``), since no limit of the library's holds
+for everything. Offline it is done where it is called: the structure is the caller's own.
+
 Nothing is kept between requests: copies of an llguidance matcher share one lexer, its table of states and its limits,
 so an answer that runs into them would take down every later request with the same schema. Compiling a usual schema
-takes about a millisecond; where it takes longer it holds up nobody (``grammar_thread.py``).
+takes about a millisecond.
 
 The library is imported with the first structure: a machine that has torch and transformers only does without.
 """
@@ -14,14 +17,17 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from mavis_core.deep_stack import call_deep
 from mavis_core.errors import InvalidRequestError
-from mavis_core.matcher import Matcher, shorten
+from mavis_core.grammar_steps import OwnSteps, shorten, told
+from mavis_core.matcher import Matcher
 from mavis_core.structure import Structure
 from mavis_core.tokenizer import Tokenizer
 
@@ -33,7 +39,11 @@ MAX_MULTIPLE = 100_000
 
 @cache
 def _limits() -> LLParserLimits:
-    """Hostile grammars end here: a step stays below some 0.3 s (all steps: ``Budget``), a lexer below some 20 MB."""
+    """Most hostile grammars end here: a step stays below some 0.3 s (all steps: ``Budget``), a lexer below some 20 MB.
+
+    They are not looked at within one derivative of an intersection (``A & B`` in Lark, ``allOf`` of patterns), the cost
+    of which is exponential in the number of its parts.
+    """
     from llguidance import LLParserLimits
 
     return LLParserLimits(
@@ -63,48 +73,61 @@ class GrammarCompiler:
         self._tokenizer: LLTokenizer | None = None
 
     def compile(self, structure: Structure) -> Matcher:
-        """A matcher at the start of an answer; from any thread, without the interpreter lock where it is long.
+        """A matcher at the start of an answer, made in this process; the library's limits are all that bounds it.
 
         Raises:
             InvalidRequestError: with param "structure"; the library's reason, shortened.
         """
         tokenizer = self._ready()
-        matcher = call_deep(lambda: _start(tokenizer, structure))
-        if matcher.is_error():
-            raise InvalidRequestError(f"structure: {structure.kind}: {shorten(matcher.get_error())}", "structure")
-        return Matcher(matcher, tokenizer.eos_tokens)
+        return Matcher(OwnSteps(call_deep(lambda: start(tokenizer, structure))), tokenizer.eos_tokens)
+
+    def vocabulary(self) -> Vocabulary:
+        """Raises InvalidRequestError where structures cannot be served at all."""
+        if self._source is None:
+            raise InvalidRequestError("structure: this engine has no tokenizer", "structure")
+        if find_spec("llguidance") is None:
+            raise InvalidRequestError("structure: llguidance is not installed where the engine runs", "structure")
+        backend = copy.copy(self._source.backend_tokenizer)
+        backend.no_padding()
+        backend.no_truncation()
+        return Vocabulary(backend.to_str(), self._vocab_size, self._stop_token_ids)
 
     def _ready(self) -> LLTokenizer:
-        """The tokenizer as llguidance wants it, made at the first need: about a second for a large vocabulary."""
         with self._lock:
             if self._tokenizer is None:
-                if self._source is None:
-                    raise InvalidRequestError("structure: this engine has no tokenizer", "structure")
-                try:
-                    from llguidance import LLTokenizer
-                except ImportError:
-                    raise InvalidRequestError(
-                        "structure: llguidance is not installed where the engine runs", "structure"
-                    ) from None
-                backend = copy.copy(self._source.backend_tokenizer)
-                backend.no_padding()
-                backend.no_truncation()
-                eos = list(self._stop_token_ids) or None
-                try:
-                    self._tokenizer = LLTokenizer(backend.to_str(), n_vocab=self._vocab_size, eos_token=eos)
-                except ValueError as error:
-                    raise InvalidRequestError(
-                        f"structure: not with this model's tokenizer: {shorten(str(error))}", "structure"
-                    ) from error
+                self._tokenizer = self.vocabulary().load()
             return self._tokenizer
 
 
-def _start(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What grammars are compiled for: a tokenizer as JSON, V, and the model's stop tokens."""
+
+    source: str
+    size: int
+    stop_token_ids: tuple[int, ...]
+
+    def load(self) -> LLTokenizer:
+        """As llguidance wants it: about a second for a large vocabulary; raises InvalidRequestError."""
+        from llguidance import LLTokenizer
+
+        try:
+            return LLTokenizer(self.source, n_vocab=self.size, eos_token=list(self.stop_token_ids) or None)
+        except ValueError as error:
+            raise InvalidRequestError(
+                f"structure: not with this model's tokenizer: {shorten(str(error))}", "structure"
+            ) from error
+
+
+def start(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
+    """Compile; it recurses deeply (``deep_stack.py``). Raises InvalidRequestError."""
     from llguidance import LLMatcher
 
     matcher = LLMatcher(tokenizer, _grammar(structure), log_level=0, limits=_limits())
     if not matcher.is_error():
         matcher.compute_bitmask()  # finds what cannot even begin
+    if matcher.is_error():
+        raise InvalidRequestError(f"structure: {structure.kind}: {told(matcher.get_error())}", "structure")
     return matcher
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mavis_core.matcher import Budget, shorten
+from mavis_core.grammar_steps import Budget, shorten
 from tests.structures import BYTE_EOS, BYTE_VOCAB, matcher, tokens_of
 
 STOPS = (BYTE_EOS,)
