@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -28,13 +26,13 @@ from mavis_core.deep_stack import call_deep
 from mavis_core.errors import InvalidRequestError
 from mavis_core.grammar_steps import OwnSteps, shorten, told
 from mavis_core.matcher import Matcher
+from mavis_core.schema_promises import DEFAULTS, INLINE, check_schema, place_of
 from mavis_core.structure import Structure
 from mavis_core.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
-
-MAX_MULTIPLE = 100_000
+UNKNOWN = re.compile(r'^Unimplemented keys: \["([^"]+)"')
 
 
 @cache
@@ -127,7 +125,10 @@ def start(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
     if not matcher.is_error():
         matcher.compute_bitmask()  # finds what cannot even begin
     if matcher.is_error():
-        raise InvalidRequestError(f"structure: {structure.kind}: {told(matcher.get_error())}", "structure")
+        why = told(matcher.get_error())
+        if structure.kind == "json_schema" and (unknown := UNKNOWN.search(why)):
+            why += place_of(unknown[1], json.loads(structure.source))
+        raise InvalidRequestError(f"structure: {structure.kind}: {why}", "structure")
     return matcher
 
 
@@ -139,22 +140,15 @@ def _grammar(structure: Structure) -> str:
     match structure.kind:
         case "json_schema":
             schema = json.loads(source, parse_float=Decimal)
-            _check_multiples(schema)
-            try:
-                return LLMatcher.grammar_from_json_schema(
-                    "{}" if schema is True else source, defaults={"whitespace_flexible": False}
-                )
-            except ValueError as error:
-                raise InvalidRequestError(f"structure: json_schema: {shorten(str(error))}", "structure") from error
+            check_schema(schema)
+            return LLMatcher.grammar_from_json_schema("{}" if schema is True else source, defaults=DEFAULTS)
         case "regex":
             return LLMatcher.grammar_from_regex(source)
         case "choice":
             strings = (json.dumps(choice, ensure_ascii=False) for choice in json.loads(source))
             return LLMatcher.grammar_from_lark("start: " + " | ".join(strings))
         case "grammar":
-            for within in _schemas_within(source):
-                _check_multiples(within)
-            return LLMatcher.grammar_from_lark(_lark(source))
+            return LLMatcher.grammar_from_lark(_with_defaults(_lark(source)))
 
 
 def _lark(source: str) -> str:
@@ -168,44 +162,18 @@ def _lark(source: str) -> str:
         raise InvalidRequestError(f"structure: grammar: as GBNF: {shorten(str(error))}", "structure") from error
 
 
-def _schemas_within(lark: str) -> Iterator[object]:
-    """JSON after ``%json``; what is not JSON is left to the library to refuse."""
+def _with_defaults(lark: str) -> str:
+    """Each JSON schema after ``%json`` checked and given our escapes; what is not JSON the library refuses."""
     decoder = json.JSONDecoder(parse_float=Decimal)
+    parts, done = [], 0
     for found in re.finditer(r"%json\s*", lark):
         try:
-            yield decoder.raw_decode(lark, found.end())[0]
+            schema, _ = decoder.raw_decode(lark, found.end())
         except (ValueError, RecursionError):
             continue
-
-
-def _check_multiples(schema: object) -> None:
-    """Refuse ``multipleOf`` that makes large automata: the one cost that llguidance's limits do not bound.
-
-    Where schemas are combined it takes the least common multiple, so that of all of them is bounded.
-    """
-    multiple, pending = 1, [schema]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending += node
-        elif isinstance(node, dict):
-            pending += node.values()
-            value = node.get("multipleOf")
-            if isinstance(value, (int, Decimal)) and value > 0:
-                multiple = math.lcm(multiple, _coefficient(value))
-        if multiple > MAX_MULTIPLE:
-            raise InvalidRequestError(
-                f"structure: json_schema: the least common multiple of all multipleOf (without their decimal points) "
-                f"must be at most {MAX_MULTIPLE}",
-                "structure",
-            )
-
-
-def _coefficient(value: int | Decimal) -> int:
-    """An integer as it is, the digits of what has a point; beyond the bound what is just beyond it."""
-    if value > MAX_MULTIPLE:
-        return MAX_MULTIPLE + 1
-    if value == int(value):
-        return int(value)
-    digits = "".join(map(str, Decimal(value).as_tuple().digits)).rstrip("0")
-    return int(digits) if len(digits) < 9 else MAX_MULTIPLE + 1
+        check_schema(schema)
+        if isinstance(schema, dict) and "x-guidance" not in schema:
+            start = found.end() + 1
+            parts += [lark[done:start], f'"x-guidance": {json.dumps(INLINE)}', ", " if schema else ""]
+            done = start
+    return "".join([*parts, lark[done:]])
