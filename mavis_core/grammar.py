@@ -145,10 +145,14 @@ def _grammar(structure: Structure) -> str:
         case "regex":
             return LLMatcher.grammar_from_regex(source)
         case "choice":
-            strings = (json.dumps(choice, ensure_ascii=False) for choice in json.loads(source))
-            return LLMatcher.grammar_from_lark("start: " + " | ".join(strings))
+            return LLMatcher.grammar_from_lark("start: " + " | ".join(map(_literal, json.loads(source))))
         case "grammar":
             return LLMatcher.grammar_from_lark(_with_defaults(_lark(source)))
+
+
+def _literal(text: str) -> str:
+    """In Lark: a JSON string, but for U+007F, which JSON leaves as it is and the library does not take so."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _lark(source: str) -> str:

@@ -7,6 +7,7 @@ has those that are taken in another one.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 300
+INTERNAL = re.compile(r"panic: |panicked at|<backtrace>|\.cargo/|\.rs:\d")
 TOO_LONG = "the grammar became too complex: it takes too long to follow; make it less ambiguous"
 
 
@@ -116,11 +118,11 @@ class OwnSteps:
 
 
 def told(message: str) -> str:
-    """What a client is told of a library's message; a panic is a fault of the library and only logged."""
-    if message.startswith("panic") or "<backtrace>" in message:
+    """What a client is told of a library's message. A panic is the library's own fault: its text is only logged."""
+    if INTERNAL.search(message):
         log.error("llguidance failed: %s", message)
         return "the grammar library failed on it"
-    return shorten(message)
+    return "no answer can fit it" if message.startswith("NoExtension") else shorten(message)
 
 
 def shorten(message: str) -> str:
