@@ -141,7 +141,10 @@ def _grammar(structure: Structure) -> str:
         case "json_schema":
             schema = json.loads(source, parse_float=Decimal)
             check_schema(schema)
-            return LLMatcher.grammar_from_json_schema("{}" if schema is True else source, defaults=DEFAULTS)
+            try:
+                return LLMatcher.grammar_from_json_schema("{}" if schema is True else source, defaults=DEFAULTS)
+            except ValueError as error:
+                raise InvalidRequestError(f"structure: json_schema: {told(str(error))}", "structure") from error
         case "regex":
             return LLMatcher.grammar_from_regex(source)
         case "choice":

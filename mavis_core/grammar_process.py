@@ -2,7 +2,7 @@
 
 One process per request: what it does wrong, takes too long for or allocates ends that request and nobody else's. It is
 ended when the request is: with its last matcher, or by whoever does not want it any more. A step costs a round trip of
-some 50 µs more than in this process, in exchange for which the next mask is computed while the engine does other work.
+some 50 µs more than in this process; the next mask is computed while the engine does other work.
 """
 
 from __future__ import annotations
