@@ -32,6 +32,7 @@ from mavis_core.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+LARK = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/(?:\\.|[^/\\\n])+/|%json\s*')  # where %json is text, and where not
 UNKNOWN = re.compile(r'^Unimplemented keys: \["([^"]+)"')
 
 
@@ -172,15 +173,18 @@ def _lark(source: str) -> str:
 def _with_defaults(lark: str) -> str:
     """Each JSON schema after ``%json`` checked and given our escapes; what is not JSON the library refuses."""
     decoder = json.JSONDecoder(parse_float=Decimal)
-    parts, done = [], 0
-    for found in re.finditer(r"%json\s*", lark):
+    parts, done, at = [], 0, 0
+    while (found := LARK.search(lark, at)) is not None:
+        at = found.end()
+        if not found[0].startswith("%json"):
+            continue
         try:
-            schema, _ = decoder.raw_decode(lark, found.end())
+            schema, end = decoder.raw_decode(lark, at)
         except (ValueError, RecursionError):
             continue
         check_schema(schema)
         if isinstance(schema, dict) and "x-guidance" not in schema:
-            start = found.end() + 1
-            parts += [lark[done:start], f'"x-guidance": {json.dumps(INLINE)}', ", " if schema else ""]
-            done = start
+            parts += [lark[done : at + 1], f'"x-guidance": {json.dumps(INLINE)}', ", " if schema else ""]
+            done = at + 1
+        at = end
     return "".join([*parts, lark[done:]])

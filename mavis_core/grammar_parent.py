@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
     Pipe = Connection[bytes, bytes]
 
+log = logging.getLogger(__name__)
+
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever holds the other end decides when this ends
@@ -78,12 +80,15 @@ def _serve(orders: socket.socket, tokenizer: LLTokenizer, limits: Limits) -> Non
             what, number, descriptor = order
             if what == FORK:
                 assert descriptor is not None
-                pid = os.fork()
-                if pid == 0:
-                    orders.close()
-                    _child(Connection(descriptor), tokenizer, limits)
+                try:
+                    pid = os.fork()
+                    if pid == 0:
+                        orders.close()
+                        _child(Connection(descriptor), tokenizer, limits)
+                    children[number] = pid
+                except OSError as error:  # too many processes: its socket closes, which ends this one request
+                    log.error("no process for a grammar: %s", error)
                 os.close(descriptor)
-                children[number] = pid
             elif (known := children.pop(number, None)) is not None:
                 _end(known)
     finally:
@@ -121,7 +126,7 @@ def _child(pipe: Pipe, tokenizer: LLTokenizer, limits: Limits) -> None:
     except (EOFError, OSError):
         status = 0  # the engine has let go
     except BaseException:
-        logging.getLogger(__name__).exception("a grammar process failed")
+        log.exception("a grammar process failed")
     finally:
         os._exit(status)
 

@@ -141,7 +141,7 @@ class Parent:
         return number, Connection(ours.detach())
 
     def end(self, number: int) -> None:
-        with contextlib.suppress(OSError):  # it is gone, and its children with it
+        with contextlib.suppress(OSError):  # it is gone; its children end when nobody holds the other end
             self._order(END, number, [])
 
     def _order(self, what: bytes, number: int, descriptors: list[int]) -> None:

@@ -29,5 +29,5 @@ class Limits:
     """
 
     compile_seconds: float = 3.0
-    step_seconds: float = 1.0
+    step_seconds: float = 0.5
     memory_bytes: int = 512 << 20

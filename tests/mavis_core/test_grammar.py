@@ -49,6 +49,7 @@ PERSON = {
             ["x", "(xx"],
         ),
         ("grammar", 'start: "v=" %json {"type": "integer", "maximum": 3}', ["v=3", "v=-1"], ["v=4"]),
+        ("grammar", 'start: "%json {}" /%json . / %json {"const": "/"} // %json {}', ['%json {}%json . "/"'], ['""']),
     ],
 )
 def test_what_they_accept(kind: str, source: str, whole: list[str], other: list[str]) -> None:
