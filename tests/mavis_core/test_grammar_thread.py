@@ -143,7 +143,9 @@ async def test_what_goes_wrong_comes_back(monkeypatch: pytest.MonkeyPatch) -> No
         assert client.state == "ready"
 
 
-async def test_what_explodes_ends_its_request_and_others_go_on() -> None:
+async def test_what_explodes_ends_its_request_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = Limits(compile_seconds=0.5, step_seconds=0.2)
+    monkeypatch.setattr(engine_loop, "GrammarProcesses", partial(GrammarProcesses, limits=limits))
     client = EngineThread(build, CONFIG)
     async with running(client):
         tasks = [asyncio.create_task(texts(client, wanted(str(i), "json_schema", EXPLODES))) for i in range(2)]
