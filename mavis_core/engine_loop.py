@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from mavis_core.errors import InvalidRequestError, LoadError, MavisError
+from mavis_core.grammar_process import GrammarProcesses
 from mavis_core.grammar_thread import Compiled, GrammarThread
 from mavis_core.matcher import Matcher
 from mavis_core.messages import (
@@ -109,7 +110,8 @@ def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
         emit(Dead(f"loading failed: {error}"))
         return
     emit(Ready(engine.info, getattr(engine.tokenizer, "name_or_path", None) or None))
-    grammars = GrammarThread(engine.grammars.compile, inbox.put)
+    processes = GrammarProcesses(engine.grammars.vocabulary)
+    grammars = GrammarThread(processes.start, inbox.put)
     try:
         _serve(engine, grammars, inbox, emit)
     except BaseException as error:  # even clearing up failed, as it does after a device error
@@ -117,6 +119,7 @@ def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
         emit(Dead(f"the engine failed: {error}"))
     finally:
         grammars.close()
+        processes.close()
 
 
 def _serve(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) -> None:

@@ -1,8 +1,11 @@
 """Structures to matchers, by llguidance: what one tokenizer and one set of limits make of a grammar. Torch-free.
 
+The server has it done in processes that can be ended (``grammar_process.py``), since no limit of the library's holds
+for everything. Offline it is done where it is called: the structure is the caller's own.
+
 Nothing is kept between requests: copies of an llguidance matcher share one lexer, its table of states and its limits,
 so an answer that runs into them would take down every later request with the same schema. Compiling a usual schema
-takes about a millisecond; where it takes longer it holds up nobody (``grammar_thread.py``).
+takes about a millisecond.
 
 The library is imported with the first structure: a machine that has torch and transformers only does without.
 """
@@ -11,29 +14,35 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from mavis_core.deep_stack import call_deep
 from mavis_core.errors import InvalidRequestError
-from mavis_core.matcher import Matcher, shorten
+from mavis_core.grammar_steps import OwnSteps, shorten, told
+from mavis_core.matcher import Matcher
+from mavis_core.schema_promises import DEFAULTS, INLINE, check_schema, place_of
 from mavis_core.structure import Structure
 from mavis_core.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
-
-MAX_MULTIPLE = 100_000
+LARK = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/(?:\\.|[^/\\\n])+/|%json\s*')  # where %json is text, and where not
+UNKNOWN = re.compile(r'^Unimplemented keys: \["([^"]+)"')
 
 
 @cache
 def _limits() -> LLParserLimits:
-    """Hostile grammars end here: a step stays below some 0.3 s (all steps: ``Budget``), a lexer below some 20 MB."""
+    """Most hostile grammars end here: a step stays below some 0.3 s (all steps: ``Budget``), a lexer below some 20 MB.
+
+    They are not looked at within one derivative of an intersection (``A & B`` in Lark, ``allOf`` of patterns), the cost
+    of which is exponential in the number of its parts.
+    """
     from llguidance import LLParserLimits
 
     return LLParserLimits(
@@ -63,48 +72,64 @@ class GrammarCompiler:
         self._tokenizer: LLTokenizer | None = None
 
     def compile(self, structure: Structure) -> Matcher:
-        """A matcher at the start of an answer; from any thread, without the interpreter lock where it is long.
+        """A matcher at the start of an answer, made in this process; the library's limits are all that bounds it.
 
         Raises:
             InvalidRequestError: with param "structure"; the library's reason, shortened.
         """
         tokenizer = self._ready()
-        matcher = call_deep(lambda: _start(tokenizer, structure))
-        if matcher.is_error():
-            raise InvalidRequestError(f"structure: {structure.kind}: {shorten(matcher.get_error())}", "structure")
-        return Matcher(matcher, tokenizer.eos_tokens)
+        return Matcher(OwnSteps(call_deep(lambda: start(tokenizer, structure))), tokenizer.eos_tokens)
+
+    def vocabulary(self) -> Vocabulary:
+        """Raises InvalidRequestError where structures cannot be served at all."""
+        if self._source is None:
+            raise InvalidRequestError("structure: this engine has no tokenizer", "structure")
+        if find_spec("llguidance") is None:
+            raise InvalidRequestError("structure: llguidance is not installed where the engine runs", "structure")
+        backend = copy.copy(self._source.backend_tokenizer)
+        backend.no_padding()
+        backend.no_truncation()
+        return Vocabulary(backend.to_str(), self._vocab_size, self._stop_token_ids)
 
     def _ready(self) -> LLTokenizer:
-        """The tokenizer as llguidance wants it, made at the first need: about a second for a large vocabulary."""
         with self._lock:
             if self._tokenizer is None:
-                if self._source is None:
-                    raise InvalidRequestError("structure: this engine has no tokenizer", "structure")
-                try:
-                    from llguidance import LLTokenizer
-                except ImportError:
-                    raise InvalidRequestError(
-                        "structure: llguidance is not installed where the engine runs", "structure"
-                    ) from None
-                backend = copy.copy(self._source.backend_tokenizer)
-                backend.no_padding()
-                backend.no_truncation()
-                eos = list(self._stop_token_ids) or None
-                try:
-                    self._tokenizer = LLTokenizer(backend.to_str(), n_vocab=self._vocab_size, eos_token=eos)
-                except ValueError as error:
-                    raise InvalidRequestError(
-                        f"structure: not with this model's tokenizer: {shorten(str(error))}", "structure"
-                    ) from error
+                self._tokenizer = self.vocabulary().load()
             return self._tokenizer
 
 
-def _start(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What grammars are compiled for: a tokenizer as JSON, V, and the model's stop tokens."""
+
+    source: str
+    size: int
+    stop_token_ids: tuple[int, ...]
+
+    def load(self) -> LLTokenizer:
+        """As llguidance wants it: about a second for a large vocabulary; raises InvalidRequestError."""
+        from llguidance import LLTokenizer
+
+        try:
+            return LLTokenizer(self.source, n_vocab=self.size, eos_token=list(self.stop_token_ids) or None)
+        except ValueError as error:
+            raise InvalidRequestError(
+                f"structure: not with this model's tokenizer: {shorten(str(error))}", "structure"
+            ) from error
+
+
+def start(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
+    """Compile; it recurses deeply (``deep_stack.py``). Raises InvalidRequestError."""
     from llguidance import LLMatcher
 
     matcher = LLMatcher(tokenizer, _grammar(structure), log_level=0, limits=_limits())
     if not matcher.is_error():
         matcher.compute_bitmask()  # finds what cannot even begin
+    if matcher.is_error():
+        why = told(matcher.get_error())
+        if structure.kind == "json_schema" and (unknown := UNKNOWN.search(why)):
+            why += place_of(unknown[1], json.loads(structure.source))
+        raise InvalidRequestError(f"structure: {structure.kind}: {why}", "structure")
     return matcher
 
 
@@ -116,22 +141,22 @@ def _grammar(structure: Structure) -> str:
     match structure.kind:
         case "json_schema":
             schema = json.loads(source, parse_float=Decimal)
-            _check_multiples(schema)
+            check_schema(schema)
             try:
-                return LLMatcher.grammar_from_json_schema(
-                    "{}" if schema is True else source, defaults={"whitespace_flexible": False}
-                )
+                return LLMatcher.grammar_from_json_schema("{}" if schema is True else source, defaults=DEFAULTS)
             except ValueError as error:
-                raise InvalidRequestError(f"structure: json_schema: {shorten(str(error))}", "structure") from error
+                raise InvalidRequestError(f"structure: json_schema: {told(str(error))}", "structure") from error
         case "regex":
             return LLMatcher.grammar_from_regex(source)
         case "choice":
-            strings = (json.dumps(choice, ensure_ascii=False) for choice in json.loads(source))
-            return LLMatcher.grammar_from_lark("start: " + " | ".join(strings))
+            return LLMatcher.grammar_from_lark("start: " + " | ".join(map(_literal, json.loads(source))))
         case "grammar":
-            for within in _schemas_within(source):
-                _check_multiples(within)
-            return LLMatcher.grammar_from_lark(_lark(source))
+            return LLMatcher.grammar_from_lark(_with_defaults(_lark(source)))
+
+
+def _literal(text: str) -> str:
+    """In Lark: a JSON string, but for U+007F, which JSON leaves as it is and the library does not take so."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _lark(source: str) -> str:
@@ -145,44 +170,21 @@ def _lark(source: str) -> str:
         raise InvalidRequestError(f"structure: grammar: as GBNF: {shorten(str(error))}", "structure") from error
 
 
-def _schemas_within(lark: str) -> Iterator[object]:
-    """JSON after ``%json``; what is not JSON is left to the library to refuse."""
+def _with_defaults(lark: str) -> str:
+    """Each JSON schema after ``%json`` checked and given our escapes; what is not JSON the library refuses."""
     decoder = json.JSONDecoder(parse_float=Decimal)
-    for found in re.finditer(r"%json\s*", lark):
+    parts, done, at = [], 0, 0
+    while (found := LARK.search(lark, at)) is not None:
+        at = found.end()
+        if not found[0].startswith("%json"):
+            continue
         try:
-            yield decoder.raw_decode(lark, found.end())[0]
+            schema, end = decoder.raw_decode(lark, at)
         except (ValueError, RecursionError):
             continue
-
-
-def _check_multiples(schema: object) -> None:
-    """Refuse ``multipleOf`` that makes large automata: the one cost that llguidance's limits do not bound.
-
-    Where schemas are combined it takes the least common multiple, so that of all of them is bounded.
-    """
-    multiple, pending = 1, [schema]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending += node
-        elif isinstance(node, dict):
-            pending += node.values()
-            value = node.get("multipleOf")
-            if isinstance(value, (int, Decimal)) and value > 0:
-                multiple = math.lcm(multiple, _coefficient(value))
-        if multiple > MAX_MULTIPLE:
-            raise InvalidRequestError(
-                f"structure: json_schema: the least common multiple of all multipleOf (without their decimal points) "
-                f"must be at most {MAX_MULTIPLE}",
-                "structure",
-            )
-
-
-def _coefficient(value: int | Decimal) -> int:
-    """An integer as it is, the digits of what has a point; beyond the bound what is just beyond it."""
-    if value > MAX_MULTIPLE:
-        return MAX_MULTIPLE + 1
-    if value == int(value):
-        return int(value)
-    digits = "".join(map(str, Decimal(value).as_tuple().digits)).rstrip("0")
-    return int(digits) if len(digits) < 9 else MAX_MULTIPLE + 1
+        check_schema(schema)
+        if isinstance(schema, dict) and "x-guidance" not in schema:
+            parts += [lark[done : at + 1], f'"x-guidance": {json.dumps(INLINE)}', ", " if schema else ""]
+            done = at + 1
+        at = end
+    return "".join([*parts, lark[done:]])

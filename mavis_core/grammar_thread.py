@@ -1,7 +1,8 @@
 """Grammars compiled beside the engine's loop, so that nobody's tokens wait for somebody's schema. Torch-free.
 
 A request with a structure leaves the loop for one of two threads (two, so that one slow grammar does not hold up the
-next one) and comes back through the inbox with what became of it. llguidance compiles without the interpreter lock.
+next one) and comes back through the inbox with what became of it. The thread only waits: the work is done elsewhere
+(``grammar_process.py``) and ended at once where the request leaves.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
+from typing import Protocol
 
 from mavis_core.errors import InvalidRequestError
 from mavis_core.matcher import Matcher
@@ -29,42 +32,86 @@ class Compiled:
     result: Matcher | InvalidRequestError
 
 
-class GrammarThread:
-    """Args: compile: raises InvalidRequestError; put: hands a result to the loop, from any thread."""
+class Compiling(Protocol):
+    """The work on one structure."""
 
-    def __init__(self, compile: Callable[[Structure], Matcher], put: Callable[[Compiled], None]) -> None:
-        self._compile = compile
+    @property
+    def end(self) -> Callable[[], object]:
+        """Stop it, from any thread; to stop it again, or when it is done, is harmless."""
+
+    def matcher(self) -> Matcher:
+        """Wait for it; raises InvalidRequestError, also where it was stopped."""
+
+
+class GrammarThread:
+    """Args:
+    start: begins to compile, or raises InvalidRequestError.
+    put: hands a result to the loop, from any thread.
+    """
+
+    def __init__(self, start: Callable[[Structure], Compiling], put: Callable[[Compiled], None]) -> None:
+        self._start = start
         self._put = put
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="mavis-grammar")
-        self._waiting: dict[str, Request] = {}
+        self._jobs: dict[str, Job] = {}
 
     def submit(self, request: Request, structure: Structure) -> None:
         """Start compiling; ``Compiled`` follows."""
-        self._waiting[request.id] = request
-        self._pool.submit(self._run, request, structure)
+        self._jobs[request.id] = job = Job(request)
+        self._pool.submit(self._run, job, structure)
 
     def forget(self, request_id: str) -> None:
         """Its result is not wanted any more; unknown ids are ignored."""
-        self._waiting.pop(request_id, None)
+        if (job := self._jobs.pop(request_id, None)) is not None:
+            job.stop()
 
     def wanted(self, compiled: Compiled) -> bool:
         """Whether a result that came back still has someone waiting for it; true once."""
-        if self._waiting.get(compiled.request.id) is not compiled.request:
+        job = self._jobs.get(compiled.request.id)
+        if job is None or job.request is not compiled.request:
             return False
-        del self._waiting[compiled.request.id]
+        del self._jobs[compiled.request.id]
         return True
 
     def close(self) -> None:
-        """Start nothing more; what runs is not waited for."""
+        """Start nothing more, and stop what runs."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for request_id in list(self._jobs):
+            self.forget(request_id)
 
-    def _run(self, request: Request, structure: Structure) -> None:
+    def _run(self, job: Job, structure: Structure) -> None:
         result: Matcher | InvalidRequestError
         try:
-            result = self._compile(structure)
+            if not job.wanted:
+                return
+            compiling = self._start(structure)
+            job.run(compiling)
+            result = compiling.matcher()
         except InvalidRequestError as error:
             result = error
-        except BaseException as error:  # also a panic of the library must come back, or the request would wait for ever
+        except BaseException:  # whatever it is must come back, or the request would wait for ever
             log.exception("compiling a %s failed", structure.kind)
-            result = InvalidRequestError(f"structure: it cannot be compiled: {type(error).__name__}", "structure")
-        self._put(Compiled(request, result))
+            result = InvalidRequestError("structure: it cannot be compiled", "structure")
+        self._put(Compiled(job.request, result))
+
+
+class Job:
+    """A request that waits for its grammar; stopped by the loop, run by a thread."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.wanted = True
+        self._compiling: Compiling | None = None
+        self._lock = Lock()
+
+    def run(self, compiling: Compiling) -> None:
+        with self._lock:
+            self._compiling = compiling
+        if not self.wanted:
+            compiling.end()
+
+    def stop(self) -> None:
+        self.wanted = False
+        with self._lock:
+            if self._compiling is not None:
+                self._compiling.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,19 @@ from tests.models import ARCHITECTURES, byte_tokenizer, tiny_config
 
 # A few more logits than the tokenizer has tokens, as padded vocabularies have.
 BYTE_VOCAB, BYTE_EOS = 263, 256
+
+# One derivative of an intersection costs exponentially much in its parts, within which the library's limits are not
+# looked at: at the start of the first answer, in the middle of the second one.
+EXPLODES = json.dumps({"type": "string", "allOf": [{"pattern": f".*a{i}.*"} for i in range(22)]})
+LATER = {"type": "string", "allOf": [{"pattern": f"^(x|q.*a{i}.*)$"} for i in range(26)]}
+EXPLODES_LATER = json.dumps(
+    {
+        "type": "object",
+        "properties": {"a": {"enum": [1, 2]}, "b": LATER},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    }
+)
 
 
 def byte_model(seed: int) -> Any:

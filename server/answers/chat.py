@@ -84,8 +84,9 @@ class ChatAnswer(CompletionsAnswer):
         return {"index": choice.index, "delta": delta, "logprobs": None, "finish_reason": None}
 
     def _finish_reason(self, choice: Choice) -> str | None:
-        """A call that the client named ends with "stop", as OpenAI documents it."""
-        called = self._messages[choice.index].calls and self._tools.mode != "named"
+        """A call that the client named ends with "stop", as OpenAI documents it; one that was cut is not to be made."""
+        message = self._messages[choice.index]
+        called = message.calls and not message.reader.cut and self._tools.mode != "named"
         return "tool_calls" if called and choice.finish_reason == "stop" else choice.finish_reason
 
     def _logprobs(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> dict[str, Any] | None:

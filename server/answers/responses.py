@@ -79,7 +79,7 @@ class ResponseAnswer(Answer):
             if self._logprobs and self._items.says:  # of what ended the answer and is no text: a stop token or string
                 events += self._items.add(Said(""), self._logprobs)
             self._status = "incomplete" if delta.finish_reason == "length" else "completed"
-            events += self._items.finish(self._status)
+            events += self._items.finish("incomplete" if self._reader.cut else self._status)
         return events
 
     def _lines(self, events: list[Event]) -> bytes:

@@ -88,10 +88,12 @@ def _check(message: ChatMessage, at: str) -> None:
 
 
 def _arguments(call: ToolCall, at: str) -> dict[str, Any]:
+    """Those of a call that was cut, which clients echo like any other, are none: templates know only objects."""
+    text = call.function.arguments.strip() or "{}"
     try:
-        arguments = orjson.loads(call.function.arguments or "{}")
+        arguments = orjson.loads(text)
     except orjson.JSONDecodeError:
-        arguments = None
+        arguments = {} if text.startswith("{") else None
     if not isinstance(arguments, dict):
         param = f"{at}.function.arguments"
         raise InvalidRequestError(f"{param}={call.function.arguments[:80]!r}: must be a JSON object", param)

@@ -4,7 +4,7 @@ A named tool's answer is its arguments and nothing else. Otherwise calls are wri
 them where the model may answer instead, and then the request's own ``response_format`` holds for that answer.
 
 The grammar is llguidance's Lark, which takes JSON schemas inline. Spaces inside arguments are fixed: left free, a
-model that is unsure writes spaces until its limit.
+model that is unsure writes spaces until its limit. So are escapes: \\uXXXX is a second way to write a key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from mavis_core.structure import Structure
 from server.tools.use import Constraint, ToolUse, in_clients_words
 
 FORMATS = ("response_format", "text.format")
-COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+COMPACT = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+    "json_allowed_escapes": 'nrbtf\\"',
+}
 
 
 def constraint_of(tools: ToolUse, answer: Constraint | None) -> Constraint | None:

@@ -44,6 +44,10 @@ Part = Said | Called | Argued
 
 
 class Reader(Protocol):
+    @property
+    def cut(self) -> bool:
+        """Whether the last call's arguments have not ended yet."""
+
     def read(self, text: str, last: bool) -> list[Part]:
         """What more text tells; ``last``: none will follow."""
 
@@ -55,6 +59,8 @@ def reader_for(tools: ToolUse) -> Reader:
 
 
 class PlainReader:
+    cut = False
+
     def read(self, text: str, last: bool) -> list[Part]:
         return [Said(text)] if text else []
 
@@ -64,9 +70,12 @@ class ArgumentsReader:
 
     def __init__(self, name: str) -> None:
         self._begin: list[Part] = [Called(0, call_id(), name)]
+        self._json = JsonEnd()
+        self.cut = True
 
     def read(self, text: str, last: bool) -> list[Part]:
         begin, self._begin = self._begin, []
+        self.cut = self.cut and self._json.find(text) is None
         return begin + ([Argued(0, text)] if text else [])
 
 
@@ -78,6 +87,10 @@ class CallReader:
         self._held = ""
         self._calls = 0
         self._json = JsonEnd()
+
+    @property
+    def cut(self) -> bool:
+        return self._state == self._arguments
 
     def read(self, text: str, last: bool) -> list[Part]:
         self._held += text

@@ -49,6 +49,7 @@ PERSON = {
             ["x", "(xx"],
         ),
         ("grammar", 'start: "v=" %json {"type": "integer", "maximum": 3}', ["v=3", "v=-1"], ["v=4"]),
+        ("grammar", 'start: "%json {}" /%json . / %json {"const": "/"} // %json {}', ['%json {}%json . "/"'], ['""']),
     ],
 )
 def test_what_they_accept(kind: str, source: str, whole: list[str], other: list[str]) -> None:
@@ -69,10 +70,10 @@ def test_what_they_accept(kind: str, source: str, whole: list[str], other: list[
         ("json_schema", '{"type": "integer", "minimum": 3, "maximum": 2}', "minimum"),
         ("json_schema", '{"oneOf": [{"type": "number"}, {"type": "integer"}]}', "oneOf"),
         ("json_schema", '{"$ref": "http://example.com/x"}', "not present|does not fetch"),
-        ("json_schema", '{"$ref": "#"}', "NoExtension"),
+        ("json_schema", '{"$ref": "#"}', "no answer can fit it"),
         ("json_schema", '{"x-guidance": {"whitespace_flexible": 7}}', "json_schema: "),
         ("grammar", "nonsense", "grammar: "),
-        ("grammar", "start: start", "NoExtension"),
+        ("grammar", "start: start", "no answer can fit it"),
         ("grammar", 'root ::= "a', "as GBNF"),
         ("grammar", "root ::= missing", "Rule 'missing' not found"),
         ("grammar", "root ::= " + "(" * 20_000, "as GBNF"),
@@ -83,6 +84,17 @@ def test_refused_with_the_librarys_reason(kind: str, source: str, message: str) 
         matcher(kind, source)
     assert refused.value.param == "structure"
     assert len(str(refused.value)) < 400 and "\n" not in str(refused.value)
+
+
+def test_every_character_works_in_a_choice() -> None:
+    characters = [chr(code) for code in (*range(0x300), 0x2028, 0xFEFF, 0xFFFF, 0x1F600, 0x10FFFF)]
+    whole = matcher("choice", json.dumps([*characters, "".join(characters), ""]))
+    for text in (*characters, "".join(characters), ""):
+        found = whole.copy()
+        for byte in text.encode():
+            assert found.accepts(byte), text
+            found.advance(byte)
+        assert found.complete
 
 
 def chain(start: str, link: str, end: str, count: int) -> str:

@@ -12,18 +12,22 @@ from typing import Any
 
 import pytest
 
+from mavis_core import engine_loop
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.engine_process import EngineProcess
 from mavis_core.engine_thread import EngineThread
 from mavis_core.errors import InvalidRequestError
-from mavis_core.matcher import Matcher
+from mavis_core.grammar import Vocabulary
+from mavis_core.grammar_process import GrammarProcess, GrammarProcesses
+from mavis_core.grammar_thread import THREADS
+from mavis_core.grammar_wire import Limits
 from mavis_core.messages import Request
 from mavis_core.queue_client import QueueClient
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.structure import Structure
 from tests.models import assert_idle, request
-from tests.structures import byte_policy
+from tests.structures import EXPLODES, EXPLODES_LATER, byte_policy
 from value_models.loading import build_engine
 
 CONFIG = EngineConfig(max_num_seqs=4, max_queue=4, block_size=4, device="cpu")
@@ -43,9 +47,9 @@ async def running(client: QueueClient) -> AsyncIterator[None]:
         await client.close()
 
 
-def wanted(name: str, kind: Any = None, source: str = "", n: int = 1) -> Request:
+def wanted(name: str, kind: Any = None, source: str = "", n: int = 1, max_tokens: int = 6) -> Request:
     form = Structure(kind, source) if kind else None
-    return request(name, [1, 2, 3], SamplingParams(seed=3, max_tokens=6, n=n, structure=form))
+    return request(name, [1, 2, 3], SamplingParams(seed=3, max_tokens=max_tokens, n=n, structure=form))
 
 
 async def texts(client: QueueClient, one: Request) -> list[str]:
@@ -56,41 +60,45 @@ async def texts(client: QueueClient, one: Request) -> list[str]:
     return found
 
 
-class Gate:
-    """Holds up the compilation of one structure until it is opened."""
+class Gate(GrammarProcesses):
+    """Holds up the matcher of one structure until it is opened, and others for ever where ``broken`` says so."""
 
-    def __init__(self, engine: Engine, source: str) -> None:
+    def __init__(self, vocabulary: Callable[[], Vocabulary], source: str, broken: type[BaseException] | None = None):
+        super().__init__(vocabulary)
         self.opened, self.reached = threading.Event(), threading.Event()
-        compile = engine.grammars.compile
+        self._source, self._broken = source, broken
 
-        def slowly(structure: Structure) -> Matcher:
-            if structure.source == source:
-                self.reached.set()
-                self.opened.wait(20)
-            return compile(structure)
-
-        engine.grammars.compile = slowly  # type: ignore[method-assign]
+    def start(self, structure: Structure) -> GrammarProcess:
+        if structure.source == self._source:
+            if self._broken is not None:
+                raise self._broken
+            self.reached.set()
+            self.opened.wait(20)
+        return super().start(structure)
 
 
 @asynccontextmanager
-async def gated(source: str) -> AsyncIterator[tuple[EngineThread, Gate]]:
+async def gated(
+    monkeypatch: pytest.MonkeyPatch, source: str, broken: type[BaseException] | None = None
+) -> AsyncIterator[tuple[EngineThread, Gate]]:
     gates: list[Gate] = []
 
-    def build_gated(report: Callable[[str, float], None]) -> Engine:
-        engine = build(report)
-        gates.append(Gate(engine, source))
-        return engine
+    def make(vocabulary: Callable[[], Vocabulary]) -> Gate:
+        gates.append(Gate(vocabulary, source, broken))
+        return gates[0]
 
-    client = EngineThread(build_gated, CONFIG)
+    monkeypatch.setattr(engine_loop, "GrammarProcesses", make)
+    client = EngineThread(build, CONFIG)
     async with running(client):
+        assert await texts(client, wanted("made", "choice", '["x"]')) == ["x"]
         try:
             yield client, gates[0]
         finally:
             gates[0].opened.set()
 
 
-async def test_others_go_on_while_one_compiles() -> None:
-    async with gated("[a-c]{3}") as (client, gate):
+async def test_others_go_on_while_one_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with gated(monkeypatch, "[a-c]{3}") as (client, gate):
         slow = asyncio.create_task(texts(client, wanted("slow", "regex", "[a-c]{3}", n=2)))
         assert await asyncio.to_thread(gate.reached.wait, 10)
         assert len(await texts(client, wanted("plain"))) == 1
@@ -100,8 +108,8 @@ async def test_others_go_on_while_one_compiles() -> None:
         assert [len(text) for text in await slow] == [3, 3]
 
 
-async def test_one_that_leaves_while_compiling_leaves_nothing() -> None:
-    async with gated("a") as (client, gate):
+async def test_one_that_leaves_while_compiling_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with gated(monkeypatch, "a") as (client, gate):
         slow = asyncio.create_task(texts(client, wanted("r", "regex", "a")))
         assert await asyncio.to_thread(gate.reached.wait, 10)
         slow.cancel()
@@ -124,26 +132,46 @@ async def test_refusals_name_the_structure() -> None:
         assert await texts(client, wanted("3", "regex", "ok")) == ["ok"]
 
 
-async def test_what_the_library_does_wrong_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_goes_wrong_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     class Panic(BaseException):
         """As extension modules raise it."""
 
-    def panic(structure: Structure) -> Matcher:
-        raise Panic
+    async with gated(monkeypatch, "panics", Panic) as (client, _):
+        assert await texts(client, wanted("1", "regex", "ok")) == ["ok"]
+        with pytest.raises(InvalidRequestError, match=r"^structure: it cannot be compiled$"):
+            await texts(client, wanted("2", "regex", "panics"))
+        assert client.state == "ready"
 
+
+async def test_what_explodes_ends_its_request_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = Limits(compile_seconds=0.5, step_seconds=0.2)
+    monkeypatch.setattr(engine_loop, "GrammarProcesses", partial(GrammarProcesses, limits=limits))
     client = EngineThread(build, CONFIG)
     async with running(client):
-        assert await texts(client, wanted("1", "regex", "ok")) == ["ok"]
-    broken = EngineThread(lambda report: _with(build(report), panic), CONFIG)
-    async with running(broken):
-        with pytest.raises(InvalidRequestError, match="cannot be compiled: Panic"):
-            await texts(broken, wanted("2", "regex", "ok"))
-        assert broken.state == "ready"
+        tasks = [asyncio.create_task(texts(client, wanted(str(i), "json_schema", EXPLODES))) for i in range(2)]
+        assert len(await texts(client, wanted("plain"))) == 1
+        for task in tasks:
+            with pytest.raises(InvalidRequestError, match="too much time or memory") as refused:
+                await task
+            assert refused.value.param == "structure"
+        with pytest.raises(InvalidRequestError, match="too much time or memory"):
+            await texts(client, wanted("3", "json_schema", EXPLODES_LATER, max_tokens=20))
+        assert await texts(client, wanted("4", "choice", '["yes"]')) == ["yes"]
+        assert_idle(client.engine)
 
 
-def _with(engine: Engine, compile: Callable[[Structure], Matcher]) -> Engine:
-    engine.grammars.compile = compile  # type: ignore[method-assign]
-    return engine
+async def test_those_who_have_left_hold_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    unlimited = Limits(compile_seconds=600, memory_bytes=1 << 40)
+    monkeypatch.setattr(engine_loop, "GrammarProcesses", partial(GrammarProcesses, limits=unlimited))
+    client = EngineThread(build, CONFIG)
+    async with running(client):
+        gone = [asyncio.create_task(texts(client, wanted(str(i), "json_schema", EXPLODES))) for i in range(THREADS)]
+        waits = asyncio.create_task(texts(client, wanted("waits", "choice", '["yes"]')))
+        await asyncio.sleep(0.5)
+        assert not waits.done()
+        for task in gone:
+            task.cancel()
+        assert await waits == ["yes"]
 
 
 async def test_in_a_process() -> None:

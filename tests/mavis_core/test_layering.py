@@ -37,6 +37,11 @@ TORCH_FREE = (
     "grammar",
     "matcher",
     "grammar_thread",
+    "grammar_steps",
+    "grammar_process",
+    "grammar_parent",
+    "grammar_wire",
+    "schema_promises",
 )
 
 

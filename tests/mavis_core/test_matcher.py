@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mavis_core.matcher import Budget, shorten
+from mavis_core.grammar_steps import Budget, shorten, told
 from tests.structures import BYTE_EOS, BYTE_VOCAB, matcher, tokens_of
 
 STOPS = (BYTE_EOS,)
@@ -71,6 +71,18 @@ def test_a_token_that_is_not_allowed_is_an_error() -> None:
 )
 def test_messages_are_one_short_line(message: str, short: str) -> None:
     assert shorten(message) == short
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "panic: attempt to divide by zero\n<backtrace>\n0: rust_begin_unwind at /rustc/x/std/src/panicking.rs:1",
+        "lexer error: called `Option::unwrap()` on a `None` value at /home/x/.cargo/registry/src/y/relevance.rs:7:9",
+    ],
+)
+def test_a_panic_of_the_library_is_logged_and_not_told(message: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert told(message) == "the grammar library failed on it"
+    assert message in caplog.text
 
 
 AMBIGUOUS = 'start: s\ns: s s s | s s | "a" | "b" |\n'

@@ -110,6 +110,23 @@ def test_parsed_output(serve: Callable[..., Live]) -> None:
     assert structure and structure.kind == "json_schema" and '"name"' in structure.source
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_that_was_cut_is_incomplete_and_taken_back(serve: Callable[..., Live], stream: bool) -> None:
+    """The script ends in the middle of a call, as a stop string ends an answer."""
+    client = connect(serve(FakeEngine(max_model_len=4000, script=CALL[:51].encode())))
+    asked: Any = {"model": "fake/model", "input": "weather?", "tools": TOOLS, "stream": stream}
+    made: Any = client.responses.create(**asked)
+    answer = list(made)[-1].response if stream else made
+    (call,) = answer.output
+    assert (answer.status, call.status, call.arguments) == ("completed", "incomplete", ARGUMENTS[:6])
+    back: Any = [
+        {"role": "user", "content": "weather?"},
+        call.model_dump(exclude_none=True),
+        {"type": "function_call_output", "call_id": call.call_id, "output": "rain"},
+    ]
+    assert client.responses.create(model="fake/model", input=back, tools=TOOLS).output
+
+
 def test_a_failing_stream_says_so(serve: Callable[..., Live]) -> None:
     live = scripted(serve)
     live.engine.fail_at = 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import httpx
@@ -133,6 +134,29 @@ async def test_a_template_without_tools_gets_them_in_words() -> None:
     assert "user:<tool_response>\nrain\n</tool_response>" in prompt
 
 
+@pytest.mark.parametrize("template", [TOOL_TEMPLATE, None])
+@pytest.mark.parametrize("given", ['{"city": "Bo', "{", " "])
+async def test_a_call_that_was_cut_is_taken_back(template: str | None, given: str) -> None:
+    engine = FakeEngine(max_model_len=4000)
+    history = deepcopy(HISTORY)
+    history[1]["tool_calls"][0]["function"]["arguments"] = given
+    kind = () if template is None else (template,)
+    assert (await ask(engine, *kind, tools=TOOLS, messages=history)).status_code == 200
+    shown = "[weather {}]" if template else '{"name": "weather", "arguments": {}}'
+    assert shown in bytes(engine.requests[0].prompt_token_ids).decode()
+
+
+@pytest.mark.parametrize("cut", [range(0, 8), range(8, 51), range(51, len(CALL) + 1)])
+async def test_streams_end_as_whole_answers_do(cut: range) -> None:
+    for length in cut:
+        engine = FakeEngine(max_model_len=4000, script=(CALL[:length] or "x").encode())
+        whole = (await ask(engine, tools=TOOLS)).json()["choices"][0]["finish_reason"]
+        lines = (await ask(engine, tools=TOOLS, stream=True)).text.split("\n\n")
+        told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+        assert told[-1]["choices"][0]["finish_reason"] == whole
+        assert (whole == "tool_calls") == (length >= len(CALL) - len("}\n</tool_call>"))
+
+
 async def test_tool_choice_none_shows_none() -> None:
     engine = FakeEngine(max_model_len=4000)
     await ask(engine, tools=TOOLS, tool_choice="none")
@@ -178,6 +202,12 @@ async def test_a_refused_structure_is_told_in_the_clients_words() -> None:
         ("just text", "auto", "stop", "just text", None),
         (CALL, "required", "tool_calls", None, [("weather", ARGUMENTS)]),
         (ARGUMENTS, NAMED, "stop", None, [("weather", ARGUMENTS)]),
+        # A stop string may cut a call anywhere: what is not whole is none to make.
+        (CALL[:51], "auto", "stop", None, [("weather", ARGUMENTS[:6])]),
+        (f"{SECOND}\n{CALL[:51]}", "required", "stop", None, [("now", "{}"), ("weather", ARGUMENTS[:6])]),
+        (CALL[:20], "auto", "stop", CALL[:20], None),
+        (CALL.removesuffix("}\n</tool_call>"), "auto", "tool_calls", None, [("weather", ARGUMENTS)]),
+        (ARGUMENTS[:6], NAMED, "stop", None, [("weather", ARGUMENTS[:6])]),
     ],
 )
 async def test_answers(script: str, choice: Any, finish: str, content: str | None, calls: Any) -> None:
