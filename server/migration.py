@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import Connection, inspect, literal, select, text
+from sqlalchemy import Connection, delete, exists, inspect, literal, select, text
 from sqlalchemy.schema import CreateTable, DropTable
 
 from server.scope import NO_MODEL
@@ -40,12 +40,14 @@ def _lock(connection: Connection) -> None:
 
 
 def _move_rows(connection: Connection) -> None:
-    """Into rows of no model. A row that is there already, under no model, is newer and stays."""
+    """Into rows of no model, in place of those moved before: a server of the old version may have come back since."""
     names = _names(connection)
     for before, table in BEFORE.items():
         if before.name not in names:
             continue
         columns = [column.name for column in before.columns]
+        same = [table.c[key.name] == before.c[key.name] for key in table.primary_key if key is not table.c.model]
+        connection.execute(delete(table).where(table.c.model == NO_MODEL, exists(select(before).where(*same))))
         moved = select(*before.columns, literal(NO_MODEL))
         found = connection.execute(table.insert().from_select([*columns, "model"], moved)).rowcount
         connection.execute(DropTable(before))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,7 +45,10 @@ watching: list[list[str]] = []
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if watching and event in ("open", "os.listdir", "os.scandir", "sqlite3.connect"):
+    """On the event loop and the database's threads; others may be left from other tests."""
+    thread = threading.current_thread()
+    mine = thread is threading.main_thread() or thread.name.startswith("database")
+    if watching and mine and event in ("open", "os.listdir", "os.scandir", "sqlite3.connect"):
         watching[-1].append(f"{event} {arguments[0]}")
 
 

@@ -148,6 +148,21 @@ async def test_rows_from_before_count_where_they_fit(address: str) -> None:
         assert (await other.get("/v1/presets/kind")).status_code == 200
 
 
+async def test_a_server_of_the_old_version_that_comes_back_is_moved_again(address: str) -> None:
+    make_old(address)
+    for weight in (2, 3):
+        database = Database(address)
+        found = await Preferences(database).get(SCOPE, ANONYMOUS, "ann")
+        assert found is not None and found.objective_weights == {"concise": weight}
+        assert sorted(await Presets({}, database).stored(SCOPE)) == ["all", "short"]
+        database.close()
+        if weight == 2:
+            make_old(address)
+            with create_engine(parse_url(address)).begin() as connection:
+                connection.execute(text("""UPDATE preferences SET objective_weights = '{"concise"\\: 3}'"""))
+    assert tables(address) == {"model_preferences", "model_presets"}
+
+
 async def test_several_processes_move_the_rows_once(address: str) -> None:
     make_old(address)
     replicas = [Database(address) for _ in range(4)]
