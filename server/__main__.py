@@ -123,10 +123,9 @@ def serve(
         server.run()
     if server.failure is not None:
         typer.secho(server.failure, fg="red", err=True)
-    code = 0 if server.failure is None else 1
     if not client.stopped:
-        leave(code)
-    raise typer.Exit(code)
+        leave(server.exit_code)
+    raise typer.Exit(server.exit_code)
 
 
 @app.command()

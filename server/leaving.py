@@ -15,7 +15,9 @@ from typing import NoReturn
 
 def leave(code: int) -> NoReturn:
     """End the process now with this exit code."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
+    try:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    finally:  # also where nobody reads what is flushed
+        os._exit(code)

@@ -32,6 +32,7 @@ class DrainingServer(uvicorn.Server):
 
     Attributes:
         failure: why the server ended by itself, None if it was told to.
+        exit_code: of the process.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class DrainingServer(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self.failure: str | None = None
+        self.exit_code = 0
         self._engine = engine
         self._drain_timeout = drain_timeout
         self._on_start = on_start
@@ -58,7 +60,7 @@ class DrainingServer(uvicorn.Server):
 
     def give_up(self, why: str) -> None:
         """End without being told to, once what is in flight has been answered; from the event loop."""
-        self.failure = why
+        self.failure, self.exit_code = why, 1
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -72,7 +74,8 @@ class DrainingServer(uvicorn.Server):
         elif self._stopping is None and not self.should_exit:
             self.should_exit = True
         elif self._cutting is None:
-            self._cutting = asyncio.ensure_future(self._cut(SIGNALLED + sig))
+            self.exit_code = SIGNALLED + sig
+            self._cutting = asyncio.ensure_future(self._cut())
 
     async def _drain(self) -> None:
         log.info("draining: %d requests in flight, at most %g s", self._engine.in_flight, self._drain_timeout)
@@ -81,7 +84,7 @@ class DrainingServer(uvicorn.Server):
             await self._engine.close()  # ends their answers with an error instead of a broken connection
         self.should_exit = True
 
-    async def _cut(self, code: int) -> None:
+    async def _cut(self) -> None:
         log.warning("a second signal: %d requests are cut off", self._engine.in_flight)
         closing = asyncio.ensure_future(self._engine.close())
         tasks = set(self.server_state.tasks)
@@ -90,4 +93,4 @@ class DrainingServer(uvicorn.Server):
         for task in tasks:
             task.cancel()
         await asyncio.wait({closing, *tasks}, timeout=CUT_SECONDS)
-        leave(code)
+        leave(self.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -13,10 +14,11 @@ from typing import Any
 
 import httpx
 import orjson
+import pytest
 
 from server import serving
 from server.settings import load_settings
-from tests.server.conftest import USER
+from tests.server.conftest import USER, make_app
 from tests.server.fake_engine import FakeEngine
 
 PROGRAM = """
@@ -71,6 +73,37 @@ def test_requests_in_flight_finish() -> None:
         assert chunks[-1] == "data: [DONE]"
         assert chunks[-2]["choices"][0]["finish_reason"] == "length"
         assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_request_that_the_end_cuts_off_gets_the_shape_of_errors(stream: bool) -> None:
+    """uvicorn cancels what is left; without an answer of ours it sends its own, in plain text."""
+    engine, sent = FakeEngine(latency=30), list[Any]()
+    body = orjson.dumps({"messages": USER, "stream": stream})
+    messages: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        return messages.pop() if messages else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "raw_path": b"", "query_string": b""}
+    headers = [(b"content-type", b"application/json")]
+    scope |= {"headers": headers, "client": None, "server": None, "scheme": "http"}
+    app = make_app(engine)
+    async with app.router.lifespan_context(app):
+        task = asyncio.ensure_future(app(scope, receive, send))
+        for _ in range(1000):
+            if engine.running:
+                break
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await task
+    assert sent[0]["status"] == 503
+    assert b"x-request-id" in dict(sent[0]["headers"])
+    assert orjson.loads(sent[1]["body"])["error"]["code"] == "engine_unavailable"
+    assert len(engine.aborted) == 1
 
 
 def test_the_banner_can_be_pasted() -> None:
