@@ -18,8 +18,9 @@ ANSWER_SECONDS = 30.0
 
 
 def bystander(port: int, timeout: float = ANSWER_SECONDS) -> httpx.Client:
-    """A client whose address is not that of the misbehaving ones."""
-    transport = httpx.HTTPTransport(local_address=BYSTANDER)
+    """A client whose address is not that of the misbehaving ones, with a new connection for each request: it has to be
+    let in each time, and never writes to one that is being closed as idle."""
+    transport = httpx.HTTPTransport(local_address=BYSTANDER, limits=httpx.Limits(max_keepalive_connections=0))
     return httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=transport, timeout=timeout)
 
 

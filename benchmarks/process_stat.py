@@ -7,9 +7,10 @@ from pathlib import Path
 
 
 def resident_mib(pid: int) -> float:
-    """What it has in memory now, its children not counted."""
+    """What it has in memory now, its children not counted; raises ProcessLookupError once it has ended."""
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None, "a process that has ended has no memory"
+    if found is None:
+        raise ProcessLookupError(f"process {pid} has ended")
     return int(found[1]) / 1024
 
 

@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from tqdm import tqdm
 
@@ -80,27 +81,33 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server does not outlive a killed campaign
     reports: list[Report] = []
     sieges: list[SiegeReport] = []
+    ended: list[str] = []
     with server(model) as it:
         process, port = it.process, it.port
         chosen = attacks(port, requests, seed)
         standing = crowds(crowd) if crowd else []
         memory = [resident_mib(process.pid)]
         with HealthWatch(port) as watch, tqdm(total=rounds + len(standing), desc="hostile", unit="round") as progress:
-            for _ in range(rounds):
-                reports.append(run(chosen, port, watch))
-                memory.append(resident_mib(process.pid))
-                _show(reports[-1].problems, progress)
-            for one in standing:
-                progress.set_postfix_str(one.name)
-                sieges.append(besiege(one, port, process.pid, watch))
-                _show(sieges[-1].problems, progress)
+            try:
+                for _ in range(rounds):
+                    reports.append(run(chosen, port, watch))
+                    memory.append(resident_mib(process.pid))
+                    _show(reports[-1].problems, progress)
+                for one in standing:
+                    progress.set_postfix_str(one.name)
+                    sieges.append(besiege(one, port, process.pid, watch))
+                    _show(sieges[-1].problems, progress)
+                after_crowds = resident_mib(process.pid)
+            except (httpx.HTTPError, OSError) as error:  # nobody there to ask; what was found so far is reported
+                ended.append(f"the server is gone: {error!r}")
+                after_crowds = 0.0
             asked = watch.answers
-        after_crowds = resident_mib(process.pid)
     problems = [problem for report in reports for problem in report.problems]
+    problems += ended
     problems += [problem for siege in sieges for problem in siege.problems]
     if process.returncode != 0:
         problems.append(f"the server ended with {process.returncode}")
-    growth = memory[-1] - memory[rounds // 2]
+    growth = memory[-1] - memory[min(rounds // 2, len(memory) - 1)]
     result: dict[str, Any] = {
         "machine": describe(),
         "seed": seed,
@@ -109,7 +116,7 @@ def main(
         "groups": dict(sorted(collections.Counter(attack.name for attack in chosen).items())),
         "rounds": [{"status": r.statuses, "slowest": r.slowest[:SLOWEST], "health": r.health} for r in reports],
         "crowds": [dataclasses.asdict(report) for report in sieges],
-        "health": {"asked": asked, "slowest": max([r.health for r in reports] + [s.health for s in sieges])},
+        "health": {"asked": asked, "slowest": max([0.0, *(r.health for r in reports), *(s.health for s in sieges)])},
         "rss_mib": {
             "start": memory[0],
             "after_rounds": memory[1:],

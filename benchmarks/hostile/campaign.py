@@ -76,8 +76,8 @@ def run(chosen: Sequence[Attack], port: int, watch: HealthWatch) -> Report:
         problems.append(f"/health took {health:.1f} s: at most {HEALTH_SECONDS:g}")
     if not becomes_idle(port):
         problems.append("rows, waiting requests or KV are left behind")
-    if _reference(port) != before:
-        problems.append("the same request with the same seed has another answer")
+    if (after := _reference(port)) != before:
+        problems.append(f"the same request with the same seed was answered {before!r}, now {after!r}")
     statuses = collections.Counter(str(outcome.status) for outcome in outcomes)
     slowest = sorted(((a.name, round(o.seconds, 2)) for a, o in pairs), key=lambda pair: -pair[1])
     return Report(dict(sorted(statuses.items())), slowest, health, problems)
@@ -117,5 +117,6 @@ def _reference(port: int) -> str:
             "seed": 7,
         }
         answer = client.post("/v1/chat/completions", json=body)
-        answer.raise_for_status()
+        if answer.status_code != httpx.codes.OK:
+            return f"{answer.status_code}: {answer.text}"
         return str(answer.json()["choices"][0]["message"]["content"])
