@@ -55,8 +55,12 @@ class Prompts:
         written = [entries, [function.definition() for function in rendering.functions], rendering.variables]
         if not control.spelled_in(written):
             return await self._encode(self.render(entries, rendering), special=special, param=param)
-        text = self.render(control.marked(entries), _marked(rendering, control))
-        return tuple(await self._off_loop(LONG_TEXT, control.encode, text, special, param))
+        try:
+            entries, rendering = control.marked(entries), _marked(rendering, control)
+        except RecursionError:
+            raise InvalidRequestError(f"{param}: nested too deeply for a chat template", param) from None
+        text = self.render(entries, rendering)
+        return _some(await self._off_loop(LONG_TEXT, control.encode, text, special, param), param)
 
     async def text(self, prompt: str | list[int], special: bool = True) -> tuple[int, ...]:
         if isinstance(prompt, str):
@@ -132,10 +136,7 @@ class Prompts:
         return known
 
     async def _encode(self, text: str, *, special: bool, param: str) -> tuple[int, ...]:
-        token_ids = await self.tokens(text, special)
-        if not token_ids:
-            raise InvalidRequestError(f"{param}: the prompt is empty, at least one token is needed", param)
-        return tuple(token_ids)
+        return _some(await self.tokens(text, special), param)
 
     async def _off_loop(self, size: int, work: Callable[..., Any], *args: Any) -> Any:
         if size < LONG_TEXT:
@@ -143,6 +144,12 @@ class Prompts:
         if self._worker is None:
             self._worker = ThreadPoolExecutor(1, "tokenizer")
         return await asyncio.get_running_loop().run_in_executor(self._worker, work, *args)
+
+
+def _some(token_ids: Sequence[int], param: str) -> tuple[int, ...]:
+    if not token_ids:
+        raise InvalidRequestError(f"{param}: the prompt is empty, at least one token is needed", param)
+    return tuple(token_ids)
 
 
 def _marked(rendering: Rendering, control: ControlTokens) -> Rendering:
