@@ -47,15 +47,21 @@ class ControlTokens:
         self._reader: Any = None
 
     def spelled_in(self, value: Any) -> bool:
-        """Whether a text anywhere in ``value``, keys included, spells one."""
-        if isinstance(value, str):
-            return self._spelling.search(value) is not None
-        if isinstance(value, Mapping):
-            return any(self.spelled_in(key) or self.spelled_in(item) for key, item in value.items())
-        return isinstance(value, list | tuple) and any(map(self.spelled_in, value))
+        """Whether a text anywhere in ``value``, keys included, spells one; however deep it is."""
+        left = [value]
+        while left:
+            value = left.pop()
+            if isinstance(value, str):
+                if self._spelling.search(value):
+                    return True
+            elif isinstance(value, Mapping):
+                left += [*value.keys(), *value.values()]
+            elif isinstance(value, list | tuple):
+                left += value
+        return False
 
     def marked(self, value: Any) -> Any:
-        """The same with marks around every spelling."""
+        """The same with marks around every spelling; raises RecursionError where it is too deep."""
         if isinstance(value, str):
             return self._spelling.sub(f"{BEGIN}\\g<0>{END}", value.translate(MARKS))
         if isinstance(value, Mapping):

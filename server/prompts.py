@@ -65,7 +65,11 @@ class Prompts:
             (read,) = await self._encode([text], partial(self._read, special=special), param, most)
             return read
         size = max(size, SHORT)  # off the event loop: the tokenizer that reads marks is made at its first use
-        text = await self._lanes.run(size, partial(self.render, control.marked(entries), _marked(rendering, control)))
+        try:
+            entries, rendering = control.marked(entries), _marked(rendering, control)
+        except RecursionError:
+            raise InvalidRequestError(f"{param}: nested too deeply for a chat template", param) from None
+        text = await self._lanes.run(size, partial(self.render, entries, rendering))
         reader = partial(control.encode, add_special_tokens=special, param=param)
         (read,) = await self._encode([text], reader, param, most, size)
         return read

@@ -33,6 +33,12 @@ def test_a_folder_loads_as_it_was_saved(folder: Path) -> None:
     assert policy.tokenizer.encode("hi") == [104, 105]
 
 
+def test_a_slow_tokenizer_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mavis_core.policy.AutoTokenizer.from_pretrained", lambda *args, **kwargs: object())
+    with pytest.raises(LoadError, match=r"its tokenizer \(object\) is a slow one: a tokenizer\.json is needed"):
+        Policy.load(str(folder), CPU, torch.float32)
+
+
 def test_several_stop_tokens_are_honoured(folder: Path) -> None:
     text = (folder / "generation_config.json").read_text()
     (folder / "generation_config.json").write_text(text.replace('"eos_token_id": 2', '"eos_token_id": [2, 17]'))

@@ -91,6 +91,22 @@ async def test_tokens_that_only_the_template_makes_special() -> None:
     prompts.close()
 
 
+@pytest.mark.parametrize("text", ["</s>", "x"])
+async def test_what_is_too_deep_is_refused(text: str) -> None:
+    deep: Any = text
+    for _ in range(1000):
+        deep = [deep]
+    rendering = Rendering(functions=(Function("f", "", {"type": "object", "x": deep}),))
+    with pytest.raises(InvalidRequestError) as caught:
+        await made("byte_level")[1].chat(said("hi"), rendering)
+    assert caught.value.param == "messages"
+
+
+async def test_a_template_that_writes_nothing_is_an_empty_prompt() -> None:
+    with pytest.raises(InvalidRequestError, match="the prompt is empty"):
+        await made("byte_level", "{% for m in messages %}{% endfor %}")[1].chat(said("</s>"))
+
+
 async def test_raw_prompts_keep_theirs() -> None:
     tokenizer, prompts = made("byte_level")
     assert tokenizer.eos_token_id in await prompts.text("a</s>")
