@@ -176,12 +176,15 @@ class Prompts:
 
 
 def _size(messages: Sequence[ChatMessage], rendering: Rendering) -> int:
-    """About how many characters a template has to handle."""
+    """About how many characters a template has to handle; raises InvalidRequestError for endless nesting."""
     written = sum(len(message.text) + ENTRY for message in messages)
     calls = [call for message in messages for call in message.tool_calls or ()]
     tools = [function.definition() for function in rendering.functions]
-    given = orjson.dumps([tools, dict(rendering.variables)])
-    return written + sum(len(call.function.arguments) + ENTRY for call in calls) + len(given)
+    try:
+        given = len(orjson.dumps([tools, dict(rendering.variables)]))
+    except TypeError:  # the one thing that it does not write of what it has read
+        raise InvalidRequestError(f"{rendering.param}: nested too deeply for a chat template", rendering.param) from None
+    return written + sum(len(call.function.arguments) + ENTRY for call in calls) + given
 
 
 def _marked(rendering: Rendering, control: ControlTokens) -> Rendering:

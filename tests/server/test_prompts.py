@@ -109,7 +109,8 @@ async def test_a_template_that_writes_nothing_is_an_empty_prompt() -> None:
 
 async def test_raw_prompts_keep_theirs() -> None:
     tokenizer, prompts = made("byte_level")
-    assert tokenizer.eos_token_id in await prompts.text("a</s>")
+    (read,) = await prompts.texts(["a</s>"])
+    assert tokenizer.eos_token_id in read
 
 
 async def test_what_cannot_be_read_as_text_is_refused() -> None:

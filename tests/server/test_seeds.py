@@ -44,6 +44,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 async def answers(model: tuple[str, str], sequence: list[dict[str, Any]], **settings: Any) -> list[Any]:
     """Of one start of a server."""
     given: dict[str, Any] = {"model": model[0], "values": model[1], "database": "sqlite://", "device": "cpu"}
+    given["allowed_hosts"] = ("*",)
     found = Settings(**given | settings)
     client = engine_client(found, lambda stage, done: None)
     app = create_app(found, client, lambda: client.tokenizer)

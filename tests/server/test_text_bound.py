@@ -101,7 +101,7 @@ def test_nothing_is_claimed_where_text_may_vanish(kind: str) -> None:
 
 
 def test_an_unknown_backend_has_no_bound() -> None:
-    assert characters_per_token(FakeTokenizer()) is None
+    assert characters_per_token(holding(object())) is None
 
 
 class CountingTokenizer(FakeTokenizer):
@@ -127,7 +127,7 @@ class CountingTokenizer(FakeTokenizer):
 )
 async def test_hopeless_prompts_are_refused_unread(path: str, body: Any, field: str) -> None:
     tokenizer = CountingTokenizer()
-    app = create_app(Settings(database="sqlite://"), FakeEngine(), lambda: tokenizer)
+    app = create_app(Settings(database="sqlite://", allowed_hosts=("*",)), FakeEngine(), lambda: tokenizer)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client:
