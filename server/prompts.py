@@ -68,7 +68,7 @@ class Prompts:
         try:
             entries, rendering = control.marked(entries), _marked(rendering, control)
         except RecursionError:
-            raise InvalidRequestError(f"{param}: nested too deeply for a chat template", param) from None
+            raise _too_deep(param) from None
         text = await self._lanes.run(size, partial(self.render, entries, rendering))
         reader = partial(control.encode, add_special_tokens=special, param=param)
         (read,) = await self._encode([text], reader, param, most, size)
@@ -183,8 +183,12 @@ def _size(messages: Sequence[ChatMessage], rendering: Rendering) -> int:
     try:
         given = len(orjson.dumps([tools, dict(rendering.variables)]))
     except TypeError:  # the one thing that it does not write of what it has read
-        raise InvalidRequestError(f"{rendering.param}: nested too deeply for a chat template", rendering.param) from None
+        raise _too_deep(rendering.param) from None
     return written + sum(len(call.function.arguments) + ENTRY for call in calls) + given
+
+
+def _too_deep(param: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{param}: nested too deeply for a chat template", param)
 
 
 def _marked(rendering: Rendering, control: ControlTokens) -> Rendering:

@@ -59,7 +59,8 @@ class Spelled(FakeEngine):
 
 async def asked(kind: str, path: str, tokens: Sequence[int], **body: Any) -> list[dict[str, Any]]:
     """The choices: one where the answer is whole, one per chunk of a stream."""
-    app = create_app(Settings(database="sqlite://", allowed_hosts=("*",)), Spelled(kind, tokens), lambda: tokenizer(kind))
+    settings = Settings(database="sqlite://", allowed_hosts=("*",))
+    app = create_app(settings, Spelled(kind, tokens), lambda: tokenizer(kind))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

@@ -31,7 +31,7 @@ class Wordy:
     def __init__(self) -> None:
         self.info = FakeEngine().info
         self.tokenizer = None
-        self.grammars = SimpleNamespace(compile=None)
+        self.grammars = SimpleNamespace(vocabulary=None)
         self.last_step = self.idle_stats()
         self._steps: dict[str, tuple[int, int]] = {}
 
@@ -66,7 +66,7 @@ def unread(address: tuple[str, int]) -> socket.socket:
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(address)
-    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     client.settimeout(30)
     assert client.recv(12) == b"HTTP/1.1 200"
