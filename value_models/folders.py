@@ -21,11 +21,11 @@ from mavis_core.errors import LoadError
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.policy import Policy, local_or_hub
 from mavis_core.value import ValueFunction
-from value_models.conditioned_head import ConditionedHeadNetwork, ConditionedHeadValue
-from value_models.head import HeadNetwork, HeadValue
 from value_models.identity import check_compatible
-from value_models.implicit_folder import load_implicit
-from value_models.lm import LmValue
+from value_models.kinds.conditioned_head import ConditionedHeadNetwork, ConditionedHeadValue
+from value_models.kinds.head import HeadNetwork, HeadValue
+from value_models.kinds.implicit_folder import load_implicit
+from value_models.kinds.lm import LmValue
 from value_models.tensors import load_parts, read_tensors, save_parts
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
 

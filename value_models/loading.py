@@ -12,7 +12,7 @@ from mavis_core.errors import LoadError
 from mavis_core.policy import Policy, resolve_device, resolve_dtype
 from mavis_core.value import ValueFunction
 from value_models.folders import load_value, resolve
-from value_models.head import HeadValue
+from value_models.kinds.head import HeadValue
 from value_models.value_config import CONFIG_FILE
 
 SHIPPED = Path(__file__).parent / "shipped"

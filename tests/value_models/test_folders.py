@@ -33,8 +33,8 @@ from tests.models import (
 )
 from tests.value_models.configs import value_config
 from value_models.folders import load_value, resolve, save_head, save_lm
-from value_models.head import HeadValue
-from value_models.lm import LmValue
+from value_models.kinds.head import HeadValue
+from value_models.kinds.lm import LmValue
 
 
 def policy() -> Policy:

@@ -14,7 +14,7 @@ from mavis_core.sampling_params import SamplingParams
 from tests.models import HIDDEN, byte_tokenizer, head_network, head_value, lm_value, tiny_model, tiny_policy
 from tests.value_models.configs import HEAD, value_config
 from value_models.folders import save_head
-from value_models.head import HeadNetwork, HeadValue
+from value_models.kinds.head import HeadNetwork, HeadValue
 from value_models.loading import build_engine, stack_heads, value_folders
 
 

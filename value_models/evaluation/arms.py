@@ -24,7 +24,7 @@ from value_models.evaluation.config import ArmConfig, EvaluationConfig
 from value_models.evaluation.points import Point, points_of, search_strength
 from value_models.folders import load_value
 from value_models.identity import check_tokenizer
-from value_models.implicit import ImplicitValue
+from value_models.kinds.implicit import ImplicitValue
 from value_models.loading import value_folders
 from value_models.prompts import file_hash
 from value_models.value_config import CONFIG_FILE, ValueConfig

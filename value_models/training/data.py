@@ -12,8 +12,8 @@ import numpy as np
 from mavis_core.errors import RunError
 from value_models.rewards.normalisation import Array, Normalisation
 from value_models.rollouts.forest import Forest
+from value_models.rollouts.packing import PackedTree, pack
 from value_models.training.labels import read_all
-from value_models.training.packing import PackedTree, pack
 from value_models.training.targets import KlTarget, all_targets, examples
 
 

@@ -19,16 +19,16 @@ from mavis_core.errors import RunError
 from mavis_core.policy import Policy
 from value_models import durable
 from value_models.folders import load_value
-from value_models.head import HeadValue
 from value_models.identity import identify
-from value_models.lm import LmValue
+from value_models.kinds.head import HeadValue
+from value_models.kinds.head_trainee import HeadTrainee
+from value_models.kinds.lm import LmValue
+from value_models.kinds.lm_trainee import LmTrainee
 from value_models.loading import SHIPPED_POLICY, load_policy, value_folders
 from value_models.prompts import file_hash
 from value_models.rollouts.roll_out import check_policy
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
 from value_models.training.export import export, is_there, make_trainee
-from value_models.training.head_trainee import HeadTrainee
-from value_models.training.lm_trainee import LmTrainee
 from value_models.training.plot import plot
 from value_models.training.run import outcome
 from value_models.training.strength import tune_folder

@@ -14,13 +14,13 @@ from torch import nn
 from mavis_core.errors import RunError
 from mavis_core.policy import Policy
 from value_models import durable
-from value_models.conditioned_head import ConditionedHeadNetwork
 from value_models.folders import save_head, save_lm
-from value_models.head import HeadNetwork
 from value_models.identity import identify
+from value_models.kinds.conditioned_head import ConditionedHeadNetwork
+from value_models.kinds.head import HeadNetwork
+from value_models.kinds.head_trainee import HeadTrainee
+from value_models.kinds.lm_trainee import LmTrainee, make_lm, merged
 from value_models.rewards.normalisation import Normalisation
-from value_models.training.head_trainee import HeadTrainee
-from value_models.training.lm_trainee import LmTrainee, make_lm, merged
 from value_models.training.train_config import TrainConfig
 from value_models.value_config import CONFIG_FILE, ObjectiveConfig, ValueConfig
 

@@ -21,6 +21,7 @@ from mavis_core.tokenizer import Tokenizer
 from value_models import durable
 from value_models.folders import load_value
 from value_models.identity import identify, tokenizer_hash
+from value_models.kinds.lm_trainee import check_backbone
 from value_models.loading import SHIPPED_POLICY, build_engine, load_policy, value_folders
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.registry import build
@@ -29,7 +30,6 @@ from value_models.rollouts.roll_out import check_policy, roll_out
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
 from value_models.training import data, labels
 from value_models.training.export import export, is_there, make_trainee, untuned
-from value_models.training.lm_trainee import check_backbone
 from value_models.training.plot import plot
 from value_models.training.run_config import TO_GO, RunConfig
 from value_models.training.strength import tune_folder

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from mavis_core.policy import Policy
 from value_models.rollouts.forest import Forest
+from value_models.rollouts.packing import Asked, PackedTree, collate, pack
 from value_models.training.data import Data, Part, split
-from value_models.training.packing import Asked, PackedTree, collate, pack
 
 NOTHING = np.zeros(0, dtype=np.int64), np.zeros((0, 0))
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from mavis_core.errors import RunError
-from value_models.training.lm_trainee import LmConfig
+from value_models.kinds.lm_trainee import LmConfig
 from value_models.training.targets import KlTarget
 
 

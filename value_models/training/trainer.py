@@ -26,9 +26,9 @@ from tqdm import tqdm
 from mavis_core.errors import RunError
 from value_models import durable
 from value_models.rewards.normalisation import Array
+from value_models.rollouts.packing import Batch, collate
 from value_models.training.data import Data, Part
 from value_models.training.measures import Measures, measure
-from value_models.training.packing import Batch, collate
 from value_models.training.train_config import TrainConfig
 
 CHECKPOINT = "checkpoint.pt"

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from mavis_core.policy import Policy
-from value_models.conditioned_head import ConditionedHeadNetwork
-from value_models.head import HeadNetwork, unit_rms
-from value_models.training.packing import Batch, collate
+from value_models.kinds.conditioned_head import ConditionedHeadNetwork
+from value_models.kinds.head import HeadNetwork, unit_rms
+from value_models.rollouts.packing import Batch, collate
 
 STATES_KEPT = 4 << 30
 """What is beyond is computed again."""

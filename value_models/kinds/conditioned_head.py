@@ -22,7 +22,7 @@ from mavis_core.attention import PrefillAttention
 from mavis_core.kv_pool import KVPool
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.value import ScoreStep, ValueSpec
-from value_models.head import HeadNetwork, gelu, product, unit_rms
+from value_models.kinds.head import HeadNetwork, gelu, product, unit_rms
 
 PULL_WIDTH = 32
 """Hidden units of the network of w."""

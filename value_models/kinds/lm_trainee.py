@@ -16,7 +16,7 @@ from mavis_core.policy import Policy, local_or_hub
 from mavis_core.tokenizer import Tokenizer
 from value_models.folders import build_lm
 from value_models.identity import tokenizer_hash
-from value_models.training.packing import Batch
+from value_models.rollouts.packing import Batch
 
 OURS = ("small", "policy")
 NOT_ARCHITECTURE = ("architectures", "dtype", "torch_dtype", "transformers_version", "_name_or_path", "use_cache")

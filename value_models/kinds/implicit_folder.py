@@ -19,7 +19,7 @@ from mavis_core.errors import LoadError
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.policy import Policy
 from value_models.identity import check_compatible, check_tokenizer
-from value_models.implicit import ImplicitValue
+from value_models.kinds.implicit import ImplicitValue
 from value_models.tensors import load_parts, read_tensors, save_parts
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
 

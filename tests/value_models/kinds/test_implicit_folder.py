@@ -23,8 +23,8 @@ from mavis_core.value import ValueFunction
 from tests.models import VOCAB, byte_tokenizer, run, tiny_model, tiny_policy
 from tests.value_models.configs import value_config
 from value_models.folders import load_value
-from value_models.implicit import ImplicitValue
-from value_models.implicit_folder import save_implicit
+from value_models.kinds.implicit import ImplicitValue
+from value_models.kinds.implicit_folder import save_implicit
 from value_models.loading import FolderLoader
 from value_models.value_config import ValueConfig
 
