@@ -22,7 +22,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mavis_core.attention import DecodeAttention, PrefillAttention, length_mask
+from mavis_core.attention import PrefillAttention
 from mavis_core.errors import LoadError
 from mavis_core.kv_pool import KVPool
 from mavis_core.messages import ObjectiveInfo
@@ -78,14 +78,9 @@ class ImplicitValue:
             model.backbone.forward(tokens, positions, replace(attention, pool=pool))
 
     def score(self, step: ScoreStep) -> Tensor:
-        size = self._pools[0].block_size
-        table = step.block_table[:, : -(-step.max_length // size)]
-        newest = step.length - 1
-        slots = table.gather(1, (newest // size)[:, None])[:, 0] * size + newest % size
-        mask = length_mask(step.length, table.shape[1] * size, self._pools[0].data.dtype)
-        found = []
+        attention, found = step.newest_attention(self._pools[0]), []
         for model, pool in zip(self._models, self._pools, strict=True):
-            hidden = model.backbone.forward(step.last_token, newest, DecodeAttention(pool, slots, table, mask))
+            hidden = model.backbone.forward(step.last_token, step.length - 1, replace(attention, pool=pool))
             found.append(_logprobs(model, hidden).gather(1, step.candidates))
         if not self._paired:
             found.append(_logprobs(self._policy, step.hidden).gather(1, step.candidates))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mavis_core.attention import PrefillAttention, SiblingAttention
+from mavis_core.attention import PrefillAttention
 from mavis_core.kv_pool import KVPool
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.paged_model import PagedModel
@@ -49,20 +49,15 @@ class LmValue:
 
     def score(self, step: ScoreStep) -> Tensor:
         rows, width = step.candidates.shape
-        blocks = -(-step.max_length // self._pool.block_size)
-        self._siblings = SiblingAttention(self._pool, step.block_table[:, :blocks], step.length, width)
+        self._siblings = step.sibling_attention(self._pool)
         positions = step.length.repeat_interleave(width)
         hidden = self.model.forward(step.candidates.reshape(-1), positions, self._siblings)
         values: Tensor = self.readout(hidden.float())
         return values.view(rows, width, -1)
 
     def commit(self, step: ScoreStep, chosen: Tensor) -> None:
-        """Move the drawn sibling's KV to the slot of its position, all layers in one write."""
-        rows, width = step.candidates.shape
-        at = torch.arange(rows, device=chosen.device) * width + chosen
-        size = self._pool.block_size
-        block = step.block_table.gather(1, (step.length // size)[:, None])[:, 0]
-        self._pool.write_all(block * size + step.length % size, self._siblings.siblings[:, at])
+        """The drawn candidate's KV is there already; it is kept as the row's."""
+        self._siblings.keep(chosen)
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
         texts = [torch.tensor([*tokens, candidate], device=hidden.device) for candidate in candidates]
