@@ -29,9 +29,10 @@ from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
 from mavis_core.policy import Policy, resolve_device
-from value_models.kinds.head import unit_rms
+from value_models.kinds.head_network import unit_rms
 from value_models.kinds.head_trainee import HeadTrainee
-from value_models.kinds.lm_trainee import LmConfig, LmTrainee
+from value_models.kinds.lm import LmTrainee
+from value_models.kinds.lm_backbone import LmConfig
 from value_models.loading import SHIPPED_POLICY
 from value_models.prompts import read_prompts
 from value_models.rollouts.forest import Forest

@@ -57,7 +57,7 @@ class DecodeAttention:
         """Of the newest token of each row, at position ``length`` (B,) - 1.
 
         Args:
-            block_table: (B, P) int64, wide enough for ``longest``, the largest length (host integer), to which it is cut.
+            block_table: (B, P) int64; blocks beyond ``longest``, the largest length (host integer), are not read.
         """
         table = block_table[:, : -(-longest // pool.block_size)]
         mask = length_mask(length, table.shape[1] * pool.block_size, pool.data.dtype)

@@ -30,7 +30,8 @@ from mavis_core.guidance import Guidance
 from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
-from value_models.kinds.head import HeadNetwork, HeadValue
+from value_models.kinds.head import HeadValue
+from value_models.kinds.head_network import HeadNetwork
 from value_models.kinds.lm import LmValue
 
 VOCAB, HIDDEN, EOS, CONTEXT = 61, 24, 2, 128

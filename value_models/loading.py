@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from pathlib import Path
 
 from mavis_core.config import EngineConfig
@@ -12,7 +11,7 @@ from mavis_core.errors import LoadError
 from mavis_core.policy import Policy, resolve_device, resolve_dtype
 from mavis_core.value import ValueFunction
 from value_models.folders import load_value, resolve
-from value_models.kinds.head import HeadValue
+from value_models.kinds.registry import stacked
 from value_models.value_config import CONFIG_FILE
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -40,14 +39,6 @@ def value_folders(path: str) -> list[Path]:
     return found
 
 
-def stack_heads(values: Sequence[ValueFunction]) -> list[ValueFunction]:
-    """Heads of equal shape as one value; the order of everything else stays."""
-    heads = sorted((v for v in values if isinstance(v, HeadValue)), key=lambda head: head.shape)
-    others: list[ValueFunction] = [v for v in values if not isinstance(v, HeadValue)]
-    stacks: list[ValueFunction] = [HeadValue.stack(list(group)) for _, group in groupby(heads, lambda head: head.shape)]
-    return stacks + others
-
-
 class FolderLoader:
     """Values for one policy from folders, while its engine runs; a ``ValueLoader``."""
 
@@ -58,7 +49,7 @@ class FolderLoader:
         return [load_value(folder, self._policy) for folder in value_folders(source)]
 
     def arrange(self, values: Sequence[ValueFunction]) -> list[ValueFunction]:
-        return stack_heads(values)
+        return stacked(values)
 
 
 def load_policy(model: str, config: EngineConfig, name: str | None = None) -> Policy:

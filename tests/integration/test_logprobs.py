@@ -22,8 +22,8 @@ from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
 from mavis_core.offline import Completion, generate
 from mavis_core.sampling_params import SamplingParams
-from value_models.folders import build_lm
-from value_models.kinds.head import HeadNetwork, unit_rms
+from value_models.kinds.head_network import HeadNetwork, unit_rms
+from value_models.kinds.lm_backbone import build_lm
 from value_models.loading import SHIPPED_HEADS, SHIPPED_LM, SHIPPED_POLICY, build_engine
 from value_models.value_config import WEIGHTS_FILE, ValueConfig
 

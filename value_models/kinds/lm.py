@@ -8,7 +8,9 @@ never recomputed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,14 @@ from mavis_core.attention import PrefillAttention
 from mavis_core.kv_pool import KVPool
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.paged_model import PagedModel
+from mavis_core.policy import Policy
+from mavis_core.tokenizer import Tokenizer
 from mavis_core.value import ScoreStep, ValueSpec
+from value_models.kinds.kind import Kind, Learning
+from value_models.kinds.lm_backbone import LmConfig, build_lm, check_backbone, merged, untrained
+from value_models.rollouts.packing import Batch
+from value_models.tensors import load_parts, read_tensors, save_parts
+from value_models.value_config import ValueConfig
 
 
 class LmValue:
@@ -62,3 +71,67 @@ class LmValue:
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
         texts = [torch.tensor([*tokens, candidate], device=hidden.device) for candidate in candidates]
         return torch.stack([self.readout(self.model.forward_plain(text)[-1].float()) for text in texts])
+
+
+class LmTrainee(nn.Module):
+    """Predictions at the asked tokens of a batch: V(s + a) is the readout at a."""
+
+    def __init__(self, backbone: nn.Module, readout: nn.Linear) -> None:
+        super().__init__()
+        self.backbone, self.readout = backbone, readout
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(A, M) float32."""
+        out = self.backbone(
+            input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask(), use_cache=False
+        )
+        found: Tensor = self.readout(out.last_hidden_state.flatten(0, 1)[batch.asked].float())
+        return found
+
+
+def load_lm(folder: Path, config: ValueConfig, objectives: Sequence[ObjectiveInfo], policy: Policy) -> LmValue:
+    tensors = read_tensors(folder)
+    backbone, readout = build_lm(config.architecture, len(objectives))
+    if backbone.config.vocab_size < policy.vocab_size:
+        raise ValueError(f"vocab_size={backbone.config.vocab_size}: the policy has {policy.vocab_size} tokens")
+    load_parts(tensors, {"backbone": backbone, "readout": readout})
+    return LmValue(folder.name, objectives, backbone, readout)
+
+
+def save_lm(folder: Path, config: ValueConfig, backbone: nn.Module, readout: nn.Module) -> None:
+    """Write a trained value LM, whose ``config`` knows its architecture."""
+    config.save(folder)
+    save_parts(folder, {"backbone": backbone, "readout": readout})
+
+
+class HasLm(Protocol):
+    """What an ``lm`` reads of a run's ``train`` part."""
+
+    @property
+    def lm(self) -> LmConfig: ...
+
+
+def fresh_lm(policy: Policy, objectives: int, train: HasLm, largest: float | None) -> LmTrainee:
+    return LmTrainee(*untrained(policy, objectives, train.lm))
+
+
+def save_trained(folder: Path, config: ValueConfig, trainee: LmTrainee) -> None:
+    architecture, backbone = merged(trainee.backbone)
+    save_lm(folder, replace(config, architecture=architecture), backbone, trainee.readout.cpu())
+
+
+def check_lm(train: HasLm, tokenizer: Tokenizer) -> None:
+    check_backbone(train.lm, tokenizer)
+
+
+LM = Kind(
+    name="lm",
+    value=LmValue,
+    load=load_lm,
+    learning=Learning(
+        fresh=fresh_lm,
+        save=save_trained,
+        teacher=lambda policy, value: LmTrainee(value.model.base, value.readout),
+        check=check_lm,
+    ),
+)

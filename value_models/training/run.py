@@ -21,7 +21,6 @@ from mavis_core.tokenizer import Tokenizer
 from value_models import durable
 from value_models.folders import load_value
 from value_models.identity import identify, tokenizer_hash
-from value_models.kinds.lm_trainee import check_backbone
 from value_models.loading import SHIPPED_POLICY, build_engine, load_policy, value_folders
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.registry import build
@@ -96,8 +95,9 @@ class Run:
             reward.try_out(self.prompts[0])
         if self.config.constants:
             labels.read_constants(self.constants_folder, list(self.config.rewards))
-        if self.config.train.kind == "lm" and not (self.value_folder / CONFIG_FILE).is_file():
-            check_backbone(self.config.train.lm, self.tokenizer)
+        check = self.config.train.learning.check
+        if check is not None and not (self.value_folder / CONFIG_FILE).is_file():
+            check(self.config.train, self.tokenizer)
 
     def roll_out(self) -> None:
         config, began = self.config, time.perf_counter()
@@ -148,7 +148,7 @@ class Run:
         # Targets with a KL penalty hold for wanting the objective, not for avoiding it.
         allowed = (0.0, MAX_WEIGHT) if config.train.zeta else None
         objectives = untuned(described, constants, allowed, (0.0, mixture.beta) if mixture else None)
-        export(self.value_folder, policy, trainee, objectives, {**about, **outcome(state)})
+        export(self.value_folder, config.train, policy, trainee, objectives, {**about, **outcome(state)})
         held_out = made.held_out
         if config.train.beta_prompts:
             roots = held_out.forest.roots[: config.train.beta_prompts].tolist()

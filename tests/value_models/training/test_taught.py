@@ -11,7 +11,7 @@ import torch
 from tests.models import head_value, lm_value, tiny_policy
 from tests.value_models.rollouts.test_packing import CPU, trees
 from value_models.kinds.head_trainee import HeadTrainee
-from value_models.kinds.lm_trainee import LmTrainee
+from value_models.kinds.lm import LmTrainee
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.packing import collate
 from value_models.training.taught import Queries, teach, teach_tree

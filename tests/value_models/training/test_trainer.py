@@ -14,7 +14,7 @@ from mavis_core.errors import RunError
 from tests.mavis_core.test_exactness import HORIZON, PROMPT, VOCAB, histories
 from tests.value_models.training.forests import mdp_forest
 from tests.value_models.training.mdp import Values, base, best_at_kl, evaluate, outcome, reward, tilted
-from value_models.kinds.lm_trainee import LmTrainee
+from value_models.kinds.lm import LmTrainee
 from value_models.rollouts.shape import Shape
 from value_models.training.data import Aim, Data, part
 from value_models.training.train_config import TrainConfig
