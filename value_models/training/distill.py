@@ -25,6 +25,7 @@ from value_models.loading import SHIPPED_POLICY, load_policy, value_folders
 from value_models.prompts import file_hash
 from value_models.rollouts.roll_out import check_policy
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
+from value_models.training.config_file import all_beside, read_config, relative
 from value_models.training.export import export, is_there, make_trainee
 from value_models.training.plot import plot
 from value_models.training.run import outcome
@@ -32,7 +33,6 @@ from value_models.training.strength import tune_folder
 from value_models.training.taught import Queries, teach
 from value_models.training.train_config import TrainConfig
 from value_models.training.trainer import train
-from value_models.training.yaml_file import all_beside, read_config, relative
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ObjectiveConfig, ValueConfig
 
 

@@ -11,8 +11,8 @@ from mavis_core.errors import RunError
 from mavis_core.guidance import MAX_BETA
 from value_models.rewards.registry import RewardConfig
 from value_models.rollouts.roll_out import RolloutConfig
+from value_models.training.config_file import all_beside, read_config
 from value_models.training.train_config import TrainConfig
-from value_models.training.yaml_file import all_beside, read_config
 
 TO_GO = "kl_to_go"
 """What the log calls the last output of a value conditioned on the weights."""
