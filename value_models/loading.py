@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.errors import LoadError
 from mavis_core.policy import Policy, resolve_device, resolve_dtype
+from mavis_core.queue_client import Progress
 from mavis_core.value import ValueFunction
 from value_models.folders import load_value, resolve
 from value_models.kinds.registry import stacked
@@ -20,8 +21,6 @@ SHIPPED_NAME = "mavis-small"
 SHIPPED_HEADS = SHIPPED / "heads"
 SHIPPED_LM = SHIPPED / "lm"
 NAMED = {"shipped:heads": SHIPPED_HEADS, "shipped:lm": SHIPPED_LM}
-
-Progress = Callable[[str, float], None]
 
 
 def value_folders(path: str) -> list[Path]:

@@ -1,14 +1,14 @@
-"""Kind ``conditioned_head``: a ``head`` that knows what it is wanted for, and what that will still cost.
+"""Kind ``conditioned_head``: a ``head`` that takes the weights as an input, and also says what KL will still be paid.
 
-    V_m(s + a; w) = u_m(h, w) . A_m[a] + c_m(h, w),    W likewise, as one more output
-    [u_m, c_m] = two-layer network of h whose hidden units f(w) scales and shifts (FiLM, arXiv 1709.07871)
+    V_m(s + a; w) = u_m(h, w) . A_m[a] + c_m(h, w);    W, that KL in nats, likewise, as one more output
+    [u_m, c_m] = two-layer network of h whose hidden units are scaled and shifted by f(w) (FiLM, arXiv 1709.07871)
     f(w) = gelu(P w + p) - gelu(p)
 
-with w = beta * lambda the pull of the row. The value of a text depends on how it will go on, and that depends on w; a
-value for all w at once can only describe the base model's way. f and not w itself, because values level off as w grows
-and W begins as its square: with units scaled by w the error is four times as large (docs/theory.md). w enters this
-network, never the policy, so KV is shared by rows of any weights. A, the table over the vocabulary, does not depend on
-w and is computed once at load.
+w is beta times the row's weights, ``pull`` in the code. The value of a text depends on how it goes on, and that depends
+on w; without w a value can only say how the base model would go on. The network is given f(w) and not w, because values
+level off as w grows and W begins as its square: with units scaled by w the error is four times as large
+(docs/theory.md). w enters this network, never the policy, so rows of any weights share KV. A, the table over the
+vocabulary, does not depend on w and is computed once at load.
 """
 
 from __future__ import annotations

@@ -28,9 +28,9 @@ from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
 from value_models.training.config_file import all_beside, read_config, relative
 from value_models.training.export import export, is_there, make_trainee
 from value_models.training.plot import plot
+from value_models.training.recommended_beta import tune_folder
 from value_models.training.run import outcome
-from value_models.training.strength import tune_folder
-from value_models.training.taught import Queries, teach
+from value_models.training.teaching import Queries, teach
 from value_models.training.train_config import TrainConfig
 from value_models.training.trainer import train
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ObjectiveConfig, ValueConfig
@@ -98,7 +98,7 @@ def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], N
     teachers, objectives, files = load_teachers(config.teachers, policy)
     about = {"teachers": files, "rollouts": made, "seed": config.seed, "train": asdict(config.train)}
     about |= {"places": config.places, "candidates": config.candidates}
-    durable.settle(folder / "training" / MANIFEST, about)
+    durable.write_or_match(folder / "training" / MANIFEST, about)
     value = folder / "value"
     if is_there(value, about, bool(config.train.beta_prompts)):
         say(f"{value}: is there already")

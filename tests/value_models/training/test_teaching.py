@@ -14,7 +14,7 @@ from value_models.kinds.head_trainee import HeadTrainee
 from value_models.kinds.lm import LmTrainee
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.packing import collate
-from value_models.training.taught import Queries, teach, teach_tree
+from value_models.training.teaching import Queries, teach, teach_tree
 
 QUERIES = Queries(places=7, candidates=5, top_k=11)
 
