@@ -89,3 +89,8 @@ def test_what_is_not_learned_here_is_refused(kind: str, tmp_path: Path) -> None:
     value_config(tiny_policy("llama"), "a", kind=kind).save(tmp_path / "v")
     with pytest.raises(RunError, match=rf"teachers: .*v: kind '{kind}' cannot teach; head, lm can"):
         load_teachers([str(tmp_path / "v")], tiny_policy("llama"))
+
+
+def test_every_kind_has_its_part_of_the_page() -> None:
+    page = Path("docs/values.md").read_text(encoding="utf-8")
+    assert [name for name in KINDS if f"\n**`{name}`**: " not in page] == []
