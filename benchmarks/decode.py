@@ -30,7 +30,8 @@ from mavis_core.offline import generate
 from mavis_core.policy import Policy, resolve_device
 from mavis_core.sampling_params import SamplingParams
 from value_models.folders import load_value
-from value_models.loading import SHIPPED_HEADS, SHIPPED_LM, SHIPPED_POLICY, stack_heads, value_folders
+from value_models.kinds.registry import stacked
+from value_models.loading import SHIPPED_HEADS, SHIPPED_LM, SHIPPED_POLICY, value_folders
 
 PROMPT_TOKENS = 32
 BANDWIDTH_BYTES = 2 << 30
@@ -45,7 +46,7 @@ class Arms:
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
         if shape is None:
             self.policy = Policy.load(str(SHIPPED_POLICY), device, dtype)
-            heads = stack_heads([load_value(folder, self.policy) for folder in value_folders(str(SHIPPED_HEADS))])
+            heads = stacked([load_value(folder, self.policy) for folder in value_folders(str(SHIPPED_HEADS))])
             lms = [load_value(SHIPPED_LM, self.policy)]
         else:
             self.policy = random_policy(SHAPES[shape], device, dtype)

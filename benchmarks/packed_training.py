@@ -29,16 +29,17 @@ from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
 from mavis_core.policy import Policy, resolve_device
-from value_models.head import unit_rms
+from value_models.kinds.head_network import unit_rms
+from value_models.kinds.head_trainee import HeadTrainee
+from value_models.kinds.lm import LmTrainee
+from value_models.kinds.lm_backbone import LmConfig
 from value_models.loading import SHIPPED_POLICY
 from value_models.prompts import read_prompts
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.grow import grow
+from value_models.rollouts.packing import PackedTree, collate, pack
 from value_models.rollouts.shape import Shape
 from value_models.training.export import make_trainee
-from value_models.training.head_trainee import HeadTrainee
-from value_models.training.lm_trainee import LmConfig, LmTrainee
-from value_models.training.packing import PackedTree, collate, pack
 from value_models.training.targets import examples
 from value_models.training.train_config import TrainConfig
 

@@ -9,9 +9,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.policy import Policy
-from value_models.folders import build_lm
-from value_models.head import HeadNetwork, HeadValue
-from value_models.lm import LmValue
+from value_models.kinds.head import HeadValue
+from value_models.kinds.head_network import HeadNetwork
+from value_models.kinds.lm import LmValue
+from value_models.kinds.lm_backbone import build_lm
 
 OBJECTIVES = ("first", "second", "third", "fourth")
 

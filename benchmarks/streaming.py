@@ -31,8 +31,8 @@ from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
 from mavis_core.sampling_params import SamplingParams
 from scripts.served import served
-from value_models.folders import save_head
 from value_models.identity import identify
+from value_models.kinds.head import save_head
 from value_models.loading import SHIPPED_HEADS, SHIPPED_POLICY, build_engine
 from value_models.value_config import ObjectiveConfig, ValueConfig
 

@@ -52,6 +52,17 @@ class DecodeAttention:
     block_table: Tensor
     mask: Tensor
 
+    @classmethod
+    def newest(cls, pool: KVPool, block_table: Tensor, length: Tensor, longest: int) -> DecodeAttention:
+        """Of the newest token of each row, at position ``length`` (B,) - 1.
+
+        Args:
+            block_table: (B, P) int64; blocks beyond ``longest``, the largest length (host integer), are not read.
+        """
+        table = block_table[:, : -(-longest // pool.block_size)]
+        mask = length_mask(length, table.shape[1] * pool.block_size, pool.data.dtype)
+        return cls(pool, pool.slots(table, length - 1), table, mask)
+
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         rows, heads, dim = query.shape
         kv_heads = key.shape[1]
@@ -132,23 +143,35 @@ class MixedAttention:
 
 
 class SiblingAttention:
-    """K candidate tokens of each row, siblings at one position: each sees the row's cache and itself only.
+    """K candidate tokens of each of G rows, siblings at one position: each sees the row's cache and itself only.
 
-    Their keys and values stay in ``siblings`` (layers, G * K, 2, H_kv, D) until one is committed.
+    Their keys and values stay in ``siblings`` (layers, G * K, 2, H_kv, D) until one of each row is kept.
+
+    Args:
+        pool: of the model that runs.
+        block_table: (G, P) int64, wide enough for one token more than each row has.
+        length: (G,) int64, tokens of each row so far: the position of its siblings.
+        longest: the largest length (host integer); blocks beyond it are not read.
+        width: K.
     """
 
-    def __init__(self, pool: KVPool, block_table: Tensor, length: Tensor, width: int) -> None:
+    def __init__(self, pool: KVPool, block_table: Tensor, length: Tensor, longest: int, width: int) -> None:
         spec = pool.spec
-        rows = block_table.shape[0]
         self.pool = pool
-        self.block_table = block_table
-        self.rows = rows
-        self.mask = length_mask(length, block_table.shape[1] * pool.block_size, pool.data.dtype)
+        self.rows, self.width = block_table.shape[0], width
+        self._whole_table, self._length = block_table, length
+        self.block_table = block_table[:, : -(-longest // pool.block_size)]
+        self.mask = length_mask(length, self.block_table.shape[1] * pool.block_size, pool.data.dtype)
         self.siblings = torch.empty(
-            (spec.layers, rows * width, 2, spec.kv_heads, spec.head_dim),
+            (spec.layers, self.rows * width, 2, spec.kv_heads, spec.head_dim),
             dtype=pool.data.dtype,
             device=pool.data.device,
         )
+
+    def keep(self, chosen: Tensor) -> None:
+        """Store one sibling of each row, chosen (G,) int64 index into K, at its position: all layers in one write."""
+        at = torch.arange(self.rows, device=chosen.device) * self.width + chosen
+        self.pool.write_all(self.pool.slots(self._whole_table, self._length), self.siblings[:, at])
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         torch.stack((key, value), dim=1, out=self.siblings[layer])

@@ -66,6 +66,11 @@ class KVPool:
         """Store entries (layers, N, 2, kv heads, head dim) of all layers at ``slots`` (N,)."""
         self._slots.index_copy_(1, slots, entries)
 
+    def slots(self, block_table: Tensor, position: Tensor) -> Tensor:
+        """Where one position of each row, (B,) int64, is stored: block_table (B, P) int64 -> (B,) int64."""
+        block = block_table.gather(1, (position // self.block_size)[:, None])[:, 0]
+        return block * self.block_size + position % self.block_size
+
     def gather(self, layer: int, block_table: Tensor) -> Tensor:
         """KV of whole rows: block_table (B, P) int64 -> (B, P * block, 2, kv heads, head dim), a copy."""
         rows, blocks = block_table.shape

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from mavis_core.attention import PrefillAttention
+from mavis_core.attention import DecodeAttention, PrefillAttention, SiblingAttention
 from mavis_core.kv_pool import CacheSpec, KVPool
 from mavis_core.messages import ObjectiveInfo
 
@@ -67,6 +67,15 @@ class ScoreStep:
     max_length: int
     last_token: Tensor
     pull: Tensor | None = None
+
+    def newest_attention(self, pool: KVPool) -> DecodeAttention:
+        """How a model whose KV is in ``pool`` reads ``last_token``, one position a row."""
+        return DecodeAttention.newest(pool, self.block_table, self.length, self.max_length)
+
+    def sibling_attention(self, pool: KVPool) -> SiblingAttention:
+        """How it reads the G * K ``candidates``, all of a row at position ``length`` and blind to one another."""
+        width = self.candidates.shape[1]
+        return SiblingAttention(pool, self.block_table, self.length, self.max_length, width)
 
     def take(self, rows: Tensor) -> ScoreStep:
         """The step of a subset of its rows: (R,) int64 indices."""

@@ -232,9 +232,9 @@ def measure(
         fail(f"--out {out}: there is no folder {out.parent}")
     with a_run(config) as run:
         from server.settings import comma_separated
-        from value_models.training.foresight import foresight
+        from value_models.training.compare_values import compare_values
 
-        found = foresight(run, [value for each in values for value in comma_separated(each)])
+        found = compare_values(run, [value for each in values for value in comma_separated(each)])
         for value, objectives in found.items():
             for name, m in objectives.items():
                 typer.echo(

@@ -31,8 +31,9 @@ from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
 from tests.vocabularies import KINDS
 from tests.vocabularies import byte_tokenizer as byte_tokenizer
-from value_models.head import HeadNetwork, HeadValue
-from value_models.lm import LmValue
+from value_models.kinds.head import HeadValue
+from value_models.kinds.head_network import HeadNetwork
+from value_models.kinds.lm import LmValue
 
 VOCAB, HIDDEN, EOS, CONTEXT = 61, 24, 2, 128
 WIDTH, RANK = 7, 3

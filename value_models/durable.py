@@ -50,8 +50,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def settle(path: Path, data: Mapping[str, Any]) -> None:
-    """Write a manifest, or check that the one which is there says the same: what is resumed must be what was begun.
+def write_or_match(path: Path, data: Mapping[str, Any]) -> None:
+    """Write a manifest, or check that the one that is there says the same: what is resumed must be what was begun.
 
     Raises:
         RunError: naming the keys that differ.

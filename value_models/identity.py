@@ -52,18 +52,17 @@ def check_tokenizer(model: Policy, policy: Policy) -> None:
         raise LoadError(f"{model.name}: tokenizer_hash {theirs}: {policy.name} has {ours}")
 
 
-def check_compatible(name: str, kind: str, trained: PolicyIdentity, policy: Policy) -> None:
+def check_compatible(name: str, trained: PolicyIdentity, policy: Policy, reads_policy: bool) -> None:
     """Refuse a value that was trained for another policy.
 
-    Every kind needs the same token ids; a head reads the policy's hidden state, so it also needs the very
-    same weights.
+    Every value needs the same token ids; one that reads the policy's hidden state also needs the very same weights.
 
     Raises:
         LoadError: naming the value and everything that differs.
     """
     ours = identify(policy)
     compared = ["tokenizer_hash", "vocab_size"]
-    if kind in ("head", "conditioned_head"):
+    if reads_policy:
         compared += ["hidden_size", "fingerprint"]
     differ = [
         f"{field} (value: {getattr(trained, field)}, policy: {getattr(ours, field)})"

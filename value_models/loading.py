@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from pathlib import Path
 
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.errors import LoadError
 from mavis_core.policy import Policy, resolve_device, resolve_dtype
+from mavis_core.queue_client import Progress
 from mavis_core.value import ValueFunction
 from value_models.folders import load_value, resolve
-from value_models.head import HeadValue
+from value_models.kinds.registry import stacked
 from value_models.value_config import CONFIG_FILE
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -21,8 +21,6 @@ SHIPPED_NAME = "mavis-small"
 SHIPPED_HEADS = SHIPPED / "heads"
 SHIPPED_LM = SHIPPED / "lm"
 NAMED = {"shipped:heads": SHIPPED_HEADS, "shipped:lm": SHIPPED_LM}
-
-Progress = Callable[[str, float], None]
 
 
 def value_folders(path: str) -> list[Path]:
@@ -49,14 +47,6 @@ def value_folders(path: str) -> list[Path]:
     return found
 
 
-def stack_heads(values: Sequence[ValueFunction]) -> list[ValueFunction]:
-    """Heads of equal shape as one value; the order of everything else stays."""
-    heads = sorted((v for v in values if isinstance(v, HeadValue)), key=lambda head: head.shape)
-    others: list[ValueFunction] = [v for v in values if not isinstance(v, HeadValue)]
-    stacks: list[ValueFunction] = [HeadValue.stack(list(group)) for _, group in groupby(heads, lambda head: head.shape)]
-    return stacks + others
-
-
 class FolderLoader:
     """Values for one policy from folders, while its engine runs; a ``ValueLoader``."""
 
@@ -67,7 +57,7 @@ class FolderLoader:
         return [load_value(folder, self._policy) for folder in value_folders(source)]
 
     def arrange(self, values: Sequence[ValueFunction]) -> list[ValueFunction]:
-        return stack_heads(values)
+        return stacked(values)
 
 
 def load_policy(model: str, config: EngineConfig, name: str | None = None) -> Policy:

@@ -28,6 +28,11 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """All safetensors of a value or of a model, whatever their number."""
+    return sorted(folder.glob("*.safetensors"))
+
+
 def load_parts(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module]) -> None:
     """Give every module the tensors under its name and a dot; there must be no others and none missing.
 

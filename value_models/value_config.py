@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mavis_core.errors import LoadError
+from mavis_core.errors import LoadError, RunError
 from mavis_core.guidance import MAX_BETA, MAX_WEIGHT
-from value_models import durable
+from value_models import checked, durable
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
@@ -42,6 +41,21 @@ class ObjectiveConfig:
     weight_range: tuple[float, float] = (-MAX_WEIGHT, MAX_WEIGHT)
     pull_range: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise LoadError("name='': must be at least one character")
+        for key in ("reward_mean", "reward_std", "recommended_beta"):
+            if not math.isfinite(getattr(self, key)):
+                raise LoadError(f"{key}={getattr(self, key)}: must be a finite number")
+        if not self.reward_std > 0:
+            raise LoadError(f"reward_std={self.reward_std:g}: must be above 0")
+        if not 0 <= self.recommended_beta <= MAX_BETA:
+            raise LoadError(f"recommended_beta={self.recommended_beta:g}: must be 0 to {MAX_BETA:g}")
+        for key in ("weight_range", "pull_range"):
+            span = getattr(self, key)
+            if span is not None and not -math.inf < span[0] <= span[1] < math.inf:
+                raise LoadError(f"{key}=[{span[0]:g}, {span[1]:g}]: must be [lowest, highest]")
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyIdentity:
@@ -66,7 +80,7 @@ class ValueConfig:
     """A value's folder in one object.
 
     Attributes:
-        kind: one of ``folders.KINDS``.
+        kind: one of ``kinds.registry.KINDS``.
         objectives: in the order of the outputs.
         policy: what it was trained for.
         architecture: of the kind's network; see its module.
@@ -79,6 +93,13 @@ class ValueConfig:
     architecture: dict[str, Any]
     training: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        names = [objective.name for objective in self.objectives]
+        if not names:
+            raise LoadError("objectives: must be a list of at least one objective")
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise LoadError(f"objectives: {', '.join(map(repr, sorted(twice)))} twice")
 
     def save(self, folder: Path) -> None:
         data = asdict(self)
@@ -102,55 +123,8 @@ class ValueConfig:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             got = data.get("format") if isinstance(data, dict) else type(data).__name__
             raise LoadError(f"{path}: format={got!r}: must be {FORMAT}; is this the folder of a value?")
-        top = _take(cls, data, str(path))
-        if not isinstance(top["objectives"], list) or not top["objectives"]:
-            raise LoadError(f"{path}: objectives: must be a list of at least one objective")
-        objectives = tuple(_objective(item, f"{path}: objectives[{i}]") for i, item in enumerate(top["objectives"]))
-        names = [objective.name for objective in objectives]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise LoadError(f"{path}: objectives: {', '.join(map(repr, sorted(twice)))} twice")
-        policy = PolicyIdentity(**_take(PolicyIdentity, top["policy"], f"{path}: policy"))
-        if not isinstance(top["architecture"], dict):
-            raise LoadError(f"{path}: architecture: must be an object, got {type(top['architecture']).__name__}")
-        return cls(top["kind"], objectives, policy, top["architecture"], top.get("training", {}))
-
-
-def _objective(data: Any, where: str) -> ObjectiveConfig:
-    found = _take(ObjectiveConfig, data, where)
-    for key in ("name", "description"):
-        if not isinstance(found[key], str) or not found["name"]:
-            raise LoadError(f"{where}: {key}={found[key]!r}: must be text, the name at least one character")
-    for key in ("reward_mean", "reward_std", "recommended_beta"):
-        if not _is_number(found[key]):
-            raise LoadError(f"{where}: {key}={found[key]!r}: must be a finite number")
-    span = _range(found.pop("weight_range", [-MAX_WEIGHT, MAX_WEIGHT]), f"{where}: weight_range")
-    pull = _range(found.pop("pull_range"), f"{where}: pull_range") if "pull_range" in found else None
-    objective = ObjectiveConfig(**found, weight_range=span, pull_range=pull)
-    if not objective.reward_std > 0:
-        raise LoadError(f"{where}: reward_std={objective.reward_std}: must be above 0")
-    if not 0 <= objective.recommended_beta <= MAX_BETA:
-        raise LoadError(f"{where}: recommended_beta={objective.recommended_beta}: must be 0 to {MAX_BETA:g}")
-    return objective
-
-
-def _range(span: Any, where: str) -> tuple[float, float]:
-    if not isinstance(span, list) or len(span) != 2 or not all(map(_is_number, span)) or span[0] > span[1]:
-        raise LoadError(f"{where}={span!r}: must be [lowest, highest]")
-    return float(span[0]), float(span[1])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
-
-
-def _take(cls: type[Any], data: Any, where: str) -> dict[str, Any]:
-    """``data`` as a dict with exactly the fields of ``cls`` (those with defaults may be absent)."""
-    if not isinstance(data, Mapping):
-        raise LoadError(f"{where}: must be an object, got {type(data).__name__}")
-    known = {f.name for f in fields(cls)}
-    optional = {"weight_range", "pull_range", "training", "format"}
-    if unknown := set(data) - known:
-        raise LoadError(f"{where}: unknown key {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
-    if missing := known - set(data) - optional:
-        raise LoadError(f"{where}: missing key {', '.join(sorted(missing))}")
-    return dict(data)
+        try:
+            found: ValueConfig = checked.read(cls, data, "")
+        except RunError as error:
+            raise LoadError(f"{path}: {error}") from error
+        return found

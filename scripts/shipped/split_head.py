@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from value_models.folders import save_head
-from value_models.head import HeadNetwork
+from value_models.kinds.head import save_head
+from value_models.kinds.head_network import HeadNetwork
 from value_models.tensors import read_tensors
 from value_models.value_config import ValueConfig
 

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from mavis_core.policy import Policy
 from scripts.shipped.rollouts import read_rollouts
 from value_models.identity import identify
-from value_models.implicit_folder import save_implicit
+from value_models.kinds.implicit import save_implicit
 from value_models.value_config import ObjectiveConfig, ValueConfig
 
 BATCH = 24

@@ -15,9 +15,10 @@ from mavis_core.policy import Policy
 from scripts.theory.mdp import Mdp, Table, states
 from scripts.theory.policy import letter, read_states, write_policy, write_prompts
 from scripts.theory.rewards import pair
-from value_models.conditioned_head import ConditionedHeadValue
 from value_models.folders import load_value
-from value_models.head import HeadValue, unit_rms
+from value_models.kinds.conditioned_head import ConditionedHeadValue
+from value_models.kinds.head import HeadValue
+from value_models.kinds.head_network import unit_rms
 from value_models.training.iterate import runs
 from value_models.training.run import Run
 from value_models.training.run_config import RunConfig, load_config

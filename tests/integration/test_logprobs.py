@@ -26,8 +26,8 @@ from mavis_core.token_bytes import token_bytes_of
 from server.token_text import TokenText
 from tests.models import text_policy
 from tests.vocabularies import KINDS
-from value_models.folders import build_lm
-from value_models.head import HeadNetwork, unit_rms
+from value_models.kinds.head_network import HeadNetwork, unit_rms
+from value_models.kinds.lm_backbone import build_lm
 from value_models.loading import SHIPPED_HEADS, SHIPPED_LM, SHIPPED_POLICY, build_engine
 from value_models.value_config import WEIGHTS_FILE, ValueConfig
 

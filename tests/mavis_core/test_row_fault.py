@@ -33,7 +33,7 @@ from mavis_core.structure import Structure
 from tests.mavis_core.rows import rows
 from tests.models import HIDDEN, assert_idle, byte_tokenizer, head_value, objective
 from tests.structures import byte_model, byte_policy
-from value_models.lm import LmValue
+from value_models.kinds.lm import LmValue
 
 BAD = 250  # a token whose embedding is not a number, in the models that have one
 STRUCTURES = [

@@ -22,8 +22,8 @@ from mavis_core.sampling_params import SamplingParams
 from mavis_core.structure import Structure
 from tests.models import HIDDEN, assert_idle, head_value, objective, request
 from tests.structures import BYTE_EOS, byte_model, byte_policy
-from value_models.head import HeadValue
-from value_models.lm import LmValue
+from value_models.kinds.head import HeadValue
+from value_models.kinds.lm import LmValue
 from value_models.loading import build_engine
 
 ITEM = {

@@ -17,7 +17,7 @@ from mavis_core.messages import Request
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.value import ValueFunction
 from tests.models import CONTEXT, assert_idle, collect, head_value, lm_value, objective, request, run, tiny_policy
-from value_models.loading import stack_heads
+from value_models.kinds.registry import stacked
 
 POLICY = tiny_policy("llama")
 LONG = SamplingParams(max_tokens=12, seed=3, ignore_eos=True)
@@ -30,7 +30,7 @@ class Loader:
         raise NotImplementedError
 
     def arrange(self, values: Sequence[ValueFunction]) -> list[ValueFunction]:
-        return stack_heads(values)
+        return stacked(values)
 
 
 def engine(*values: ValueFunction, **config: Any) -> Engine:

@@ -12,8 +12,8 @@ from mavis_core.policy import Policy
 from scripts.shipped.split_head import main
 from tests.models import HIDDEN, RANK, WIDTH, tiny_config
 from tests.value_models.configs import value_config
-from value_models.folders import save_head
-from value_models.head import HeadNetwork
+from value_models.kinds.head import save_head
+from value_models.kinds.head_network import HeadNetwork
 from value_models.tensors import read_tensors
 from value_models.value_config import ValueConfig
 

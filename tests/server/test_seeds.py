@@ -15,7 +15,7 @@ from server.app import create_app
 from server.settings import Settings
 from tests.models import head_network, save_byte_llama
 from tests.value_models.configs import value_config
-from value_models.folders import save_head
+from value_models.kinds.head import save_head
 
 PROMPT = {"prompt": "How was your day?", "max_tokens": 6, "ignore_eos": True}
 STEERED = {"objective_weights": {"a": 1}, "guidance": {"beta": 0.5}}

@@ -32,9 +32,9 @@ from tests.models import (
     tiny_policy,
 )
 from tests.value_models.configs import value_config
-from value_models.folders import load_value, resolve, save_head, save_lm
-from value_models.head import HeadValue
-from value_models.lm import LmValue
+from value_models.folders import load_value, resolve
+from value_models.kinds.head import HeadValue, save_head
+from value_models.kinds.lm import LmValue, save_lm
 
 
 def policy() -> Policy:

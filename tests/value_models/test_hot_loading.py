@@ -25,7 +25,7 @@ from mavis_core.queue_client import QueueClient
 from mavis_core.sampling_params import SamplingParams
 from tests.models import byte_tokenizer, head_network, request, tiny_model
 from tests.value_models.configs import value_config
-from value_models.folders import save_head
+from value_models.kinds.head import save_head
 from value_models.loading import FolderLoader, build_engine
 
 CONFIG = EngineConfig(max_num_seqs=4, block_size=4, device="cpu")

@@ -9,6 +9,7 @@ from mavis_core.errors import LoadError
 from mavis_core.policy import Policy
 from tests.models import HIDDEN, VOCAB, byte_tokenizer, tiny_model, tiny_policy
 from value_models.identity import check_compatible, identify, policy_fingerprint, tokenizer_hash
+from value_models.kinds.registry import KINDS
 
 
 def test_the_same_policy_is_itself_in_another_dtype() -> None:
@@ -48,14 +49,14 @@ def test_only_what_matters_to_the_kind_is_compared(kind: str, field: str, value:
     policy = tiny_policy("llama")
     trained = dataclasses.replace(identify(policy), **{field: value})
     if not refused:
-        check_compatible("v", kind, trained, policy)
+        check_compatible("v", trained, policy, KINDS[kind].reads_policy)
         return
     with pytest.raises(LoadError, match=rf"v: trained for policy 'tiny-llama', which differs .* in {field} \(value:"):
-        check_compatible("v", kind, trained, policy)
+        check_compatible("v", trained, policy, KINDS[kind].reads_policy)
 
 
 def test_everything_that_differs_is_named() -> None:
     policy = tiny_policy("llama")
     trained = dataclasses.replace(identify(policy), vocab_size=67, fingerprint="abc")
     with pytest.raises(LoadError, match=r"vocab_size \(value: 67, policy: 61\); fingerprint \(value: abc"):
-        check_compatible("v", "head", trained, policy)
+        check_compatible("v", trained, policy, reads_policy=True)

@@ -12,11 +12,11 @@ from mavis_core.guidance import Guidance
 from mavis_core.offline import generate
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
-from tests.models import HIDDEN, byte_tokenizer, head_network, head_value, lm_value, tiny_model, tiny_policy
+from tests.models import HIDDEN, byte_tokenizer, head_network, tiny_model
 from tests.value_models.configs import HEAD, value_config
-from value_models.folders import save_head
-from value_models.head import HeadNetwork, HeadValue
-from value_models.loading import build_engine, stack_heads, value_folders
+from value_models.kinds.head import save_head
+from value_models.kinds.head_network import HeadNetwork
+from value_models.loading import build_engine, value_folders
 
 
 @pytest.fixture
@@ -62,17 +62,6 @@ def test_a_folder_without_values_is_a_load_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(LoadError, match=r"empty: no config.json in it or in its sub-folders"):
         value_folders(str(tmp_path / "empty"))
-
-
-def test_only_heads_of_one_shape_are_stacked() -> None:
-    policy = tiny_policy("llama")
-    wide = HeadValue(
-        "wide", head_value(policy, "w").spec.objectives, HeadNetwork(1, HIDDEN, 11, 3), policy.readout.weight
-    )
-    lm = lm_value("llama", "c")
-    found = stack_heads([head_value(policy, "a"), lm, wide, head_value(policy, "b")])
-    assert [[o.name for o in value.spec.objectives] for value in found] == [["a", "b"], ["w"], ["c"]]
-    assert found[-1] is lm
 
 
 def test_an_engine_is_built_from_folders_with_progress(model: Path, values: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,34 +54,49 @@ def drop(*path: str | int) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (put("colour", value=1), "config.json: unknown key colour; known: architecture, format, kind"),
-        (put("policy", "size", value=1), "config.json: policy: unknown key size"),
-        (put("objectives", 1, "beta", value=1), r"config.json: objectives\[1\]: unknown key beta"),
-        (drop("kind"), "config.json: missing key kind"),
-        (drop("policy", "fingerprint"), "config.json: policy: missing key fingerprint"),
-        (drop("objectives", 0, "reward_std"), r"config.json: objectives\[0\]: missing key reward_std"),
+        (put("colour", value=1), "config.json: colour: unknown key; known: kind, objectives, policy"),
+        (put("policy", "size", value=1), "config.json: policy.size: unknown key"),
+        (put("objectives", 1, "beta", value=1), r"config.json: objectives\[1\].beta: unknown key"),
+        (drop("kind"), "config.json: kind: is missing"),
+        (drop("policy", "fingerprint"), "config.json: policy.fingerprint: is missing"),
+        (drop("objectives", 0, "reward_std"), r"config.json: objectives\[0\].reward_std: is missing"),
         (drop("format"), "config.json: format=None: must be 1; is this the folder of a value"),
         (put("format", value=2), "config.json: format=2: must be 1"),
         (put("objectives", value=[]), "config.json: objectives: must be a list of at least one"),
         (put("objectives", value=3), "config.json: objectives: must be a list"),
         (put("objectives", value={"a": 1}), "config.json: objectives: must be a list"),
-        (put("objectives", 0, value="a"), r"config.json: objectives\[0\]: must be an object, got str"),
-        (put("policy", value=None), "config.json: policy: must be an object, got NoneType"),
-        (put("architecture", value=[]), "config.json: architecture: must be an object, got list"),
+        (put("objectives", 0, value="a"), r"config.json: objectives\[0\]: must be a mapping of settings, got 'a'"),
+        (put("policy", value=None), "config.json: policy: must be a mapping of settings, got None"),
+        (put("architecture", value=[]), r"config.json: architecture: must be a mapping from names, got \[\]"),
         (put("objectives", 0, "name", value=""), r"config.json: objectives\[0\]: name=''"),
-        (put("objectives", 0, "name", value=7), r"config.json: objectives\[0\]: name=7"),
+        (put("objectives", 0, "name", value=7), r"config.json: objectives\[0\].name=7: must be of type str"),
         (put("objectives", 1, "name", value="a"), "config.json: objectives: 'a' twice"),
         (put("objectives", 0, "reward_std", value=0), r"config.json: objectives\[0\]: reward_std=0: must be above 0"),
-        (put("objectives", 0, "reward_std", value="1"), r"config.json: objectives\[0\]: reward_std='1'"),
-        (put("objectives", 0, "reward_mean", value=None), r"config.json: objectives\[0\]: reward_mean=None"),
-        (put("objectives", 0, "reward_mean", value=float("nan")), r"config.json: objectives\[0\]: reward_mean=nan"),
+        (
+            put("objectives", 0, "reward_std", value="1"),
+            r"config.json: objectives\[0\].reward_std='1': must be of type",
+        ),
+        (put("objectives", 0, "reward_mean", value=None), r"config.json: objectives\[0\].reward_mean=None: must be"),
+        (put("objectives", 0, "reward_mean", value=math.nan), r"config.json: objectives\[0\].reward_mean=nan: must be"),
+        (
+            put("objectives", 0, "reward_mean", value=math.inf),
+            r"config.json: objectives\[0\]: reward_mean=inf: must be",
+        ),
         (
             put("objectives", 0, "recommended_beta", value=65),
             r"config.json: objectives\[0\]: recommended_beta=65: must be 0 to 64",
         ),
-        (put("objectives", 0, "weight_range", value=[1]), r"config.json: objectives\[0\]: weight_range=\[1\]"),
-        (put("objectives", 0, "weight_range", value=[2, 1]), r"config.json: objectives\[0\]: weight_range=\[2, 1\]"),
-        (put("objectives", 0, "weight_range", value=["a", 1]), r"config.json: objectives\[0\]: weight_range="),
+        (
+            put("objectives", 0, "weight_range", value=[1]),
+            r"config.json: objectives\[0\].weight_range=\[1\]: must be a",
+        ),
+        (
+            put("objectives", 0, "weight_range", value=[2, 1]),
+            r"config.json: objectives\[0\]: weight_range=\[2, 1\]: must",
+        ),
+        (put("objectives", 0, "weight_range", value=["a", 1]), r"config.json: objectives\[0\].weight_range\[0\]='a'"),
+        (put("objectives", 0, "weight_range", value={"a": 1}), r"config.json: objectives\[0\].weight_range: must be a"),
+        (put("objectives", 0, "pull_range", value=[0, math.inf]), r"config.json: objectives\[0\]: pull_range="),
     ],
 )
 def test_a_wrong_config_is_a_load_error_that_names_the_key(

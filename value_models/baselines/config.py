@@ -10,7 +10,7 @@ from mavis_core.errors import RunError
 from mavis_core.guidance import MAX_CANDIDATES, MAX_WEIGHT
 from value_models.baselines.policies import MIX
 from value_models.rewards.registry import RewardConfig
-from value_models.training.yaml_file import read_config
+from value_models.training.config_file import read_config
 
 
 @dataclass(frozen=True, slots=True)

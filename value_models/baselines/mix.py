@@ -8,6 +8,7 @@ from pathlib import Path
 from mavis_core.policy import Policy
 from value_models.baselines.policies import Trained
 from value_models.identity import identify
+from value_models.kinds.policy import POLICY
 from value_models.value_config import ObjectiveConfig, ValueConfig
 
 
@@ -31,4 +32,4 @@ def write_mix(
         return
     objectives = tuple(ObjectiveConfig(name, f"a policy for: {described[name]}", 0.0, 1.0, 1.0) for name in single)
     tuned = [{"path": f"../{each.folder.name}/{each.checkpoint(step).name}"} for each in single.values()]
-    ValueConfig("policy", objectives, identify(policy), {"tuned": tuned}, {"step": step}).save(folder)
+    ValueConfig(POLICY.name, objectives, identify(policy), {"tuned": tuned}, {"step": step}).save(folder)

@@ -51,10 +51,10 @@ def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[
         "train": {key: value for key, value in asdict(config.train).items() if key != "steps"},
         **{key: getattr(config, key) for key in ("max_tokens", "top_k", "seed")},
     }
-    durable.settle(folder / MANIFEST, about)
+    durable.write_or_match(folder / MANIFEST, about)
     trained = {name: Trained(folder / name, weights) for name, weights in config.policies.items()}
     for each in trained.values():
-        durable.settle(each.folder / MANIFEST, {"weights": each.weights})
+        durable.write_or_match(each.folder / MANIFEST, {"weights": each.weights})
     for name, each in trained.items():
         if config.train.steps in each.steps:
             say(f"{each.folder}: is there already")

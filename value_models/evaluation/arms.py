@@ -22,11 +22,12 @@ from value_models.baselines.policies import Trained, at_weights, read_policies
 from value_models.baselines.soup import soup
 from value_models.evaluation.config import ArmConfig, EvaluationConfig
 from value_models.evaluation.points import Point, points_of, search_strength
-from value_models.folders import load_value
+from value_models.folders import kind_of, load_value
 from value_models.identity import check_tokenizer
-from value_models.implicit import ImplicitValue
+from value_models.kinds.implicit import ImplicitValue
 from value_models.loading import value_folders
 from value_models.prompts import file_hash
+from value_models.tensors import weight_files
 from value_models.value_config import CONFIG_FILE, ValueConfig
 
 POLICY = ObjectiveInfo("policy", "a tuned policy", "policy", "policy", 0.0, 1.0, 1.0, (0.0, 1.0), additive=True)
@@ -153,7 +154,7 @@ class PolicyArm:
     def about_point(self, point: Point) -> dict[str, Any]:
         """Hashes, so that checkpoints may be added but not exchanged."""
         folders = self._folders(point)
-        return {"policies": {folder.parent.name: list(map(file_hash, _weights(folder))) for folder in folders}}
+        return {"policies": {folder.parent.name: list(map(file_hash, weight_files(folder))) for folder in folders}}
 
     def served(self, point: Point) -> str:
         return point.name
@@ -180,11 +181,6 @@ class PolicyArm:
 
 def _files(folder: Path) -> list[Path]:
     """All that a value is: its config, and weights, of models that lie beside it too."""
-    architecture = ValueConfig.load(folder).architecture
-    models = [*architecture.get("tuned", []), architecture.get("untuned")]
-    beside = [folder / model["path"] for model in models if isinstance(model, dict) and "path" in model]
-    return [folder / CONFIG_FILE, *(file for each in (folder, *beside) for file in _weights(each))]
-
-
-def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
+    config = ValueConfig.load(folder)
+    read = [folder, *kind_of(folder, config).beside(folder, config)]
+    return [folder / CONFIG_FILE, *(file for each in read for file in weight_files(each))]

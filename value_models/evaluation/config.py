@@ -12,7 +12,7 @@ from mavis_core.guidance import MAX_BETA, MAX_CANDIDATES, Guidance
 from mavis_core.search.params import SearchParams
 from value_models.evaluation.points import BASE, search_strength
 from value_models.rewards.registry import RewardConfig
-from value_models.training.yaml_file import all_beside, read_config, relative
+from value_models.training.config_file import all_beside, read_config, relative
 
 Measure = Literal["hypervolume", "weighted_reward"]
 

@@ -94,7 +94,7 @@ class Evaluation:
 
     def sample(self) -> None:
         """The answers of every point, one file each."""
-        self._settle()
+        self._begin()
         missing = [point for point in self.points if not self._answers(point).exists()]
         with tqdm(total=len(missing), unit="point", desc="answers", disable=not self.progress) as bar:
             for _, points in groupby(missing, self._served):
@@ -154,7 +154,7 @@ class Evaluation:
         answers: list[list[Answer]] = [read(self._answers(point)) for point in points]
         return tabulate(points, answers, [constants.apply(each) for each in scores])
 
-    def _settle(self) -> None:
+    def _begin(self) -> None:
         """Check every arm's values, then write, or compare with, what this evaluation is and what each arm is."""
         config = self.config
         prompt = self._encode(self._engine(Point(BASE)))[0]
@@ -168,12 +168,12 @@ class Evaluation:
         if config.constants:
             found = labels.read_constants(Path(config.constants), list(config.rewards))
             shared["constants"] = {"mean": found.mean.tolist(), "std": found.std.tolist()}
-        durable.settle(self.folder / MANIFEST, {**shared, "policy": asdict(identify(self.policy))})
+        durable.write_or_match(self.folder / MANIFEST, {**shared, "policy": asdict(identify(self.policy))})
         for name, arm in self.arms.items():
-            durable.settle(self.folder / "answers" / name / MANIFEST, arm.about())
+            durable.write_or_match(self.folder / "answers" / name / MANIFEST, arm.about())
             for point in arm.points:
                 if about := arm.about_point(point):
-                    durable.settle(self._answers(point).with_suffix(".json"), about)
+                    durable.write_or_match(self._answers(point).with_suffix(".json"), about)
 
     def _check_requests(self, arm: Arm, prompt: list[int]) -> None:
         """Ask for every point of an arm whose points share their values, as sampling will after hours.

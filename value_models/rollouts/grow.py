@@ -1,8 +1,7 @@
 """Grows trees on an engine, level by level: the open nodes of all prompts continue in one batch.
 
-Each open node is one engine request with as many choices as it has children, which share its text's KV. The text
-itself is submitted again at every level, so its prefill is the price of a level until the engine keeps the blocks of
-finished requests by their hash; nothing here changes then.
+Each open node is one engine request with as many choices as it has children, which share its text's KV. The text is
+submitted again at every level; the engine's prefix cache finds what the level before left of it.
 
 Every draw derives from (seed, prompt, path), so a tree does not depend on the others of its batch.
 """

@@ -103,7 +103,7 @@ def roll_out(
             raise RunError(f"prompt {number} ({prompts[number].text[:60]!r}) has {len(ids)} tokens: {limit}")
     _check_steering(engine, encoded[0], config)
     starts = range(0, len(encoded), config.shard_prompts)
-    durable.settle(folder / MANIFEST, _manifest(engine, config, seed, len(prompts), len(starts), origin))
+    durable.write_or_match(folder / MANIFEST, _manifest(engine, config, seed, len(prompts), len(starts), origin))
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     made = 0
     with tqdm(total=len(encoded), unit="prompt", desc="rollouts", disable=not progress) as bar:

@@ -12,14 +12,14 @@ import numpy as np
 from mavis_core.errors import RunError
 from value_models.rewards.normalisation import Array, Normalisation
 from value_models.rollouts.forest import Forest
+from value_models.rollouts.packing import PackedTree, pack
 from value_models.training.labels import read_all
-from value_models.training.packing import PackedTree, pack
 from value_models.training.targets import KlTarget, all_targets, examples
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Trees on one side of the split.
+class LabelledTrees:
+    """Packed trees with their targets: one side of the split.
 
     Attributes:
         forest: all of them; N nodes.
@@ -43,21 +43,23 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
-    train: Part
-    held_out: Part
+class TrainingData:
+    train: LabelledTrees
+    held_out: LabelledTrees
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
-    """What is regressed on, see ``targets``."""
+class TargetSettings:
+    """Which targets trees get, see ``targets``."""
 
     zeta: float = 0.0
     kl: KlTarget = "future"
-    to_go: bool = False
+    with_kl_to_go: bool = False
 
 
-def load(sources: Sequence[tuple[Path, Path]], constants: Normalisation, aim: Aim, held_out: float, seed: int) -> Data:
+def load(
+    sources: Sequence[tuple[Path, Path]], constants: Normalisation, settings: TargetSettings, held_out: float, seed: int
+) -> TrainingData:
     """Read, z-score, split.
 
     Args:
@@ -70,7 +72,7 @@ def load(sources: Sequence[tuple[Path, Path]], constants: Normalisation, aim: Ai
     read = [read_all(rollouts, labels) for rollouts, labels in sources]
     width = max(forest.pull.shape[1] for forest, _ in read)
     forest = Forest.concatenate([with_pull(forest, width) for forest, _ in read])
-    return prepare(forest, constants.apply(np.concatenate([rewards for _, rewards in read])), aim, held_out, seed)
+    return prepare(forest, constants.apply(np.concatenate([rewards for _, rewards in read])), settings, held_out, seed)
 
 
 def with_pull(forest: Forest, width: int) -> Forest:
@@ -80,7 +82,7 @@ def with_pull(forest: Forest, width: int) -> Forest:
     return replace(forest, pull=np.zeros((len(forest), width), dtype=np.float32))
 
 
-def prepare(forest: Forest, rewards: Array, aim: Aim, held_out: float, seed: int) -> Data:
+def prepare(forest: Forest, rewards: Array, settings: TargetSettings, held_out: float, seed: int) -> TrainingData:
     """Split a forest with z-scored rewards (L, M) of its leaves.
 
     Equal prompts stay together: a text that is both trained on and held out would measure memory.
@@ -88,8 +90,8 @@ def prepare(forest: Forest, rewards: Array, aim: Aim, held_out: float, seed: int
     leaves = np.split(rewards, np.cumsum(np.bincount(_tree_of(forest)[forest.leaves]))[:-1])
     trees = [forest.tree(root) for root in forest.roots.tolist()]
     sides = split(trees, held_out, seed)
-    train, test = (part([trees[i] for i in side], [leaves[i] for i in side], side, aim) for side in sides)
-    return Data(train, test)
+    train, test = (labelled([trees[i] for i in side], [leaves[i] for i in side], side, settings) for side in sides)
+    return TrainingData(train, test)
 
 
 def held_out_count(share: float, distinct: int) -> int:
@@ -104,20 +106,22 @@ def held_out_count(share: float, distinct: int) -> int:
     return count
 
 
-def different(texts: Sequence[Any]) -> list[Any]:
-    """What is split, one each: equal prompts stay together; where all are one, it is its trees, for there is no other
-    text that a value could be asked for.
+def split_keys(texts: Sequence[Any]) -> list[Any]:
+    """By what trees are split, given their prompts: trees of equal keys stay on one side.
+
+    The key is the prompt, so that no text is both learned and measured. Where all prompts are one, it is the tree:
+    there is no other text that such a value could be asked for.
     """
     return list(range(len(texts))) if len(set(texts)) == 1 else list(texts)
 
 
 def split(trees: Sequence[Forest], held_out: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of the trees to train on and of those to measure on; equal prompts on the same side (``different``).
+    """Indices of the trees to train on and of those to measure on; see ``split_keys``.
 
     Raises:
         RunError: there are too few different prompts.
     """
-    texts = different([tuple(tree.own_tokens(0)) for tree in trees])
+    texts = split_keys([tuple(tree.own_tokens(0)) for tree in trees])
     distinct = sorted(set(texts))
     count = held_out_count(held_out, len(distinct))
     chosen = {distinct[i] for i in np.random.default_rng(seed).permutation(len(distinct))[:count]}
@@ -127,20 +131,22 @@ def split(trees: Sequence[Forest], held_out: float, seed: int) -> tuple[list[int
     return sides
 
 
-def part(trees: Sequence[Forest], rewards: Sequence[Array], keys: Sequence[int], aim: Aim) -> Part:
+def labelled(
+    trees: Sequence[Forest], rewards: Sequence[Array], keys: Sequence[int], settings: TargetSettings
+) -> LabelledTrees:
     """Trees, each with the z-scored rewards (L, M) of its leaves, as one side; keys are unique among both sides."""
     packed = [
         pack(
             key,
             tree,
-            examples(tree, own, False, aim.zeta, aim.kl, aim.to_go),
-            examples(tree, own, True, aim.zeta, aim.kl, aim.to_go),
+            examples(tree, own, False, settings.zeta, settings.kl, settings.with_kl_to_go),
+            examples(tree, own, True, settings.zeta, settings.kl, settings.with_kl_to_go),
         )
         for key, tree, own in zip(keys, trees, rewards, strict=True)
     ]
     forest = Forest.concatenate(trees)
-    targets = all_targets(forest, np.concatenate(rewards), aim.zeta, aim.kl, aim.to_go)
-    return Part(forest, targets, tuple(packed))
+    targets = all_targets(forest, np.concatenate(rewards), settings.zeta, settings.kl, settings.with_kl_to_go)
+    return LabelledTrees(forest, targets, tuple(packed))
 
 
 def _tree_of(forest: Forest) -> np.ndarray:

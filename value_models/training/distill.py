@@ -18,24 +18,21 @@ from mavis_core.engine import Engine
 from mavis_core.errors import RunError
 from mavis_core.policy import Policy
 from value_models import durable
-from value_models.folders import load_value
-from value_models.head import HeadValue
+from value_models.folders import kind_of, load_value
 from value_models.identity import identify
-from value_models.lm import LmValue
+from value_models.kinds.registry import kind_names
 from value_models.loading import SHIPPED_POLICY, load_policy, value_folders
 from value_models.prompts import file_hash
 from value_models.rollouts.roll_out import check_policy
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
+from value_models.training.config_file import all_beside, read_config, relative
 from value_models.training.export import export, is_there, make_trainee
-from value_models.training.head_trainee import HeadTrainee
-from value_models.training.lm_trainee import LmTrainee
 from value_models.training.plot import plot
+from value_models.training.recommended_beta import tune_folder
 from value_models.training.run import outcome
-from value_models.training.strength import tune_folder
-from value_models.training.taught import Queries, teach
+from value_models.training.teaching import Queries, teach
 from value_models.training.train_config import TrainConfig
 from value_models.training.trainer import train
-from value_models.training.yaml_file import all_beside, read_config, relative
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ObjectiveConfig, ValueConfig
 
 
@@ -69,7 +66,8 @@ class DistillConfig:
         if self.places < 1 or not 1 <= self.candidates <= 256:
             raise RunError(f"places={self.places}, candidates={self.candidates}: must be at least 1, candidates to 256")
         if self.train.conditioned:
-            raise RunError(f"train.kind={self.train.kind!r}: is learned from rewards; a student is a head or an lm")
+            able = kind_names(lambda kind: kind.learning and not kind.conditioned)
+            raise RunError(f"train.kind={self.train.kind!r}: is learned from rewards; a student is one of {able}")
         plain = TrainConfig()
         for name in ("loss_at", "zeta", "kl_target"):
             if getattr(self.train, name) != getattr(plain, name):
@@ -100,7 +98,7 @@ def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], N
     teachers, objectives, files = load_teachers(config.teachers, policy)
     about = {"teachers": files, "rollouts": made, "seed": config.seed, "train": asdict(config.train)}
     about |= {"places": config.places, "candidates": config.candidates}
-    durable.settle(folder / "training" / MANIFEST, about)
+    durable.write_or_match(folder / "training" / MANIFEST, about)
     value = folder / "value"
     if is_there(value, about, bool(config.train.beta_prompts)):
         say(f"{value}: is there already")
@@ -113,7 +111,7 @@ def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], N
     student = make_trainee(policy, len(names), config.train, config.seed)
     state = train(student, data, names, config.train, config.seed, folder / "training", policy.device, progress)
     plot(state.history, state.best, folder / "training")
-    export(value, policy, student, objectives, {**about, **outcome(state)})
+    export(value, config.train, policy, student, objectives, {**about, **outcome(state)})
     if config.train.beta_prompts:
         held_out = data.held_out.forest
         prompts = [held_out.own_tokens(root) for root in held_out.roots[: config.train.beta_prompts].tolist()]
@@ -138,15 +136,13 @@ def load_teachers(
     objectives: list[ObjectiveConfig] = []
     files: list[list[str]] = []
     for folder in (folder for path in paths for folder in value_folders(path)):
-        value = load_value(folder, policy)
-        if isinstance(value, HeadValue):
-            module: nn.Module = HeadTrainee(policy, value.network, keep=0)
-        elif isinstance(value, LmValue):
-            module = LmTrainee(value.model.base, value.readout)
-        else:
-            raise RunError(f"teachers: {folder}: a value of this kind cannot be distilled; heads and lms can")
-        modules.append(module.to(policy.device))
-        objectives += ValueConfig.load(folder).objectives
+        config = ValueConfig.load(folder)
+        learning = kind_of(folder, config).learning
+        if learning is None or learning.teacher is None:
+            able = kind_names(lambda kind: kind.learning and kind.learning.teacher)
+            raise RunError(f"teachers: {folder}: kind {config.kind!r} cannot teach; {able} can")
+        modules.append(learning.teacher(policy, load_value(folder, policy)).to(policy.device))
+        objectives += config.objectives
         files.append([folder.name, *(file_hash(folder / file) for file in (CONFIG_FILE, WEIGHTS_FILE))])
     names = [objective.name for objective in objectives]
     if twice := sorted({name for name in names if names.count(name) > 1}):

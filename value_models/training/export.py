@@ -14,13 +14,8 @@ from torch import nn
 from mavis_core.errors import RunError
 from mavis_core.policy import Policy
 from value_models import durable
-from value_models.conditioned_head import ConditionedHeadNetwork
-from value_models.folders import save_head, save_lm
-from value_models.head import HeadNetwork
 from value_models.identity import identify
 from value_models.rewards.normalisation import Normalisation
-from value_models.training.head_trainee import HeadTrainee
-from value_models.training.lm_trainee import LmTrainee, make_lm, merged
 from value_models.training.train_config import TrainConfig
 from value_models.value_config import CONFIG_FILE, ObjectiveConfig, ValueConfig
 
@@ -36,15 +31,7 @@ def make_trainee(
         largest: weight of each objective in training, for values conditioned on it.
     """
     torch.manual_seed(seed)
-    if config.kind == "lm":
-        return make_lm(policy, objectives, config.lm)
-    sizes = policy.readout.weight.shape[1], config.width, config.rank
-    if not config.conditioned:
-        return HeadTrainee(policy, HeadNetwork(objectives, *sizes))
-    assert largest is not None
-    network = ConditionedHeadNetwork(objectives, *sizes)
-    network.largest.fill_(largest)
-    return HeadTrainee(policy, network)
+    return config.learning.fresh(policy, objectives, config, largest)
 
 
 def untuned(
@@ -70,6 +57,7 @@ def untuned(
 
 def export(
     folder: Path,
+    config: TrainConfig,
     policy: Policy,
     trainee: nn.Module,
     objectives: Sequence[ObjectiveConfig],
@@ -78,23 +66,14 @@ def export(
     """Write the value; ``folder`` appears whole.
 
     Args:
+        config: that ``trainee`` was made with.
         objectives: in the order of the outputs.
         training: provenance.
     """
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    if isinstance(trainee, HeadTrainee):
-        network = trainee.network.cpu()
-        conditioned = isinstance(network, ConditionedHeadNetwork)
-        head = network.head if conditioned else network
-        sizes = {"hidden_size": head.state_in.shape[1], "width": head.state_in.shape[2], "rank": head.rank}
-        kind = "conditioned_head" if conditioned else "head"
-        save_head(unfinished, ValueConfig(kind, tuple(objectives), identify(policy), sizes, training), network)
-    else:
-        assert isinstance(trainee, LmTrainee)
-        architecture, backbone = merged(trainee)
-        config = ValueConfig("lm", tuple(objectives), identify(policy), architecture, training)
-        save_lm(unfinished, config, backbone, trainee.readout.cpu())
+    made = ValueConfig(config.kind, tuple(objectives), identify(policy), {}, training)
+    config.learning.save(unfinished, made, trainee)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)
 

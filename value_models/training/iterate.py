@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from value_models.kinds.conditioned_head import CONDITIONED_HEAD
 from value_models.rollouts.mixture import Mixture
 from value_models.training.run_config import IterateConfig, RunConfig
 
@@ -43,7 +44,7 @@ def _joint(config: RunConfig, iterate: IterateConfig, first: RunConfig) -> list[
             constants=str(folder / "round-0" / "labels"),
             anchor=first.folder,
             rollouts=replace(config.rollouts, mixture=Mixture(iterate.beta, list(config.rewards))),
-            train=replace(config.train, kind="conditioned_head"),
+            train=replace(config.train, kind=CONDITIONED_HEAD.name),
             seed=config.seed + number,
         )
         for number in range(1, iterate.rounds + 1)

@@ -49,7 +49,7 @@ def label(
         "rewards": identities(configs, rewards),
         "descriptions": {reward.name: reward.description for reward in rewards},
     }
-    durable.settle(folder / MANIFEST, about)
+    durable.write_or_match(folder / MANIFEST, about)
     done = 0
     for index in tqdm(range(made["shards"]), unit="shard", desc="labels", disable=not progress):
         path = shard_path(folder, index)

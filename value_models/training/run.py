@@ -29,11 +29,10 @@ from value_models.rollouts.roll_out import check_policy, roll_out
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
 from value_models.training import data, labels
 from value_models.training.export import export, is_there, make_trainee, untuned
-from value_models.training.lm_trainee import check_backbone
 from value_models.training.plot import plot
-from value_models.training.run_config import TO_GO, RunConfig
-from value_models.training.strength import tune_folder
-from value_models.training.trainer import Progress, train
+from value_models.training.recommended_beta import tune_folder
+from value_models.training.run_config import KL_TO_GO, RunConfig
+from value_models.training.trainer import TrainingState, train
 from value_models.value_config import CONFIG_FILE, ValueConfig
 
 
@@ -90,14 +89,15 @@ class Run:
     def check(self) -> None:
         """All that would otherwise be found wrong only after hours of sampling."""
         self.config.train.check_libraries()
-        prompts = data.different([(p.text, str(p.messages)) for p in self.prompts])
+        prompts = data.split_keys([(p.text, str(p.messages)) for p in self.prompts])
         data.held_out_count(self.config.train.held_out, len(set(prompts)))
         for reward in self.rewards:
             reward.try_out(self.prompts[0])
         if self.config.constants:
             labels.read_constants(self.constants_folder, list(self.config.rewards))
-        if self.config.train.kind == "lm" and not (self.value_folder / CONFIG_FILE).is_file():
-            check_backbone(self.config.train.lm, self.tokenizer)
+        check = self.config.train.learning.check
+        if check is not None and not (self.value_folder / CONFIG_FILE).is_file():
+            check(self.config.train, self.tokenizer)
 
     def roll_out(self) -> None:
         config, began = self.config, time.perf_counter()
@@ -129,7 +129,7 @@ class Run:
         config, began = self.config, time.perf_counter()
         described = {reward.name: reward.description for reward in self.rewards}
         about = self._provenance()
-        durable.settle(self.training_folder / MANIFEST, about)
+        durable.write_or_match(self.training_folder / MANIFEST, about)
         if is_there(self.value_folder, about, bool(config.train.beta_prompts)):
             self.say(f"{self.value_folder}: is there already")
             return
@@ -138,7 +138,7 @@ class Run:
         made = self.load_data(policy)
         mixture = config.rollouts.mixture
         trainee = make_trainee(policy, len(described), config.train, config.seed, mixture.beta if mixture else None)
-        names = [*described, *([TO_GO] if mixture else [])]
+        names = [*described, *([KL_TO_GO] if mixture else [])]
         # The tilt adds up w V - W: an error of 1 in V costs w nats, in root mean square over the trees beta / sqrt(3).
         units = [1.0] * len(described) + ([mixture.beta / 3**0.5] if mixture else [])
         state = train(
@@ -148,7 +148,7 @@ class Run:
         # Targets with a KL penalty hold for wanting the objective, not for avoiding it.
         allowed = (0.0, MAX_WEIGHT) if config.train.zeta else None
         objectives = untuned(described, constants, allowed, (0.0, mixture.beta) if mixture else None)
-        export(self.value_folder, policy, trainee, objectives, {**about, **outcome(state)})
+        export(self.value_folder, config.train, policy, trainee, objectives, {**about, **outcome(state)})
         held_out = made.held_out
         if config.train.beta_prompts:
             roots = held_out.forest.roots[: config.train.beta_prompts].tolist()
@@ -156,7 +156,7 @@ class Run:
         self._record("training", began, outcome(state))
         self.say(self._summary(state))
 
-    def load_data(self, policy: Policy) -> data.Data:
+    def load_data(self, policy: Policy) -> data.TrainingData:
         """What a value learns from and is measured on.
 
         Raises:
@@ -168,9 +168,9 @@ class Run:
             labels.check_same(sources[-1][1], self.labels_folder)
         for rollouts, _ in sources:
             check_policy(rollouts, self.policy_path, asdict(identify(policy)))
-        aim = data.Aim(config.train.zeta, config.train.kl_target, config.train.conditioned)
+        settings = data.TargetSettings(config.train.zeta, config.train.kl_target, config.train.conditioned)
         constants = labels.read_constants(self.constants_folder, list(config.rewards))
-        return data.load(sources, constants, aim, config.train.held_out, config.seed)
+        return data.load(sources, constants, settings, config.train.held_out, config.seed)
 
     def _tune(self, policy: Policy, prompts: list[list[int]]) -> None:
         engine = Engine(policy, [load_value(self.value_folder, policy)], self.config.engine)
@@ -197,7 +197,7 @@ class Run:
         known[step] = {**figures, "seconds": round(before + time.perf_counter() - began, 1)}
         durable.write_json(self.report, known)
 
-    def _summary(self, state: Progress) -> str:
+    def _summary(self, state: TrainingState) -> str:
         measured = state.history[state.best - 1]["held_out"]
         betas = {o.name: f", beta {o.recommended_beta:g}" for o in ValueConfig.load(self.value_folder).objectives}
         lines = [
@@ -208,6 +208,6 @@ class Run:
         return "\n".join([f"{self.value_folder}, for --model {self.policy_path}", *lines])
 
 
-def outcome(state: Progress) -> dict[str, Any]:
+def outcome(state: TrainingState) -> dict[str, Any]:
     """How training ended, for a value's provenance."""
     return {"epochs": state.epoch, "best_epoch": state.best, "held_out": state.history[state.best - 1]["held_out"]}

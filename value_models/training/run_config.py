@@ -11,10 +11,10 @@ from mavis_core.errors import RunError
 from mavis_core.guidance import MAX_BETA
 from value_models.rewards.registry import RewardConfig
 from value_models.rollouts.roll_out import RolloutConfig
+from value_models.training.config_file import all_beside, read_config
 from value_models.training.train_config import TrainConfig
-from value_models.training.yaml_file import all_beside, read_config
 
-TO_GO = "kl_to_go"
+KL_TO_GO = "kl_to_go"
 """What the log calls the last output of a value conditioned on the weights."""
 
 
@@ -78,8 +78,8 @@ class RunConfig:
             raise RunError("rewards: must name at least one objective")
         if self.count is not None and self.count < 2:
             raise RunError(f"count={self.count}: must be at least 2")
-        if TO_GO in self.rewards:
-            raise RunError(f"rewards.{TO_GO}: is the name of what a value conditioned on the weights says of the KL")
+        if KL_TO_GO in self.rewards:
+            raise RunError(f"rewards.{KL_TO_GO}: is the name of what a value conditioned on the weights says of the KL")
         mixture = self.rollouts.mixture
         if self.iterate and (mixture or self.anchor or self.train.conditioned):
             raise RunError("iterate: sets rollouts.mixture, anchor and kind conditioned_head itself; leave them out")

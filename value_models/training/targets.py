@@ -13,7 +13,8 @@ KL_t is exact, and that to the base model over its k candidates. Its expectation
 far less noise. Truncation must stay out: every policy pays it, about evenly with every token, so that pricing it is a
 penalty on length.
 
-Values conditioned on the weights (``to_go``) learn reward and price apart: R without penalty, and in one more column
+Values conditioned on the weights (``with_kl_to_go``) learn reward and price apart: R without penalty, and in one more
+column
 
     W(n) = mean over children c of [W(c) + sum of KL_t over c],    W(leaf) = 0
 
@@ -100,10 +101,10 @@ def node_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget
     return path_targets(forest, rewards, zeta) if kl == "path" else future_targets(forest, rewards, zeta)
 
 
-def all_targets(forest: Forest, rewards: Array, zeta: float, kl: KlTarget, to_go: bool) -> Array:
-    """``node_targets`` and, if ``to_go``, W: (N, M) or (N, M + 1)."""
+def all_targets(forest: Forest, rewards: Array, zeta: float, kl: KlTarget, with_kl_to_go: bool) -> Array:
+    """``node_targets`` and, if ``with_kl_to_go``, W: (N, M) or (N, M + 1)."""
     found = node_targets(forest, rewards, zeta, kl)
-    return np.hstack((found, kl_to_go(forest))) if to_go else found
+    return np.hstack((found, kl_to_go(forest))) if with_kl_to_go else found
 
 
 def token_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget = "future") -> Array:
@@ -150,23 +151,23 @@ def examples(
     every_token: bool,
     zeta: float = 0.0,
     kl: KlTarget = "future",
-    to_go: bool = False,
+    with_kl_to_go: bool = False,
 ) -> tuple[NDArray[np.int64], Array]:
     """What is regressed on: indices of tokens (E,), some of them twice, and their targets (E, M).
 
     Args:
         every_token: all that were drawn, and the ends of cut nodes once more with their fresh children's mean; else the
             ends of all nodes.
-        to_go: W as one more column.
+        with_kl_to_go: W as one more column.
     """
-    ends, nodes = forest.start + forest.length - 1, all_targets(forest, rewards, zeta, kl, to_go)
+    ends, nodes = forest.start + forest.length - 1, all_targets(forest, rewards, zeta, kl, with_kl_to_go)
     if not every_token:
         own = np.flatnonzero(forest.parent >= 0)
         return ends[own], nodes[own]
     drawn = np.flatnonzero(np.repeat(forest.parent >= 0, forest.length))
     cut = forest.parent[forest.tail == 1]
     tokens = token_targets(forest, rewards, zeta, kl)
-    if to_go:
+    if with_kl_to_go:
         tokens = np.hstack((tokens, token_kl_to_go(forest)))
     return np.concatenate((drawn, ends[cut])), np.concatenate((tokens[drawn], nodes[cut]))
 

@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from typing import Literal
 
 from mavis_core.errors import RunError
-from value_models.training.lm_trainee import LmConfig
+from value_models.kinds.kind import Learning
+from value_models.kinds.lm_backbone import LmConfig
+from value_models.kinds.registry import KINDS, kind_names
 from value_models.training.targets import KlTarget
 
 
@@ -28,7 +30,7 @@ class TrainConfig:
     beta_prompts: held-out prompts on which the recommended beta is tuned; 0 leaves it at 1.
     """
 
-    kind: Literal["head", "lm", "conditioned_head"] = "head"
+    kind: str = "head"
     epochs: int = 10
     patience: int = 3
     batch_trees: int = 8
@@ -48,7 +50,13 @@ class TrainConfig:
 
     @property
     def conditioned(self) -> bool:
-        return self.kind == "conditioned_head"
+        return KINDS[self.kind].conditioned
+
+    @property
+    def learning(self) -> Learning:
+        found = KINDS[self.kind].learning
+        assert found is not None
+        return found
 
     def check_libraries(self) -> None:
         """That what training imports late is installed.
@@ -61,6 +69,8 @@ class TrainConfig:
             raise RunError(f"train: needs {', '.join(missing)}: install mavis-server[train]")
 
     def __post_init__(self) -> None:
+        if self.kind not in KINDS or KINDS[self.kind].learning is None:
+            raise RunError(f"train.kind={self.kind!r}: must be one of {kind_names(lambda kind: kind.learning)}")
         for name in ("epochs", "patience", "batch_trees", "width", "rank"):
             if getattr(self, name) < 1:
                 raise RunError(f"train.{name}={getattr(self, name)}: must be at least 1")

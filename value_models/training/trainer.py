@@ -26,9 +26,9 @@ from tqdm import tqdm
 from mavis_core.errors import RunError
 from value_models import durable
 from value_models.rewards.normalisation import Array
-from value_models.training.data import Data, Part
+from value_models.rollouts.packing import Batch, collate
+from value_models.training.data import LabelledTrees, TrainingData
 from value_models.training.measures import Measures, measure
-from value_models.training.packing import Batch, collate
 from value_models.training.train_config import TrainConfig
 
 CHECKPOINT = "checkpoint.pt"
@@ -36,7 +36,7 @@ LOWEST_RATE = 0.02
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingState:
     """Where a training run stands.
 
     Attributes:
@@ -58,7 +58,7 @@ class Progress:
 
 def train(
     trainee: nn.Module,
-    data: Data,
+    data: TrainingData,
     names: Sequence[str],
     config: TrainConfig,
     seed: int,
@@ -66,7 +66,7 @@ def train(
     device: torch.device,
     progress: bool = True,
     units: Sequence[float] | None = None,
-) -> Progress:
+) -> TrainingState:
     """Train ``trainee``, which ends with the weights of its best epoch; log and checkpoint go to ``folder``.
 
     Args:
@@ -137,7 +137,7 @@ def rate(steps: int, warmup: float) -> Callable[[int], float]:
 
 
 @torch.inference_mode()
-def predict(module: nn.Module, part: Part, batch_trees: int, device: torch.device) -> Array:
+def predict(module: nn.Module, part: LabelledTrees, batch_trees: int, device: torch.device) -> Array:
     """Predictions at every node end, (N, M) z-units, NaN at roots."""
     module.eval()
     found = [
@@ -150,7 +150,7 @@ def predict(module: nn.Module, part: Part, batch_trees: int, device: torch.devic
     return predictions
 
 
-def evaluate(module: nn.Module, data: Data, config: TrainConfig, device: torch.device) -> list[Measures]:
+def evaluate(module: nn.Module, data: TrainingData, config: TrainConfig, device: torch.device) -> list[Measures]:
     """Measures of every objective on the held-out trees."""
     part = data.held_out
     predicted = predict(module, part, config.batch_trees, device)
@@ -161,7 +161,7 @@ def evaluate(module: nn.Module, data: Data, config: TrainConfig, device: torch.d
     ]
 
 
-def _batches(part: Part, config: TrainConfig, seed: int, epoch: int, accelerator: Any) -> list[list[int]]:
+def _batches(part: LabelledTrees, config: TrainConfig, seed: int, epoch: int, accelerator: Any) -> list[list[int]]:
     """Indices of this process's batches of an epoch; processes take turns, and all take equally many."""
     order = np.random.default_rng((seed, epoch)).permutation(len(part.trees)).tolist()
     size, count = config.batch_trees, accelerator.num_processes
@@ -171,7 +171,7 @@ def _batches(part: Part, config: TrainConfig, seed: int, epoch: int, accelerator
 
 
 def _record(
-    state: Progress,
+    state: TrainingState,
     parameters: dict[str, nn.Parameter],
     names: Sequence[str],
     measured: Sequence[Measures],
@@ -188,7 +188,9 @@ def _record(
     state.history.append({"epoch": state.epoch, "train_loss": loss, "learning_rate": rate, "held_out": held_out})
 
 
-def _save(folder: Path, state: Progress, parameters: dict[str, nn.Parameter], optimizer: Any, schedule: Any) -> None:
+def _save(
+    folder: Path, state: TrainingState, parameters: dict[str, nn.Parameter], optimizer: Any, schedule: Any
+) -> None:
     """The log, and what resuming needs; tensors and plain numbers only, so that loading runs no code."""
     lines = "".join(json.dumps(record) + "\n" for record in state.history)
     durable.replace(folder / "log.jsonl", lambda part: part.write_text(lines, encoding="utf-8"))
@@ -202,9 +204,9 @@ def _save(folder: Path, state: Progress, parameters: dict[str, nn.Parameter], op
     durable.replace(folder / CHECKPOINT, lambda part: torch.save(saved, part))
 
 
-def _resume(path: Path, parameters: dict[str, nn.Parameter], optimizer: Any, schedule: Any) -> Progress:
+def _resume(path: Path, parameters: dict[str, nn.Parameter], optimizer: Any, schedule: Any) -> TrainingState:
     if not path.exists():
-        return Progress()
+        return TrainingState()
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
@@ -215,4 +217,4 @@ def _resume(path: Path, parameters: dict[str, nn.Parameter], optimizer: Any, sch
             p.copy_(saved["parameters"][name])
     optimizer.load_state_dict(saved["optimizer"])
     schedule.load_state_dict(saved["schedule"])
-    return Progress(**saved["progress"], history=[json.loads(line) for line in saved["history"].splitlines()])
+    return TrainingState(**saved["progress"], history=[json.loads(line) for line in saved["history"].splitlines()])

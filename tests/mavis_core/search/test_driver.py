@@ -22,7 +22,7 @@ from mavis_core.search.offline import SteppedEngine
 from mavis_core.search.params import SearchParams
 from mavis_core.structure import Structure
 from tests.models import assert_idle, byte_tokenizer, head_value, mixed_values, objective, tiny_model, tiny_policy
-from value_models.head import HeadValue
+from value_models.kinds.head import HeadValue
 
 
 def tiny_engine(**config: Any) -> Engine:

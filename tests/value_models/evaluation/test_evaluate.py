@@ -24,8 +24,9 @@ from tests.value_models.configs import value_config
 from value_models.evaluation.config import load_config
 from value_models.evaluation.evaluate import Evaluation
 from value_models.evaluation.sampling import answer, base_nlls, sampling_params
-from value_models.folders import load_value, save_head
-from value_models.head import HeadNetwork
+from value_models.folders import load_value
+from value_models.kinds.head import save_head
+from value_models.kinds.head_network import HeadNetwork
 
 HERE = "tests.value_models.evaluation.test_evaluate"
 SETTINGS: dict[str, Any] = {

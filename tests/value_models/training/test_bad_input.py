@@ -28,8 +28,8 @@ from tests.value_models.rewards.test_classifier import saved
 from tests.value_models.training import test_run
 from tests.value_models.training.test_run import fit, place
 from value_models import durable
-from value_models.folders import save_head
-from value_models.head import HeadNetwork
+from value_models.kinds.head import save_head
+from value_models.kinds.head_network import HeadNetwork
 
 HERE = "tests.value_models.training.test_bad_input"
 inputs, tiny = test_run.inputs, evaluation.folder

@@ -20,8 +20,9 @@ from server.__main__ import app
 from tests.models import HIDDEN, RANK, WIDTH
 from tests.value_models.configs import value_config
 from tests.value_models.evaluation.test_evaluate import folder as tiny  # noqa: F401
-from value_models.folders import load_value, save_head
-from value_models.head import HeadNetwork
+from value_models.folders import load_value
+from value_models.kinds.head import save_head
+from value_models.kinds.head_network import HeadNetwork
 from value_models.prompts import read_prompts
 from value_models.rollouts.roll_out import RolloutConfig, roll_out
 from value_models.rollouts.shape import Shape

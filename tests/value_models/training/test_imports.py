@@ -11,7 +11,7 @@ import pytest
 ALLOWED = {"torch", "transformers", "numpy", "safetensors", "tqdm", "mavis_core", "value_models"}
 FILES = [
     p
-    for name in ("rewards", "rollouts", "training", "evaluation", "baselines")
+    for name in ("kinds", "rewards", "rollouts", "training", "evaluation", "baselines")
     for p in sorted(Path("value_models", name).glob("*.py"))
     if p.name != "reinforce.py"  # it is TRL's, and imported where it is used
 ]

@@ -26,9 +26,9 @@ from value_models.loading import build_engine
 from value_models.rollouts.mixture import Mixture
 from value_models.rollouts.shards import read_shard, shard_path
 from value_models.training.iterate import runs
+from value_models.training.recommended_beta import tune
 from value_models.training.run import Run
 from value_models.training.run_config import load_config
-from value_models.training.strength import tune
 from value_models.value_config import ValueConfig
 
 JOINT = {"kind": "joint", "rounds": 2, "beta": 4}

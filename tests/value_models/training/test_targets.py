@@ -185,16 +185,16 @@ def test_the_kl_to_go_counts_what_is_paid_after_each_token() -> None:
     tree = forest([(-1, 1, 0, 0), (0, 2, 0, 0), (1, 1, 1, 0), (1, 2, 1, 0)])
     tree = dataclasses.replace(tree, steering=np.array([0, 1, 2, 4, 8, 16], dtype=np.float32))
     assert kl_to_go(tree)[:, 0].tolist() == [3 + 14, (4 + 24) / 2, 0, 0]
-    at, found = examples(tree, np.array([[5.0], [7.0]]), True, to_go=True)
+    at, found = examples(tree, np.array([[5.0], [7.0]]), True, with_kl_to_go=True)
     assert at.tolist() == [1, 2, 3, 4, 5]
     assert found.tolist() == [[6, 2 + 14], [6, 14], [5, 0], [7, 16], [7, 0]]
-    ends, found = examples(tree, np.array([[5.0], [7.0]]), False, to_go=True)
+    ends, found = examples(tree, np.array([[5.0], [7.0]]), False, with_kl_to_go=True)
     assert ends.tolist() == [2, 3, 5] and found.tolist() == [[6, 14], [5, 0], [7, 0]]
 
 
 def test_what_was_cut_goes_on_into_its_tail_for_the_kl_too() -> None:
     tree = forest([(-1, 1, 0, 0), (0, 1, 0, 0), (1, 2, 1, 1), (1, 1, 1, 0)])
     tree = dataclasses.replace(tree, steering=np.array([0, 1, 2, 4, 8], dtype=np.float32))
-    at, found = examples(tree, np.array([[5.0], [7.0]]), True, to_go=True)
+    at, found = examples(tree, np.array([[5.0], [7.0]]), True, with_kl_to_go=True)
     assert at.tolist() == [1, 2, 3, 4, 1]
     assert found.tolist() == [[5, 6], [5, 4], [5, 0], [7, 0], [7, 8]]

@@ -14,17 +14,17 @@ from mavis_core.errors import RunError
 from tests.mavis_core.test_exactness import HORIZON, PROMPT, VOCAB, histories
 from tests.value_models.training.forests import mdp_forest
 from tests.value_models.training.mdp import Values, base, best_at_kl, evaluate, outcome, reward, tilted
+from value_models.kinds.lm import LmTrainee
 from value_models.rollouts.shape import Shape
-from value_models.training.data import Aim, Data, part
-from value_models.training.lm_trainee import LmTrainee
+from value_models.training.data import TargetSettings, TrainingData, labelled
 from value_models.training.train_config import TrainConfig
-from value_models.training.trainer import Progress, rate, train
+from value_models.training.trainer import TrainingState, rate, train
 
 CONFIG = TrainConfig(kind="lm", epochs=14, learning_rate=4e-3, batch_trees=8, weight_decay=0.0, patience=5)
 CPU = torch.device("cpu")
 
 
-def data(shuffled: bool = False, trees: int = 260, unit: float = 1.0) -> Data:
+def data(shuffled: bool = False, trees: int = 260, unit: float = 1.0) -> TrainingData:
     forest = mdp_forest(trees, Shape(layers=3, max_tokens=HORIZON))
     single = [forest.tree(root) for root in forest.roots.tolist()]
     scores = [np.array([[unit * reward(tuple(t.response(leaf)))] for leaf in t.leaves.tolist()]) for t in single]
@@ -33,8 +33,8 @@ def data(shuffled: bool = False, trees: int = 260, unit: float = 1.0) -> Data:
         scores = np.split(pool, np.cumsum([len(s) for s in scores])[:-1])
     at = trees * 4 // 5
     keys = range(trees)
-    first = part(single[:at], scores[:at], keys[:at], Aim())
-    return Data(first, part(single[at:], scores[at:], keys[at:], Aim()))
+    first = labelled(single[:at], scores[:at], keys[:at], TargetSettings())
+    return TrainingData(first, labelled(single[at:], scores[at:], keys[at:], TargetSettings()))
 
 
 def trainee() -> LmTrainee:
@@ -99,7 +99,7 @@ def test_it_stops_after_the_best_epoch_and_keeps_its_weights(tmp_path: Path) -> 
     assert state.lowest == min(errors)
     for name, p in value.named_parameters():
         assert torch.equal(p, state.weights[name])
-    again: Progress = train(trainee(), few, ["mix"], config, 0, tmp_path, CPU, progress=False)
+    again: TrainingState = train(trainee(), few, ["mix"], config, 0, tmp_path, CPU, progress=False)
     assert again.epoch == state.epoch, "a finished run is not trained further"
 
 

@@ -50,7 +50,7 @@ def test_numbers_that_yaml_reads_as_text(tmp_path: Path, written: str, meant: fl
         ({"rollouts": {"shape": {"layers": 0}}}, "rollouts.shape.layers=0: must be 1 to 16"),
         ({"train": {"learning_rate": "fast"}}, "train.learning_rate='fast': must be of type float"),
         ({"train": {"epochs": True}}, "train.epochs=True: must be of type int"),
-        ({"train": {"kind": "tree"}}, "train.kind='tree': must be one of 'head', 'lm'"),
+        ({"train": {"kind": "tree"}}, "train.kind='tree': must be one of head, conditioned_head, lm"),
         ({"train": {"zeta": -1}}, "train.zeta=-1.0: must be at least 0"),
         ({"train": {"zeta": 0.1}, "rewards": {"concise": {}, "curious": {}}}, "train.zeta: prices one objective's"),
         ({"train": {"lm": {"lora_rank": 8}}}, "train.lm.lora_rank=8: must be at least 0, and 0 for a fresh backbone"),

@@ -1,10 +1,9 @@
-"""Kinds ``implicit`` and ``policy``: what a tuned causal LM would rather say than an untuned one.
+"""Kind ``implicit``: how much more likely a tuned causal LM makes a token than an untuned one.
 
     V_m(s + a) = (log pi_m(a | s) - log pi_0(a | s) - mean_m) / std_m        nats, z-scored over the policy's tokens
 
-``implicit`` (IVG, arXiv 2409.17819): pi_m and pi_0 are small and share the policy's vocabulary, not its size.
-``policy``: pi_0 is the policy itself, mean 0 and std 1, so that beta * lambda mixes nats. At T = 1 and beta = 1 the
-tilt is then MOD: p ~ exp(sum_m lambda_m logits_m) where the lambda sum to 1; where not, the policy keeps the rest.
+pi_m, the tuned models, and pi_0, the untuned one, share the policy's vocabulary and may be much smaller (IVG, arXiv
+2409.17819). pi_0 may also be the policy itself.
 
 Both terms are at T = 1 and before any edit: a value belongs to the text, not to how it is sampled. So where pi_0 is
 the policy it is read from the policy's own hidden state, one product with the output layer and no second forward.
@@ -18,16 +17,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mavis_core.attention import DecodeAttention, PrefillAttention, length_mask
+from mavis_core.attention import PrefillAttention
 from mavis_core.errors import LoadError
 from mavis_core.kv_pool import KVPool
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.policy import Policy
 from mavis_core.value import ScoreStep, ValueSpec
+from value_models.identity import check_compatible
+from value_models.kinds.kind import Kind
+from value_models.kinds.tuned_models import THE_POLICY, architecture, folders_beside, read_models, write_models
+from value_models.value_config import ValueConfig
 
 
 class ImplicitValue:
@@ -78,14 +82,9 @@ class ImplicitValue:
             model.backbone.forward(tokens, positions, replace(attention, pool=pool))
 
     def score(self, step: ScoreStep) -> Tensor:
-        size = self._pools[0].block_size
-        table = step.block_table[:, : -(-step.max_length // size)]
-        newest = step.length - 1
-        slots = table.gather(1, (newest // size)[:, None])[:, 0] * size + newest % size
-        mask = length_mask(step.length, table.shape[1] * size, self._pools[0].data.dtype)
-        found = []
+        attention, found = step.newest_attention(self._pools[0]), []
         for model, pool in zip(self._models, self._pools, strict=True):
-            hidden = model.backbone.forward(step.last_token, newest, DecodeAttention(pool, slots, table, mask))
+            hidden = model.backbone.forward(step.last_token, step.length - 1, replace(attention, pool=pool))
             found.append(_logprobs(model, hidden).gather(1, step.candidates))
         if not self._paired:
             found.append(_logprobs(self._policy, step.hidden).gather(1, step.candidates))
@@ -111,3 +110,20 @@ class ImplicitValue:
 def _logprobs(model: Policy, hidden: Tensor) -> Tensor:
     """log pi at T = 1: hidden (N, D) -> (N, V) float32."""
     return model.logits(hidden).log_softmax(dim=1)
+
+
+def load_implicit(
+    folder: Path, config: ValueConfig, objectives: Sequence[ObjectiveInfo], policy: Policy
+) -> ImplicitValue:
+    tuned, untuned = architecture(folder, config, "tuned", "untuned")
+    if untuned is None:
+        check_compatible(str(folder), config.policy, policy, reads_policy=True)
+    return ImplicitValue(folder.name, objectives, *read_models(folder, tuned, untuned, policy), policy)
+
+
+def save_implicit(folder: Path, config: ValueConfig, tuned: list[nn.Module], untuned: nn.Module | None) -> None:
+    """Write a value's models, ``untuned`` None where that is the policy; the config's architecture is made here."""
+    write_models(folder, config, tuned, THE_POLICY if untuned is None else untuned)
+
+
+IMPLICIT = Kind(name="implicit", value=ImplicitValue, load=load_implicit, additive=True, beside=folders_beside)

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from tests.models import head_value, lm_value, tiny_policy
-from tests.value_models.training.test_packing import CPU, trees
+from tests.value_models.rollouts.test_packing import CPU, trees
+from value_models.kinds.head_trainee import HeadTrainee
+from value_models.kinds.lm import LmTrainee
 from value_models.rollouts.forest import Forest
-from value_models.training.head_trainee import HeadTrainee
-from value_models.training.lm_trainee import LmTrainee
-from value_models.training.packing import collate
-from value_models.training.taught import Queries, teach, teach_tree
+from value_models.rollouts.packing import collate
+from value_models.training.teaching import Queries, teach, teach_tree
 
 QUERIES = Queries(places=7, candidates=5, top_k=11)
 

@@ -18,9 +18,10 @@ from mavis_core.reference import reference_generate
 from mavis_core.sampling_params import SamplingParams
 from tests.models import HIDDEN, RANK, WIDTH, head_value, lm_value, tiny_policy
 from tests.value_models.configs import value_config
-from value_models.conditioned_head import ConditionedHeadNetwork, ConditionedHeadValue
-from value_models.folders import load_value, save_head
-from value_models.head import unit_rms
+from value_models.folders import load_value
+from value_models.kinds.conditioned_head import ConditionedHeadNetwork, ConditionedHeadValue
+from value_models.kinds.head import save_head
+from value_models.kinds.head_network import unit_rms
 
 PULLS = [(0.5, 2.0), (-1.0, 0.25), (3.0, 0.0)]
 

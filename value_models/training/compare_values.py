@@ -1,7 +1,7 @@
-"""How well any values foresee a run's rewards, on the trees that its own value was not trained on.
+"""How well values predict a run's rewards, on trees that its own value was not trained on: ``mavis measure``.
 
-Puts values side by side, such as an old one and its successor: the same trees, the same
-targets, the z-units of the run. Decoding decides in the end (``mavis evaluate``); this says why.
+Puts values side by side, such as an old one and its successor: the same trees, the same targets, the z-units of the
+run. Decoding decides in the end (``mavis evaluate``); this says why.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from value_models.training.run import Run
 from value_models.training.trainer import predict
 
 
-def foresight(run: Run, values: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Measures by value and objective; objectives that the run has no reward for are left out.
+def compare_values(run: Run, values: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Measures by value and objective; objectives for which the run has no reward are left out.
 
     Args:
         run: rolled out and labelled.

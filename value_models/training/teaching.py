@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from mavis_core.policy import Policy
 from value_models.rollouts.forest import Forest
-from value_models.training.data import Data, Part, split
-from value_models.training.packing import Asked, PackedTree, collate, pack
+from value_models.rollouts.packing import PackedTree, TokenTargets, collate, pack
+from value_models.training.data import LabelledTrees, TrainingData, split
 
 NOTHING = np.zeros(0, dtype=np.int64), np.zeros((0, 0))
 
@@ -40,7 +40,7 @@ def teach(
     held_out: float,
     seed: int,
     progress: bool = True,
-) -> Data:
+) -> TrainingData:
     """Every tree with the values of all teachers, split by prompt.
 
     Args:
@@ -55,8 +55,10 @@ def teach(
                 made.append(teach_tree(policy, teachers, trees[key], key, queries, np.random.default_rng((seed, key))))
                 bar.update()
             forest = Forest.concatenate([trees[key] for key in side])
-            parts.append(Part(forest, np.concatenate([ends for _, ends in made]), tuple(tree for tree, _ in made)))
-    return Data(*parts)
+            parts.append(
+                LabelledTrees(forest, np.concatenate([ends for _, ends in made]), tuple(tree for tree, _ in made))
+            )
+    return TrainingData(*parts)
 
 
 @torch.no_grad()
@@ -75,7 +77,7 @@ def teach_tree(
     places = plain.previous[drawn[np.sort(chosen)]].unique()
     full = with_candidates(plain, places, _candidates(policy, plain, places, queries, generator))
     every = torch.cat((drawn, torch.arange(len(plain.ids), len(full.ids))))
-    asked = replace(full, drawn=Asked(every, torch.zeros(len(every), 0)))
+    asked = replace(full, drawn=TokenTargets(every, torch.zeros(len(every), 0)))
     batch = collate([asked], True, policy.device)
     taught = torch.cat([teacher.eval()(batch).float().cpu() for teacher in teachers], dim=1)
     below = np.flatnonzero(tree.parent >= 0)
@@ -84,7 +86,7 @@ def teach_tree(
     targets = np.zeros((len(tree), taught.shape[1]))
     targets[below] = at_ends.numpy()
     targets[0] = at_ends.mean(dim=0).numpy()
-    return replace(full, ends=Asked(ends, at_ends), drawn=Asked(every, taught)), targets
+    return replace(full, ends=TokenTargets(ends, at_ends), drawn=TokenTargets(every, taught)), targets
 
 
 def with_candidates(tree: PackedTree, places: Tensor, candidates: Tensor) -> PackedTree:

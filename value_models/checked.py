@@ -1,6 +1,6 @@
-"""Plain data (from YAML) as dataclasses: unknown keys, missing keys and wrong types are errors that name the key.
+"""Plain data, from YAML or JSON, as dataclasses: unknown and missing keys and wrong types are errors that name the key.
 
-Written for dataclasses because the library below must run where pydantic is not installed.
+Of our own because values must load, and be trained, where pydantic is not installed (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read(cls: type[Any], data: Any, where: str) -> Any:
     except RunError:
         raise
     except MavisError as error:  # a dataclass of another layer refuses a value in its own words
-        raise RunError(f"{where}: {error}") from error
+        raise RunError(f"{where}: {error}" if where else str(error)) from error
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -60,15 +60,25 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise RunError(f"{where}: must be a mapping from names, got {value!r}")
         return {key: _value(inner[1], item, f"{where}.{key}") for key, item in value.items()}
-    if origin is list:
+    if origin in (list, tuple):
         if not isinstance(value, list):
             raise RunError(f"{where}: must be a list, got {value!r}")
-        return [_value(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return origin(_items(inner, value, where))
+    if hint is Any:
+        return value
     if hint is float and (type(value) is int or _is_exponential(value)):
         return float(value)
     if type(value) is not hint or value != value:  # bool is no int, and nan nothing
         raise RunError(f"{where}={value!r}: must be of type {hint.__name__}")
     return value
+
+
+def _items(hints: tuple[Any, ...], values: list[Any], where: str) -> list[Any]:
+    """Of ``list[X]`` and ``tuple[X, ...]`` any number, of ``tuple[X, Y]`` two."""
+    each = hints if len(hints) > 1 and hints[1] is not ... else hints[:1] * len(values)
+    if len(values) != len(each):
+        raise RunError(f"{where}={values!r}: must be a list of {len(each)}")
+    return [_value(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(zip(each, values, strict=True))]
 
 
 def _is_exponential(value: Any) -> bool:

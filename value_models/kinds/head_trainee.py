@@ -1,5 +1,5 @@
-"""A ``head``, conditioned on the weights or not, while it is trained: the frozen policy reads packed trees, the small
-network learns on its states.
+"""A value on the policy's hidden state while it is trained: the frozen policy reads packed trees, a small network
+learns on its states.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mavis_core.policy import Policy
-from value_models.conditioned_head import ConditionedHeadNetwork
-from value_models.head import HeadNetwork, unit_rms
-from value_models.training.packing import Batch, collate
+from value_models.kinds.head_network import unit_rms
+from value_models.rollouts.packing import Batch, collate
 
 STATES_KEPT = 4 << 30
 """What is beyond is computed again."""
@@ -21,11 +20,11 @@ class HeadTrainee(nn.Module):
 
     Args:
         policy: frozen; not part of the module's parameters.
-        network: what is trained.
+        network: what is trained; has ``read_tokens`` and ``forward`` as a ``HeadNetwork``.
         keep: bytes of hidden states that are kept on the host from epoch to epoch.
     """
 
-    def __init__(self, policy: Policy, network: HeadNetwork | ConditionedHeadNetwork, keep: int = STATES_KEPT) -> None:
+    def __init__(self, policy: Policy, network: nn.Module, keep: int = STATES_KEPT) -> None:
         super().__init__()
         self.network = network
         self._policy = (policy,)  # in a tuple, so that it is no sub-module
@@ -34,16 +33,15 @@ class HeadTrainee(nn.Module):
         self._room = keep
 
     def forward(self, batch: Batch) -> Tensor:
-        """(A, M) float32; of a conditioned head (A, M + 1), each for the weights of its tree."""
+        """(A, M) float32."""
         tokens, inverse = batch.ids.flatten()[batch.asked].unique(return_inverse=True)
-        states, network = self._states_before(batch), self.network
-        if isinstance(network, ConditionedHeadNetwork):
-            table = network.head.read_tokens(self.embedding[tokens])[inverse]
-            found: Tensor = network(states, batch.pull(), table[:, None])
-        else:
-            table = network.read_tokens(self.embedding[tokens])[inverse]
-            found = network(states, table[:, None])
-        return found[:, 0]
+        table = self.network.read_tokens(self.embedding[tokens])[inverse]
+        return self.predict(self._states_before(batch), table[:, None], batch)[:, 0]
+
+    def predict(self, states: Tensor, table: Tensor, batch: Batch) -> Tensor:
+        """states (A, D), the asked tokens' rows of A (A, 1, M, r + 1) -> V (A, 1, M)."""
+        found: Tensor = self.network(states, table)
+        return found
 
     def _states_before(self, batch: Batch) -> Tensor:
         """The policy's last hidden state before each asked token: (A, D) float32.

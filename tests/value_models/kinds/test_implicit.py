@@ -21,7 +21,7 @@ from mavis_core.sampling_params import SamplingParams
 from tests.chi_square import p_value
 from tests.models import VOCAB, assert_idle, objective, request, run, tiny_model, tiny_policy
 from tests.table import TablePolicy, number
-from value_models.implicit import ImplicitValue
+from value_models.kinds.implicit import ImplicitValue
 
 
 def other(architecture: str, seed: int) -> Policy:

@@ -1,10 +1,10 @@
 """Kind ``head``: a small network on the policy's own last hidden state; values cost almost nothing.
 
-    V_m(s + a) = u_m(h) . A_m[a] + c_m(h),    [u_m, c_m] = two-layer network of h,    A_m = two-layer network of E
+    V_m(s + a) = u_m(h) . A_m[a] + c_m(h)        (``head_network``)
 
-with h the policy's hidden state at s after the final norm (which the policy computes anyway) and E its output
-embedding. A is a table over the vocabulary, computed once at load, so a step reads K rows of it. This is IVG's
-vocabulary-sized score head (arXiv 2409.17819) in factored form, and the MAVIS paper's open question 1.
+h is the policy's hidden state at s after the final norm, which the policy computes anyway. A is a table over the
+vocabulary, computed once at load, so a step reads K rows of it. This is IVG's vocabulary-sized score head
+(arXiv 2409.17819) in factored form, and the MAVIS paper's open question 1.
 
 Heads of equal shape are stacked into one network, so four objectives cost as many kernels as one.
 """
@@ -12,70 +12,26 @@ Heads of equal shape are stacked into one network, so four objectives cost as ma
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mavis_core.attention import PrefillAttention
 from mavis_core.kv_pool import KVPool
 from mavis_core.messages import ObjectiveInfo
+from mavis_core.policy import Policy
 from mavis_core.value import ScoreStep, ValueSpec
-
-
-def gelu(x: Tensor) -> Tensor:
-    """GELU in its tanh form: on a CPU the exact one takes five times as long for these few numbers."""
-    return F.gelu(x, approximate="tanh")
-
-
-class HeadNetwork(nn.Module):
-    """Parameters of M objectives, each with a network of its own.
-
-    Args:
-        objectives: M.
-        hidden_size: D, of the policy.
-        width: F, hidden units of both networks.
-        rank: r, of the product u . A.
-    """
-
-    def __init__(self, objectives: int, hidden_size: int, width: int, rank: int) -> None:
-        super().__init__()
-        self.rank = rank
-        self.state_in = nn.Parameter(_scaled(objectives, hidden_size, width))
-        self.state_in_bias = nn.Parameter(torch.zeros(objectives, 1, width))
-        self.state_out = nn.Parameter(_scaled(objectives, width, rank + 1) * 0.1)
-        self.state_out_bias = nn.Parameter(torch.zeros(objectives, 1, rank + 1))
-        self.token_in = nn.Parameter(_scaled(objectives, hidden_size, width))
-        self.token_in_bias = nn.Parameter(torch.zeros(objectives, 1, width))
-        self.token_out = nn.Parameter(_scaled(objectives, width, rank))
-
-    def read_state(self, hidden: Tensor) -> Tensor:
-        """h (N, D) -> (M, N, r + 1): u and, last, c."""
-        objectives = self.state_in.shape[0]
-        inner = gelu(torch.baddbmm(self.state_in_bias, hidden.expand(objectives, -1, -1), self.state_in))
-        return torch.baddbmm(self.state_out_bias, inner, self.state_out)
-
-    def read_tokens(self, embedding: Tensor) -> Tensor:
-        """Rows of E, scaled to unit RMS: (N, D) -> A (N, M, r + 1), the last column 1: it carries c."""
-        objectives = self.token_in.shape[0]
-        inner = gelu(torch.baddbmm(self.token_in_bias, embedding.expand(objectives, -1, -1), self.token_in))
-        table = torch.bmm(inner, self.token_out).transpose(0, 1)
-        return torch.cat((table, torch.ones_like(table[:, :, :1])), dim=2)
-
-    def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """hidden (G, D), the candidates' rows of A (G, K, M, r + 1) -> V (G, K, M)."""
-        return product(self.read_state(hidden), table)
-
-
-def product(state: Tensor, table: Tensor) -> Tensor:
-    """[u, c] . [A, 1]: state (M, G, r + 1), table (G, K, M, r + 1) -> V (G, K, M)."""
-    return torch.linalg.vecdot(table, state.transpose(0, 1)[:, None])
-
-
-def unit_rms(embedding: Tensor) -> Tensor:
-    """Rows of an embedding (V, D) scaled to a common overall size, float32; models differ by orders of magnitude."""
-    rows = embedding.detach().float()
-    return rows / rows.pow(2).mean().sqrt()
+from value_models.kinds.head_network import HeadNetwork, gelu, product, unit_rms
+from value_models.kinds.head_trainee import HeadTrainee
+from value_models.kinds.kind import Kind, Learning
+from value_models.tensors import read_tensors
+from value_models.value_config import WEIGHTS_FILE, ValueConfig
 
 
 class HeadValue:
@@ -143,6 +99,53 @@ class HeadValue:
         return found
 
 
-def _scaled(*shape: int) -> Tensor:
-    """Normal initialisation with variance 1 / fan-in."""
-    return torch.randn(*shape) * shape[-2] ** -0.5
+def load_head(folder: Path, config: ValueConfig, objectives: Sequence[ObjectiveInfo], policy: Policy) -> HeadValue:
+    tensors = read_tensors(folder)
+    network = HeadNetwork(len(objectives), **config.architecture)
+    network.load_state_dict(tensors)
+    return HeadValue(folder.name, objectives, network, policy.readout.weight)
+
+
+def save_head(folder: Path, config: ValueConfig, network: nn.Module) -> None:
+    """Write a trained head, conditioned or not, whose ``config`` knows its architecture."""
+    config.save(folder)
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS_FILE)
+
+
+def stack_heads(heads: Sequence[HeadValue]) -> list[HeadValue]:
+    """Those of equal shape as one."""
+    by_shape = groupby(sorted(heads, key=lambda head: head.shape), lambda head: head.shape)
+    return [HeadValue.stack(list(group)) for _, group in by_shape]
+
+
+class HeadSizes(Protocol):
+    """What a head reads of a run's ``train`` part."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def rank(self) -> int: ...
+
+
+def fresh_head(policy: Policy, objectives: int, train: HeadSizes, largest: float | None) -> HeadTrainee:
+    return HeadTrainee(policy, HeadNetwork(objectives, policy.readout.weight.shape[1], train.width, train.rank))
+
+
+def save_trained(folder: Path, config: ValueConfig, trainee: HeadTrainee) -> None:
+    network = trainee.network.cpu()
+    save_head(folder, replace(config, architecture=network.sizes), network)
+
+
+HEAD = Kind(
+    name="head",
+    value=HeadValue,
+    load=load_head,
+    reads_policy=True,
+    stack=stack_heads,
+    learning=Learning(
+        fresh=fresh_head,
+        save=save_trained,
+        teacher=lambda policy, value: HeadTrainee(policy, value.network, keep=0),
+    ),
+)

@@ -9,10 +9,10 @@ from typing import Any
 
 from mavis_core.errors import RunError
 from mavis_core.policy import is_hub_id
+from value_models.checked import read
+from value_models.kinds.lm_backbone import OURS
 from value_models.loading import NAMED
 from value_models.rewards.registry import RewardConfig
-from value_models.training.checked import read
-from value_models.training.lm_trainee import OURS
 from value_models.training.train_config import TrainConfig
 
 OWN = ("folder", "prompts", "constants", "anchor")

@@ -1,4 +1,4 @@
-"""Folders of kinds ``implicit`` and ``policy``: causal LMs, each in the folder or in a model folder beside it.
+"""Causal LMs that a value is made of, each in the value's folder or in a model folder beside it.
 
 ``architecture`` is ``{"tuned": [MODEL, ...], "untuned": MODEL or "policy"}``, without ``untuned`` for kind
 ``policy``. A MODEL is a transformers config with its ``model_type``, whose tensors are ``tuned.0.*``, ``tuned.1.*``
@@ -8,6 +8,7 @@ outside the folder that holds both (a downloaded config must not name any file o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +17,25 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mavis_core.errors import LoadError
-from mavis_core.messages import ObjectiveInfo
 from mavis_core.policy import Policy
-from value_models.identity import check_compatible, check_tokenizer
-from value_models.implicit import ImplicitValue
+from value_models.identity import check_tokenizer
 from value_models.tensors import load_parts, read_tensors, save_parts
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
 
 THE_POLICY = "policy"
 
 
-def load_implicit(folder: Path, config: ValueConfig, objectives: list[ObjectiveInfo], policy: Policy) -> ImplicitValue:
-    """Build the models that a checked ``config`` names.
+Spec = dict[str, Any]
+
+
+def read_models(
+    folder: Path, tuned: list[Spec], untuned: Spec | None, policy: Policy
+) -> tuple[list[Policy], Policy | None]:
+    """The models that an ``architecture`` names, for a policy of the same vocabulary.
 
     Raises:
         LoadError: naming what is wrong; ValueError, TypeError, KeyError, RuntimeError from transformers or torch.
     """
-    tuned, untuned = _architecture(folder, config)
-    if config.kind == "implicit" and untuned is None:
-        check_compatible(str(folder), "head", config.policy, policy)
     specs = {f"tuned.{i}": spec for i, spec in enumerate(tuned)}
     if untuned is not None:
         specs["untuned"] = untuned
@@ -47,20 +48,22 @@ def load_implicit(folder: Path, config: ValueConfig, objectives: list[ObjectiveI
             models[name] = _beside(folder, spec, policy)
     for model in models.values():  # before the engine measures what memory is left for KV
         model.model.to(device=policy.device, dtype=policy.dtype)
-    first = [models[f"tuned.{i}"] for i in range(len(tuned))]
-    return ImplicitValue(folder.name, objectives, first, models.get("untuned"), policy)
+    return [models[f"tuned.{i}"] for i in range(len(tuned))], models.get("untuned")
 
 
-def save_implicit(folder: Path, config: ValueConfig, tuned: list[nn.Module], untuned: nn.Module | None) -> None:
-    """Write models into a folder of their own; ``config.architecture`` is made here."""
+def write_models(folder: Path, config: ValueConfig, tuned: list[nn.Module], untuned: nn.Module | str | None) -> None:
+    """Write models into a folder of their own; ``config.architecture`` is made here.
+
+    Args:
+        untuned: a model, or ``THE_POLICY``, or None where the kind has none.
+    """
     models = {f"tuned.{i}": model for i, model in enumerate(tuned)}
     architecture: dict[str, Any] = {"tuned": [describe_model(model) for model in tuned]}
-    if config.kind == "implicit":
-        architecture["untuned"] = THE_POLICY if untuned is None else describe_model(untuned)
-    if untuned is not None:
+    if isinstance(untuned, nn.Module):
         models["untuned"] = untuned
-    made = ValueConfig(config.kind, config.objectives, config.policy, architecture, config.training)
-    made.save(folder)
+    if untuned is not None:
+        architecture["untuned"] = untuned if isinstance(untuned, str) else describe_model(untuned)
+    replace(config, architecture=architecture).save(folder)
     save_parts(folder, models)
 
 
@@ -70,13 +73,16 @@ def describe_model(model: Any) -> dict[str, Any]:
     return {key: value for key, value in found.items() if not isinstance(value, torch.dtype)}
 
 
-def _architecture(folder: Path, config: ValueConfig) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """The tuned models and the untuned one, None where that is the policy."""
+def architecture(folder: Path, config: ValueConfig, *keys: str) -> tuple[list[Spec], Spec | None]:
+    """The tuned models and the untuned one, None where that is the policy; ``keys`` are those that the kind has.
+
+    Raises:
+        LoadError: naming the file and the key.
+    """
     where = f"{folder / CONFIG_FILE}: architecture"
-    known = {"tuned", "untuned"} if config.kind == "implicit" else {"tuned"}
-    if set(config.architecture) != known:
+    if set(config.architecture) != set(keys):
         raise LoadError(
-            f"{where}: kind {config.kind!r} has the keys {', '.join(sorted(known))}, "
+            f"{where}: kind {config.kind!r} has the keys {', '.join(keys)}, "
             f"got {', '.join(sorted(config.architecture)) or 'none'}"
         )
     tuned, untuned = config.architecture["tuned"], config.architecture.get("untuned", THE_POLICY)
@@ -85,11 +91,13 @@ def _architecture(folder: Path, config: ValueConfig) -> tuple[list[dict[str, Any
     for name, spec in [*((f"tuned[{i}]", spec) for i, spec in enumerate(tuned)), ("untuned", untuned)]:
         if not isinstance(spec, dict) and not (name == "untuned" and spec == THE_POLICY):
             raise LoadError(f"{where}: {name}: must be a model's config or {{'path': ...}}, got {spec!r}")
-    if config.kind == "policy" and any(o.reward_mean or o.reward_std != 1 for o in config.objectives):
-        raise LoadError(
-            f"{folder / CONFIG_FILE}: objectives: of kind 'policy' are in nats: reward_mean 0 and reward_std 1"
-        )
     return tuned, None if untuned == THE_POLICY else untuned
+
+
+def folders_beside(folder: Path, config: ValueConfig) -> list[Path]:
+    """Folders of models that lie beside the value's own."""
+    models = [*config.architecture.get("tuned", []), config.architecture.get("untuned")]
+    return [folder / model["path"] for model in models if isinstance(model, dict) and "path" in model]
 
 
 def _build(spec: dict[str, Any]) -> Any:

@@ -23,8 +23,8 @@ from mavis_core.value import ValueFunction
 from tests.models import VOCAB, byte_tokenizer, run, tiny_model, tiny_policy
 from tests.value_models.configs import value_config
 from value_models.folders import load_value
-from value_models.implicit import ImplicitValue
-from value_models.implicit_folder import save_implicit
+from value_models.kinds.implicit import ImplicitValue, save_implicit
+from value_models.kinds.policy import save_policies
 from value_models.loading import FolderLoader
 from value_models.value_config import ValueConfig
 
@@ -103,7 +103,7 @@ def test_an_untuned_model_that_is_another_policy_is_refused(tmp_path: Path) -> N
     save_implicit(tmp_path / "v", config_of(policy(), "e"), [tiny_model("llama", 31)], None)
     with pytest.raises(LoadError, match="differs from retrained in fingerprint"):
         load_value(tmp_path / "v", retrained)
-    save_implicit(tmp_path / "p", config_of(policy(), "e", kind="policy"), [tiny_model("llama", 31)], None)
+    save_policies(tmp_path / "p", config_of(policy(), "e", kind="policy"), [tiny_model("llama", 31)])
     assert load_value(tmp_path / "p", retrained).spec.objectives[0].kind == "policy"
 
 
@@ -225,10 +225,3 @@ def test_damaged_weights_name_the_tensor(paired: Path, damage: Change, message: 
     save_file(tensors, paired / "model.safetensors")
     with pytest.raises(LoadError, match=message):
         load_value(paired, policy())
-
-
-def test_a_mix_of_policies_is_in_nats(tmp_path: Path) -> None:
-    save_implicit(tmp_path / "p", config_of(policy(), "e", kind="policy"), [tiny_model("llama", 31)], None)
-    change(tmp_path / "p", lambda data: data["objectives"][0].update(reward_std=2.0))
-    with pytest.raises(LoadError, match="of kind 'policy' are in nats: reward_mean 0 and reward_std 1"):
-        load_value(tmp_path / "p", policy())

@@ -10,7 +10,7 @@ from mavis_core.errors import LoadError
 from mavis_core.kv_pool import KVPool
 from mavis_core.value import ScoreStep
 from tests.models import ARCHITECTURES, HIDDEN, VOCAB, lm_value, objective, tiny_config
-from value_models.lm import LmValue
+from value_models.kinds.lm import LmValue
 
 CPU = torch.device("cpu")
 

@@ -22,16 +22,16 @@ Examples = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Where predictions are wanted and what they should be: at (E,) int64 tokens of a tree, some of them twice, targets
-    (E, M) float32 in z-units.
+class TokenTargets:
+    """What predictions at tokens of a tree should be: at (E,) int64, some of them twice, targets (E, M) float32 in
+    z-units.
     """
 
     at: Tensor
     targets: Tensor
 
     @classmethod
-    def of(cls, examples: Examples) -> Asked:
+    def of(cls, examples: Examples) -> TokenTargets:
         return cls(torch.from_numpy(examples[0]), torch.from_numpy(examples[1].astype(np.float32)))
 
 
@@ -56,8 +56,8 @@ class PackedTree:
     node: Tensor
     ancestors: Tensor
     previous: Tensor
-    ends: Asked
-    drawn: Asked
+    ends: TokenTargets
+    drawn: TokenTargets
     pull: Tensor
 
 
@@ -82,8 +82,8 @@ def pack(key: int, tree: Forest, ends: Examples, drawn: Examples) -> PackedTree:
         node=torch.from_numpy(owner),
         ancestors=torch.from_numpy(ancestors),
         previous=torch.from_numpy(previous),
-        ends=Asked.of(ends),
-        drawn=Asked.of(drawn),
+        ends=TokenTargets.of(ends),
+        drawn=TokenTargets.of(drawn),
         pull=torch.from_numpy(tree.pull[0].copy()),
     )
 

@@ -1,19 +1,20 @@
-"""Kind ``conditioned_head``: a ``head`` that knows what it is wanted for, and what that will still cost.
+"""Kind ``conditioned_head``: a ``head`` that takes the weights as an input, and also says what KL will still be paid.
 
-    V_m(s + a; w) = u_m(h, w) . A_m[a] + c_m(h, w),    W likewise, as one more output
-    [u_m, c_m] = two-layer network of h whose hidden units f(w) scales and shifts (FiLM, arXiv 1709.07871)
+    V_m(s + a; w) = u_m(h, w) . A_m[a] + c_m(h, w);    W, that KL in nats, likewise, as one more output
+    [u_m, c_m] = two-layer network of h whose hidden units are scaled and shifted by f(w) (FiLM, arXiv 1709.07871)
     f(w) = gelu(P w + p) - gelu(p)
 
-with w = beta * lambda the pull of the row. The value of a text depends on how it will go on, and that depends on w; a
-value for all w at once can only describe the base model's way. f and not w itself, because values level off as w grows
-and W begins as its square: with units scaled by w the error is four times as large (docs/theory.md). w enters this
-network, never the policy, so KV is shared by rows of any weights. A, the table over the vocabulary, does not depend on
-w and is computed once at load.
+w is beta times the row's weights, ``pull`` in the code. The value of a text depends on how it goes on, and that depends
+on w; without w a value can only say how the base model would go on. The network is given f(w) and not w, because values
+level off as w grows and W begins as its square: with units scaled by w the error is four times as large
+(docs/theory.md). w enters this network, never the policy, so rows of any weights share KV. A, the table over the
+vocabulary, does not depend on w and is computed once at load.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,15 @@ from torch import Tensor, nn
 from mavis_core.attention import PrefillAttention
 from mavis_core.kv_pool import KVPool
 from mavis_core.messages import ObjectiveInfo
+from mavis_core.policy import Policy
 from mavis_core.value import ScoreStep, ValueSpec
-from value_models.head import HeadNetwork, gelu, product, unit_rms
+from value_models.kinds.head import HeadSizes, save_trained
+from value_models.kinds.head_network import HeadNetwork, gelu, product, unit_rms
+from value_models.kinds.head_trainee import HeadTrainee
+from value_models.kinds.kind import Kind, Learning
+from value_models.rollouts.packing import Batch
+from value_models.tensors import read_tensors
+from value_models.value_config import ValueConfig
 
 PULL_WIDTH = 32
 """Hidden units of the network of w."""
@@ -44,6 +52,15 @@ class ConditionedHeadNetwork(nn.Module):
         self.scale = nn.Parameter(torch.zeros(objectives + 1, PULL_WIDTH, width))
         self.shift = nn.Parameter(torch.zeros(objectives + 1, PULL_WIDTH, width))
         self.register_buffer("largest", torch.ones(objectives))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What it was made with, but for the objectives: ``architecture`` in a value's config."""
+        return self.head.sizes
+
+    def read_tokens(self, embedding: Tensor) -> Tensor:
+        """Rows of E, scaled to unit RMS: (N, D) -> A (N, M + 1, r + 1)."""
+        return self.head.read_tokens(embedding)
 
     def forward(self, hidden: Tensor, pull: Tensor, table: Tensor) -> Tensor:
         """hidden (G, D), pull (G, M), the candidates' rows of A (G, K, M + 1, r + 1) -> V and W (G, K, M + 1)."""
@@ -87,7 +104,7 @@ class ConditionedHeadValue:
     def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
         """Everything in float32, as a ``head``."""
         network = self.network.to(device=device, dtype=torch.float32)
-        self._table = network.head.read_tokens(unit_rms(self._embedding.to(device)))
+        self._table = network.read_tokens(unit_rms(self._embedding.to(device)))
 
     def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
         """Nothing to read: the policy's hidden state holds the text."""
@@ -102,10 +119,46 @@ class ConditionedHeadValue:
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
         embedding = unit_rms(self._embedding.to(hidden.device))[list(candidates)]
-        table = self.network.head.read_tokens(embedding)
+        table = self.network.read_tokens(embedding)
         pull = torch.tensor([self._pull], device=hidden.device)
         found: Tensor = self.network(hidden.float()[None], pull, table[None])[0]
         return found
 
     def at(self, pull: Sequence[float]) -> ConditionedHeadValue:
         return ConditionedHeadValue(self.spec.name, self.spec.objectives, self.network, self._embedding, pull)
+
+
+class ConditionedHeadTrainee(HeadTrainee):
+    """Predictions (A, M + 1), each for the weights of its tree."""
+
+    def predict(self, states: Tensor, table: Tensor, batch: Batch) -> Tensor:
+        found: Tensor = self.network(states, batch.pull(), table)
+        return found
+
+
+def load_conditioned(
+    folder: Path, config: ValueConfig, objectives: Sequence[ObjectiveInfo], policy: Policy
+) -> ConditionedHeadValue:
+    tensors = read_tensors(folder)
+    network = ConditionedHeadNetwork(len(objectives), **config.architecture)
+    network.load_state_dict(tensors)
+    return ConditionedHeadValue(folder.name, objectives, network, policy.readout.weight)
+
+
+def fresh_conditioned(
+    policy: Policy, objectives: int, train: HeadSizes, largest: float | None
+) -> ConditionedHeadTrainee:
+    assert largest is not None
+    network = ConditionedHeadNetwork(objectives, policy.readout.weight.shape[1], train.width, train.rank)
+    network.largest.fill_(largest)
+    return ConditionedHeadTrainee(policy, network)
+
+
+CONDITIONED_HEAD = Kind(
+    name="conditioned_head",
+    value=ConditionedHeadValue,
+    load=load_conditioned,
+    reads_policy=True,
+    conditioned=True,
+    learning=Learning(fresh=fresh_conditioned, save=save_trained),
+)

@@ -16,13 +16,13 @@ from mavis_core.guidance import Guidance
 from tests.models import tiny_model, tiny_policy
 from tests.value_models.training.forests import forest
 from tests.value_models.training.test_targets import REWARDS, ROWS
-from value_models.head import HeadNetwork, unit_rms
+from value_models.kinds.head_network import HeadNetwork, unit_rms
+from value_models.kinds.head_trainee import HeadTrainee
+from value_models.kinds.lm import LmTrainee
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.grow import grow
+from value_models.rollouts.packing import PackedTree, collate, pack
 from value_models.rollouts.shape import Shape
-from value_models.training.head_trainee import HeadTrainee
-from value_models.training.lm_trainee import LmTrainee
-from value_models.training.packing import PackedTree, collate, pack
 from value_models.training.targets import examples
 
 CPU = torch.device("cpu")

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from mavis_core.value import ScoreStep
 from tests.models import HIDDEN, VOCAB, head_network, head_value, objective, tiny_policy
-from value_models.head import HeadNetwork, HeadValue, unit_rms
+from value_models.kinds.head import HeadValue
+from value_models.kinds.head_network import HeadNetwork, unit_rms
 
 CPU = torch.device("cpu")
 

@@ -1,4 +1,4 @@
-"""An ``lm`` value while it is trained: a causal LM with one output per objective, whole or through LoRA."""
+"""What an ``lm`` is made of: a causal LM from its architecture, or one to train from, whole or through LoRA."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from mavis_core.errors import LoadError, RunError
 from mavis_core.policy import Policy, local_or_hub
 from mavis_core.tokenizer import Tokenizer
-from value_models.folders import build_lm
 from value_models.identity import tokenizer_hash
-from value_models.training.packing import Batch
 
 OURS = ("small", "policy")
 NOT_ARCHITECTURE = ("architectures", "dtype", "torch_dtype", "transformers_version", "_name_or_path", "use_cache")
@@ -49,20 +47,14 @@ class LmConfig:
             raise RunError(f"train.lm.lora_rank={self.lora_rank}: must be at least 0, and 0 for a fresh backbone")
 
 
-class LmTrainee(nn.Module):
-    """Predictions at the asked tokens of a batch: V(s + a) is the readout at a."""
-
-    def __init__(self, backbone: nn.Module, readout: nn.Linear) -> None:
-        super().__init__()
-        self.backbone, self.readout = backbone, readout
-
-    def forward(self, batch: Batch) -> Tensor:
-        """(A, M) float32."""
-        out = self.backbone(
-            input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask(), use_cache=False
-        )
-        found: Tensor = self.readout(out.last_hidden_state.flatten(0, 1)[batch.asked].float())
-        return found
+def build_lm(architecture: dict[str, Any], objectives: int) -> tuple[Any, nn.Linear]:
+    """A randomly initialised backbone and readout: ``architecture`` is a transformers config with its model_type."""
+    settings = dict(architecture)
+    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    # transformers sets torch's default dtype, for every thread, to the one given here while it builds; another than
+    # float32 would reach the engine that is running beside.
+    backbone = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
+    return backbone, nn.Linear(config.hidden_size, objectives)
 
 
 def check_backbone(config: LmConfig, tokenizer: Tokenizer) -> None:
@@ -81,8 +73,8 @@ def check_backbone(config: LmConfig, tokenizer: Tokenizer) -> None:
         raise RunError(f"train.lm.backbone={config.backbone!r}: its tokenizer is not the policy's")
 
 
-def make_lm(policy: Policy, objectives: int, config: LmConfig) -> LmTrainee:
-    """An untrained value, 0 everywhere (the mean of z-units); the caller seeds torch.
+def untrained(policy: Policy, objectives: int, config: LmConfig) -> tuple[Any, nn.Linear]:
+    """Backbone and readout to train, 0 everywhere (the mean of z-units); the caller seeds torch.
 
     Raises:
         RunError: the backbone does not load, has fewer tokens than the policy or another tokenizer.
@@ -91,7 +83,7 @@ def make_lm(policy: Policy, objectives: int, config: LmConfig) -> LmTrainee:
         backbone, readout = build_lm(small(policy, config.hidden_size, config.layers), objectives)
         weight = backbone.embed_tokens.weight.data
         weight.copy_(principal(policy.readout.weight, config.hidden_size).to(weight))
-        return LmTrainee(backbone, _zero(readout))
+        return backbone, _zero(readout)
     if policy.tokenizer is not None:
         check_backbone(config, policy.tokenizer)
     backbone = _policys_own(policy) if config.backbone == "policy" else _load(config.backbone)
@@ -103,7 +95,7 @@ def make_lm(policy: Policy, objectives: int, config: LmConfig) -> LmTrainee:
     readout = nn.Linear(backbone.config.hidden_size, objectives)
     if config.lora_rank:
         backbone = _with_lora(backbone, config)
-    return LmTrainee(backbone, _zero(readout))
+    return backbone, _zero(readout)
 
 
 def _zero(readout: nn.Linear) -> nn.Linear:
@@ -112,9 +104,9 @@ def _zero(readout: nn.Linear) -> nn.Linear:
     return readout
 
 
-def merged(trainee: LmTrainee) -> tuple[dict[str, Any], nn.Module]:
+def merged(trained: nn.Module) -> tuple[dict[str, Any], nn.Module]:
     """Architecture and backbone as a value folder holds them, LoRA merged into the weights."""
-    backbone: Any = copy.deepcopy(trainee.backbone).cpu()
+    backbone: Any = copy.deepcopy(trained).cpu()
     if hasattr(backbone, "merge_and_unload"):
         backbone = backbone.merge_and_unload()
     settings = backbone.config.to_diff_dict()

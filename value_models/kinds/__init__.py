@@ -1,0 +1,1 @@
+"""Kinds of value, a module each."""

@@ -1,0 +1,137 @@
+"""Kind ``lm``: a separate small causal LM with M regression outputs (MAVIS: one per objective, or a student).
+
+V(s + a) is the readout at token a. The K candidates of a row are K sibling positions that share the row's KV
+and do not see each other, so one forward of G * K positions scores them all; the drawn sibling's KV is kept,
+never recomputed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mavis_core.attention import PrefillAttention
+from mavis_core.kv_pool import KVPool
+from mavis_core.messages import ObjectiveInfo
+from mavis_core.paged_model import PagedModel
+from mavis_core.policy import Policy
+from mavis_core.tokenizer import Tokenizer
+from mavis_core.value import ScoreStep, ValueSpec
+from value_models.kinds.kind import Kind, Learning
+from value_models.kinds.lm_backbone import LmConfig, build_lm, check_backbone, merged, untrained
+from value_models.rollouts.packing import Batch
+from value_models.tensors import load_parts, read_tensors, save_parts
+from value_models.value_config import ValueConfig
+
+
+class LmValue:
+    """A loaded value LM.
+
+    Args:
+        name: for messages.
+        objectives: M.
+        backbone: a transformers model without or with an LM head (which is not used), same vocabulary as the policy.
+        readout: D' -> M.
+
+    Raises:
+        LoadError: the backbone's architecture is not supported.
+    """
+
+    def __init__(self, name: str, objectives: Sequence[ObjectiveInfo], backbone: Any, readout: nn.Linear) -> None:
+        self.model = PagedModel(backbone, name)
+        self.readout = readout.eval().requires_grad_(False)
+        self.spec = ValueSpec(name, tuple(objectives), (self.model.cache,), self.model.max_positions)
+
+    def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
+        (self._pool,) = pools
+        self.model.base.to(device=device, dtype=dtype)
+        self.readout.to(device=device, dtype=torch.float32)
+        self.model.probe()
+
+    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+        self.model.forward(tokens, positions, attention)
+
+    def score(self, step: ScoreStep) -> Tensor:
+        rows, width = step.candidates.shape
+        self._siblings = step.sibling_attention(self._pool)
+        positions = step.length.repeat_interleave(width)
+        hidden = self.model.forward(step.candidates.reshape(-1), positions, self._siblings)
+        values: Tensor = self.readout(hidden.float())
+        return values.view(rows, width, -1)
+
+    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+        """The drawn candidate's KV is there already; it is kept as the row's."""
+        self._siblings.keep(chosen)
+
+    def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
+        texts = [torch.tensor([*tokens, candidate], device=hidden.device) for candidate in candidates]
+        return torch.stack([self.readout(self.model.forward_plain(text)[-1].float()) for text in texts])
+
+
+class LmTrainee(nn.Module):
+    """Predictions at the asked tokens of a batch: V(s + a) is the readout at a."""
+
+    def __init__(self, backbone: nn.Module, readout: nn.Linear) -> None:
+        super().__init__()
+        self.backbone, self.readout = backbone, readout
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(A, M) float32."""
+        out = self.backbone(
+            input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask(), use_cache=False
+        )
+        found: Tensor = self.readout(out.last_hidden_state.flatten(0, 1)[batch.asked].float())
+        return found
+
+
+def load_lm(folder: Path, config: ValueConfig, objectives: Sequence[ObjectiveInfo], policy: Policy) -> LmValue:
+    tensors = read_tensors(folder)
+    backbone, readout = build_lm(config.architecture, len(objectives))
+    if backbone.config.vocab_size < policy.vocab_size:
+        raise ValueError(f"vocab_size={backbone.config.vocab_size}: the policy has {policy.vocab_size} tokens")
+    load_parts(tensors, {"backbone": backbone, "readout": readout})
+    return LmValue(folder.name, objectives, backbone, readout)
+
+
+def save_lm(folder: Path, config: ValueConfig, backbone: nn.Module, readout: nn.Module) -> None:
+    """Write a trained value LM, whose ``config`` knows its architecture."""
+    config.save(folder)
+    save_parts(folder, {"backbone": backbone, "readout": readout})
+
+
+class HasLm(Protocol):
+    """What an ``lm`` reads of a run's ``train`` part."""
+
+    @property
+    def lm(self) -> LmConfig: ...
+
+
+def fresh_lm(policy: Policy, objectives: int, train: HasLm, largest: float | None) -> LmTrainee:
+    return LmTrainee(*untrained(policy, objectives, train.lm))
+
+
+def save_trained(folder: Path, config: ValueConfig, trainee: LmTrainee) -> None:
+    architecture, backbone = merged(trainee.backbone)
+    save_lm(folder, replace(config, architecture=architecture), backbone, trainee.readout.cpu())
+
+
+def check_lm(train: HasLm, tokenizer: Tokenizer) -> None:
+    check_backbone(train.lm, tokenizer)
+
+
+LM = Kind(
+    name="lm",
+    value=LmValue,
+    load=load_lm,
+    learning=Learning(
+        fresh=fresh_lm,
+        save=save_trained,
+        teacher=lambda policy, value: LmTrainee(value.model.base, value.readout),
+        check=check_lm,
+    ),
+)
