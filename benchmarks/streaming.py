@@ -29,6 +29,7 @@ from benchmarks.shapes import SHAPES, random_head, random_policy
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
+from mavis_core.offline import generate
 from mavis_core.sampling_params import SamplingParams
 from scripts.served import served
 from value_models.identity import identify
@@ -58,7 +59,9 @@ def save_random(shape: str, folder: Path) -> tuple[str, str]:
 def offline(engine: Engine, prompt: list[int], weights: dict[str, float], tokens: int) -> float:
     """Tokens per second of the engine alone."""
     start = time.perf_counter()
-    engine.generate([prompt] * CLIENTS, SamplingParams(max_tokens=tokens, ignore_eos=True), Guidance(weights, beta=1.0))
+    generate(
+        engine, [prompt] * CLIENTS, SamplingParams(max_tokens=tokens, ignore_eos=True), Guidance(weights, beta=1.0)
+    )
     return CLIENTS * tokens / (time.perf_counter() - start)
 
 

@@ -23,7 +23,7 @@ from benchmarks.machine import describe
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
-from mavis_core.offline import Completion
+from mavis_core.offline import Completion, generate
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.structure import Structure
 from value_models.loading import build_engine
@@ -88,7 +88,7 @@ def ask(engine: Engine, count: int, seed: int) -> tuple[list[str], list[Guidance
         prompts.append(engine.tokenizer.encode(text, add_special_tokens=False))
         form = Structure("json_schema", json.dumps(SCHEMAS[name]))
         samplings.append(SamplingParams(max_tokens=MAX_TOKENS, seed=choose.getrandbits(63), structure=form))
-    answers = engine.generate(prompts, samplings, guidances, progress=True)
+    answers = generate(engine, prompts, samplings, guidances, progress=True)
     return names, guidances, [answer for (answer,) in answers]
 
 

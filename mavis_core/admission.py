@@ -10,9 +10,9 @@ from mavis_core.errors import ContextLengthError, InvalidRequestError, UnknownOb
 from mavis_core.guidance import Guidance
 from mavis_core.matcher import Matcher
 from mavis_core.messages import ObjectiveInfo, Request
-from mavis_core.noise import row_key
 from mavis_core.prefix import prefix_root
 from mavis_core.row import Row
+from mavis_core.seeds import row_key
 from mavis_core.token_bytes import token_bytes_of
 from mavis_core.tokenizer import Tokenizer
 

@@ -12,34 +12,31 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mavis_core import offline
 from mavis_core.admission import Admission
-from mavis_core.batch import Batch, Batcher, RowTensors, first
+from mavis_core.batcher import Batch, Batcher
 from mavis_core.candidates import find_candidates
 from mavis_core.capacity import kv_blocks
 from mavis_core.config import EngineConfig
 from mavis_core.emitter import Emitter
 from mavis_core.errors import InvalidRequestError
 from mavis_core.grammar import GrammarCompiler
-from mavis_core.guidance import Guidance
 from mavis_core.kv_pool import KVPool
 from mavis_core.logprobs import collect_logprobs
 from mavis_core.matcher import Matcher
 from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats, failure
-from mavis_core.offline import Completion
 from mavis_core.policy import Policy
 from mavis_core.prompt_logprobs import score_prompts
 from mavis_core.row import Row, RowFault
+from mavis_core.row_tensors import RowTensors, first
 from mavis_core.sampler import Drawn, Logits, Tilted, draw, process_logits, tilt
-from mavis_core.sampling_params import SamplingParams
 from mavis_core.scheduler import Plan, Scheduler
-from mavis_core.search.scorer import SequenceScorer
+from mavis_core.scoring import Scored
 from mavis_core.seeds import Seeds
 from mavis_core.timing import StepTimer
 from mavis_core.tokenizer import Tokenizer
 from mavis_core.value import ValueFunction, ValueLoader
 from mavis_core.value_changes import check_load, check_unload, missing, move_columns
-from mavis_core.value_set import Scored, ValueSet
+from mavis_core.value_set import ValueSet
 
 
 class Engine:
@@ -145,17 +142,6 @@ class Engine:
         self._rows[request.id] = rows
         self.scheduler.add(rows[0])
 
-    def generate(
-        self,
-        prompts: Sequence[str | Sequence[int]],
-        sampling: SamplingParams | Sequence[SamplingParams],
-        guidance: Guidance | Sequence[Guidance] | None = None,
-        progress: bool = False,
-        scorer: SequenceScorer | None = None,
-    ) -> list[list[Completion]]:
-        """Answer every prompt, offline; per prompt its ``n`` choices (see ``offline.generate``)."""
-        return offline.generate(self, prompts, sampling, guidance, progress, scorer)
-
     def abort(self, request_id: str) -> None:
         """Forget a request; unknown ids are ignored (it may just have finished)."""
         for row in self._rows.pop(request_id, ()):
@@ -222,7 +208,7 @@ class Engine:
         self._clear(plan)
         with timer.stage("policy"):
             hidden = self.policy.backbone.forward(batch.tokens, batch.positions, batch.attention)
-        self.values.extend(batch)
+        self.values.extend(plan.prefill)
         score_prompts(self.policy, plan, hidden)
         self._copy(plan)
         return hidden if batch.last is None else hidden[batch.last]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mavis_core.batch import RowTensors
 from mavis_core.messages import TokenLogprobs
 from mavis_core.row import Row
 from mavis_core.row_fault import alone
+from mavis_core.row_tensors import RowTensors
 from mavis_core.sampler import Drawn, Tilted
 
 

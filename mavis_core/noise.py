@@ -12,12 +12,12 @@ of CPU and GPU agree bit for bit.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import struct
 
 import torch
 from torch import Tensor
+
+from mavis_core.seeds import row_key
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -30,13 +30,6 @@ _HALF = 2.0**-32
 def _signed(x: int) -> int:
     x &= _MASK
     return x - (1 << 64) if x >> 63 else x
-
-
-def row_key(seed: int, choice: int) -> int:
-    """The key of a row, a signed 64-bit integer."""
-    digest = hashlib.blake2b(struct.pack("<qi", seed, choice), digest_size=8).digest()
-    (key,) = struct.unpack("<q", digest)
-    return int(key)
 
 
 def _splitmix(x: Tensor) -> Tensor:

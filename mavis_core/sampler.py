@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mavis_core.batch import RowTensors
 from mavis_core.candidates import Candidates
 from mavis_core.filters import apply_filters
 from mavis_core.kl import DrawStats, measure_draws, read_draw
+from mavis_core.row_tensors import RowTensors
+from mavis_core.scoring import Scored
 from mavis_core.tilt import combine, limit_tilt, minmax, tilted_logprobs
-from mavis_core.value_set import Scored
 
 
 class Logits(NamedTuple):

@@ -1,14 +1,16 @@
-"""Seeds of requests that bring none: the n-th of them that is taken gets its own from the engine's seed and n.
+"""Seeds of requests, and the keys that rows draw their noise by; torch-free.
 
-Like a generator that the requests draw from in turn (vLLM's ``--seed``): they differ from one another, and an engine
-that starts again with the same seed gives the same requests, in the same order, the same answers. Requests that bring
-a seed draw nothing and change nothing for the others. Without a seed of its own an engine takes a random one.
+The n-th request that brings no seed gets one from the engine's seed and n, as from a generator that all draw from in
+turn (vLLM's ``--seed``): they differ from one another, and an engine that starts again with the same seed gives the
+same requests, in the same order, the same answers. Requests that bring a seed draw nothing and change nothing for the
+others. Without a seed of its own an engine takes a random one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+import struct
 from dataclasses import replace
 
 from mavis_core.messages import Request
@@ -32,3 +34,10 @@ class Seeds:
         self._given += 1
         seed = int.from_bytes(digest, "little", signed=True)
         return replace(request, sampling=replace(request.sampling, seed=seed))
+
+
+def row_key(seed: int, choice: int) -> int:
+    """The key of a row, a signed 64-bit integer."""
+    digest = hashlib.blake2b(struct.pack("<qi", seed, choice), digest_size=8).digest()
+    (key,) = struct.unpack("<q", digest)
+    return int(key)

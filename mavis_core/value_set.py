@@ -8,35 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mavis_core.batch import Batch, PrefillBatch, RowTensors, first
 from mavis_core.candidates import Candidates
 from mavis_core.errors import LoadError
 from mavis_core.kv_pool import CacheSpec, KVPool
 from mavis_core.messages import ObjectiveInfo
+from mavis_core.prefill import PrefillBatch
 from mavis_core.row import Row
-from mavis_core.value import ScoreStep, ValueFunction
-
-
-class Scored(NamedTuple):
-    """What all values say of the candidates of G guided rows.
-
-    Attributes:
-        candidates: that were scored.
-        step: what the values were asked, for ``commit``.
-        values: V, (G, K, M) float32, z-units; 0 where a row does not name the objective.
-        kl_to_go: W, (G, K) float32, the KL still to come in nats; 0 for rows that do not read a conditioned value, None
-            where none is loaded.
-    """
-
-    candidates: Candidates
-    step: ScoreStep
-    values: Tensor
-    kl_to_go: Tensor | None
+from mavis_core.row_tensors import RowTensors, first
+from mavis_core.scheduler import PrefillChunk
+from mavis_core.scoring import Scored, ScoreStep
+from mavis_core.value import ValueFunction
 
 
 class ValueSet:
@@ -96,12 +81,12 @@ class ValueSet:
                 value.bind(pools, device, dtype)
             self._pools.append(pools)
 
-    def extend(self, batch: Batch) -> None:
+    def extend(self, planned: Sequence[PrefillChunk]) -> None:
         """Let values with a cache read the prompt chunks of the rows they guide."""
         for value, columns, pools in zip(self.values, self._columns, self._pools, strict=True):
-            planned = [chunk for chunk in batch.planned if pools and _reads(chunk.row, columns)]
-            if planned:
-                prefill = PrefillBatch.build(planned, self._block_size, self._device)
+            mine = [chunk for chunk in planned if pools and _reads(chunk.row, columns)]
+            if mine:
+                prefill = PrefillBatch.build(mine, self._block_size, self._device)
                 value.extend(prefill.tokens, prefill.positions, prefill.attention(pools[0]))
 
     def score(self, rows: RowTensors, candidates: Candidates, hidden: Tensor) -> Scored:

@@ -15,8 +15,9 @@ from torch import Tensor
 from mavis_core.attention import AttentionStep, PrefillAttention
 from mavis_core.kv_pool import CacheSpec, KVPool
 from mavis_core.messages import ObjectiveInfo
+from mavis_core.scoring import ScoreStep
 from mavis_core.tokenizer import Tokenizer
-from mavis_core.value import ScoreStep, ValueSpec
+from mavis_core.value import ValueSpec
 
 
 def number(tokens: Sequence[int], base: int) -> int:

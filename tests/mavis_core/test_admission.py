@@ -6,8 +6,8 @@ import pytest
 
 from mavis_core.errors import ContextLengthError, InvalidRequestError, UnknownObjectiveError
 from mavis_core.guidance import Guidance
-from mavis_core.noise import row_key
 from mavis_core.sampling_params import SamplingParams
+from mavis_core.seeds import row_key
 from tests.mavis_core.rows import STOP, VOCAB, admission
 from tests.models import request
 

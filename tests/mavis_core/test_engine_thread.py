@@ -21,6 +21,7 @@ from mavis_core.errors import EngineUnavailableError, InvalidRequestError, Queue
 from mavis_core.guidance import Guidance
 from mavis_core.matcher import Matcher
 from mavis_core.messages import Request, RequestOutput, StepStats
+from mavis_core.offline import generate
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.params import SearchParams
 from tests.models import assert_idle, byte_tokenizer, objective, request, run
@@ -407,7 +408,7 @@ async def test_a_search_equals_the_engines_own() -> None:
     async with searching() as client:
         found = await answer(client, search_of("s", 3))
     own = searchable(lambda stage, done: None)  # the client's is stepped by its thread
-    ((alone,),) = own.generate([[1, 2, 3]], SamplingParams(seed=3, max_tokens=12), search_of("s", 3).guidance)
+    ((alone,),) = generate(own, [[1, 2, 3]], SamplingParams(seed=3, max_tokens=12), search_of("s", 3).guidance)
     assert found[0] == alone.token_ids
 
 

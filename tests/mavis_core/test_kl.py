@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mavis_core.candidates import Candidates, find_candidates
 from mavis_core.kl import DrawStats, measure_draws, read_draw, steering_kl
-from mavis_core.noise import gumbel, position_keys, row_key, token_hashes
+from mavis_core.noise import gumbel, position_keys, token_hashes
+from mavis_core.seeds import row_key
 from mavis_core.tilt import tilted_logprobs
 
 

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mavis_core.noise import gumbel, gumbel_reference, position_keys, row_key, token_hashes
+from mavis_core.noise import gumbel, gumbel_reference, position_keys, token_hashes
+from mavis_core.seeds import row_key
 from tests.chi_square import p_value
 
 PROBABILITIES = [0.42, 0.05, 0.23, 0.11, 0.19]

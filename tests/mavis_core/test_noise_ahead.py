@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from mavis_core.noise import gumbel, position_keys, row_key, token_hashes
+from mavis_core.noise import gumbel, position_keys, token_hashes
 from mavis_core.noise_ahead import BUDGET, KEYS_AHEAD, NoiseAhead
+from mavis_core.seeds import row_key
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 
 from mavis_core.config import EngineConfig
 from mavis_core.guidance import Guidance
+from mavis_core.offline import generate
 from mavis_core.sampling_params import SamplingParams
 from scripts.theory.claims import EQUAL, independent, iterations, joint, shares_of_optimum
 from scripts.theory.learn import Size, World
@@ -92,7 +93,7 @@ def test_the_engine_samples_what_the_tables_say(small: tuple[World, list[Path]])
     policy = world.mdp.tilted(learned.scores([2.0, 1.0]))
     engine = build_engine(str(world.folder / "policy"), [str(folders[1])], EngineConfig(max_num_seqs=256))
     sampling = [SamplingParams(max_tokens=3, seed=i) for i in range(count)]
-    answers = engine.generate([[0]] * count, sampling, Guidance({"a": 2.0, "b": 1.0}, 1.0, 5))
+    answers = generate(engine, [[0]] * count, sampling, Guidance({"a": 2.0, "b": 1.0}, 1.0, 5))
     rewards = np.array([pair(1, choice.text.replace(" ", "")) for (choice,) in answers])
     spent = np.array([choice.guidance.steering_nats for (choice,) in answers if choice.guidance])
     earned, nats = world.mdp.outcome(policy)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
 from mavis_core.messages import ObjectiveInfo, Request
-from mavis_core.offline import Completion
+from mavis_core.offline import Completion, generate
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.driver import check_search
 from mavis_core.search.kl_bound import best_of_bound
@@ -100,7 +100,7 @@ class Pool:
         for at in range(0, len(wanted), AT_ONCE):
             part = wanted[at : at + AT_ONCE]
             sampling = [sampling_params(f"{self._seed}/{i}/{j}", self._most, self._max_tokens, plain) for i, j in part]
-            found = self._engine.generate([self._prompts[i] for i, _ in part], sampling, plain)
+            found = generate(self._engine, [self._prompts[i] for i, _ in part], sampling, plain)
             self._draws += [[self._reduced(i, j, c) for c in each] for (i, j), each in zip(part, found, strict=True)]
         self._seconds = (time.perf_counter() - began) / (len(wanted) * self._most)
 

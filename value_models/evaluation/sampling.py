@@ -17,7 +17,7 @@ from pathlib import Path
 from mavis_core.engine import Engine
 from mavis_core.errors import RunError
 from mavis_core.guidance import Guidance
-from mavis_core.offline import Completion
+from mavis_core.offline import Completion, generate
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.scorer import SequenceScorer
 from value_models import durable
@@ -116,7 +116,7 @@ def reported_nll(choice: Completion) -> float:
 
 def base_nlls(engine: Engine, texts: Sequence[Sequence[int]], prompt_lengths: Sequence[int]) -> list[float]:
     """-log p of each text's tokens after its prompt, under the base model at T = 1: one prefill each, no steering."""
-    read = engine.generate(texts, SamplingParams(max_tokens=0, prompt_logprobs=0))
+    read = generate(engine, texts, SamplingParams(max_tokens=0, prompt_logprobs=0))
     found = []
     for (choice,), length in zip(read, prompt_lengths, strict=True):
         assert choice.prompt_logprobs is not None
@@ -154,10 +154,10 @@ def _draw(
     numbers = range(len(prompts))
     if guidance.search is None:
         plain = [sampling_params(f"{seed}/{i}", samples, max_tokens, guidance) for i in numbers]
-        return engine.generate(prompts, plain, dataclasses.replace(guidance, report=guidance.active))
+        return generate(engine, prompts, plain, dataclasses.replace(guidance, report=guidance.active))
     repeated = [ids for ids in prompts for _ in range(samples)]
     each = [sampling_params(f"{seed}/{i}/{j}", 1, max_tokens, guidance) for i in numbers for j in range(samples)]
-    found = [choice for (choice,) in engine.generate(repeated, each, guidance, scorer=scorer)]
+    found = [choice for (choice,) in generate(engine, repeated, each, guidance, scorer=scorer)]
     return [found[i : i + samples] for i in range(0, len(found), samples)]
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
-from mavis_core.offline import Completion
+from mavis_core.offline import Completion, generate
 from mavis_core.sampling_params import SamplingParams
 from value_models.rollouts.forest import LENGTH, OPEN, STOP, Forest
 from value_models.rollouts.shape import Shape
@@ -103,7 +103,7 @@ def grow(
     for layer in range(shape.depth):
         samplings = [_sampling(node, layer, shape, top_k, seed) for node in level]
         steering = [_for_layer(node.guidance, layer) for node in level]
-        answers = engine.generate([node.text for node in level], samplings, steering)
+        answers = generate(engine, [node.text for node in level], samplings, steering)
         following: list[Node] = []
         for node, choices in zip(level, answers, strict=True):
             children = [_child(node, choice, node.left(shape)) for choice in choices]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mavis_core.engine import Engine
 from mavis_core.guidance import MAX_BETA, Guidance
+from mavis_core.offline import generate
 from mavis_core.sampling_params import SamplingParams
 from value_models.value_config import ValueConfig
 
@@ -32,7 +33,7 @@ def steering_kl(
 ) -> float:
     """Mean steering KL per token in nats, over all tokens of one sample per prompt."""
     samplings = [SamplingParams(max_tokens=max_tokens, seed=seed * 1_000_003 + i) for i in range(len(prompts))]
-    answers = engine.generate(prompts, samplings, Guidance({objective: 1.0}, beta, top_k))
+    answers = generate(engine, prompts, samplings, Guidance({objective: 1.0}, beta, top_k))
     stats = [choice.guidance for choices in answers for choice in choices if choice.guidance is not None]
     return sum(s.steering_nats for s in stats) / sum(s.tokens for s in stats)
 

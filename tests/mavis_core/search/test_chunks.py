@@ -114,9 +114,9 @@ def test_one_beam_with_one_successor_is_the_plain_answer(length: int, settings: 
     """To the token, whatever the chunks: their seams do not show, in the text or in what it cost."""
     engine = tiny_engine()
     sampling = SamplingParams(max_tokens=11, seed=9, logprobs=2, **settings)
-    ((plain,),) = engine.generate([[3, 5, 7]], sampling, Guidance(**GUIDANCE, report=True))
+    ((plain,),) = generate(engine, [[3, 5, 7]], sampling, Guidance(**GUIDANCE, report=True))
     params = SearchParams("chunk", 1, 1, length)
-    ((found,),) = engine.generate([[3, 5, 7]], sampling, Guidance(**GUIDANCE, report=True, search=params))
+    ((found,),) = generate(engine, [[3, 5, 7]], sampling, Guidance(**GUIDANCE, report=True, search=params))
     assert found.token_ids == plain.token_ids
     assert found.finish_reason == plain.finish_reason
     assert [r.token_id for r in found.reports] == [r.token_id for r in plain.reports]
@@ -135,9 +135,9 @@ def test_each_chunk_is_the_best_of_its_round() -> None:
     engine = tiny_engine()
     sampling = SamplingParams(max_tokens=6, seed=2, ignore_eos=True)
     params = SearchParams("chunk", 1, 5, 3)
-    ((found,),) = engine.generate([[3, 5]], sampling, Guidance(**GUIDANCE, search=params))
+    ((found,),) = generate(engine, [[3, 5]], sampling, Guidance(**GUIDANCE, search=params))
     draws = SamplingParams(n=5, max_tokens=3, seed=2, ignore_eos=True)
-    (choices,) = engine.generate([[3, 5]], draws, Guidance(**GUIDANCE, report=True))
+    (choices,) = generate(engine, [[3, 5]], draws, Guidance(**GUIDANCE, report=True))
 
     def score(choice: Completion) -> float:
         last = choice.reports[-1].values
@@ -153,7 +153,7 @@ def test_a_search_does_not_depend_on_what_else_runs() -> None:
     samplings = [SamplingParams(max_tokens=7, seed=i) for i in range(3)]
     guidances = [Guidance(**GUIDANCE, search=p) for p in params]
     prompts = [[3, 5, 7], [11], [13, 17]]
-    together = tiny_engine(max_num_seqs=5).generate(prompts, samplings, guidances)
+    together = generate(tiny_engine(max_num_seqs=5), prompts, samplings, guidances)
     for i in range(3):
-        ((alone,),) = tiny_engine().generate(prompts[i : i + 1], samplings[i], guidances[i])
+        ((alone,),) = generate(tiny_engine(), prompts[i : i + 1], samplings[i], guidances[i])
         assert together[i][0].token_ids == alone.token_ids

@@ -15,6 +15,7 @@ from mavis_core.engine import Engine
 from mavis_core.errors import EngineUnavailableError, InvalidRequestError
 from mavis_core.guidance import Guidance
 from mavis_core.messages import Request, RequestOutput
+from mavis_core.offline import generate
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.driver import search
@@ -231,7 +232,7 @@ def test_offline_a_refused_search_leaves_nothing_behind(weights: dict[str, float
     engine = tiny_engine()
     search = Guidance(weights, search=SearchParams("best_of"))
     with pytest.raises(InvalidRequestError):
-        engine.generate([[3], [5]], SamplingParams(max_tokens=3), [Guidance(), search])
+        generate(engine, [[3], [5]], SamplingParams(max_tokens=3), [Guidance(), search])
     assert_idle(engine)
 
 

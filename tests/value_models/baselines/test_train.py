@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from mavis_core.config import EngineConfig
 from mavis_core.errors import RewardError, RunError
 from mavis_core.guidance import Guidance
+from mavis_core.offline import generate
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
 from server.__main__ import app
@@ -103,7 +104,7 @@ def test_from_a_file_to_policies_that_are_served(folder: Path) -> None:
     }, "a model and no state of the trainer"
     assert Policy.load(str(step), torch.device("cpu"), torch.float32).stop_token_ids == (256,)
     engine = build_engine(str(folder / "policy"), [str(folder / "rl" / "mod")], EngineConfig())
-    ((choice,),) = engine.generate(["say 1"], SamplingParams(max_tokens=3, seed=1), Guidance({"low": 1.0}))
+    ((choice,),) = generate(engine, ["say 1"], SamplingParams(max_tokens=3, seed=1), Guidance({"low": 1.0}))
     assert choice.guidance is not None and choice.guidance.steering_nats > 0
 
 

@@ -17,6 +17,7 @@ from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.errors import RewardError
 from mavis_core.guidance import Guidance
+from mavis_core.offline import generate
 from mavis_core.policy import Policy
 from server.__main__ import app
 from tests.models import HIDDEN, RANK, WIDTH, save_byte_llama
@@ -189,7 +190,7 @@ def test_steered_answers_are_as_likely_as_a_plain_forward_says(folder: Path) -> 
 
 def _drawn_again(engine: Engine, prompt: list[int], steer: Guidance, sample: int, n: int, limit: int) -> list[int]:
     """The tokens of an answer, which an evaluation does not keep."""
-    ((*choices,),) = engine.generate([prompt], sampling_params("1/0", n, limit, steer), steer)
+    ((*choices,),) = generate(engine, [prompt], sampling_params("1/0", n, limit, steer), steer)
     return choices[sample].token_ids
 
 

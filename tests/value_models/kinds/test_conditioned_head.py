@@ -14,6 +14,7 @@ from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.errors import LoadError
 from mavis_core.guidance import Guidance
+from mavis_core.offline import generate
 from mavis_core.reference import reference_generate
 from mavis_core.sampling_params import SamplingParams
 from tests.models import HIDDEN, RANK, WIDTH, head_value, lm_value, tiny_policy
@@ -69,7 +70,7 @@ def test_batched_equals_the_reference_and_values_of_others_stay(value: Condition
     asked += [Guidance({"c": 1.0, "d": -1.0}, 1.5, 11), Guidance()]
     prompts = [[5, 6, 7 + i] for i in range(len(asked))]
     samplings = [SamplingParams(max_tokens=6, seed=i) for i in range(len(asked))]
-    found = engine.generate(prompts, samplings, asked)
+    found = generate(engine, prompts, samplings, asked)
     for (choice,), prompt, sampling, steer in zip(found, prompts, samplings, asked, strict=True):
         expected = reference_generate(policy, [*others, value], prompt, sampling, steer, steer.beta or 0.0)
         assert choice.token_ids == expected.tokens

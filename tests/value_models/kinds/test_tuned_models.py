@@ -83,7 +83,7 @@ def test_a_pair_joins_a_running_engine_and_shares_prefixes(paired: Path) -> None
     steered = policy()
     engine = Engine(steered, [], EngineConfig(block_size=5), FolderLoader(steered))
     prompt, sampling = [3, 5, 7, 9, 11, 13, 15], SamplingParams(seed=1, max_tokens=11)
-    engine.generate([prompt], sampling)
+    generate(engine, [prompt], sampling)
     engine.load_values(FolderLoader(steered).load(str(paired)))
     wanted = Request("r", tuple(prompt), sampling, Guidance({"e": 2.0, "f": -2.0}, beta=1.0, top_k=7))
     fresh = Engine(policy(), [load_value(paired, policy())], EngineConfig(block_size=5, enable_prefix_caching=False))

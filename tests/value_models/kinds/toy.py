@@ -13,7 +13,8 @@ from mavis_core.attention import PrefillAttention
 from mavis_core.kv_pool import KVPool
 from mavis_core.messages import ObjectiveInfo
 from mavis_core.policy import Policy
-from mavis_core.value import ScoreStep, ValueSpec
+from mavis_core.scoring import ScoreStep
+from mavis_core.value import ValueSpec
 from value_models.kinds.kind import Kind, Learning
 from value_models.rollouts.packing import Batch
 from value_models.tensors import load_parts, read_tensors, save_parts

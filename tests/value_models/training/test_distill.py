@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.guidance import Guidance
+from mavis_core.offline import generate
 from mavis_core.policy import Policy
 from mavis_core.sampling_params import SamplingParams
 from server.__main__ import app
@@ -75,7 +76,7 @@ def test_two_heads_become_one_head(folder: Path) -> None:
     assert kept.recommended_beta == config.training["recommended_beta"]["kind"]["beta"]
     policy = Policy.load(str(folder / "policy"), torch.device("cpu"), torch.float32)
     engine = Engine(policy, [load_value(folder / "out" / "value", policy)], EngineConfig())
-    ((choice,),) = engine.generate(["say"], SamplingParams(max_tokens=5, seed=0), Guidance({"kind": 1.0, "low": 1.0}))
+    ((choice,),) = generate(engine, ["say"], SamplingParams(max_tokens=5, seed=0), Guidance({"kind": 1.0, "low": 1.0}))
     assert choice.guidance is not None and choice.guidance.steering_nats > 0
     again = CliRunner().invoke(app, ["distill", str(folder / "d.yaml")])
     assert again.exit_code == 0 and "is there already" in again.output

@@ -22,7 +22,8 @@ from mavis_core.messages import ObjectiveInfo
 from mavis_core.offline import Completion
 from mavis_core.reference import reference_generate
 from mavis_core.sampling_params import SamplingParams
-from mavis_core.value import ScoreStep, ValueFunction
+from mavis_core.scoring import ScoreStep
+from mavis_core.value import ValueFunction
 from tests.mavis_core.test_exactness import BASE, END, HORIZON, POLICY, PROMPT, VOCAB, index
 from tests.models import objective
 from tests.table import TablePolicy, TableValue

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from mavis_core.config import EngineConfig
 from mavis_core.errors import InvalidRequestError, RunError
 from mavis_core.guidance import Guidance
+from mavis_core.offline import generate
 from mavis_core.sampling_params import SamplingParams
 from server.__main__ import app
 from tests.models import save_byte_llama
@@ -66,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def steered(where: Path, beta: float, **weights: float) -> list[str]:
     engine = build_engine(str(where / "policy"), [str(where / "run" / "round-2" / "value")], EngineConfig())
     sampling = [SamplingParams(max_tokens=6, seed=i) for i in range(8)]
-    answers = engine.generate([f"tell {i}" for i in range(8)], sampling, Guidance(weights, beta))
+    answers = generate(engine, [f"tell {i}" for i in range(8)], sampling, Guidance(weights, beta))
     return [choice.text for (choice,) in answers]
 
 

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from mavis_core.config import EngineConfig
 from mavis_core.guidance import Guidance
+from mavis_core.offline import generate
 from mavis_core.sampling_params import SamplingParams
 from server.__main__ import app
 from tests.models import save_byte_llama
@@ -78,7 +79,7 @@ def score(inputs: Path, value: Path, weight: float, beta: float | None = None) -
     engine = build_engine(str(inputs / "policy"), [str(value)], EngineConfig())
     sampling = [SamplingParams(max_tokens=10, min_tokens=1, seed=i) for i in range(80)]
     guidance = Guidance({"low": weight}, beta=beta)
-    answers = engine.generate([f"tell {i}" for i in range(80)], sampling, guidance)
+    answers = generate(engine, [f"tell {i}" for i in range(80)], sampling, guidance)
     return float(np.mean(low(None, [choice.text for (choice,) in answers])))
 
 

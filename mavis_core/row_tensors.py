@@ -1,27 +1,23 @@
-"""Host rows to device tensors: what one step runs on.
+"""Everything per row on the device, for the rows that draw in a step.
 
-``RowTensors`` holds everything per row on the device and is rebuilt only when the rows that draw change; a
-steady decode step only advances it (two in-place adds, one copy of the drawn tokens that never leave the
-device, and the block numbers of rows that entered a new block). Guided rows come first, so that everything
-guided is a prefix slice and costs unguided rows nothing.
+Rebuilt only when those rows change; a steady decode step only advances it (two in-place adds, one copy of the drawn
+tokens that never leave the device, and the block numbers of rows that entered a new block). Guided rows come first, so
+that everything guided is a prefix slice and costs unguided rows nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mavis_core.attention import AttentionStep, Chunk, DecodeAttention, MixedAttention, PrefillAttention, length_mask
+from mavis_core.attention import DecodeAttention, length_mask
 from mavis_core.guidance import Guidance
 from mavis_core.kv_pool import KVPool
 from mavis_core.logit_edits import LogitEdits
-from mavis_core.noise import token_hashes
 from mavis_core.noise_ahead import NoiseAhead
 from mavis_core.row import Row
-from mavis_core.scheduler import Plan, PrefillChunk
 
 TABLE_SLACK = 8
 
@@ -149,118 +145,3 @@ class RowTensors:
         self._mask[:, 0, 0].scatter_(1, at, 0.0)
         slots = self._slots.gather(1, at)[:, 0]
         return DecodeAttention(pool, slots, self.block_table[:, :blocks], self._mask[..., : blocks * self._block_size])
-
-
-@dataclass(slots=True)
-class PrefillBatch:
-    """Prompt chunks, flattened: tokens, positions and slots (N,) int64."""
-
-    tokens: Tensor
-    positions: Tensor
-    slots: Tensor
-    chunks: list[Chunk]
-
-    @classmethod
-    def build(cls, planned: Sequence[PrefillChunk], block_size: int, device: torch.device) -> PrefillBatch:
-        tokens: list[int] = []
-        positions: list[int] = []
-        slots: list[int] = []
-        chunks: list[Chunk] = []
-        for part in planned:
-            row, stop = part.row, part.start + part.count
-            chunks.append(
-                Chunk(
-                    len(tokens),
-                    len(tokens) + part.count,
-                    part.start,
-                    torch.tensor([row.blocks[: -(-stop // block_size)]]).to(device),
-                )
-            )
-            tokens += row.tokens[part.start : stop]
-            positions += range(part.start, stop)
-            slots += [row.blocks[p // block_size] * block_size + p % block_size for p in range(part.start, stop)]
-        flat = torch.tensor([tokens, positions, slots]).to(device)
-        return cls(flat[0], flat[1], flat[2], chunks)
-
-    def attention(self, pool: KVPool) -> PrefillAttention:
-        return PrefillAttention(pool, self.slots, self.chunks)
-
-
-@dataclass(slots=True)
-class Batch:
-    """One step: N tokens to run, B rows that draw (``rows``), of which the first G are guided.
-
-    Attributes:
-        tokens, positions: (N,) int64.
-        attention: of the policy.
-        last: (B,) int64, where among the N tokens each drawing row's newest one is; None if N = B in order.
-        rows: state of the rows that draw, or None if none does (a chunk that ends before its prompt).
-        planned: the prompt chunks, for values that read them.
-        copies: (source, target) block numbers.
-    """
-
-    tokens: Tensor
-    positions: Tensor
-    attention: AttentionStep
-    last: Tensor | None
-    rows: RowTensors | None
-    planned: list[PrefillChunk]
-    copies: list[tuple[int, int]]
-
-
-class Batcher:
-    """Turns plans into batches, reusing the row tensors while the rows stay."""
-
-    def __init__(self, pool: KVPool, vocab_size: int, device: torch.device) -> None:
-        self._pool = pool
-        self._hashes = token_hashes(vocab_size, device)
-        self._device = device
-        self._current: RowTensors | None = None
-
-    def prepare(self, plan: Plan) -> Batch:
-        if not plan.prefill:
-            steady = self._rows(plan.decode, True)
-            attention = steady.decode_attention(self._pool)
-            return Batch(steady.last_token, steady.newest, attention, None, steady, [], [])
-        drawing, last = _drawing(plan)
-        rows = self._rows(drawing, len(drawing) == len(plan.decode)) if drawing else None
-        prefill = PrefillBatch.build(plan.prefill, self._pool.block_size, self._device)
-        where = torch.tensor(last, dtype=torch.int64).to(self._device)
-        prompts = prefill.attention(self._pool)
-        if not plan.decode:
-            return Batch(prefill.tokens, prefill.positions, prompts, where, rows, plan.prefill, plan.copies)
-        if rows is not None and rows.rows == plan.decode:
-            decode = rows
-        else:
-            decode = RowTensors(plan.decode, self._pool, self._hashes)
-        return Batch(
-            torch.cat((decode.last_token, prefill.tokens)),
-            torch.cat((decode.newest, prefill.positions)),
-            MixedAttention(decode.decode_attention(self._pool), prompts),
-            where,
-            rows,
-            plan.prefill,
-            plan.copies,
-        )
-
-    def _rows(self, drawing: Sequence[Row], decoding: bool) -> RowTensors:
-        """The last tensors if all go on ``decoding``; a row that was just prefilled may have other blocks."""
-        if not decoding or self._current is None or not self._current.follows(drawing):
-            self._current = RowTensors(drawing, self._pool, self._hashes)
-        else:
-            self._current.sync_blocks()
-        return self._current
-
-
-def _drawing(plan: Plan) -> tuple[list[Row], list[int]]:
-    """The rows that draw in a mixed step, guided ones first, and where each one's newest token lies."""
-    found = [(row, i) for i, row in enumerate(plan.decode)]
-    end, ends = len(plan.decode), {}
-    for chunk in plan.prefill:
-        end += chunk.count
-        if chunk.last:
-            ends[id(chunk.row)] = end - 1
-            found.append((chunk.row, end - 1))
-    found += [(child, ends[id(parent)]) for parent, child in plan.forks]
-    found.sort(key=lambda item: not item[0].guided)
-    return [row for row, _ in found], [at for _, at in found]
