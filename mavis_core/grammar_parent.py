@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NICE = 5  # streams of others go first: the engine and the event loop compete for the same cores
+
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever holds the other end decides when this ends
@@ -120,6 +122,7 @@ def _end(pid: int) -> None:
 def _child(pipe: Pipe, tokenizer: LLTokenizer, limits: Limits) -> None:
     status = 1
     try:
+        os.nice(NICE)
         _limit_memory(limits.memory_bytes)
         call_deep(lambda: _follow(pipe, tokenizer, limits))
         status = 0

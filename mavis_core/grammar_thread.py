@@ -1,6 +1,6 @@
 """Grammars compiled beside the engine's loop, so that nobody's tokens wait for somebody's schema. Torch-free.
 
-A request with a structure leaves the loop for one of two threads (two, so that one slow grammar does not hold up the
+A request with a structure leaves the loop for one of a few threads (so that a slow grammar does not hold up the
 next one) and comes back through the inbox with what became of it. The thread only waits: the work is done elsewhere
 (``grammar_process.py``) and ended at once where the request leaves.
 """
@@ -21,7 +21,7 @@ from mavis_core.structure import Structure
 
 log = logging.getLogger(__name__)
 
-THREADS = 2
+THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)

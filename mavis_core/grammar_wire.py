@@ -20,7 +20,8 @@ COMPLETE, EXHAUSTED, ERROR, REFUSED, FAILED = 1, 2, 4, 8, 16
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one structure may cost; its process is ended where it costs more.
+    """What one structure may cost; its process is ended where it costs more. Large ordinary schemas (hundreds of
+    properties, 40 KB) take some 60 ms to compile, steps of them less than a millisecond.
 
     Attributes:
         compile_seconds: CPU seconds to compile it and to find what may come first.
@@ -28,6 +29,6 @@ class Limits:
         memory_bytes: beyond what the library and the vocabulary take.
     """
 
-    compile_seconds: float = 3.0
-    step_seconds: float = 0.5
-    memory_bytes: int = 512 << 20
+    compile_seconds: float = 1.0
+    step_seconds: float = 0.25
+    memory_bytes: int = 256 << 20
