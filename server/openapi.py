@@ -6,7 +6,7 @@ here, and its own 422 (which we never send) is taken out. schemathesis holds the
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
 from starlette.responses import Response
 
 from server.protocol.answers import ErrorAnswer
@@ -69,11 +70,16 @@ def install_openapi(
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
-    encoded = cache(lambda: orjson.dumps(document()))  # a fifth of a megabyte, which anybody may ask for at any rate
+
+    @lru_cache(maxsize=1)
+    def encoded(root: str) -> bytes:
+        servers = {"servers": [{"url": root}]} if root else {}
+        return orjson.dumps(document() | servers)
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def openapi_json() -> Response:
-        return Response(encoded(), media_type="application/json")
+    async def openapi_json(request: Request) -> Response:
+        """Encoded once: it is long, and anybody may ask for it as often as they like."""
+        return Response(encoded(request.scope.get("root_path", "").rstrip("/")), media_type="application/json")
 
 
 def _require_key(operation: dict[str, Any]) -> None:
