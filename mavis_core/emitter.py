@@ -27,6 +27,7 @@ class Emitter:
     ) -> dict[str, list[ChoiceDelta]]:
         """Advance every row by its draw; deltas by request id. A row that has or gets a fault says nothing."""
         deltas: dict[str, list[ChoiceDelta]] = {}
+        _begin_grammars(rows, draws)
         for row, draw, likely in zip(rows, draws, logprobs, strict=True):
             mine = deltas.setdefault(row.request.id, [])
             if not draw.finite:
@@ -106,3 +107,13 @@ class Emitter:
     def _report(self, row: Row, token: int, stats: DrawStats) -> TokenReport:
         values = {self._names[column]: stats.values[column] for column in row.named}
         return TokenReport(token, stats.logprob, stats.base_logprob, stats.steering, stats.truncation, values)
+
+
+def _begin_grammars(rows: Sequence[Row], draws: Sequence[Draw]) -> None:
+    """Tell all grammars their tokens before one is waited for: each is a process that works beside the others."""
+    for row, draw in zip(rows, draws, strict=True):
+        if row.matcher is None or row.fault is not None or not draw.finite:
+            continue
+        with alone(row, "in its grammar"):
+            if not row.matcher.ended and draw.token not in row.stop_ids:
+                row.matcher.begin(draw.token)

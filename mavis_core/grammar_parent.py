@@ -40,13 +40,13 @@ from mavis_core.grammar_wire import (
     REFUSED,
     REPLY,
     Limits,
+    Line,
 )
 from mavis_core.structure import Structure
 
 if TYPE_CHECKING:
     from llguidance import LLTokenizer
 
-    Pipe = Connection[bytes, bytes]
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s (grammar process): %(message)s")
     orders = socket.socket(fileno=int(sys.argv[1]))
-    pipe: Pipe = Connection(os.dup(orders.fileno()))
+    pipe: Connection[bytes, bytes] = Connection(os.dup(orders.fileno()))
     source, size, stops, limits = json.loads(pipe.recv_bytes())
     try:
         tokenizer = Vocabulary(source, size, tuple(stops)).load()
@@ -86,7 +86,7 @@ def _serve(orders: socket.socket, tokenizer: LLTokenizer, limits: Limits) -> Non
                     pid = os.fork()
                     if pid == 0:
                         orders.close()
-                        _child(Connection(descriptor), tokenizer, limits)
+                        _child(Line(socket.socket(fileno=descriptor)), tokenizer, limits)
                     children[number] = pid
                 except OSError as error:  # too many processes: its socket closes, which ends this one request
                     log.error("no process for a grammar: %s", error)
@@ -119,12 +119,12 @@ def _end(pid: int) -> None:
 # Below here: a child.
 
 
-def _child(pipe: Pipe, tokenizer: LLTokenizer, limits: Limits) -> None:
+def _child(line: Line, tokenizer: LLTokenizer, limits: Limits) -> None:
     status = 1
     try:
         os.nice(NICE)
         _limit_memory(limits.memory_bytes)
-        call_deep(lambda: _follow(pipe, tokenizer, limits))
+        call_deep(lambda: _follow(line, tokenizer, limits))
         status = 0
     except (EOFError, OSError):
         status = 0  # the engine has let go
@@ -142,20 +142,20 @@ def _limit_memory(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _follow(pipe: Pipe, tokenizer: LLTokenizer, limits: Limits) -> None:
-    kind, source = json.loads(pipe.recv_bytes())
+def _follow(line: Line, tokenizer: LLTokenizer, limits: Limits) -> None:
+    kind, source = json.loads(line.receive())
     places: dict[int, Steps] = {}
     with limited(limits.compile_seconds):
         try:
             places[0] = OwnSteps(start(tokenizer, Structure(kind, source)))
         except InvalidRequestError as error:
-            return _reply(pipe, 0, REFUSED, str(error).encode())
+            return _reply(line, 0, REFUSED, str(error).encode())
         except BaseException as error:  # a panic of the library is none of Exception's
-            return _reply(pipe, 0, FAILED, f"{type(error).__name__}: {error}".encode())
+            return _reply(line, 0, FAILED, f"{type(error).__name__}: {error}".encode())
         reply = _place(places[0])
-    _reply(pipe, 0, *reply)
+    _reply(line, 0, *reply)
     while True:
-        what, number, token = CALL.unpack(pipe.recv_bytes())
+        what, number, token = CALL.unpack(line.receive())
         steps = places[number]
         if what == COPY:
             places[token] = steps.copy()
@@ -166,7 +166,7 @@ def _follow(pipe: Pipe, tokenizer: LLTokenizer, limits: Limits) -> None:
             else:
                 steps.advance(token)
                 reply = _place(steps)
-        _reply(pipe, number, *reply)
+        _reply(line, number, *reply)
 
 
 @contextlib.contextmanager
@@ -184,8 +184,8 @@ def _place(steps: Steps) -> tuple[int, bytes]:
     return COMPLETE * steps.complete | EXHAUSTED * steps.exhausted, bits
 
 
-def _reply(pipe: Pipe, number: int, flags: int, content: bytes) -> None:
-    pipe.send_bytes(REPLY.pack(number, flags) + content)
+def _reply(line: Line, number: int, flags: int, content: bytes) -> None:
+    line.send(REPLY.pack(number, flags) + content)
 
 
 if __name__ == "__main__":

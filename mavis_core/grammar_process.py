@@ -21,7 +21,6 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from mavis_core.errors import InvalidRequestError
 from mavis_core.grammar import Vocabulary
@@ -41,12 +40,10 @@ from mavis_core.grammar_wire import (
     REFUSED,
     REPLY,
     Limits,
+    Line,
 )
 from mavis_core.matcher import Matcher
 from mavis_core.structure import Structure
-
-if TYPE_CHECKING:
-    Pipe = Connection[bytes, bytes]
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +109,7 @@ class Parent:
     def _introduce(self, vocabulary: Vocabulary, limits: Limits) -> list[int]:
         """Tell it the vocabulary; the stop tokens as the library knows them."""
         told = [vocabulary.source, vocabulary.size, vocabulary.stop_token_ids, asdict(limits)]
-        pipe: Pipe = Connection(os.dup(self._orders.fileno()))
+        pipe: Connection[bytes, bytes] = Connection(os.dup(self._orders.fileno()))
         try:
             pipe.send_bytes(json.dumps(told).encode())
             answer = json.loads(pipe.recv_bytes()) if pipe.poll(START_SECONDS) else {}
@@ -129,7 +126,7 @@ class Parent:
         eos: list[int] = answer["eos"]
         return eos
 
-    def fork(self) -> tuple[int, Pipe]:
+    def fork(self) -> tuple[int, Line]:
         number = next(self._numbers)
         ours, theirs = socket.socketpair()
         try:
@@ -138,7 +135,7 @@ class Parent:
         except OSError as error:
             ours.close()
             raise InvalidRequestError("structure: the grammar process is gone; try again", "structure") from error
-        return number, Connection(ours.detach())
+        return number, Line(ours)
 
     def end(self, number: int) -> None:
         with contextlib.suppress(OSError):  # it is gone; its children end when nobody holds the other end
@@ -163,7 +160,7 @@ class GrammarProcess:
 
     def __init__(self, parent: Parent, structure: Structure) -> None:
         self._structure, self._eos = structure, parent.eos
-        number, self._pipe = parent.fork()
+        number, self._line = parent.fork()
         self.end: Callable[[], object] = weakref.finalize(self, parent.end, number)
         self._numbers = itertools.count(1)
         self._replies: dict[int, tuple[int, bytes]] = {}
@@ -201,10 +198,10 @@ class GrammarProcess:
         """The next one to what was asked of a place: flags, and bits or a message."""
         while number not in self._replies:
             try:
-                if not self._pipe.poll(seconds):
-                    self.end()
-                    return ERROR, TOO_COMPLEX.encode()
-                found = self._pipe.recv_bytes()
+                found = self._line.receive(seconds)
+            except TimeoutError:
+                self.end()
+                return ERROR, TOO_COMPLEX.encode()
             except (EOFError, OSError):  # ended, by the kernel or because nobody wants it
                 return ERROR, TOO_COMPLEX.encode()
             place, flags = REPLY.unpack_from(found)
@@ -213,7 +210,7 @@ class GrammarProcess:
 
     def _send(self, message: bytes) -> None:
         with contextlib.suppress(OSError):  # it has ended, which whoever waits for the reply is told
-            self._pipe.send_bytes(message)
+            self._line.send(message)
 
 
 class RemoteSteps:

@@ -21,7 +21,7 @@ from mavis_core.structure import Structure
 
 log = logging.getLogger(__name__)
 
-THREADS = 4
+THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from socket import socket
 
 # To the parent: what is wanted, and a child's number; with FORK comes a socket, the child's end.
 ORDER = struct.Struct("<cQ")
@@ -17,6 +18,30 @@ ADVANCE, ACCEPTS, COPY = b"a", b"v", b"c"
 REPLY = struct.Struct("<IB")
 COMPLETE, EXHAUSTED, ERROR, REFUSED, FAILED = 1, 2, 4, 8, 16
 
+LENGTH = struct.Struct("<I")
+
+
+class Line:
+    """Messages over a stream socket: one system call to send one, and one to receive one that comes alone.
+
+    A token's way there and back is twice that, which counts: ``multiprocessing``'s connections make it a dozen.
+    """
+
+    def __init__(self, end: socket) -> None:
+        self._socket = end
+        self._reader = end.makefile("rb")
+
+    def send(self, message: bytes) -> None:
+        self._socket.sendall(LENGTH.pack(len(message)) + message)
+
+    def receive(self, seconds: float | None = None) -> bytes:
+        """The next message; raises EOFError after the last one, TimeoutError where it takes longer, OSError."""
+        self._socket.settimeout(seconds)
+        head = self._reader.read(LENGTH.size)
+        if len(head) < LENGTH.size:
+            raise EOFError
+        return self._reader.read(LENGTH.unpack(head)[0])
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -29,6 +54,6 @@ class Limits:
         memory_bytes: beyond what the library and the vocabulary take.
     """
 
-    compile_seconds: float = 1.0
+    compile_seconds: float = 0.5
     step_seconds: float = 0.25
     memory_bytes: int = 256 << 20

@@ -37,6 +37,7 @@ class Matcher:
         self._eos = tuple(eos)
         self.error: str | None = None
         self.ended = False
+        self._begun = False
 
     def copy(self) -> Matcher:
         """The same place, to be moved on its own."""
@@ -82,9 +83,16 @@ class Matcher:
         self.error = "structure: no token of the vocabulary can continue the answer (stop_token_ids are not text)"
         return bytearray(b"\xff") * len(bits)
 
-    def advance(self, token: int) -> None:
-        """Append a token that was allowed and does not stop the row; may set ``error``."""
+    def begin(self, token: int) -> None:
+        """Begin to append a token that was allowed and does not stop the row, which may go on elsewhere."""
         self._steps.advance(token)
+        self._begun = True
+
+    def advance(self, token: int) -> None:
+        """Append such a token, or wait until the one that was begun is appended; may set ``error``."""
+        if not self._begun:
+            self._steps.advance(token)
+        self._begun = False
         self._failed()
 
     def _failed(self) -> bool:

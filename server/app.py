@@ -68,6 +68,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         version=package_version(),
         description="OpenAI-compatible inference that its users steer",
         lifespan=lifespan,
+        openapi_url=None,  # ``install_openapi`` serves it
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -6,13 +6,17 @@ here, and its own 422 (which we never send) is taken out. schemathesis holds the
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
 
 from server.protocol.answers import ErrorAnswer
 
@@ -43,6 +47,8 @@ def streamed(
 def install_openapi(
     app: FastAPI, request_models: list[type[BaseModel]], keyed: bool, open_paths: frozenset[str]
 ) -> None:
+    """Serve the document at ``/openapi.json``, made and encoded once."""
+
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
@@ -64,6 +70,16 @@ def install_openapi(
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
+
+    @lru_cache(maxsize=1)
+    def encoded(root: str) -> bytes:
+        servers = {"servers": [{"url": root}]} if root else {}
+        return orjson.dumps(document() | servers)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_json(request: Request) -> Response:
+        """Encoded once: it is long, and anybody may ask for it as often as they like."""
+        return Response(encoded(request.scope.get("root_path", "").rstrip("/")), media_type="application/json")
 
 
 def _require_key(operation: dict[str, Any]) -> None:

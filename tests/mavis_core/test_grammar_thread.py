@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mavis_core import engine_loop
+from mavis_core import engine_loop, grammar_thread
 from mavis_core.config import EngineConfig
 from mavis_core.engine import Engine
 from mavis_core.engine_process import EngineProcess
@@ -20,7 +20,6 @@ from mavis_core.engine_thread import EngineThread
 from mavis_core.errors import InvalidRequestError
 from mavis_core.grammar import Vocabulary
 from mavis_core.grammar_process import GrammarProcess, GrammarProcesses
-from mavis_core.grammar_thread import THREADS
 from mavis_core.grammar_wire import Limits
 from mavis_core.messages import Request
 from mavis_core.queue_client import QueueClient
@@ -163,9 +162,10 @@ async def test_what_explodes_ends_its_request_and_others_go_on(monkeypatch: pyte
 async def test_those_who_have_left_hold_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     unlimited = Limits(compile_seconds=600, memory_bytes=1 << 40)
     monkeypatch.setattr(engine_loop, "GrammarProcesses", partial(GrammarProcesses, limits=unlimited))
+    monkeypatch.setattr(grammar_thread, "THREADS", 2)
     client = EngineThread(build, CONFIG)
     async with running(client):
-        gone = [asyncio.create_task(texts(client, wanted(str(i), "json_schema", EXPLODES))) for i in range(THREADS)]
+        gone = [asyncio.create_task(texts(client, wanted(str(i), "json_schema", EXPLODES))) for i in range(2)]
         waits = asyncio.create_task(texts(client, wanted("waits", "choice", '["yes"]')))
         await asyncio.sleep(0.5)
         assert not waits.done()

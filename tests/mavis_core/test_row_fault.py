@@ -125,6 +125,7 @@ STAGES: list[tuple[Any, str, float]] = [  # where it raises, and at which share 
     (Detokenizer, "push", 0.004),
     (Detokenizer, "flush", 0.01),
     (Matcher, "allowed", 0.01),
+    (Matcher, "begin", 0.01),
     (Matcher, "advance", 0.01),
     (Emitter, "_add", 0.004),
     (Emitter, "_summary", 0.004),
