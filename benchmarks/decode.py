@@ -23,12 +23,12 @@ import typer
 
 from benchmarks.machine import describe
 from benchmarks.shapes import OBJECTIVES, SHAPES, random_head, random_lm, random_policy
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
+from mavis_core.model.policy import Policy, resolve_device
 from mavis_core.offline import generate
-from mavis_core.policy import Policy, resolve_device
-from mavis_core.sampling_params import SamplingParams
 from value_models.folders import load_value
 from value_models.kinds.registry import stacked
 from value_models.loading import SHIPPED_HEADS, SHIPPED_LM, SHIPPED_POLICY, value_folders

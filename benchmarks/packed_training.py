@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.machine import describe
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
-from mavis_core.policy import Policy, resolve_device
+from mavis_core.model.policy import Policy, resolve_device
 from value_models.kinds.head_network import unit_rms
 from value_models.kinds.head_trainee import HeadTrainee
 from value_models.kinds.lm import LmTrainee

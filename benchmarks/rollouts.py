@@ -25,10 +25,10 @@ import typer
 from transformers import AutoModelForCausalLM
 
 from benchmarks.machine import describe
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
-from mavis_core.policy import Policy, resolve_device
+from mavis_core.model.policy import Policy, resolve_device
 from value_models.loading import SHIPPED_POLICY
 from value_models.prompts import read_prompts
 from value_models.rollouts.forest import Forest

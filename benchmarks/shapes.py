@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from mavis_core.messages import ObjectiveInfo
-from mavis_core.policy import Policy
+from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.model.policy import Policy
 from value_models.kinds.head import HeadValue
 from value_models.kinds.head_network import HeadNetwork
 from value_models.kinds.lm import LmValue

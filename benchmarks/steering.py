@@ -21,9 +21,9 @@ import typer
 from torch import Tensor
 
 from benchmarks.machine import describe
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from mavis_core.offline import Completion
 from scripts.shipped.rollouts import TOP_K, answer, read_prompts, score
 from value_models.loading import SHIPPED_POLICY, build_engine

@@ -26,11 +26,11 @@ from transformers import AutoTokenizer
 
 from benchmarks.machine import describe
 from benchmarks.shapes import SHAPES, random_head, random_policy
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from mavis_core.offline import generate
-from mavis_core.sampling_params import SamplingParams
 from scripts.served import served
 from value_models.identity import identify
 from value_models.kinds.head import save_head

@@ -20,12 +20,12 @@ import jsonschema
 import typer
 
 from benchmarks.machine import describe
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.api.structure import Structure
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from mavis_core.offline import Completion, generate
-from mavis_core.sampling_params import SamplingParams
-from mavis_core.structure import Structure
 from value_models.loading import build_engine
 
 MAX_TOKENS = 256

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mavis_core.attention import AttentionStep, MixedAttention
-from mavis_core.kv_pool import KVPool
-from mavis_core.noise import token_hashes
-from mavis_core.prefill import PrefillBatch
-from mavis_core.row import Row
-from mavis_core.row_tensors import RowTensors
-from mavis_core.scheduler import Plan
+from mavis_core.model.attention import AttentionStep, MixedAttention
+from mavis_core.model.kv_pool import KVPool
+from mavis_core.model.prefill import PrefillBatch
+from mavis_core.sample.noise import token_hashes
+from mavis_core.sample.row_tensors import RowTensors
+from mavis_core.schedule.row import Row
+from mavis_core.schedule.scheduler import Plan
 
 
 @dataclass(slots=True)

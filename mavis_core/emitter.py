@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import add
 
-from mavis_core.kl import DrawStats
-from mavis_core.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, TokenLogprobs, TokenReport
-from mavis_core.row import Row, RowFault
-from mavis_core.row_fault import NOT_FINITE, alone
-from mavis_core.sampler import Draw
+from mavis_core.api.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, TokenLogprobs, TokenReport
+from mavis_core.sample.kl import DrawStats
+from mavis_core.sample.sampler import Draw
+from mavis_core.schedule.row import Row, RowFault
+from mavis_core.schedule.row_fault import NOT_FINITE, alone
 
 
 class Emitter:

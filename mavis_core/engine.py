@@ -2,7 +2,7 @@
 
 Per decode step of B rows: one policy forward of B positions, one scoring of the G guided rows' K candidates
 (for ``head`` no further forward, for ``lm`` one small forward of G * K positions), one host sync, which is the
-copy of the drawn tokens and their statistics. Row state stays on the device between steps (``batch.py``).
+copy of the drawn tokens and their statistics. Row state stays on the device between steps (``batcher.py``).
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mavis_core.admission import Admission
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats, failure
+from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.batcher import Batch, Batcher
-from mavis_core.candidates import find_candidates
-from mavis_core.capacity import kv_blocks
-from mavis_core.config import EngineConfig
 from mavis_core.emitter import Emitter
-from mavis_core.errors import InvalidRequestError
-from mavis_core.grammar import GrammarCompiler
-from mavis_core.kv_pool import KVPool
-from mavis_core.logprobs import collect_logprobs
-from mavis_core.matcher import Matcher
-from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats, failure
-from mavis_core.policy import Policy
-from mavis_core.prompt_logprobs import score_prompts
-from mavis_core.row import Row, RowFault
-from mavis_core.row_tensors import RowTensors, first
-from mavis_core.sampler import Drawn, Logits, Tilted, draw, process_logits, tilt
-from mavis_core.scheduler import Plan, Scheduler
-from mavis_core.scoring import Scored
-from mavis_core.seeds import Seeds
+from mavis_core.grammar.compiler import GrammarCompiler
+from mavis_core.grammar.matcher import Matcher
+from mavis_core.model.capacity import kv_blocks
+from mavis_core.model.kv_pool import KVPool
+from mavis_core.model.policy import Policy
+from mavis_core.sample.candidates import find_candidates
+from mavis_core.sample.logprobs import collect_logprobs
+from mavis_core.sample.prompt_logprobs import score_prompts
+from mavis_core.sample.row_tensors import RowTensors, first
+from mavis_core.sample.sampler import Drawn, Logits, Tilted, draw, process_logits, tilt
+from mavis_core.sample.scoring import Scored
+from mavis_core.schedule.admission import Admission
+from mavis_core.schedule.row import Row, RowFault
+from mavis_core.schedule.scheduler import Plan, Scheduler
+from mavis_core.schedule.seeds import Seeds
 from mavis_core.timing import StepTimer
-from mavis_core.tokenizer import Tokenizer
-from mavis_core.value import ValueFunction, ValueLoader
-from mavis_core.value_changes import check_load, check_unload, missing, move_columns
-from mavis_core.value_set import ValueSet
+from mavis_core.values.hot_swap import check_load, check_unload, missing, move_columns
+from mavis_core.values.protocol import ValueFunction, ValueLoader
+from mavis_core.values.value_set import ValueSet
 
 
 class Engine:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from mavis_core.errors import InvalidRequestError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import (
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import (
     FinishReason,
     GuidanceStats,
     Request,
@@ -18,9 +18,9 @@ from mavis_core.messages import (
     TokenLogprobs,
     TokenReport,
 )
-from mavis_core.sampling_params import SamplingParams
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.offline_search import run_searches
 from mavis_core.search.driver import check_search
-from mavis_core.search.offline import run_searches
 from mavis_core.search.scorer import SequenceScorer
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from typing import cast
 
 import torch
 
-from mavis_core.grammar import GrammarCompiler
-from mavis_core.guidance import Guidance
-from mavis_core.matcher import Matcher
-from mavis_core.noise import gumbel_reference
-from mavis_core.policy import Policy
-from mavis_core.sampling_params import SamplingParams
-from mavis_core.value import ConditionedValue, ValueFunction
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.grammar.compiler import GrammarCompiler
+from mavis_core.grammar.matcher import Matcher
+from mavis_core.model.policy import Policy
+from mavis_core.sample.noise import gumbel_reference
+from mavis_core.values.protocol import ConditionedValue, ValueFunction
 
 
 @dataclass(slots=True)

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from mavis_core.config import EngineConfig
+    from mavis_core.api.config import EngineConfig
+    from mavis_core.api.messages import ObjectiveInfo
     from mavis_core.engine import Engine
-    from mavis_core.messages import ObjectiveInfo
-    from mavis_core.queue_client import QueueClient
+    from mavis_core.process.queue_client import QueueClient
     from mavis_core.search.scorer import SequenceScorer
     from server.protocol.presets import Preset
     from server.settings import Settings
@@ -95,10 +95,10 @@ def serve(
     settings = settings_or_exit(**locals())
     from rich.console import Console
 
-    from mavis_core.errors import LoadError
+    from mavis_core.api.errors import LoadError
     from server import serving
     from server.engine_watch import watch
-    from server.leaving import leave
+    from server.wire.leaving import leave
 
     console = Console(stderr=True)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
@@ -135,8 +135,8 @@ def key(
     tokens_per_minute: Annotated[Number, typer.Option(min=1, help="Limit of its own.")] = None,
 ) -> None:
     """Make a random API key: the key on the error stream, its line for --api-key-file on the output."""
-    from mavis_core.errors import LoadError
-    from server.key_file import new_entry
+    from mavis_core.api.errors import LoadError
+    from server.http.key_file import new_entry
 
     try:
         made, line = new_entry(name, requests_per_minute, tokens_per_minute)
@@ -165,7 +165,7 @@ def chat(
         if url is not None:
             await Repl(HttpBackend(url, api_key), console).run()
             return
-        from mavis_core.errors import LoadError
+        from mavis_core.api.errors import LoadError
         from server.serving import LoadingBar
         from server.terminal.local import LocalBackend
 
@@ -289,7 +289,7 @@ def run_file(path: Path) -> Iterator[None]:
     """Work on a YAML file, beside which lie the modules that its rewards may name; errors end the command."""
     from transformers.utils.logging import disable_progress_bar
 
-    from mavis_core.errors import MavisError
+    from mavis_core.api.errors import MavisError
 
     disable_progress_bar()  # ours are enough
     sys.path.insert(0, str(path.resolve().parent))
@@ -302,16 +302,16 @@ def run_file(path: Path) -> Iterator[None]:
 def engine_client(settings: Settings, progress: Callable[[str, float], None]) -> QueueClient:
     """An engine that loads once started, on a thread or in a process of its own; raises LoadError."""
     config = settings.engine_config()
-    from server.presets import read_presets
+    from server.stored.presets import read_presets
 
     scorer = reward_scorer(settings.search_rewards)
     check = partial(check_steering, settings.objective_weights, read_presets(settings.presets), settings.presets)
     build = partial(load_engine, settings.model, settings.values, check, config)
     if settings.engine_process:
-        from mavis_core.engine_process import EngineProcess
+        from mavis_core.process.engine_process import EngineProcess
 
         return EngineProcess(build, config, progress, scorer)
-    from mavis_core.engine_thread import EngineThread
+    from mavis_core.process.engine_thread import EngineThread
 
     return EngineThread(build, config, progress, scorer)
 
@@ -351,7 +351,7 @@ def check_steering(
     objectives: Sequence[ObjectiveInfo],
 ) -> None:
     """That the loaded values can serve the default weights and the presets of the file."""
-    from server.presets import check_presets
+    from server.stored.presets import check_presets
     from server.weights import check_weights
 
     check_weights(default, objectives)
@@ -359,7 +359,7 @@ def check_steering(
 
 
 def settings_or_exit(**flags: Any) -> Settings:
-    from mavis_core.errors import LoadError
+    from mavis_core.api.errors import LoadError
     from server.settings import load_settings
 
     try:

@@ -13,11 +13,11 @@ from typing import Generic, TypeVar
 
 from starlette.requests import Request as HttpRequest
 
-from mavis_core.errors import InvalidRequestError, QueueFullError
-from mavis_core.messages import EngineInfo, Request
-from mavis_core.sampling_params import SamplingParams
+from mavis_core.api.errors import InvalidRequestError, QueueFullError
+from mavis_core.api.messages import EngineInfo, Request
+from mavis_core.api.sampling_params import SamplingParams
 from server.answers.asked import Asked
-from server.body import read_json
+from server.http.body import read_json
 from server.observation import count_request
 from server.protocol.steering import SteeredRequest
 from server.service import Service, service_of

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from server.auth import caller_of
 from server.errors import AdminOnlyError
+from server.http.auth import caller_of
 from server.service import service_of
 
 

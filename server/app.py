@@ -12,15 +12,17 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from mavis_core.client import EngineClient
-from mavis_core.tokenizer import Tokenizer
-from server.auth import OPEN_PATHS, BearerAuth
-from server.browsers import allow_browsers
+from mavis_core.api.client import EngineClient
+from mavis_core.api.tokenizer import Tokenizer
 from server.errors import install_error_handlers
-from server.foreign_pages import ForeignPages
-from server.header_limit import HeaderLimit
+from server.http.auth import OPEN_PATHS, BearerAuth
+from server.http.cors import allow_browsers
+from server.http.foreign_pages import ForeignPages
+from server.http.plain_paths import PlainPaths
+from server.http.request_id import RequestId
+from server.http.shutdown_answers import ShutdownAnswers
+from server.http.throttle import Throttle
 from server.openapi import install_openapi
-from server.plain_paths import PlainPaths
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
 from server.protocol.preferences import PreferenceRequest
@@ -28,13 +30,11 @@ from server.protocol.presets import Preset
 from server.protocol.responses import ResponsesRequest
 from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
 from server.protocol.values import LoadValueRequest
-from server.request_id import RequestId
 from server.routes import chat, completions, listing, operations, preferences, presets, responses, tokens, values
 from server.routes.playground import install_playground
 from server.service import Service, package_version
 from server.settings import Settings
-from server.shutdown_answers import ShutdownAnswers
-from server.throttle import Throttle
+from server.wire.header_limit import HeaderLimit
 
 BODIES: list[type[BaseModel]] = [
     ChatCompletionRequest,

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from mavis_core.client import EngineState
+from mavis_core.api.client import EngineState
 
 OnDeath = Literal["exit", "restart", "stay"]
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Mortal(Protocol):
-    """Of ``mavis_core.queue_client.QueueClient`` what is asked here."""
+    """Of ``mavis_core.process.queue_client.QueueClient`` what is asked here."""
 
     @property
     def state(self) -> EngineState: ...

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mavis_core.errors import (
+from mavis_core.api.errors import (
     EngineUnavailableError,
     InvalidRequestError,
     LoadError,
@@ -28,8 +28,8 @@ from mavis_core.errors import (
     UnknownValueError,
     ValueConflictError,
 )
+from server.http.route_path import route_path
 from server.not_offered import why_not_offered
-from server.route_path import route_path
 
 log = logging.getLogger(__name__)
 

@@ -13,16 +13,16 @@ from typing import Any
 
 from starlette.responses import Response
 
-from mavis_core.client import EngineClient
-from mavis_core.errors import InvalidRequestError
-from mavis_core.messages import Request, RequestOutput
+from mavis_core.api.client import EngineClient
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.messages import Request, RequestOutput
 from server.accepted import Accepted
 from server.answers.answer import Answer
-from server.disconnect import while_connected
+from server.http.disconnect import while_connected
+from server.http.rate_limits import Allowance
+from server.http.streams import AnswerStream, Outputs
+from server.http.throttle import reserve_tokens
 from server.observation import Observation
-from server.rate_limits import Allowance
-from server.streams import AnswerStream, Outputs
-from server.throttle import reserve_tokens
 from server.tools.use import Constraint, in_clients_words
 
 

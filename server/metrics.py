@@ -12,7 +12,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from mavis_core.messages import StepStats
+from mavis_core.api.messages import StepStats
 from server.token_histogram import TokenHistogram
 
 PREFIX: Final = "mavis:"

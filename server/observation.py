@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from mavis_core.messages import ChoiceDelta, RequestOutput
+from mavis_core.api.messages import ChoiceDelta, RequestOutput
 from server.metrics import Metrics
 from server.steering import Steering
 

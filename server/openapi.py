@@ -1,6 +1,6 @@
 """An OpenAPI document that is true: every status an endpoint can answer, and the request models it really parses.
 
-Bodies are parsed by ``server.body`` and not by FastAPI, so FastAPI does not see the request models; they are added
+Bodies are parsed by ``server.http.body`` and not by FastAPI, so FastAPI does not see the request models; they are added
 here, and its own 422 (which we never send) is taken out. schemathesis holds the app to the result.
 """
 

@@ -11,21 +11,21 @@ from importlib.metadata import PackageNotFoundError, version
 
 from starlette.requests import Request
 
-from mavis_core.client import EngineClient
-from mavis_core.errors import EngineUnavailableError
-from mavis_core.messages import EngineInfo
-from mavis_core.tokenizer import Tokenizer
-from server.database import Database
+from mavis_core.api.client import EngineClient
+from mavis_core.api.errors import EngineUnavailableError
+from mavis_core.api.messages import EngineInfo
+from mavis_core.api.tokenizer import Tokenizer
 from server.errors import UnknownModelError
-from server.key_file import key_ring
+from server.http.key_file import key_ring
+from server.http.rate_limits import RateLimits
 from server.metrics import Metrics
-from server.preferences import Preferences
-from server.presets import Presets, read_presets
-from server.prompts import Prompts
-from server.rate_limits import RateLimits
-from server.scope import Scope
 from server.settings import Settings
-from server.token_text import TokenText
+from server.stored.database import Database
+from server.stored.preferences import Preferences
+from server.stored.presets import Presets, read_presets
+from server.stored.scope import Scope
+from server.text.prompts import Prompts
+from server.text.token_text import TokenText
 
 UNAVAILABLE = {
     "loading": "the model is still loading; try again shortly",

@@ -12,17 +12,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mavis_core.client import EngineClient
-from mavis_core.messages import EngineInfo
-from mavis_core.tokenizer import Tokenizer
+from mavis_core.api.client import EngineClient
+from mavis_core.api.messages import EngineInfo
+from mavis_core.api.tokenizer import Tokenizer
 from server.app import create_app
-from server.connection_limits import ConnectionLimits, Doors
-from server.deadlines import TimedRequests
-from server.descriptors import default_connections
 from server.settings import Settings
-from server.tls import tls_context
-from server.uvicorn_server import DrainingServer
-from server.write_limit import TimedWrites
+from server.wire.connection_limits import ConnectionLimits, Doors
+from server.wire.deadlines import TimedRequests
+from server.wire.descriptors import default_connections
+from server.wire.tls import tls_context
+from server.wire.uvicorn_server import DrainingServer
+from server.wire.write_limit import TimedWrites
 
 
 class TimedProtocol(TimedWrites, TimedRequests):

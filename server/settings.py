@@ -18,13 +18,13 @@ import orjson
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from mavis_core.config import EngineConfig
-from mavis_core.errors import InvalidRequestError, LoadError
-from server.database import parse_url
-from server.descriptors import connections_that_fit
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import InvalidRequestError, LoadError
 from server.engine_watch import OnDeath
-from server.tls import tls_context
+from server.stored.database import parse_url
 from server.weights import parse_weights
+from server.wire.descriptors import connections_that_fit
+from server.wire.tls import tls_context
 
 PREFIX = "MAVIS_"
 MIN_ADMIN_KEY = 16

@@ -8,11 +8,11 @@ from typing import Protocol
 
 from starlette.requests import Request
 
-from mavis_core.errors import InvalidRequestError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import EngineInfo
-from server.auth import caller_of
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import EngineInfo
 from server.errors import UnknownModelError
+from server.http.auth import caller_of
 from server.protocol.presets import Preset
 from server.protocol.steering import GuidanceOptions
 from server.service import Service

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from mavis_core.errors import InvalidRequestError
+from mavis_core.api.errors import InvalidRequestError
 from server.protocol.fields import MAX_FIELDS, EmptyList, Refused
 
 M = TypeVar("M", bound=BaseModel)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mavis_core.errors import InvalidRequestError
+from mavis_core.api.errors import InvalidRequestError
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 SHIPPED = re.compile(r"shipped:[a-z]+")

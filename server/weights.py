@@ -15,9 +15,9 @@ from typing import Literal, get_args
 
 import orjson
 
-from mavis_core.bounds import check_number
-from mavis_core.errors import InvalidRequestError, UnknownObjectiveError
-from mavis_core.messages import ObjectiveInfo
+from mavis_core.api.bounds import check_number
+from mavis_core.api.errors import InvalidRequestError, UnknownObjectiveError
+from mavis_core.api.messages import ObjectiveInfo
 
 HEADER = "X-Objective-Weights"
 Source = Literal["body", "header", "preset", "preference", "default", "none"]

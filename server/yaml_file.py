@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from mavis_core.errors import LoadError
+from mavis_core.api.errors import LoadError
 
 T = TypeVar("T")
 

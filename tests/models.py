@@ -24,11 +24,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import ObjectiveInfo, Request
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
-from mavis_core.messages import ObjectiveInfo, Request
-from mavis_core.policy import Policy
-from mavis_core.sampling_params import SamplingParams
+from mavis_core.model.policy import Policy
 from tests.vocabularies import KINDS
 from tests.vocabularies import byte_tokenizer as byte_tokenizer
 from value_models.kinds.head import HeadValue

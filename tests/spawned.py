@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mavis_core.errors import LoadError
+from mavis_core.api.errors import LoadError
 
 
 def refuse(report: Callable[[str, float], None]) -> Any:
@@ -21,7 +21,7 @@ def hang(report: Callable[[str, float], None]) -> Any:
 
 def slow_engine(folder: str, report: Callable[[str, float], None]) -> Any:
     """An engine whose answers last long enough to be interrupted."""
-    from mavis_core.config import EngineConfig
+    from mavis_core.api.config import EngineConfig
     from value_models.loading import build_engine
 
     engine: Any = build_engine(folder, [], EngineConfig(block_size=4, device="cpu"), report)

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from mavis_core.grammar import GrammarCompiler
-from mavis_core.matcher import Matcher
-from mavis_core.policy import Policy
-from mavis_core.structure import Structure
+from mavis_core.api.structure import Structure
+from mavis_core.grammar.compiler import GrammarCompiler
+from mavis_core.grammar.matcher import Matcher
+from mavis_core.model.policy import Policy
 from tests.models import ARCHITECTURES, byte_tokenizer, tiny_config
 
 # A few more logits than the tokenizer has tokens, as padded vocabularies have.

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mavis_core.attention import AttentionStep, PrefillAttention
-from mavis_core.kv_pool import CacheSpec, KVPool
-from mavis_core.messages import ObjectiveInfo
-from mavis_core.scoring import ScoreStep
-from mavis_core.tokenizer import Tokenizer
-from mavis_core.value import ValueSpec
+from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.model.attention import AttentionStep, PrefillAttention
+from mavis_core.model.kv_pool import CacheSpec, KVPool
+from mavis_core.sample.scoring import ScoreStep
+from mavis_core.values.protocol import ValueSpec
 
 
 def number(tokens: Sequence[int], base: int) -> int:

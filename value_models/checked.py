@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from mavis_core.errors import MavisError, RunError
+from mavis_core.api.errors import MavisError, RunError
 
 
 def read(cls: type[Any], data: Any, where: str) -> Any:

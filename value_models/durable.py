@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:

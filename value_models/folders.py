@@ -12,10 +12,10 @@ from huggingface_hub.errors import (
     StrictDataclassError,
 )
 
-from mavis_core.errors import LoadError
-from mavis_core.messages import ObjectiveInfo
-from mavis_core.policy import Policy, local_or_hub
-from mavis_core.value import ValueFunction
+from mavis_core.api.errors import LoadError
+from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.model.policy import Policy, local_or_hub
+from mavis_core.values.protocol import ValueFunction
 from value_models.identity import check_compatible
 from value_models.kinds.kind import Kind
 from value_models.kinds.registry import KINDS, kind_names

@@ -7,9 +7,9 @@ import json
 
 import torch
 
-from mavis_core.errors import LoadError
-from mavis_core.policy import Policy
-from mavis_core.tokenizer import Tokenizer
+from mavis_core.api.errors import LoadError
+from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.model.policy import Policy
 from value_models.value_config import PolicyIdentity
 
 FINGERPRINT_ROWS = 64

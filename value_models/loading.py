@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import LoadError
 from mavis_core.engine import Engine
-from mavis_core.errors import LoadError
-from mavis_core.policy import Policy, resolve_device, resolve_dtype
-from mavis_core.queue_client import Progress
-from mavis_core.value import ValueFunction
+from mavis_core.model.policy import Policy, resolve_device, resolve_dtype
+from mavis_core.process.queue_client import Progress
+from mavis_core.values.protocol import ValueFunction
 from value_models.folders import load_value, resolve
 from value_models.kinds.registry import stacked
 from value_models.value_config import CONFIG_FILE

@@ -15,8 +15,8 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from mavis_core.errors import RunError
-from mavis_core.tokenizer import Tokenizer
+from mavis_core.api.errors import RunError
+from mavis_core.api.tokenizer import Tokenizer
 
 Message = dict[str, str]
 ROLES = ("system", "user", "assistant")

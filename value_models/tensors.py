@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mavis_core.errors import LoadError
+from mavis_core.api.errors import LoadError
 from value_models.value_config import WEIGHTS_FILE
 
 

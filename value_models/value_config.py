@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mavis_core.errors import LoadError, RunError
-from mavis_core.guidance import MAX_BETA, MAX_WEIGHT
+from mavis_core.api.errors import LoadError, RunError
+from mavis_core.api.guidance import MAX_BETA, MAX_WEIGHT
 from value_models import checked, durable
 
 FORMAT = 1

@@ -11,8 +11,8 @@ import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
+from mavis_core.api.search_params import SearchParams
 from mavis_core.search.hypothesis import Hypothesis
-from mavis_core.search.params import SearchParams
 from mavis_core.search.rounds import Rounds
 
 

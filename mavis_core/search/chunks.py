@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from mavis_core.api.search_params import DEFAULT_CHUNK_TOKENS, SearchParams
 from mavis_core.search.hypothesis import Hypothesis
-from mavis_core.search.params import DEFAULT_CHUNK_TOKENS, SearchParams
 from mavis_core.search.rounds import Rounds
 
 Score = Callable[[Sequence[Hypothesis]], Awaitable[Sequence[float]]]

@@ -11,18 +11,18 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from mavis_core.detokenizer import Detokenizer
-from mavis_core.errors import ContextLengthError, InvalidRequestError
-from mavis_core.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, SearchStats
-from mavis_core.sampling_params import GREEDY
+from mavis_core.api.errors import ContextLengthError, InvalidRequestError
+from mavis_core.api.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, SearchStats
+from mavis_core.api.sampling_params import GREEDY
+from mavis_core.api.search_params import SearchParams
+from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.search.beam import beam_search
 from mavis_core.search.chunks import Score, chunk_search
 from mavis_core.search.hypothesis import Hypothesis, common_length
 from mavis_core.search.kl_bound import best_of_bound, chunk_bound
-from mavis_core.search.params import SearchParams
 from mavis_core.search.rounds import Generate, Rounds
 from mavis_core.search.scorer import SequenceScorer, standardise, text_values, weighted
-from mavis_core.tokenizer import Tokenizer
+from mavis_core.text.detokenizer import Detokenizer
 
 
 async def search(

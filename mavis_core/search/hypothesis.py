@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mavis_core.messages import ChoiceDelta, FinishReason, GuidanceStats, TokenLogprobs, TokenReport
+from mavis_core.api.messages import ChoiceDelta, FinishReason, GuidanceStats, TokenLogprobs, TokenReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from mavis_core.errors import EngineUnavailableError
-from mavis_core.messages import ChoiceDelta, Request, RequestOutput
+from mavis_core.api.errors import EngineUnavailableError
+from mavis_core.api.messages import ChoiceDelta, Request, RequestOutput
 from mavis_core.search.hypothesis import Hypothesis
 
 Generate = Callable[[Request], AsyncGenerator[RequestOutput, None]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from mavis_core.messages import ObjectiveInfo, TokenReport
+from mavis_core.api.messages import ObjectiveInfo, TokenReport
 
 
 class SequenceScorer(Protocol):

@@ -17,11 +17,11 @@ import typer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from mavis_core.offline import Completion, generate
-from mavis_core.sampling_params import SamplingParams
 from value_models.loading import build_engine
 from value_models.prompts import Prompt
 from value_models.rewards.registry import load, names

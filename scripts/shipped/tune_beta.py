@@ -15,9 +15,9 @@ from typing import Annotated
 
 import typer
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import MAX_BETA, Guidance
 from mavis_core.engine import Engine
-from mavis_core.guidance import MAX_BETA, Guidance
 from scripts.shipped.rollouts import answer, read_prompts
 from value_models.loading import build_engine, value_folders
 from value_models.value_config import ValueConfig

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from scripts.shipped.rollouts import read_rollouts
 from value_models.identity import identify
 from value_models.kinds.implicit import save_implicit

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import yaml
 
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from scripts.theory.mdp import Mdp, Table, states
 from scripts.theory.policy import letter, read_states, write_policy, write_prompts
 from scripts.theory.rewards import pair

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 
 END = PROMPT = 0
 HIDDEN, HEADS = 128, 16

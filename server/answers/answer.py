@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
-from mavis_core.messages import RequestOutput
+from mavis_core.api.messages import RequestOutput
 
 
 class Answer(ABC):

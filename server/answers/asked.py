@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mavis_core.sampling_params import SamplingParams
-from server.token_text import Reading, TokenText
+from mavis_core.api.sampling_params import SamplingParams
+from server.text.token_text import Reading, TokenText
 from server.weights import Weights
 
 

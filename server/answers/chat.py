@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mavis_core.messages import ChoiceDelta, TokenLogprobs
+from mavis_core.api.messages import ChoiceDelta, TokenLogprobs
 from server.answers.asked import Asked
 from server.answers.completions import Choice, CompletionsAnswer, Extras
-from server.token_text import Reading
+from server.text.token_text import Reading
 from server.tools.reader import Argued, Called, Part, Reader, Said, reader_for
 from server.tools.use import ToolUse
 

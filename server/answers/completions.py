@@ -14,14 +14,14 @@ from typing import Any
 
 import orjson
 
-from mavis_core.messages import ChoiceDelta, FinishReason, GuidanceStats, RequestOutput, TokenLogprobs, TokenReport
+from mavis_core.api.messages import ChoiceDelta, FinishReason, GuidanceStats, RequestOutput, TokenLogprobs, TokenReport
 from server.answers.answer import Answer, event_lines
 from server.answers.asked import Asked
 from server.answers.padding import padding
 from server.answers.steering import guidance_of, reports_of
 from server.errors import error_body
 from server.protocol.generation import GenerationRequest
-from server.token_text import Reading
+from server.text.token_text import Reading
 
 DONE = b"data: [DONE]\n\n"
 

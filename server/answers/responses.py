@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from mavis_core.messages import ChoiceDelta, GuidanceStats, RequestOutput, TokenLogprobs
+from mavis_core.api.messages import ChoiceDelta, GuidanceStats, RequestOutput, TokenLogprobs
 from server.answers.answer import Answer
 from server.answers.asked import Asked
 from server.answers.output_items import Event, OutputItems

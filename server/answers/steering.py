@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from mavis_core.messages import GuidanceStats, TokenReport
+from mavis_core.api.messages import GuidanceStats, TokenReport
 from server.answers.asked import Asked
-from server.token_text import Reading
+from server.text.token_text import Reading
 
 
 def guidance_of(asked: Asked, stats: GuidanceStats | None, tokens: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mavis_core.messages import ChoiceDelta, TokenLogprobs
+from mavis_core.api.messages import ChoiceDelta, TokenLogprobs
 from server.answers.asked import Asked
 from server.answers.completions import Choice, CompletionsAnswer, Extras
-from server.token_text import REPLACEMENT, Reading
+from server.text.token_text import REPLACEMENT, Reading
 
 Told = tuple[str, float | None, dict[str, float] | None, int]  # a token's place in each list of the answer's logprobs
 

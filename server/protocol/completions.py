@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mavis_core.bounds import check_integer
-from mavis_core.errors import InvalidRequestError
-from mavis_core.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
+from mavis_core.api.bounds import check_integer
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
 from server.protocol.answers import AnswerModel, ChoiceModel, FinishReasonName, PromptLogprobs, Usage
 from server.protocol.fields import Refused, Strict, ranged
 from server.protocol.generation import GenerationRequest

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from mavis_core.errors import InvalidRequestError
-from mavis_core.sampling_params import MAX_CHOICES, MAX_LOGPROBS, MAX_TOKEN_ID
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.sampling_params import MAX_CHOICES, MAX_LOGPROBS, MAX_TOKEN_ID
 from server.protocol.fields import Refused, Strict, ranged
 from server.protocol.sampling import SampledRequest
 from server.protocol.structure import StructuredFields

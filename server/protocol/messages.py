@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field
 
-from mavis_core.errors import InvalidRequestError
+from mavis_core.api.errors import InvalidRequestError
 from server.protocol.fields import EmptyList, Refused, Strict
 from server.protocol.tools import MAX_TOOLS, ToolCall
 

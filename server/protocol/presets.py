@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mavis_core.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, Guidance
+from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, Guidance
 from server.protocol.fields import Strict, ranged
 from server.protocol.steering import ObjectiveWeights
 

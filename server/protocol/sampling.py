@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from mavis_core.bounds import check_integer
-from mavis_core.errors import InvalidRequestError
-from mavis_core.sampling_params import (
+from mavis_core.api.bounds import check_integer
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.sampling_params import (
     MAX_LOGIT_BIAS,
     MAX_STOP_LENGTH,
     MAX_STOP_STRINGS,

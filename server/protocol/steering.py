@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mavis_core.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, MAX_WEIGHT, Guidance
-from mavis_core.sampling_params import SamplingParams
-from mavis_core.search.params import MAX_CHUNK_TOKENS, MAX_SEARCH_ROWS, SearchParams
+from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, MAX_WEIGHT, Guidance
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.api.search_params import MAX_CHUNK_TOKENS, MAX_SEARCH_ROWS, SearchParams
 from server.protocol.fields import Strict, entries, ranged
 from server.tools.use import Constraint, ToolUse
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field, StringConstraints
 
-from mavis_core.errors import InvalidRequestError
-from mavis_core.structure import Structure
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.structure import Structure
 from server.protocol.fields import Refused, Strict
 from server.tools.use import Constraint, in_clients_words
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mavis_core.errors import InvalidRequestError
+from mavis_core.api.errors import InvalidRequestError
 from server.protocol.chat import TemplateVariables
 from server.protocol.fields import Refused, Strict
 from server.protocol.messages import Messages
 from server.protocol.sampling import TokenId
 from server.protocol.tools import Tools, tool_use_of
-from server.rendering import Rendering
+from server.text.rendering import Rendering
 
 
 class TokenizeRequest(Strict):

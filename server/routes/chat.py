@@ -9,11 +9,11 @@ from starlette.responses import Response
 from server.accepted import accept
 from server.answers.chat import ChatAnswer
 from server.answers.completions import Extras
-from server.disconnect import while_connected
 from server.generation import respond_with
+from server.http.disconnect import while_connected
 from server.openapi import body_of, errors, streamed
-from server.prompts import check_fits, truncated
 from server.protocol.chat import ChatCompletion, ChatCompletionRequest
+from server.text.prompts import check_fits, truncated
 
 router = APIRouter()
 

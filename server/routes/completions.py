@@ -8,15 +8,15 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from mavis_core.sampling_params import SamplingParams
+from mavis_core.api.sampling_params import SamplingParams
 from server.accepted import Accepted, accept
 from server.answers.completions import Extras
 from server.answers.text import TextAnswer
-from server.disconnect import while_connected
 from server.generation import respond_with
+from server.http.disconnect import while_connected
 from server.openapi import body_of, errors, streamed
-from server.prompts import check_fits, truncated
 from server.protocol.completions import DEFAULT_MAX_TOKENS, Completion, CompletionRequest
+from server.text.prompts import check_fits, truncated
 
 router = APIRouter()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 
-from mavis_core.messages import EngineInfo
+from mavis_core.api.messages import EngineInfo
 from server.errors import DatabaseUnavailableError
 from server.openapi import errors
 from server.protocol.listing import ModelCard, ModelList, ObjectiveCard, ObjectiveList

@@ -5,14 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 
-from server.auth import caller_of
-from server.body import read_json
 from server.errors import NotFoundError
+from server.http.auth import caller_of
+from server.http.body import read_json
 from server.openapi import body_of, errors
-from server.preferences import Preference
 from server.protocol.preferences import PreferenceCard, PreferenceRequest
 from server.protocol.presets import Deleted
 from server.service import service_of
+from server.stored.preferences import Preference
 from server.validation import parse
 from server.weights import check_weights
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request as HttpRequest
 
 from server.admin import require_admin
-from server.body import read_json
 from server.errors import NotFoundError
+from server.http.body import read_json
 from server.openapi import body_of, errors
 from server.protocol.presets import Deleted, Preset, PresetCard, PresetList
 from server.service import Service, service_of

@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from server.accepted import accept
 from server.answers.responses import ResponseAnswer
-from server.disconnect import while_connected
 from server.generation import respond_with
+from server.http.disconnect import while_connected
 from server.openapi import body_of, errors, streamed
-from server.prompts import check_fits
 from server.protocol.responses import ResponseObject, ResponsesRequest
+from server.text.prompts import check_fits
 
 router = APIRouter()
 

@@ -7,14 +7,14 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from mavis_core.errors import InvalidRequestError
-from server.body import read_json
-from server.disconnect import while_connected
+from mavis_core.api.errors import InvalidRequestError
+from server.http.body import read_json
+from server.http.disconnect import while_connected
 from server.openapi import body_of, errors
-from server.prompts import Prompts
 from server.protocol.tokens import Detokenized, DetokenizeRequest, Tokenized, TokenizeRequest
 from server.service import service_of
 from server.steering import find_model
+from server.text.prompts import Prompts
 from server.validation import parse
 
 router = APIRouter()

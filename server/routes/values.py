@@ -7,10 +7,10 @@ from itertools import groupby
 from fastapi import APIRouter, Depends
 from starlette.requests import Request as HttpRequest
 
-from mavis_core.errors import InvalidRequestError, LoadError, ValueConflictError
-from mavis_core.messages import EngineInfo
+from mavis_core.api.errors import InvalidRequestError, LoadError, ValueConflictError
+from mavis_core.api.messages import EngineInfo
 from server.admin import require_admin
-from server.body import read_json
+from server.http.body import read_json
 from server.openapi import body_of, errors
 from server.protocol.values import DeletedValue, LoadValueRequest, ValueCard, ValueList
 from server.service import service_of

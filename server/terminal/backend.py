@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mavis_core.messages import ObjectiveInfo
+from mavis_core.api.messages import ObjectiveInfo
 
 
 class BackendError(Exception):

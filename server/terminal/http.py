@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import orjson
 
-from mavis_core.messages import ObjectiveInfo
+from mavis_core.api.messages import ObjectiveInfo
 from server.terminal.backend import BackendError, Piece, Turn
 
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mavis_core.bounds import check_integer, check_number
-from mavis_core.errors import InvalidRequestError
-from mavis_core.guidance import MAX_BETA
+from mavis_core.api.bounds import check_integer, check_number
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.guidance import MAX_BETA
 from server.terminal.backend import Backend, BackendError, Piece, Turn
 from server.weights import check_weights, parse_weights
 

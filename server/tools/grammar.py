@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from mavis_core.errors import InvalidRequestError
-from mavis_core.structure import Structure
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.structure import Structure
 from server.tools.use import Constraint, ToolUse, in_clients_words
 
 FORMATS = ("response_format", "text.format")

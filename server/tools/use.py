@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mavis_core.errors import InvalidRequestError
-from mavis_core.structure import Structure
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.structure import Structure
 
 Mode = Literal["none", "auto", "required", "named"]
 NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}

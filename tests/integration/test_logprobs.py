@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from mavis_core.offline import Completion, generate
-from mavis_core.sampling_params import SamplingParams
-from mavis_core.token_bytes import token_bytes_of
-from server.token_text import TokenText
+from mavis_core.text.token_bytes import token_bytes_of
+from server.text.token_text import TokenText
 from tests.models import text_policy
 from tests.vocabularies import KINDS
 from value_models.kinds.head_network import HeadNetwork, unit_rms

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mavis_core.admission import Admission
-from mavis_core.guidance import Guidance
-from mavis_core.row import Row
-from mavis_core.sampling_params import SamplingParams
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.schedule.admission import Admission
+from mavis_core.schedule.row import Row
 from tests.models import byte_tokenizer, objective, request
 
 VOCAB, STOP = 257, 7

@@ -11,14 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import ChoiceDelta
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.errors import InvalidRequestError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import ChoiceDelta
 from mavis_core.offline import generate
 from mavis_core.reference import reference_generate
-from mavis_core.sampling_params import SamplingParams
 from tests.chi_square import p_value
 from tests.models import (
     ARCHITECTURES,

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from mavis_core.offline import Completion, generate
-from mavis_core.sampling_params import SamplingParams
 from tests.chi_square import p_value
 from tests.models import objective
 from tests.table import TablePolicy, TableValue, number

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.api.search_params import SearchParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from mavis_core.offline import Completion, generate
-from mavis_core.sampling_params import SamplingParams
-from mavis_core.search.params import SearchParams
 from tests.models import mixed_values, tiny_policy
 
 TINY = [5e-324, 1e-300, 1e-45, 1e-39, 1.2e-38, 1e-30, 1e-6]

@@ -11,12 +11,12 @@ from functools import cache
 
 import pytest
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import Request
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
-from mavis_core.messages import Request
 from mavis_core.offline import generate
-from mavis_core.sampling_params import SamplingParams
 from tests.models import EOS, VOCAB, assert_idle, collect, mixed_values, request, run, text_policy, tiny_policy
 from tests.vocabularies import KINDS
 

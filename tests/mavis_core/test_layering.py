@@ -1,4 +1,4 @@
-"""Who may import whom, and what must not need torch."""
+"""Who may import whom, and what must not need torch: properties of folders."""
 
 from __future__ import annotations
 
@@ -11,50 +11,36 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TORCH_FREE = (
-    "errors",
-    "bounds",
-    "sampling_params",
-    "guidance",
-    "messages",
-    "config",
-    "client",
-    "tokenizer",
-    "token_bytes",
-    "byte_run",
-    "running_text",
-    "blocks",
-    "scheduler",
-    "row",
-    "detokenizer",
-    "search.params",
-    "search.driver",
-    "engine_loop",
-    "queue_client",
-    "engine_thread",
-    "engine_process",
-    "structure",
-    "grammar",
-    "matcher",
-    "grammar_thread",
-    "grammar_steps",
-    "grammar_process",
-    "grammar_parent",
-    "grammar_wire",
-    "schema_promises",
-)
+# Each folder of mavis_core imports only itself and those before it, type annotations included. "" is the root.
+FOLDERS = ("api", "text", "grammar", "schedule", "model", "sample", "values", "search", "", "process")
+TORCH_FREE = ("api", "text", "grammar", "schedule", "search", "process")
 
 
-def imports(package: str) -> Iterator[tuple[Path, str]]:
-    """(file, imported module), of a whole package, wherever the import stands."""
+def modules(package: str) -> dict[str, Path]:
+    """Dotted name -> file, of a whole package."""
+    found = {}
     for path in sorted((ROOT / package).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                yield from ((path, alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{path}: imports are absolute here"
-                assert node.module is not None
-                yield path, node.module
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path) -> Iterator[str]:
+    """What a file imports, wherever the import stands: modules, and names that may be modules."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def folder_of(module: str) -> str:
+    """Of a module of mavis_core."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and (ROOT / "mavis_core" / parts[1]).is_dir() else ""
 
 
 @pytest.mark.parametrize(
@@ -65,9 +51,32 @@ def imports(package: str) -> Iterator[tuple[Path, str]]:
     ],
 )
 def test_imports_point_downwards(package: str, forbidden: set[str]) -> None:
-    found = [(path.name, module) for path, module in imports(package)]
+    found = [(path.name, module) for path in modules(package).values() for module in imports(path)]
     assert len(found) > 20
     assert [(path, module) for path, module in found if module.split(".")[0] in forbidden] == []
+
+
+def test_every_folder_has_its_place() -> None:
+    assert {folder_of(module) for module in modules("mavis_core")} == set(FOLDERS)
+
+
+def test_folders_import_only_those_before_them() -> None:
+    known = modules("mavis_core")
+    for module, path in known.items():
+        place = FOLDERS.index(folder_of(module))
+        for imported in set(imports(path)) & set(known):
+            assert FOLDERS.index(folder_of(imported)) <= place, (module, imported)
+
+
+@pytest.mark.parametrize("package", ["mavis_core", "value_models", "server"])
+def test_no_circle(package: str) -> None:
+    """Imports in functions and for type annotations included."""
+    known = modules(package)
+    graph = {name: set(imports(path)) & set(known) - {name} for name, path in known.items()}
+    while free := [name for name, needed in graph.items() if not needed & set(graph)]:
+        for name in free:
+            del graph[name]
+    assert graph == {}
 
 
 def test_mavis_core_needs_torch_transformers_what_they_need_and_llguidance() -> None:
@@ -80,16 +89,17 @@ def test_mavis_core_needs_torch_transformers_what_they_need_and_llguidance() -> 
         "safetensors",
         "tqdm",
     }
-    assert {module.split(".")[0] for _, module in imports("mavis_core")} <= allowed
+    assert {module.split(".")[0] for path in modules("mavis_core").values() for module in imports(path)} <= allowed
 
 
-def test_messages_and_scheduling_need_no_torch() -> None:
-    modules = [f"mavis_core.{name}" for name in TORCH_FREE]
+def test_folders_without_torch() -> None:
+    free = [module for module in modules("mavis_core") if folder_of(module) in TORCH_FREE]
+    assert len(free) > 30
     program = (
         "import importlib, sys\n"
         "sys.modules.update(dict.fromkeys(['torch', 'transformers', 'numpy']))\n"
-        f"for name in {modules!r}: importlib.import_module(name)\n"
-        "try:\n    importlib.import_module('mavis_core.tilt')\n"
+        f"for name in {free!r}: importlib.import_module(name)\n"
+        "try:\n    importlib.import_module('mavis_core.sample.tilt')\n"
         "except ImportError: print('no torch here')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -100,9 +110,9 @@ def test_the_engine_needs_llguidance_only_for_structures() -> None:
     program = (
         "import sys\nsys.modules['llguidance'] = None\n"
         "import mavis_core.engine, value_models.loading\n"
-        "from mavis_core.errors import InvalidRequestError\n"
-        "from mavis_core.grammar import GrammarCompiler\n"
-        "from mavis_core.structure import Structure\n"
+        "from mavis_core.api.errors import InvalidRequestError\n"
+        "from mavis_core.api.structure import Structure\n"
+        "from mavis_core.grammar.compiler import GrammarCompiler\n"
         "try:\n    GrammarCompiler(object(), 7, (0,)).compile(Structure('regex', 'a+'))\n"
         "except InvalidRequestError as error: print(error)\n"
     )

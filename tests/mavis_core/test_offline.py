@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import ContextLengthError
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.errors import ContextLengthError
 from mavis_core.offline import generate
-from mavis_core.sampling_params import SamplingParams
 from tests.models import assert_idle, byte_tokenizer
 from tests.table import memoryless_policy
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import ContextLengthError, InvalidRequestError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import Request
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.api.structure import Structure
 from mavis_core.engine import Engine
-from mavis_core.errors import ContextLengthError, InvalidRequestError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import Request
-from mavis_core.policy import Policy
-from mavis_core.sampling_params import SamplingParams
-from mavis_core.structure import Structure
+from mavis_core.model.policy import Policy
 from tests.mavis_core.rows import admission
 from tests.models import byte_tokenizer, mixed_values, run, text_policy, tiny_model, tiny_policy
 

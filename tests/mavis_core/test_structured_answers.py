@@ -11,15 +11,15 @@ import jsonschema
 import pytest
 import torch
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import RequestOutput
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.api.structure import Structure
 from mavis_core.engine import Engine
-from mavis_core.errors import InvalidRequestError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import RequestOutput
 from mavis_core.offline import Completion, generate
 from mavis_core.reference import reference_generate
-from mavis_core.sampling_params import SamplingParams
-from mavis_core.structure import Structure
 from tests.models import HIDDEN, assert_idle, head_value, objective, request
 from tests.structures import BYTE_EOS, byte_model, byte_policy
 from value_models.kinds.head import HeadValue

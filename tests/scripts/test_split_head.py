@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import LlamaForCausalLM
 
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from scripts.shipped.split_head import main
 from tests.models import HIDDEN, RANK, WIDTH, tiny_config
 from tests.value_models.configs import value_config

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mavis_core.config import EngineConfig
-from mavis_core.guidance import Guidance
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline import generate
-from mavis_core.sampling_params import SamplingParams
 from scripts.theory.claims import EQUAL, independent, iterations, joint, shares_of_optimum
 from scripts.theory.learn import Size, World
 from scripts.theory.mdp import Mdp, spend, states

@@ -11,12 +11,12 @@ import torch
 import typer
 from safetensors.torch import save_file
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
+from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
-from mavis_core.policy import Policy
-from mavis_core.sampling_params import SamplingParams
 from scripts.shipped.tune_pair import answer_logprobs, main, ranking_accuracy
 from tests.models import byte_tokenizer, tiny_model
 from value_models.folders import load_value

@@ -15,8 +15,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from server.app import create_app
-from server.scope import Scope
 from server.settings import Settings
+from server.stored.scope import Scope
 from tests.server.fake_engine import TEMPLATE, FakeEngine, FakeTokenizer
 from tests.server.postgres import postgres_url
 

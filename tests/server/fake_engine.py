@@ -13,8 +13,8 @@ from typing import Any
 
 from jinja2 import Template, TemplateError
 
-from mavis_core.client import EngineState
-from mavis_core.errors import (
+from mavis_core.api.client import EngineState
+from mavis_core.api.errors import (
     EngineUnavailableError,
     InvalidRequestError,
     LoadError,
@@ -22,7 +22,7 @@ from mavis_core.errors import (
     UnknownValueError,
     ValueConflictError,
 )
-from mavis_core.messages import (
+from mavis_core.api.messages import (
     ChoiceDelta,
     EngineInfo,
     FinishReason,

@@ -9,7 +9,7 @@ import openai
 import pytest
 from openai.types.chat.chat_completion import Choice
 
-from mavis_core.errors import InvalidRequestError
+from mavis_core.api.errors import InvalidRequestError
 from server.client import guidance_of, with_weights
 from tests.server.conftest import USER, Live
 

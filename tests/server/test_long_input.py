@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from server import rendering
 from server.errors import MAX_MESSAGE
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.responses import ResponsesRequest
+from server.text import rendering
 from tests.server.conftest import USER, app_client
 
 ADMIN = "admin-key-0123456789"

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from mavis_core.messages import EngineInfo
+from mavis_core.api.messages import EngineInfo
 from server.routes.playground import FILES
 from server.serving import banner
 from server.settings import Settings

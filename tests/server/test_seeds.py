@@ -9,7 +9,7 @@ import httpx
 import pytest
 import torch
 
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from server.__main__ import engine_client
 from server.app import create_app
 from server.settings import Settings

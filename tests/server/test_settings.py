@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mavis_core.errors import LoadError
+from mavis_core.api.errors import LoadError
 from server.__main__ import serve
 from server.settings import Settings, load_settings
 

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import orjson
 
-from mavis_core.config import EngineConfig
-from mavis_core.engine_thread import EngineThread
-from mavis_core.messages import ChoiceDelta, Request, RequestOutput, StepStats
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.messages import ChoiceDelta, Request, RequestOutput, StepStats
+from mavis_core.process.engine_thread import EngineThread
 from server import serving
 from server.settings import Settings
 from tests.server.conftest import USER

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mavis_core.errors import InvalidRequestError
+from mavis_core.api.errors import InvalidRequestError
 from server.value_sources import value_source
 
 

@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from mavis_core.structure import Structure
+from mavis_core.api.structure import Structure
 from server.protocol.chat import ChatCompletion
 from server.protocol.completions import Completion
 from tests.server.conftest import USER

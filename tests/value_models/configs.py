@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from tests.models import HIDDEN, RANK, WIDTH
 from value_models.identity import identify
 from value_models.value_config import ObjectiveConfig, ValueConfig

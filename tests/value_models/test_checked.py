@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from mavis_core.errors import LoadError, RunError
+from mavis_core.api.errors import LoadError, RunError
 from value_models.checked import read
 
 

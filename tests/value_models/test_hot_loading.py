@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 import torch
 
-from mavis_core.config import EngineConfig
-from mavis_core.engine_process import EngineProcess
-from mavis_core.engine_thread import EngineThread
-from mavis_core.errors import EngineUnavailableError, LoadError, UnknownValueError, ValueConflictError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import Request
-from mavis_core.policy import Policy
-from mavis_core.queue_client import QueueClient
-from mavis_core.sampling_params import SamplingParams
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import EngineUnavailableError, LoadError, UnknownValueError, ValueConflictError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import Request
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.model.policy import Policy
+from mavis_core.process.engine_process import EngineProcess
+from mavis_core.process.engine_thread import EngineThread
+from mavis_core.process.queue_client import QueueClient
 from tests.models import byte_tokenizer, head_network, request, tiny_model
 from tests.value_models.configs import value_config
 from value_models.kinds.head import save_head

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from mavis_core.errors import LoadError
-from mavis_core.policy import Policy
+from mavis_core.api.errors import LoadError
+from mavis_core.model.policy import Policy
 from tests.models import HIDDEN, VOCAB, byte_tokenizer, tiny_model, tiny_policy
 from value_models.identity import check_compatible, identify, policy_fingerprint, tokenizer_hash
 from value_models.kinds.registry import KINDS

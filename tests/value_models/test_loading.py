@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mavis_core.config import EngineConfig
-from mavis_core.errors import LoadError
-from mavis_core.guidance import Guidance
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import LoadError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
-from mavis_core.policy import Policy
-from mavis_core.sampling_params import SamplingParams
 from tests.models import HIDDEN, byte_tokenizer, head_network, tiny_model
 from tests.value_models.configs import HEAD, value_config
 from value_models.kinds.head import save_head

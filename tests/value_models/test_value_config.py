@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mavis_core.errors import LoadError
+from mavis_core.api.errors import LoadError
 from tests.models import tiny_policy
 from tests.value_models.configs import value_config
 from value_models.value_config import ValueConfig

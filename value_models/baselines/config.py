@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mavis_core.errors import RunError
-from mavis_core.guidance import MAX_CANDIDATES, MAX_WEIGHT
+from mavis_core.api.errors import RunError
+from mavis_core.api.guidance import MAX_CANDIDATES, MAX_WEIGHT
 from value_models.baselines.policies import MIX
 from value_models.rewards.registry import RewardConfig
 from value_models.training.config_file import read_config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from value_models.baselines.policies import Trained
 from value_models.identity import identify
 from value_models.kinds.policy import POLICY

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 from value_models import durable
 from value_models.rollouts.shards import MANIFEST
 

@@ -26,7 +26,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RLOOConfig, RLOOTrainer
 
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from value_models import durable
 from value_models.baselines.config import BaselineConfig
 from value_models.baselines.policies import LOG, Trained

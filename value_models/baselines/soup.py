@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from mavis_core.errors import LoadError
-from mavis_core.policy import Policy
+from mavis_core.api.errors import LoadError
+from mavis_core.model.policy import Policy
 
 
 @torch.no_grad()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from mavis_core.errors import RunError
-from mavis_core.policy import Policy, resolve_device
+from mavis_core.api.errors import RunError
+from mavis_core.model.policy import Policy, resolve_device
 from value_models import durable
 from value_models.baselines.config import BaselineConfig
 from value_models.baselines.mix import write_mix

@@ -13,11 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from mavis_core.errors import RunError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import ObjectiveInfo
-from mavis_core.policy import Policy
-from mavis_core.value import ValueFunction
+from mavis_core.api.errors import RunError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.model.policy import Policy
+from mavis_core.values.protocol import ValueFunction
 from value_models.baselines.policies import Trained, at_weights, read_policies
 from value_models.baselines.soup import soup
 from value_models.evaluation.config import ArmConfig, EvaluationConfig

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from mavis_core.config import EngineConfig
-from mavis_core.errors import RunError
-from mavis_core.guidance import MAX_BETA, MAX_CANDIDATES, Guidance
-from mavis_core.search.params import SearchParams
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import RunError
+from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, Guidance
+from mavis_core.api.search_params import SearchParams
 from value_models.evaluation.points import BASE, search_strength
 from value_models.rewards.registry import RewardConfig
 from value_models.training.config_file import all_beside, read_config, relative

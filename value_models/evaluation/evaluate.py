@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from mavis_core.api.errors import InvalidRequestError, LoadError, RunError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import Request
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.errors import InvalidRequestError, LoadError, RunError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import Request
-from mavis_core.policy import Policy
-from mavis_core.sampling_params import SamplingParams
+from mavis_core.model.policy import Policy
 from mavis_core.search.driver import check_search
 from mavis_core.search.scorer import SequenceScorer
 from value_models import durable

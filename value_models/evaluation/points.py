@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mavis_core.search.params import DEFAULT_CHUNK_TOKENS, SearchParams
+from mavis_core.api.search_params import DEFAULT_CHUNK_TOKENS, SearchParams
 
 BASE = "base"
 

@@ -10,11 +10,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import ObjectiveInfo, Request
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
-from mavis_core.messages import ObjectiveInfo, Request
 from mavis_core.offline import Completion, generate
-from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.driver import check_search
 from mavis_core.search.kl_bound import best_of_bound
 from mavis_core.search.scorer import SequenceScorer, standardise, text_values, weighted

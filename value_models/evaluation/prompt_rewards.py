@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mavis_core.tokenizer import Tokenizer
+from mavis_core.api.tokenizer import Tokenizer
 from value_models.prompts import Prompt
 from value_models.rewards.reward import Guarded
 

@@ -19,12 +19,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mavis_core.attention import PrefillAttention
-from mavis_core.kv_pool import KVPool
-from mavis_core.messages import ObjectiveInfo
-from mavis_core.policy import Policy
-from mavis_core.scoring import ScoreStep
-from mavis_core.value import ValueSpec
+from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.kv_pool import KVPool
+from mavis_core.model.policy import Policy
+from mavis_core.sample.scoring import ScoreStep
+from mavis_core.values.protocol import ValueSpec
 from value_models.kinds.head import HeadSizes, save_trained
 from value_models.kinds.head_network import HeadNetwork, gelu, product, unit_rms
 from value_models.kinds.head_trainee import HeadTrainee

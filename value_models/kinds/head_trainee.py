@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from value_models.kinds.head_network import unit_rms
 from value_models.rollouts.packing import Batch, collate
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from torch import nn
 
-from mavis_core.messages import ObjectiveInfo
-from mavis_core.policy import Policy
-from mavis_core.tokenizer import Tokenizer
-from mavis_core.value import ValueFunction
+from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.model.policy import Policy
+from mavis_core.values.protocol import ValueFunction
 from value_models.value_config import ValueConfig
 
 

@@ -15,14 +15,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from mavis_core.attention import PrefillAttention
-from mavis_core.kv_pool import KVPool
-from mavis_core.messages import ObjectiveInfo
-from mavis_core.paged_model import PagedModel
-from mavis_core.policy import Policy
-from mavis_core.scoring import ScoreStep
-from mavis_core.tokenizer import Tokenizer
-from mavis_core.value import ValueSpec
+from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.kv_pool import KVPool
+from mavis_core.model.paged_model import PagedModel
+from mavis_core.model.policy import Policy
+from mavis_core.sample.scoring import ScoreStep
+from mavis_core.values.protocol import ValueSpec
 from value_models.kinds.kind import Kind, Learning
 from value_models.kinds.lm_backbone import LmConfig, build_lm, check_backbone, merged, untrained
 from value_models.rollouts.packing import Batch

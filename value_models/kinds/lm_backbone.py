@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from mavis_core.errors import LoadError, RunError
-from mavis_core.policy import Policy, local_or_hub
-from mavis_core.tokenizer import Tokenizer
+from mavis_core.api.errors import LoadError, RunError
+from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.model.policy import Policy, local_or_hub
 from value_models.identity import tokenizer_hash
 
 OURS = ("small", "policy")

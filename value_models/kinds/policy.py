@@ -13,9 +13,9 @@ from pathlib import Path
 
 from torch import nn
 
-from mavis_core.errors import LoadError
-from mavis_core.messages import ObjectiveInfo
-from mavis_core.policy import Policy
+from mavis_core.api.errors import LoadError
+from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.model.policy import Policy
 from value_models.kinds.implicit import ImplicitValue
 from value_models.kinds.kind import Kind
 from value_models.kinds.tuned_models import architecture, folders_beside, read_models, write_models

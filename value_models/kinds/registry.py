@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mavis_core.value import ValueFunction
+from mavis_core.values.protocol import ValueFunction
 from value_models.kinds.conditioned_head import CONDITIONED_HEAD
 from value_models.kinds.head import HEAD
 from value_models.kinds.implicit import IMPLICIT

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from mavis_core.errors import LoadError
-from mavis_core.policy import Policy
+from mavis_core.api.errors import LoadError
+from mavis_core.model.policy import Policy
 from value_models.identity import check_tokenizer
 from value_models.tensors import load_parts, read_tensors, save_parts
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig

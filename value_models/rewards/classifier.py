@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from mavis_core.errors import LoadError, RewardError
-from mavis_core.policy import local_or_hub, resolve_device
+from mavis_core.api.errors import LoadError, RewardError
+from mavis_core.model.policy import local_or_hub, resolve_device
 from value_models.prompts import Prompt
 
 Reads = Literal["prompt+response", "response"]

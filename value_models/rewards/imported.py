@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mavis_core.errors import RewardError
+from mavis_core.api.errors import RewardError
 from value_models.prompts import Prompt
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mavis_core.errors import RewardError
+from mavis_core.api.errors import RewardError
 from value_models.prompts import Prompt
 from value_models.rewards.judge_cache import JudgeCache
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mavis_core.errors import RewardError
+from mavis_core.api.errors import RewardError
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from mavis_core.errors import RewardError, RunError
+from mavis_core.api.errors import RewardError, RunError
 from value_models.rewards.cheerful import Cheerful
 from value_models.rewards.concise import Concise
 from value_models.rewards.curious import Curious

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Protocol
 
-from mavis_core.errors import RewardError
+from mavis_core.api.errors import RewardError
 from value_models.prompts import Prompt
 
 TRIED = ("Thank you, that is a good question.", "No.")

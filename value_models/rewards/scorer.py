@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mavis_core.errors import LoadError, RewardError
+from mavis_core.api.errors import LoadError, RewardError
 from value_models.prompts import Prompt
 from value_models.rewards.registry import load
 from value_models.rewards.reward import Guarded

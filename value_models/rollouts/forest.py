@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from mavis_core.tokenizer import Tokenizer
+from mavis_core.api.tokenizer import Tokenizer
 
 OPEN, STOP, LENGTH = 0, 1, 2
 Ints = NDArray[np.int64]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mavis_core.errors import RunError
-from mavis_core.guidance import MAX_BETA
+from mavis_core.api.errors import RunError
+from mavis_core.api.guidance import MAX_BETA
 
 ALONE = 0.25
 STREAM = 7

@@ -16,11 +16,11 @@ import torch
 import transformers
 from tqdm import tqdm
 
+from mavis_core.api.errors import InvalidRequestError, RunError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import Request
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.errors import InvalidRequestError, RunError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import Request
-from mavis_core.sampling_params import SamplingParams
 from value_models import durable
 from value_models.identity import identify
 from value_models.prompts import Prompt

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 from value_models import durable
 from value_models.rollouts.forest import Forest
 

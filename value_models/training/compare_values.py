@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 from value_models.rewards.normalisation import Normalisation
 from value_models.training import labels
 from value_models.training.distill import load_teachers

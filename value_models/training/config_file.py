@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from mavis_core.errors import RunError
-from mavis_core.policy import is_hub_id
+from mavis_core.api.errors import RunError
+from mavis_core.model.policy import is_hub_id
 from value_models.checked import read
 from value_models.kinds.lm_backbone import OURS
 from value_models.loading import NAMED

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 from value_models.rewards.normalisation import Array, Normalisation
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.packing import PackedTree, pack

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from torch import nn
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import RunError
 from mavis_core.engine import Engine
-from mavis_core.errors import RunError
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from value_models import durable
 from value_models.folders import kind_of, load_value
 from value_models.identity import identify

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mavis_core.errors import RunError
-from mavis_core.policy import Policy
+from mavis_core.api.errors import RunError
+from mavis_core.model.policy import Policy
 from value_models import durable
 from value_models.identity import identify
 from value_models.rewards.normalisation import Normalisation

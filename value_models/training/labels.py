@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mavis_core.errors import RunError
-from mavis_core.tokenizer import Tokenizer
+from mavis_core.api.errors import RunError
+from mavis_core.api.tokenizer import Tokenizer
 from value_models import durable
 from value_models.prompts import Prompt
 from value_models.rewards.identity import identities

@@ -11,10 +11,10 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mavis_core.api.guidance import MAX_BETA, Guidance
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import MAX_BETA, Guidance
 from mavis_core.offline import generate
-from mavis_core.sampling_params import SamplingParams
 from value_models.value_config import ValueConfig
 
 TARGET = 0.2

@@ -13,11 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mavis_core.api.errors import RunError
+from mavis_core.api.guidance import MAX_WEIGHT
+from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.engine import Engine
-from mavis_core.errors import RunError
-from mavis_core.guidance import MAX_WEIGHT
-from mavis_core.policy import Policy, read_tokenizer
-from mavis_core.tokenizer import Tokenizer
+from mavis_core.model.policy import Policy, read_tokenizer
 from value_models import durable
 from value_models.folders import load_value
 from value_models.identity import identify, tokenizer_hash

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from mavis_core.config import EngineConfig
-from mavis_core.errors import RunError
-from mavis_core.guidance import MAX_BETA
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import RunError
+from mavis_core.api.guidance import MAX_BETA
 from value_models.rewards.registry import RewardConfig
 from value_models.rollouts.roll_out import RolloutConfig
 from value_models.training.config_file import all_beside, read_config

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.packing import PackedTree, TokenTargets, collate, pack
 from value_models.training.data import LabelledTrees, TrainingData, split

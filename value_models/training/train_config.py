@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Literal
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 from value_models.kinds.kind import Learning
 from value_models.kinds.lm_backbone import LmConfig
 from value_models.kinds.registry import KINDS, kind_names

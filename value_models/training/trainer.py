@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 from value_models import durable
 from value_models.rewards.normalisation import Array
 from value_models.rollouts.packing import Batch, collate

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.api.search_params import SearchParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from mavis_core.offline import generate
-from mavis_core.sampling_params import SamplingParams
-from mavis_core.search.params import SearchParams
 from tests.models import assert_idle, mixed_values, objective, tiny_policy
 from tests.table import TablePolicy, TableValue, number
 

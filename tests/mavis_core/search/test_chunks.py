@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.api.search_params import SearchParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from mavis_core.offline import Completion, generate
-from mavis_core.sampling_params import SamplingParams
 from mavis_core.search.kl_bound import best_of_bound, chunk_bound
-from mavis_core.search.params import SearchParams
 from tests.chi_square import p_value
 from tests.models import assert_idle, mixed_values, objective, tiny_policy
 from tests.table import TokenValue, memoryless_policy

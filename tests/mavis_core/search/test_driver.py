@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import EngineUnavailableError, InvalidRequestError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import Request, RequestOutput
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.api.search_params import SearchParams
+from mavis_core.api.structure import Structure
 from mavis_core.engine import Engine
-from mavis_core.errors import EngineUnavailableError, InvalidRequestError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import Request, RequestOutput
+from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
-from mavis_core.policy import Policy
-from mavis_core.sampling_params import SamplingParams
+from mavis_core.offline_search import SteppedEngine
 from mavis_core.search.driver import search
-from mavis_core.search.offline import SteppedEngine
-from mavis_core.search.params import SearchParams
-from mavis_core.structure import Structure
 from tests.models import assert_idle, byte_tokenizer, head_value, mixed_values, objective, tiny_model, tiny_policy
 from value_models.kinds.head import HeadValue
 

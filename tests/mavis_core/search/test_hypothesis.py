@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from mavis_core.messages import GuidanceStats
+from mavis_core.api.messages import GuidanceStats
 from mavis_core.search.hypothesis import Hypothesis, common_length
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mavis_core.messages import TokenReport
+from mavis_core.api.messages import TokenReport
 from mavis_core.search.scorer import standardise, text_values, weighted
 from tests.models import objective
 

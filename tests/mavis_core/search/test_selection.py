@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mavis_core.messages import TokenReport
+from mavis_core.api.messages import TokenReport
+from mavis_core.api.search_params import SearchParams
 from mavis_core.search.beam import beam_search
 from mavis_core.search.chunks import chunk_search
 from mavis_core.search.hypothesis import Hypothesis
-from mavis_core.search.params import SearchParams
 
 END = 0
 

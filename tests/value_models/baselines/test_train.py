@@ -13,12 +13,12 @@ import yaml
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from mavis_core.config import EngineConfig
-from mavis_core.errors import RewardError, RunError
-from mavis_core.guidance import Guidance
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import RewardError, RunError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
-from mavis_core.policy import Policy
-from mavis_core.sampling_params import SamplingParams
 from server.__main__ import app
 from tests.models import save_byte_llama
 from value_models.baselines.config import load_config

@@ -13,12 +13,12 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import LoadError, RunError
+from mavis_core.api.messages import Request
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.errors import LoadError, RunError
-from mavis_core.messages import Request
-from mavis_core.policy import Policy
-from mavis_core.sampling_params import SamplingParams
+from mavis_core.model.policy import Policy
 from mavis_core.search.kl_bound import best_of_bound, chunk_bound
 from tests.value_models.evaluation.test_evaluate import folder, run, write  # noqa: F401
 from value_models.baselines.mix import write_mix

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from mavis_core.api.errors import InvalidRequestError
 from mavis_core.engine import Engine
-from mavis_core.errors import InvalidRequestError
 from tests.value_models.evaluation.test_evaluate import folder, write  # noqa: F401
 from value_models.evaluation.config import load_config
 from value_models.evaluation.evaluate import Evaluation

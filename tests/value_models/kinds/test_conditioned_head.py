@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import LoadError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.errors import LoadError
-from mavis_core.guidance import Guidance
 from mavis_core.offline import generate
 from mavis_core.reference import reference_generate
-from mavis_core.sampling_params import SamplingParams
 from tests.models import HIDDEN, RANK, WIDTH, head_value, lm_value, tiny_policy
 from tests.value_models.configs import value_config
 from value_models.folders import load_value

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mavis_core.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoreStep
 from tests.models import HIDDEN, VOCAB, head_network, head_value, objective, tiny_policy
 from value_models.kinds.head import HeadValue
 from value_models.kinds.head_network import HeadNetwork, unit_rms

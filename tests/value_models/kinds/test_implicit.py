@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import LoadError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.errors import LoadError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import ObjectiveInfo
+from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
-from mavis_core.policy import Policy
 from mavis_core.reference import reference_generate
-from mavis_core.sampling_params import SamplingParams
 from tests.chi_square import p_value
 from tests.models import VOCAB, assert_idle, objective, request, run, tiny_model, tiny_policy
 from tests.table import TablePolicy, number

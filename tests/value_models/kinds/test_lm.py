@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mavis_core.attention import Chunk, PrefillAttention
-from mavis_core.errors import LoadError
-from mavis_core.kv_pool import KVPool
-from mavis_core.scoring import ScoreStep
+from mavis_core.api.errors import LoadError
+from mavis_core.model.attention import Chunk, PrefillAttention
+from mavis_core.model.kv_pool import KVPool
+from mavis_core.sample.scoring import ScoreStep
 from tests.models import ARCHITECTURES, HIDDEN, VOCAB, lm_value, objective, tiny_config
 from value_models.kinds.lm import LmValue
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mavis_core.errors import LoadError
+from mavis_core.api.errors import LoadError
 from tests.models import tiny_model
 from tests.value_models.kinds.test_tuned_models import change, config_of, policy
 from value_models.folders import load_value

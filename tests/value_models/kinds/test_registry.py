@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mavis_core.errors import LoadError, RunError
+from mavis_core.api.errors import LoadError, RunError
 from tests.models import HIDDEN, head_value, lm_value, tiny_policy
 from tests.value_models.configs import value_config
 from tests.value_models.kinds.toy import TOY, ToyValue

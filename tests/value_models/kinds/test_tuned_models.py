@@ -11,15 +11,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import LoadError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import Request
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.errors import LoadError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import Request
+from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
-from mavis_core.policy import Policy
-from mavis_core.sampling_params import SamplingParams
-from mavis_core.value import ValueFunction
+from mavis_core.values.protocol import ValueFunction
 from tests.models import VOCAB, byte_tokenizer, run, tiny_model, tiny_policy
 from tests.value_models.configs import value_config
 from value_models.folders import load_value

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 
-from mavis_core.errors import RewardError
+from mavis_core.api.errors import RewardError
 from tests.models import byte_tokenizer
 from value_models.prompts import Prompt
 from value_models.rewards.classifier import Classifier

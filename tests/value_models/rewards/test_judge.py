@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mavis_core.errors import RewardError
+from mavis_core.api.errors import RewardError
 from value_models.prompts import Prompt
 from value_models.rewards.judge import Judge
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mavis_core.errors import RewardError
+from mavis_core.api.errors import RewardError
 from value_models.prompts import Prompt
 from value_models.rewards.imported import Imported
 from value_models.rewards.normalisation import Normalisation

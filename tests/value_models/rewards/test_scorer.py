@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mavis_core.errors import LoadError
+from mavis_core.api.errors import LoadError
 from value_models.prompts import Prompt
 from value_models.rewards.cheerful import _polarity
 from value_models.rewards.registry import load

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from mavis_core.errors import RewardError
+from mavis_core.api.errors import RewardError
 from value_models.prompts import Prompt
 from value_models.rewards.factual import SHIPPED, SubjectivityClassifier, ngrams
 from value_models.rewards.registry import load, names

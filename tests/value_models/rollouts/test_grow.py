@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from tests.models import objective
 from tests.table import TokenValue, memoryless_policy
 from value_models.rollouts.forest import LENGTH, OPEN, STOP, Forest

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 from tests.value_models.rollouts.test_roll_out import CONFIG, PROMPTS, make
 from value_models.rollouts.mixture import ALONE, Mixture
 from value_models.rollouts.roll_out import RolloutConfig

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from tests.models import tiny_model, tiny_policy
 from tests.value_models.training.forests import forest
 from tests.value_models.training.test_targets import REWARDS, ROWS

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import RunError
 from mavis_core.engine import Engine
-from mavis_core.errors import RunError
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from tests.models import byte_tokenizer, objective, tiny_config
 from tests.table import TokenValue
 from value_models.prompts import Prompt, read_prompts

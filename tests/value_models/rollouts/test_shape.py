@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 from value_models.rollouts.shape import Shape
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from tests.mavis_core.test_exactness import END, HORIZON, POLICY, PROMPT
 from tests.table import TablePolicy
 from value_models.rollouts.forest import Forest

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 from typer.testing import CliRunner
 
-from mavis_core.policy import Policy
+from mavis_core.model.policy import Policy
 from server.__main__ import app
 from tests.models import HIDDEN, RANK, WIDTH, byte_tokenizer
 from tests.value_models.configs import value_config

@@ -11,12 +11,12 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
+from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
-from mavis_core.policy import Policy
-from mavis_core.sampling_params import SamplingParams
 from server.__main__ import app
 from tests.models import HIDDEN, RANK, WIDTH
 from tests.value_models.configs import value_config

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 from server.__main__ import app
 from tests.value_models.evaluation.test_evaluate import HERE
 from tests.value_models.evaluation.test_evaluate import folder as tiny  # noqa: F401

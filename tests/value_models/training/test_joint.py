@@ -14,16 +14,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.errors import InvalidRequestError
-from mavis_core.guidance import Guidance
-from mavis_core.messages import ObjectiveInfo
 from mavis_core.offline import Completion
 from mavis_core.reference import reference_generate
-from mavis_core.sampling_params import SamplingParams
-from mavis_core.scoring import ScoreStep
-from mavis_core.value import ValueFunction
+from mavis_core.sample.scoring import ScoreStep
+from mavis_core.values.protocol import ValueFunction
 from tests.mavis_core.test_exactness import BASE, END, HORIZON, POLICY, PROMPT, VOCAB, index
 from tests.models import objective
 from tests.table import TablePolicy, TableValue

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mavis_core.errors import RewardError, RunError
+from mavis_core.api.errors import RewardError, RunError
 from tests.models import byte_tokenizer
 from tests.value_models.rollouts.test_roll_out import PROMPTS, contents, make
 from value_models.prompts import Prompt

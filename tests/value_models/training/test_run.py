@@ -18,10 +18,10 @@ import yaml
 from transformers import LlamaForCausalLM
 from typer.testing import CliRunner
 
-from mavis_core.config import EngineConfig
-from mavis_core.guidance import Guidance
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline import generate
-from mavis_core.sampling_params import SamplingParams
 from server.__main__ import app
 from tests.models import save_byte_llama
 from value_models.loading import build_engine

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 from value_models.training.run_config import RunConfig, load_config
 
 GOOD: dict[str, Any] = {"folder": "run", "prompts": "p.jsonl", "rewards": {"concise": None}}

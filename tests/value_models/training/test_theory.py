@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from mavis_core.config import EngineConfig
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
-from mavis_core.guidance import Guidance
 from tests.mavis_core.test_exactness import BASE, END, HORIZON, POLICY, PROMPT, VOCAB, index
 from tests.models import objective as described
 from tests.table import TablePolicy, TableValue

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
-from mavis_core.errors import RunError
+from mavis_core.api.errors import RunError
 from tests.mavis_core.test_exactness import HORIZON, PROMPT, VOCAB, histories
 from tests.value_models.training.forests import mdp_forest
 from tests.value_models.training.mdp import Values, base, best_at_kl, evaluate, outcome, reward, tilted

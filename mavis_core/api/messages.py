@@ -1,0 +1,280 @@
+"""What the engine and the world exchange: plain frozen values, nothing shared, nothing callable.
+
+In: ``Request``, ``Abort``, ``LoadValue`` and ``UnloadValue``. Out: one ``RequestOutput`` per request and step in which
+something happened, and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mavis_core.api.errors import InvalidRequestError, RequestFailedError
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.sampling_params import SamplingParams
+
+FinishReason = Literal["stop", "length", "abort", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt and how to continue it. ``id`` is unique among the requests in flight.
+
+    ``output_token_ids`` are tokens of the answer that are there already: every choice goes on from them as if it had
+    drawn them itself, so that limits, penalties, stop strings and noise do not notice. Only further ones are sent.
+    Not with a structure.
+
+    Requests of one ``group``, those of one HTTP request, take their turns as one; without it each is its own.
+
+    Requests read each other's cached prefixes only under the same ``cache_salt``: how long a prompt takes tells
+    whether somebody sent its beginning before, and whoever minds gives every user a salt of their own.
+    """
+
+    id: str
+    prompt_token_ids: tuple[int, ...]
+    sampling: SamplingParams
+    guidance: Guidance
+    cache_salt: str | None = None
+    output_token_ids: tuple[int, ...] = ()
+    group: str | None = None
+
+    @property
+    def places(self) -> int:
+        """Rows that it may have in the batch at once."""
+        search = self.guidance.search
+        return self.sampling.n if search is None else search.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Forget a request: its rows and KV are freed, nothing more is emitted. Unknown ids are ignored."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadValue:
+    """Load the values at ``source`` into the running engine; answered by one event with this ``id``."""
+
+    id: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadValue:
+    """Unload the value ``name``; answered by one event with this ``id``."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """Log-probabilities in nats at one position.
+
+    Attributes:
+        token_id: the sampled token, or the prompt's.
+        logprob: of that token; prompts and unguided rows: raw log-softmax of the model's logits at T = 1 (as
+            vLLM), guided rows: log p, the distribution it was drawn from.
+        top: the most likely tokens as (id, logprob), best first; at most as many as asked for.
+        drawn_logprob: of the sampled token under the distribution it was drawn from, temperature and filters
+            included; equal to ``logprob`` for guided rows and for prompts. Greedy rows: as if at T = 1.
+    """
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+    drawn_logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReport:
+    """Steering of one token (``guidance.report``).
+
+    Attributes:
+        logprob: log p of the sampled token under the tilted distribution, nats.
+        base_logprob: its log-probability under the policy at the request's temperature, full vocabulary.
+        steering_nats, truncation_nats: this step's exact KL in its two parts.
+        values: objective -> V(s + token), z-scored reward.
+    """
+
+    token_id: int
+    logprob: float
+    base_logprob: float
+    steering_nats: float
+    truncation_nats: float
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchStats:
+    """What ``guidance.search`` did for one choice.
+
+    Attributes:
+        method: of ``SearchParams``.
+        rounds: times that hypotheses went on.
+        samples: continuations that were drawn.
+        tokens: generated in all of them.
+        score: of the answer: weighted values or rewards in z-units, of "beam" its tilted log-probability.
+        kl_bound_nats: most KL that choosing can have cost, beside the KL of what was drawn from; None of "beam", which
+            draws nothing.
+    """
+
+    method: str
+    rounds: int
+    samples: int
+    tokens: int
+    score: float
+    kl_bound_nats: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceStats:
+    """Totals over the tokens a choice has so far.
+
+    Attributes:
+        beta: the strength that was used (the recommended one if the request gave none).
+        tokens: guided tokens summed over, the stop token included.
+        steering_nats: sum of KL(p || ref renormalised over the candidates).
+        truncation_nats: sum of -log ref(candidates). The exact full-vocabulary KL is the sum of the two.
+        sampled_nats: sum of log p(a)/ref(a) over the sampled tokens, the papers' one-sample estimate.
+        values: objective -> mean of V over the chosen tokens, z units.
+        topk_base_mass: mean of ref(candidates).
+        value_spread: objective -> mean over steps of (max - min over the candidates).
+        search: what found the answer, of a searched choice.
+    """
+
+    beta: float
+    tokens: int
+    steering_nats: float
+    truncation_nats: float
+    sampled_nats: float
+    values: dict[str, float]
+    topk_base_mass: float
+    value_spread: dict[str, float]
+    search: SearchStats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceDelta:
+    """What happened to one choice in one step (a step gives a choice at most one token).
+
+    Attributes:
+        index: which of the request's ``n`` choices.
+        text: visible text that became final in this step; a stop string or a split character may hold some back.
+        token_ids: tokens generated since the last delta of this choice, the stop token included.
+        logprobs: per token in ``token_ids``, or empty when not asked for.
+        reports: per token, or empty when not asked for.
+        finish_reason: set in the last delta of the choice.
+        stop_reason: the stop string or stop token id that ended it, None for the model's own EOS.
+        guidance: running totals, in every delta of a guided choice (of a searched one in the last), None for an
+            unguided one.
+    """
+
+    index: int
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    reports: tuple[TokenReport, ...] = ()
+    finish_reason: FinishReason | None = None
+    stop_reason: str | int | None = None
+    guidance: GuidanceStats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOutput:
+    """Deltas of one request from one step. ``finished`` is True exactly once, in the last one.
+
+    ``error`` is set (and ``finished`` True) when the request failed alone. ``error_param`` is then the field at fault,
+    "" where the request is wrong but no one field, and None where the engine failed it.
+
+    ``prompt_logprobs``, one entry per prompt token and None for the first, comes once, with the first token of the
+    first choice. ``cached_tokens`` of the prompt were read from the prefix cache.
+    """
+
+    request_id: str
+    prompt_tokens: int
+    deltas: tuple[ChoiceDelta, ...]
+    finished: bool
+    error: str | None = None
+    error_param: str | None = None
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
+    cached_tokens: int = 0
+
+    @property
+    def exception(self) -> InvalidRequestError | RequestFailedError | None:
+        """``error`` as what the caller is to see raised, or None."""
+        if self.error is None:
+            return None
+        if self.error_param is None:
+            return RequestFailedError(self.error)
+        return InvalidRequestError(self.error, self.error_param or None)
+
+
+@dataclass(frozen=True, slots=True)
+class StepStats:
+    """One engine step, for metrics, or the state between two where ``idle``. Times in seconds, on the device's clock
+    where it has one.
+
+    ``prefix_cache_queries`` counts the tokens of the rows admitted for the first time, ``prefix_cache_hits`` those of
+    them that were in the cache. ``kv_cache_usage`` is the share of blocks that rows hold, cached ones aside.
+    """
+
+    running: int
+    waiting: int
+    prompt_tokens: int
+    generation_tokens: int
+    preemptions: int
+    kv_cache_usage: float
+    policy_forward_seconds: float
+    value_forward_seconds: float
+    prefix_cache_queries: int = 0
+    prefix_cache_hits: int = 0
+    idle: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveInfo:
+    """What a client may know about an objective (``GET /v1/objectives``).
+
+    ``reward_mean`` and ``reward_std`` z-score the reward; ``recommended_beta`` is tuned to 0.2 nats of
+    steering KL per token; ``weight_range`` is what the value accepts. ``additive``: V says what the token alone adds
+    (log-ratios), so that a text's is the sum over its tokens; else V at the last token is the text's. ``pull_range`` is
+    None, or what beta * lambda may be where the value was trained with the weights as an input
+    (``ValueSpec.conditioned``).
+    """
+
+    name: str
+    description: str
+    kind: str
+    value: str
+    reward_mean: float
+    reward_std: float
+    recommended_beta: float
+    weight_range: tuple[float, float]
+    additive: bool = False
+    pull_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """Constants of a loaded engine that a server needs to check and describe requests.
+
+    ``sampling_defaults`` are the checkpoint's own (generation_config.json), by ``SamplingParams`` names: what a
+    request that says nothing gets, as vLLM's ``--generation-config auto``.
+    """
+
+    model: str
+    max_model_len: int
+    vocab_size: int
+    max_num_seqs: int
+    dtype: str
+    device: str
+    objectives: tuple[ObjectiveInfo, ...]
+    sampling_defaults: Mapping[str, float] = field(default_factory=dict)
+
+
+def failure(request_id: str, prompt_tokens: int, message: str, param: str | None = None) -> RequestOutput:
+    """The last output of a request that failed alone; ``param`` (also "") marks an invalid request."""
+    return RequestOutput(request_id, prompt_tokens, (), True, message, param)

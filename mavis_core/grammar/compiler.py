@@ -1,0 +1,190 @@
+"""Structures to matchers, by llguidance: what one tokenizer and one set of limits make of a grammar. Torch-free.
+
+The server has it done in processes that can be ended (``grammar/processes.py``), since no limit of the library's holds
+for everything. Offline it is done where it is called: the structure is the caller's own.
+
+Nothing is kept between requests: copies of an llguidance matcher share one lexer, its table of states and its limits,
+so an answer that runs into them would take down every later request with the same schema. Compiling a usual schema
+takes about a millisecond.
+
+The library is imported with the first structure: a machine that has torch and transformers only does without.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from importlib.util import find_spec
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.structure import Structure
+from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.grammar.deep_stack import call_deep
+from mavis_core.grammar.matcher import Matcher
+from mavis_core.grammar.schema_promises import DEFAULTS, INLINE, check_schema, place_of
+from mavis_core.grammar.steps import OwnSteps, shorten, told
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+LARK = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/(?:\\.|[^/\\\n])+/|%json\s*')  # where %json is text, and where not
+UNKNOWN = re.compile(r'^Unimplemented keys: \["([^"]+)"')
+
+
+@cache
+def _limits() -> LLParserLimits:
+    """Most hostile grammars end here: a step stays below some 0.3 s (all steps: ``Budget``), a lexer below some 20 MB.
+
+    They are not looked at within one derivative of an intersection (``A & B`` in Lark, ``allOf`` of patterns), the cost
+    of which is exponential in the number of its parts.
+    """
+    from llguidance import LLParserLimits
+
+    return LLParserLimits(
+        initial_lexer_fuel=50_000,
+        step_lexer_fuel=50_000,
+        step_max_items=20_000,
+        max_lexer_states=20_000,
+        max_grammar_size=100_000,
+        verbose_errors=False,
+    )
+
+
+class GrammarCompiler:
+    """Compiles for one model.
+
+    Args:
+        tokenizer: or None, then every structure is refused.
+        vocab_size: V, of the logits; may exceed the tokenizer's.
+        stop_token_ids: the model's own.
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None, vocab_size: int, stop_token_ids: tuple[int, ...]) -> None:
+        self._source = tokenizer
+        self._vocab_size = vocab_size
+        self._stop_token_ids = stop_token_ids
+        self._lock = Lock()
+        self._tokenizer: LLTokenizer | None = None
+
+    def compile(self, structure: Structure) -> Matcher:
+        """A matcher at the start of an answer, made in this process; the library's limits are all that bounds it.
+
+        Raises:
+            InvalidRequestError: with param "structure"; the library's reason, shortened.
+        """
+        tokenizer = self._ready()
+        return Matcher(OwnSteps(call_deep(lambda: start(tokenizer, structure))), tokenizer.eos_tokens)
+
+    def vocabulary(self) -> Vocabulary:
+        """Raises InvalidRequestError where structures cannot be served at all."""
+        if self._source is None:
+            raise InvalidRequestError("structure: this engine has no tokenizer", "structure")
+        if find_spec("llguidance") is None:
+            raise InvalidRequestError("structure: llguidance is not installed where the engine runs", "structure")
+        backend = copy.copy(self._source.backend_tokenizer)
+        backend.no_padding()
+        backend.no_truncation()
+        return Vocabulary(backend.to_str(), self._vocab_size, self._stop_token_ids)
+
+    def _ready(self) -> LLTokenizer:
+        with self._lock:
+            if self._tokenizer is None:
+                self._tokenizer = self.vocabulary().load()
+            return self._tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What grammars are compiled for: a tokenizer as JSON, V, and the model's stop tokens."""
+
+    source: str
+    size: int
+    stop_token_ids: tuple[int, ...]
+
+    def load(self) -> LLTokenizer:
+        """As llguidance wants it: about a second for a large vocabulary; raises InvalidRequestError."""
+        from llguidance import LLTokenizer
+
+        try:
+            return LLTokenizer(self.source, n_vocab=self.size, eos_token=list(self.stop_token_ids) or None)
+        except ValueError as error:
+            raise InvalidRequestError(
+                f"structure: not with this model's tokenizer: {shorten(str(error))}", "structure"
+            ) from error
+
+
+def start(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
+    """Compile; it recurses deeply (``deep_stack.py``). Raises InvalidRequestError."""
+    from llguidance import LLMatcher
+
+    matcher = LLMatcher(tokenizer, _grammar(structure), log_level=0, limits=_limits())
+    if not matcher.is_error():
+        matcher.compute_bitmask()  # finds what cannot even begin
+    if matcher.is_error():
+        why = told(matcher.get_error())
+        if structure.kind == "json_schema" and (unknown := UNKNOWN.search(why)):
+            why += place_of(unknown[1], json.loads(structure.source))
+        raise InvalidRequestError(f"structure: {structure.kind}: {why}", "structure")
+    return matcher
+
+
+def _grammar(structure: Structure) -> str:
+    """In llguidance's own form."""
+    from llguidance import LLMatcher
+
+    source = structure.source
+    match structure.kind:
+        case "json_schema":
+            schema = json.loads(source, parse_float=Decimal)
+            check_schema(schema)
+            try:
+                return LLMatcher.grammar_from_json_schema("{}" if schema is True else source, defaults=DEFAULTS)
+            except ValueError as error:
+                raise InvalidRequestError(f"structure: json_schema: {told(str(error))}", "structure") from error
+        case "regex":
+            return LLMatcher.grammar_from_regex(source)
+        case "choice":
+            return LLMatcher.grammar_from_lark("start: " + " | ".join(map(_literal, json.loads(source))))
+        case "grammar":
+            return LLMatcher.grammar_from_lark(_with_defaults(_lark(source)))
+
+
+def _literal(text: str) -> str:
+    """In Lark: a JSON string, but for U+007F, which JSON leaves as it is and the library does not take so."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _lark(source: str) -> str:
+    from llguidance.gbnf_to_lark import gbnf_to_lark, is_lark_syntax
+
+    if "::=" not in source or is_lark_syntax(source):
+        return source
+    try:
+        return gbnf_to_lark(source)
+    except Exception as error:  # it raises bare ones
+        raise InvalidRequestError(f"structure: grammar: as GBNF: {shorten(str(error))}", "structure") from error
+
+
+def _with_defaults(lark: str) -> str:
+    """Each JSON schema after ``%json`` checked and given our escapes; what is not JSON the library refuses."""
+    decoder = json.JSONDecoder(parse_float=Decimal)
+    parts, done, at = [], 0, 0
+    while (found := LARK.search(lark, at)) is not None:
+        at = found.end()
+        if not found[0].startswith("%json"):
+            continue
+        try:
+            schema, end = decoder.raw_decode(lark, at)
+        except (ValueError, RecursionError):
+            continue
+        check_schema(schema)
+        if isinstance(schema, dict) and "x-guidance" not in schema:
+            parts += [lark[done : at + 1], f'"x-guidance": {json.dumps(INLINE)}', ", " if schema else ""]
+            done = at + 1
+        at = end
+    return "".join([*parts, lark[done:]])

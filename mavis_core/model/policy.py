@@ -1,0 +1,169 @@
+"""The policy: the frozen base model with its output layer, tokenizer and generation defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from mavis_core.api.errors import LoadError
+from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.model.paged_model import PagedModel, sliding_window
+
+
+def resolve_device(device: str) -> torch.device:
+    """``device`` as torch means it; "auto" is the GPU where there is one, else the CPU.
+
+    Raises:
+        LoadError: this machine, or this build of torch, has no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)  # a device that can be named need not be there
+    except (AssertionError, ImportError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]  # CUDA adds a page of advice
+        raise LoadError(f"device={device!r}: {reason}") from error
+    return found
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
+    """ "auto" is float32 on the CPU (exact, and faster there) and the checkpoint's own on a GPU."""
+    if dtype == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    found: torch.dtype = getattr(torch, dtype)
+    return found
+
+
+def read_tokenizer(path: str) -> Tokenizer:
+    """A policy's tokenizer without its weights.
+
+    Raises:
+        LoadError: naming the path.
+    """
+    try:
+        found: Tokenizer = AutoTokenizer.from_pretrained(local_or_hub(path), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise LoadError(f"{path}: {error}") from error
+    if not hasattr(found, "backend_tokenizer"):
+        raise LoadError(f"{path}: its tokenizer ({type(found).__name__}) is a slow one: a tokenizer.json is needed")
+    return found
+
+
+def is_hub_id(path: str) -> bool:
+    """Whether what is no folder here may be the name of one on the hub."""
+    return path.count("/") == 1 and not path.startswith((".", "/", "~"))
+
+
+def local_or_hub(path: str) -> str:
+    """A folder as it is, anything else as a hub id.
+
+    Raises:
+        LoadError: it looks like a folder, and there is none.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if not is_hub_id(path):
+        raise LoadError(f"{path}: no such folder (a hub id looks like 'owner/name')")
+    return path
+
+
+GENERATION_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+
+
+class Policy:
+    """A loaded base model.
+
+    Args:
+        model: a transformers causal LM, on its device, in its dtype.
+        tokenizer: its tokenizer, or None for token-only use (tests, rollouts on ids).
+        name: how it is known, for messages.
+
+    Raises:
+        LoadError: the architecture is not supported, or its logits are not a plain linear readout.
+    """
+
+    def __init__(self, model: Any, tokenizer: Tokenizer | None, name: str) -> None:
+        self.model = model
+        self.backbone = PagedModel(model, name)
+        self.tokenizer = tokenizer
+        self.name = name
+        self.readout = model.get_output_embeddings()
+        self.vocab_size = int(self.readout.weight.shape[0])
+        self.generation: Any = getattr(model, "generation_config", None) or GenerationConfig()
+        self.backbone.probe()
+        self._probe_readout(model)
+
+    @classmethod
+    def load(cls, path: str, device: torch.device, dtype: torch.dtype | str, name: str | None = None) -> Policy:
+        """Load from a local folder or a hub id, to be known as ``name``; never runs code from the checkpoint.
+
+        Raises:
+            LoadError: naming the path and what is wrong with it.
+        """
+        source = local_or_hub(path)
+        try:
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+            )
+        except (OSError, ValueError, SafetensorError) as error:
+            raise LoadError(f"{path}: {error}") from error
+        if loading["missing_keys"]:  # transformers fills them with random numbers
+            missing = ", ".join(sorted(loading["missing_keys"]))
+            raise LoadError(f"{path}: has no weights for {missing}; is it a causal LM?")
+        return cls(model.to(device), read_tokenizer(path), name or path)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.readout.weight.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self.readout.weight.dtype
+        return dtype
+
+    @property
+    def max_model_len(self) -> int:
+        """What the positions and, where there is one, the sliding window allow."""
+        window = sliding_window(self.backbone.config)
+        return min(self.backbone.max_positions, window) if window else self.backbone.max_positions
+
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """EOS ids of the generation config, else of the tokenizer."""
+        found = self.generation.eos_token_id
+        if found is None:
+            found = getattr(self.tokenizer, "eos_token_id", None)
+        if found is None:
+            return ()
+        return tuple(found) if isinstance(found, (list, tuple)) else (int(found),)
+
+    @property
+    def sampling_defaults(self) -> dict[str, float]:
+        """What the checkpoint's generation_config.json sets of ``SamplingParams``' fields."""
+        stated = self.generation.to_diff_dict()
+        return {name: stated[name] for name in GENERATION_FIELDS if stated.get(name) is not None}
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Raw logits: hidden (B, D) -> (B, V) float32."""
+        out: Tensor = self.readout(hidden)
+        return out.float()
+
+    @torch.inference_mode()
+    def _probe_readout(self, model: Any) -> None:
+        tokens = torch.arange(1, 6, device=self.device) % self.vocab_size
+        theirs = model(input_ids=tokens[None], use_cache=False).logits[0, -1].float()
+        ours = self.logits(self.backbone.forward_plain(tokens)[-1:])[0]
+        error = float((ours - theirs).norm() / theirs.norm().clamp_min(1e-6))
+        if not error <= 5e-2:
+            raise LoadError(
+                f"{self.name}: its logits differ from output layer x last hidden state by {error:.2g}; "
+                f"this {self.backbone.config.model_type} model rescales its logits, which is not supported"
+            )

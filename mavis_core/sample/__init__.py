@@ -1,0 +1,1 @@
+"""From logits to one token per row, and what that cost."""

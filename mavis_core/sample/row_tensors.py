@@ -1,0 +1,147 @@
+"""Everything per row on the device, for the rows that draw in a step.
+
+Rebuilt only when those rows change; a steady decode step only advances it (two in-place adds, one copy of the drawn
+tokens that never leave the device, and the block numbers of rows that entered a new block). Guided rows come first, so
+that everything guided is a prefix slice and costs unguided rows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mavis_core.api.guidance import Guidance
+from mavis_core.model.attention import DecodeAttention, length_mask
+from mavis_core.model.kv_pool import KVPool
+from mavis_core.sample.logit_edits import LogitEdits
+from mavis_core.sample.noise_ahead import NoiseAhead
+from mavis_core.schedule.row import Row
+
+TABLE_SLACK = 8
+
+
+def first(rows: Tensor, count: int) -> Tensor:
+    """The first ``count`` rows; the tensor itself if that is all of them, which saves making a view."""
+    return rows if count == rows.shape[0] else rows[:count]
+
+
+class RowTensors:
+    """Per-row state of the B rows that draw in a step, the first G of them guided.
+
+    Attributes:
+        last_token, newest, length: (B,) int64; the newest token, its position, and how many tokens there are with it.
+        block_table: (B, P) int64, filled up with the pools' padding.
+        noise: Gumbel noise at this position; 0 for greedy rows.
+        temperature: (B,) float32, 1 for greedy rows.
+        top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on, ``widest`` is
+            the largest top_k, V where a row has none.
+        k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows; ``pull`` is
+            beta * weights, (G, M).
+        named: (G, 1, M) bool, the objectives that each guided row names.
+        ranks: (G,) int64, which candidate by likelihood a ranked row takes, -1 for one that draws; None if all draw.
+        readers: by a value's first column, which guided rows it scores; kept by ``ValueSet``.
+        width: K, the most candidates any guided row asks for; ``full`` says that all rows have that many.
+    """
+
+    def __init__(self, rows: Sequence[Row], pool: KVPool, hashes: Tensor) -> None:
+        vocab_size, device = hashes.shape[0], hashes.device
+        self.rows = list(rows)
+        self.guided = sum(row.guided for row in rows)
+        self.readers: dict[int, Tensor | None] = {}
+        self._block_size = pool.block_size
+        sampling = [row.request.sampling for row in rows]
+        guidance = [row.request.guidance for row in rows[: self.guided]]
+        integers = torch.tensor(
+            [
+                (row.tokens[-1], len(row.tokens) - 1, len(row.tokens), s.top_k if s.top_k > 0 else vocab_size)
+                for row, s in zip(rows, sampling, strict=True)
+            ]
+        ).to(device)
+        self.last_token, self.newest, self.length, self.top_k = integers.T.contiguous()
+        floats = torch.tensor(
+            [(s.temperature or 1.0, float(s.temperature > 0), s.top_p, s.min_p) for s in sampling],
+            dtype=torch.float32,
+        ).to(device)
+        self.temperature, random, self.top_p, self.min_p = floats.T.contiguous()
+        self.scaled = any(s.temperature not in (0, 1) for s in sampling)
+        self.filtered = any(s.top_k > 0 or s.top_p < 1 or s.min_p > 0 for s in sampling)
+        self.widest = max(s.top_k if s.top_k > 0 else vocab_size for s in sampling)
+        keys, positions = torch.tensor([(row.key, row.output_length) for row in rows]).to(device).T.contiguous()
+        greedy = any(s.temperature == 0 for s in sampling)
+        self.noise = NoiseAhead(keys, positions, hashes, random if greedy else None, self.guided)
+        self.edits = LogitEdits(self.rows, vocab_size, device)
+        self.width = max((g.top_k for g in guidance), default=0)
+        self.full = self._full(guidance, vocab_size)
+        self.k = torch.tensor([g.top_k for g in guidance], dtype=torch.int64).to(device)
+        self.beta = torch.tensor([row.beta for row in rows[: self.guided]], dtype=torch.float32).to(device)
+        limits = [torch.inf if g.max_kl_per_token is None else g.max_kl_per_token for g in guidance]
+        self.limited = any(g.max_kl_per_token is not None for g in guidance)
+        self.limit = torch.tensor(limits, dtype=torch.float32).to(device)
+        self.normalised = any(g.normalise == "minmax" for g in guidance)
+        self.minmax = torch.tensor([g.normalise == "minmax" for g in guidance], dtype=torch.bool).to(device)
+        self.weights = torch.tensor([row.weights for row in rows[: self.guided]], dtype=torch.float32).to(device)
+        named = [[column in row.named for column in range(len(row.weights))] for row in rows[: self.guided]]
+        self.named = torch.tensor(named, dtype=torch.bool)[:, None].to(device)
+        self.pull = self.weights * self.beta[:, None] if self.guided else self.weights
+        ranks = [row.index if row.request.sampling.ranked else -1 for row in rows[: self.guided]]
+        self.ranks = torch.tensor(ranks).to(device) if any(rank >= 0 for rank in ranks) else None
+        self._columns = max(len(row.blocks) for row in rows) + TABLE_SLACK
+        self._known = [len(row.blocks) for row in rows]
+        table = [row.blocks + [pool.padding] * (self._columns - len(row.blocks)) for row in rows]
+        self.block_table = torch.tensor(table).to(device)
+        self._mask: Tensor | None = None
+        self._lay_out_slots()
+
+    def _full(self, guidance: Sequence[Guidance], vocab_size: int) -> bool:
+        """Whether every guided row surely has ``width`` candidates, whatever tokens are banned."""
+        if any(row.matcher is not None for row in self.rows[: self.guided]):
+            return False
+        banned = max((len(row.stop_ids) for row in self.rows), default=0)
+        return not self.filtered and all(g.top_k == self.width for g in guidance) and self.width + banned <= vocab_size
+
+    @property
+    def max_length(self) -> int:
+        return max(len(row.tokens) for row in self.rows)
+
+    def follows(self, rows: Sequence[Row]) -> bool:
+        """Whether ``rows`` are these rows and every block table still fits."""
+        return self.rows == list(rows) and max(len(row.blocks) for row in rows) <= self._columns
+
+    def advance(self, drawn: Tensor) -> None:
+        """Append the drawn tokens (B,) int64: the state of the next step."""
+        self.last_token.copy_(drawn)
+        self.length += 1
+        self.newest += 1
+        self.noise.advance()
+        self.edits.advance(drawn)
+
+    def sync_blocks(self) -> None:
+        """Write the blocks that rows gained since the last step."""
+        gained = [
+            (i, column, block)
+            for i, row in enumerate(self.rows)
+            if len(row.blocks) > self._known[i]
+            for column, block in enumerate(row.blocks[self._known[i] :], self._known[i])
+        ]
+        if gained:
+            where = torch.tensor(gained).to(self.block_table.device)
+            self.block_table[where[:, 0], where[:, 1]] = where[:, 2]
+            self._known = [len(row.blocks) for row in self.rows]
+            self._lay_out_slots()
+
+    def _lay_out_slots(self) -> None:
+        """The pool slot of every position of every row, (B, P * block); changes only with the blocks."""
+        within = torch.arange(self._block_size, device=self.block_table.device)
+        self._slots = (self.block_table[:, :, None] * self._block_size + within).flatten(1)
+
+    def decode_attention(self, pool: KVPool) -> DecodeAttention:
+        """Attention of the newest token of every row."""
+        blocks = -(-self.max_length // self._block_size)
+        if self._mask is None:
+            self._mask = length_mask(self.length, self._slots.shape[1], pool.data.dtype)
+        at = self.newest[:, None]
+        self._mask[:, 0, 0].scatter_(1, at, 0.0)
+        slots = self._slots.gather(1, at)[:, 0]
+        return DecodeAttention(pool, slots, self.block_table[:, :blocks], self._mask[..., : blocks * self._block_size])

@@ -1,0 +1,153 @@
+"""From logits to one token per row: edit, scale, filter, tilt, Gumbel-max. No host sync but ``Drawn.to_host``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mavis_core.sample.candidates import Candidates
+from mavis_core.sample.filters import apply_filters
+from mavis_core.sample.kl import DrawStats, measure_draws, read_draw
+from mavis_core.sample.row_tensors import RowTensors
+from mavis_core.sample.scoring import Scored
+from mavis_core.sample.tilt import combine, limit_tilt, minmax, tilted_logprobs
+
+
+class Logits(NamedTuple):
+    """Of B rows, each (B, V) float32; the same tensor where nothing is to be done.
+
+    Attributes:
+        raw: as the model gave them.
+        scaled: ell / T: with bias, masks and penalties, divided by the temperature (1 for greedy rows).
+        surviving: ``scaled`` with -inf where the request's own top_k, top_p or min_p removes a token.
+    """
+
+    raw: Tensor
+    scaled: Tensor
+    surviving: Tensor
+
+
+@dataclass(slots=True)
+class Tilted:
+    """The distribution p of G guided rows over their candidates.
+
+    Attributes:
+        candidates: what competes.
+        values: (G, K, M) float32.
+        logprobs: (G, K) float32 log p, -inf where not valid.
+    """
+
+    candidates: Candidates
+    values: Tensor
+    logprobs: Tensor
+
+
+class Draw(NamedTuple):
+    """One row's draw, on the host.
+
+    Attributes:
+        token: its id.
+        finite: whether all numbers that it was drawn from were; ``token`` means nothing where they were not.
+        stats: of a guided row.
+    """
+
+    token: int
+    finite: bool
+    stats: DrawStats | None
+
+
+@dataclass(slots=True)
+class Drawn:
+    """What B rows drew, on the device.
+
+    Attributes:
+        tokens: (B,) int64.
+        scores: (B - G,) float32, noisy logits of the tokens that unguided rows drew. Not finite where any of the row's
+            logits was NaN or infinite, which the maximum lets through: a row is checked without another look at it.
+        chosen: (G,) int64, index of the drawn candidate; None without guided rows.
+        measured: (G, 4 + 3 M) float32, see ``measure_draws``; None without guided rows.
+    """
+
+    tokens: Tensor
+    scores: Tensor | None
+    chosen: Tensor | None
+    measured: Tensor | None
+
+    def to_host(self) -> list[Draw]:
+        """One per row. The step's only copy to the host, and its only sync; a token is exact in float32 up to 2^24."""
+        tokens = self.tokens.float()
+        if self.measured is None:
+            guided, width, parts = 0, 0, [tokens]
+        else:
+            guided, width = self.measured.shape
+            parts = [tokens, self.measured.reshape(-1)]
+        flat = torch.cat(parts if self.scores is None else [*parts, self.scores]).tolist()
+        ids = [int(token) for token in flat[: len(tokens)]]
+        start = len(ids)
+        stats = [read_draw(flat[at : at + width]) for at in range(start, start + guided * width, width or 1)]
+        scores = flat[start + guided * width :]
+        found = [Draw(token, kept is not None, kept) for token, kept in zip(ids, stats, strict=False)]
+        return found + [Draw(token, math.isfinite(s), None) for token, s in zip(ids[guided:], scores, strict=True)]
+
+
+def process_logits(raw: Tensor, rows: RowTensors) -> Logits:
+    """What the requests of B rows make of the model's logits (B, V) float32."""
+    edited = rows.edits.apply(raw)
+    scaled = edited / rows.temperature[:, None] if rows.scaled else edited
+    if not rows.filtered:
+        return Logits(raw, scaled, scaled)
+    return Logits(raw, scaled, apply_filters(scaled, rows.top_k, rows.top_p, rows.min_p, rows.widest))
+
+
+def tilt(scored: Scored | None, rows: RowTensors) -> Tilted | None:
+    """p over the candidates: p(a) ~ exp(ell_a / T + beta * sum_m lambda_m V_m - W) with the row's options."""
+    if scored is None:
+        return None
+    candidates, values = scored.candidates, scored.values
+    if rows.normalised:
+        combined = combine(values, rows.weights)
+        combined = torch.where(rows.minmax[:, None], minmax(combined, candidates.valid), combined)
+        amount = combined * rows.beta[:, None]
+    else:
+        amount = combine(values, rows.pull)
+    if scored.kl_to_go is not None:
+        amount = amount - scored.kl_to_go
+    if candidates.valid is not None:
+        amount = amount.masked_fill(~candidates.valid, 0.0)
+    if rows.limited:
+        amount = limit_tilt(candidates.reference, amount, rows.limit)
+    return Tilted(candidates, values, tilted_logprobs(candidates.reference, amount))
+
+
+def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
+    """One token per row, by Gumbel-max over p for guided rows and over the surviving vocabulary for the rest.
+
+    Args:
+        surviving: (B, V), see ``Logits``.
+        tilted: of the first G rows, or None.
+    """
+    guided = rows.guided
+    parts = []
+    chosen = scores = measured = None
+    if tilted is not None:
+        ids = tilted.candidates.ids
+        chosen = (tilted.logprobs + rows.noise.of_candidates(ids)).argmax(dim=1)
+        if rows.ranks is not None:
+            chosen = torch.where(rows.ranks >= 0, _of_rank(tilted.logprobs, rows.ranks), chosen)
+        parts.append(ids.gather(1, chosen[:, None])[:, 0])
+        candidates = tilted.candidates
+        measured = measure_draws(candidates.reference, tilted.logprobs, tilted.values, candidates.valid, chosen)
+    if guided < len(rows.rows):
+        scores, best = (surviving[guided:] + rows.noise.over_vocabulary()).max(dim=1)
+        parts.append(best)
+    return Drawn(parts[0] if len(parts) == 1 else torch.cat(parts), scores, chosen, measured)
+
+
+def _of_rank(logprobs: Tensor, ranks: Tensor) -> Tensor:
+    """Index of the candidate of each row's rank (G,), 0 the likeliest; a rank beyond them is the last."""
+    order = logprobs.argsort(dim=1, descending=True, stable=True)
+    return order.gather(1, ranks.clamp(0, logprobs.shape[1] - 1)[:, None])[:, 0]

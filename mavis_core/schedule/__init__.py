@@ -1,0 +1,1 @@
+"""Requests to rows, and who runs when in which blocks. Free of torch."""

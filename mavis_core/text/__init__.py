@@ -1,0 +1,1 @@
+"""Tokens to text: bytes of tokens, text that is final, stop strings. Free of torch."""

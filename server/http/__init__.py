@@ -1,0 +1,1 @@
+"""What stands around all routes: keys, origins, limits, ids, bodies, streams."""

@@ -1,0 +1,1 @@
+"""What outlives the process: presets and preferences in SQLite or PostgreSQL."""

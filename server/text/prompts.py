@@ -1,0 +1,234 @@
+"""From messages or text to token ids that the engine can hold.
+
+The chat template belongs to the tokenizer and already writes the special tokens, so chat prompts are encoded without
+adding any, and what users write is never read as one of them (``control_tokens.py``); plain text is encoded as the
+tokenizer would. What takes long is done beside the event loop (``text/lanes.py``), and what cannot fit is not done at
+all (``text/bound.py``).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+from jinja2 import TemplateError
+
+from mavis_core.api.bounds import check_integer
+from mavis_core.api.errors import ContextLengthError, InvalidRequestError
+from mavis_core.api.messages import EngineInfo
+from mavis_core.api.sampling_params import MAX_TOKEN_ID, SamplingParams
+from mavis_core.api.tokenizer import Tokenizer
+from server.protocol.messages import ChatMessage, conversation
+from server.text.bound import characters_per_token
+from server.text.control_tokens import ControlTokens, control_tokens_of
+from server.text.lanes import SHORT, TextLanes
+from server.text.rendering import PROBE, Rendering, brings_tools, fitted, mentions, template_arguments
+
+log = logging.getLogger(__name__)
+
+DEFAULT = Rendering()
+ENTRY = 32  # what an empty message costs a template, in characters
+
+
+class Prompts:
+    """Renders, encodes and decodes; ``tokenizer`` is asked for at each use, there is none while the engine loads.
+
+    ``most`` is how many tokens a prompt may have, or None where a longer one is welcome (it will be truncated): texts
+    that certainly have more are refused before they are encoded. All raise TextsWaitingError, see ``text/lanes.py``.
+    """
+
+    def __init__(self, tokenizer: Callable[[], Tokenizer], chat_template: Path | None = None) -> None:
+        self._tokenizer = tokenizer
+        self._template = None if chat_template is None else chat_template.read_text(encoding="utf-8")
+        self._lanes = TextLanes()
+        self._per_token = cache(lambda: characters_per_token(tokenizer()))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._lanes.close()
+
+    async def chat(
+        self, messages: Sequence[ChatMessage], rendering: Rendering = DEFAULT, most: int | None = None
+    ) -> tuple[int, ...]:
+        entries = conversation(messages, rendering.param)
+        special, param, size = rendering.add_special_tokens, rendering.param, _size(messages, rendering)
+        control = control_tokens_of(self._tokenizer().backend_tokenizer, self._current_template(rendering) or "")
+        written = [entries, [function.definition() for function in rendering.functions], rendering.variables]
+        if not control.spelled_in(written):
+            text = await self._lanes.run(size, partial(self.render, entries, rendering))
+            (read,) = await self._encode([text], partial(self._read, special=special), param, most)
+            return read
+        size = max(size, SHORT)  # off the event loop: the tokenizer that reads marks is made at its first use
+        try:
+            entries, rendering = control.marked(entries), _marked(rendering, control)
+        except RecursionError:
+            raise _too_deep(param) from None
+        text = await self._lanes.run(size, partial(self.render, entries, rendering))
+        reader = partial(control.encode, add_special_tokens=special, param=param)
+        (read,) = await self._encode([text], reader, param, most, size)
+        return read
+
+    async def texts(
+        self, prompts: Sequence[str | list[int]], special: bool = True, most: int | None = None
+    ) -> list[tuple[int, ...]]:
+        """The token ids of prompts, some of which may be ids already."""
+        texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+        read = iter(await self._encode(texts, partial(self._read, special=special), "prompt", most))
+        return [next(read) if isinstance(prompt, str) else tuple(prompt) for prompt in prompts]
+
+    async def tokens(self, text: str, special: bool) -> list[int]:
+        """The token ids of any text, also of none."""
+        return await self._lanes.run(len(text), partial(self._read, text, special))
+
+    async def decode(self, prompts: Sequence[Sequence[int]]) -> list[str]:
+        return await self._lanes.run(
+            sum(map(len, prompts)), lambda: [self._tokenizer().decode(list(token_ids)) for token_ids in prompts]
+        )
+
+    async def spelled(self, token_ids: Sequence[int]) -> list[str]:
+        """Tokens as the vocabulary writes them."""
+        return await self._lanes.run(len(token_ids), lambda: self._tokenizer().convert_ids_to_tokens(list(token_ids)))
+
+    def render(self, entries: list[dict[str, Any]], rendering: Rendering = DEFAULT) -> str:
+        """Raises InvalidRequestError where there is no template or it refuses the messages."""
+        field = rendering.param
+        template = self._current_template(rendering)
+        if not template:
+            raise InvalidRequestError("this model has no chat template: use /v1/completions", field)
+        try:
+            shows_tools = self._shows_tools(entries, rendering, template)
+            return self._applied(entries, rendering, template, shows_tools)
+        except InvalidRequestError:
+            raise
+        except TemplateError as error:  # what the template itself says of the messages
+            raise InvalidRequestError(f"the chat template refuses these messages: {error}", field) from None
+        except Exception as error:  # whatever it meets in the messages that it did not foresee
+            if rendering.continue_final_message and isinstance(error, ValueError):  # transformers looks for it
+                raise InvalidRequestError(
+                    "continue_final_message: the chat template does not write the last message as it is",
+                    "continue_final_message",
+                ) from None
+            log.info("the chat template cannot render a request's messages", exc_info=True)
+            reason = f"the chat template cannot render these messages ({type(error).__name__})"
+            raise InvalidRequestError(reason, field) from None
+
+    def _shows_tools(self, entries: list[dict[str, Any]], rendering: Rendering, template: str) -> bool:
+        """Whether this template shows the tools of this conversation, tried with one that is nobody's."""
+        if not brings_tools(entries, rendering.functions) or not mentions(template, "tools"):
+            return False
+        try:
+            return PROBE.name in self._applied(entries, replace(rendering, functions=(PROBE,)), template, True)
+        except InvalidRequestError:
+            raise
+        except Exception:  # a template that fails with tools, or tool messages, has no use for them
+            return False
+
+    def _applied(self, entries: list[dict[str, Any]], rendering: Rendering, template: str, shows_tools: bool) -> str:
+        text = self._tokenizer().apply_chat_template(
+            fitted(entries, rendering.functions, template, shows_tools),
+            tokenize=False,
+            chat_template=template,
+            **template_arguments(rendering, template, shows_tools),
+        )
+        assert isinstance(text, str)
+        return text
+
+    def _current_template(self, rendering: Rendering) -> str | None:
+        """The server's own, else the tokenizer's: one of several by name where it has several."""
+        known = self._template or self._tokenizer().chat_template
+        if isinstance(known, dict):
+            named = known.get("tool_use") if rendering.functions else None
+            return named or known.get("default")
+        return known
+
+    async def _encode(
+        self,
+        texts: Sequence[str],
+        read: Callable[[str], list[int]],
+        param: str,
+        most: int | None,
+        size: int = 0,
+    ) -> list[tuple[int, ...]]:
+        """Each text's token ids by ``read``, as work on ``size`` characters where the texts have fewer."""
+        longest = max(map(len, texts), default=0)
+        if most is not None and longest >= SHORT:
+            await self._refuse_hopeless(longest, most, param)
+        found = await self._lanes.run(max(size, sum(map(len, texts))), lambda: list(map(read, texts)))
+        if not all(found):
+            raise InvalidRequestError(f"{param}: the prompt is empty, at least one token is needed", param)
+        return [tuple(token_ids) for token_ids in found]
+
+    async def _refuse_hopeless(self, length: int, most: int, param: str) -> None:
+        """Raises ContextLengthError where so many characters have more tokens than ``most``, whatever they are."""
+        per_token = await self._lanes.run(SHORT, self._per_token)  # looks at the vocabulary once, which takes a moment
+        if per_token is not None and (least := math.ceil(length / per_token)) > most:
+            raise ContextLengthError(least, most, param, at_least=True)
+
+    def _read(self, text: str, special: bool) -> list[int]:
+        # By keyword: the second position of a transformers tokenizer is a second text.
+        return self._tokenizer().encode(text, add_special_tokens=special)
+
+
+def _size(messages: Sequence[ChatMessage], rendering: Rendering) -> int:
+    """About how many characters a template has to handle; raises InvalidRequestError for endless nesting."""
+    written = sum(len(message.text) + ENTRY for message in messages)
+    calls = [call for message in messages for call in message.tool_calls or ()]
+    tools = [function.definition() for function in rendering.functions]
+    try:
+        given = len(orjson.dumps([tools, dict(rendering.variables)]))
+    except TypeError:  # the one thing that it does not write of what it has read
+        raise _too_deep(rendering.param) from None
+    return written + sum(len(call.function.arguments) + ENTRY for call in calls) + given
+
+
+def _too_deep(param: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{param}: nested too deeply for a chat template", param)
+
+
+def _marked(rendering: Rendering, control: ControlTokens) -> Rendering:
+    functions = tuple(
+        replace(f, description=control.marked(f.description), parameters=control.marked(f.parameters))
+        for f in rendering.functions
+    )
+    return replace(rendering, functions=functions, variables=control.marked(rendering.variables))
+
+
+def truncated(token_ids: tuple[int, ...], keep: int | None, side: str | None, room: int) -> tuple[int, ...]:
+    """At most ``keep`` tokens (-1: ``room``), leaving out the first of them unless ``side`` is "right"."""
+    if keep is None:
+        return token_ids
+    check_integer("truncate_prompt_tokens", keep, -1, MAX_TOKEN_ID)
+    if keep == 0:
+        raise InvalidRequestError("truncate_prompt_tokens=0: must be -1 or at least 1", "truncate_prompt_tokens")
+    most = max(1, room) if keep == -1 else keep
+    return token_ids[:most] if side == "right" else token_ids[-most:]
+
+
+def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineInfo, param: str, limit: str) -> None:
+    """That prompt and answer fit and every id exists; ``limit`` is the client's name for ``max_tokens``.
+
+    Raises:
+        ContextLengthError, InvalidRequestError.
+    """
+    length, longest = len(token_ids), info.max_model_len
+    if length >= longest:
+        raise ContextLengthError(length, longest - 1, param)
+    for token_id in (min(token_ids), max(token_ids)):
+        if not 0 <= token_id < info.vocab_size:
+            raise InvalidRequestError(f"{param}: token id {token_id} is not from 0 to {info.vocab_size - 1}", param)
+    for name, wanted in ((limit, sampling.max_tokens), ("min_tokens", sampling.min_tokens)):
+        if wanted is not None and length + wanted > longest:
+            raise InvalidRequestError(
+                f"{name}={wanted}: the prompt has {length} tokens, which leaves {longest - length} of {longest}",
+                name,
+                "context_length_exceeded",
+            )
+    for name, ids in (("logit_bias", sampling.logit_bias), ("stop_token_ids", sampling.stop_token_ids)):
+        if ids and max(ids) >= info.vocab_size:
+            raise InvalidRequestError(f"{name}: token id {max(ids)} is not from 0 to {info.vocab_size - 1}", name)

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import LoadError
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_num_seqs": 0}, "max_num_seqs=0: must be at least 1"),
+        ({"block_size": 0}, "block_size=0: must be at least 1"),
+        ({"max_num_batched_tokens": 5, "max_num_seqs": 7}, "max_num_batched_tokens=5: must be at least max_num_seqs=7"),
+        ({"max_queue": -1}, "max_queue=-1: must be at least 0"),
+        ({"max_model_len": 1}, "max_model_len=1: must be at least 2"),
+        ({"gpu_memory_utilization": 0.0}, "gpu_memory_utilization=0.0: must be above 0, up to 1"),
+        ({"dtype": "int8"}, "dtype='int8': must be auto, float32, bfloat16 or float16"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(LoadError) as caught:
+        EngineConfig(**settings)
+    assert str(caught.value) == message

@@ -1,0 +1,187 @@
+"""Grammars are compiled beside the loop: nobody waits for another's, on a thread and in a process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.messages import Request
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.api.structure import Structure
+from mavis_core.engine import Engine
+from mavis_core.grammar.compiler import Vocabulary
+from mavis_core.grammar.compiler import worker as grammar_thread
+from mavis_core.grammar.processes import GrammarProcess, GrammarProcesses
+from mavis_core.grammar.wire import Limits
+from mavis_core.process import engine_loop
+from mavis_core.process.engine_process import EngineProcess
+from mavis_core.process.engine_thread import EngineThread
+from mavis_core.process.queue_client import QueueClient
+from tests.models import assert_idle, request
+from tests.structures import EXPLODES, EXPLODES_LATER, byte_policy
+from value_models.loading import build_engine
+
+CONFIG = EngineConfig(max_num_seqs=4, max_queue=4, block_size=4, device="cpu")
+
+
+def build(report: Callable[[str, float], None]) -> Engine:
+    return Engine(byte_policy(), [], CONFIG)
+
+
+@asynccontextmanager
+async def running(client: QueueClient) -> AsyncIterator[None]:
+    client.start()
+    await client.wait_ready()
+    try:
+        yield
+    finally:
+        await client.close()
+
+
+def wanted(name: str, kind: Any = None, source: str = "", n: int = 1, max_tokens: int = 6) -> Request:
+    form = Structure(kind, source) if kind else None
+    return request(name, [1, 2, 3], SamplingParams(seed=3, max_tokens=max_tokens, n=n, structure=form))
+
+
+async def texts(client: QueueClient, one: Request) -> list[str]:
+    found = [""] * one.sampling.n
+    async for output in client.generate(one):
+        for delta in output.deltas:
+            found[delta.index] += delta.text
+    return found
+
+
+class Gate(GrammarProcesses):
+    """Holds up the matcher of one structure until it is opened, and others for ever where ``broken`` says so."""
+
+    def __init__(self, vocabulary: Callable[[], Vocabulary], source: str, broken: type[BaseException] | None = None):
+        super().__init__(vocabulary)
+        self.opened, self.reached = threading.Event(), threading.Event()
+        self._source, self._broken = source, broken
+
+    def start(self, structure: Structure) -> GrammarProcess:
+        if structure.source == self._source:
+            if self._broken is not None:
+                raise self._broken
+            self.reached.set()
+            self.opened.wait(20)
+        return super().start(structure)
+
+
+@asynccontextmanager
+async def gated(
+    monkeypatch: pytest.MonkeyPatch, source: str, broken: type[BaseException] | None = None
+) -> AsyncIterator[tuple[EngineThread, Gate]]:
+    gates: list[Gate] = []
+
+    def make(vocabulary: Callable[[], Vocabulary]) -> Gate:
+        gates.append(Gate(vocabulary, source, broken))
+        return gates[0]
+
+    monkeypatch.setattr(engine_loop, "GrammarProcesses", make)
+    client = EngineThread(build, CONFIG)
+    async with running(client):
+        assert await texts(client, wanted("made", "choice", '["x"]')) == ["x"]
+        try:
+            yield client, gates[0]
+        finally:
+            gates[0].opened.set()
+
+
+async def test_others_go_on_while_one_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with gated(monkeypatch, "[a-c]{3}") as (client, gate):
+        slow = asyncio.create_task(texts(client, wanted("slow", "regex", "[a-c]{3}", n=2)))
+        assert await asyncio.to_thread(gate.reached.wait, 10)
+        assert len(await texts(client, wanted("plain"))) == 1
+        assert await texts(client, wanted("quick", "choice", '["yes"]')) == ["yes"]
+        assert not slow.done()
+        gate.opened.set()
+        assert [len(text) for text in await slow] == [3, 3]
+
+
+async def test_one_that_leaves_while_compiling_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with gated(monkeypatch, "a") as (client, gate):
+        slow = asyncio.create_task(texts(client, wanted("r", "regex", "a")))
+        assert await asyncio.to_thread(gate.reached.wait, 10)
+        slow.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await slow
+        assert await texts(client, wanted("r", "regex", "b")) == ["b"], "the same id again, for something else"
+        gate.opened.set()
+        assert await texts(client, wanted("last", "regex", "a")) == ["a"]
+        assert client.in_flight == 0
+        assert_idle(client.engine)
+
+
+async def test_refusals_name_the_structure() -> None:
+    client = EngineThread(build, CONFIG)
+    async with running(client):
+        for name, source, message in (("1", "(a", "unclosed group"), ("2", "a{1000000}", "too complex")):
+            with pytest.raises(InvalidRequestError, match=message) as refused:
+                await texts(client, wanted(name, "regex", source))
+            assert refused.value.param == "structure"
+        assert await texts(client, wanted("3", "regex", "ok")) == ["ok"]
+
+
+async def test_what_goes_wrong_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Panic(BaseException):
+        """As extension modules raise it."""
+
+    async with gated(monkeypatch, "panics", Panic) as (client, _):
+        assert await texts(client, wanted("1", "regex", "ok")) == ["ok"]
+        with pytest.raises(InvalidRequestError, match=r"^structure: it cannot be compiled$"):
+            await texts(client, wanted("2", "regex", "panics"))
+        assert client.state == "ready"
+
+
+async def test_what_explodes_ends_its_request_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = Limits(compile_seconds=0.5, step_seconds=0.2)
+    monkeypatch.setattr(engine_loop, "GrammarProcesses", partial(GrammarProcesses, limits=limits))
+    client = EngineThread(build, CONFIG)
+    async with running(client):
+        tasks = [asyncio.create_task(texts(client, wanted(str(i), "json_schema", EXPLODES))) for i in range(2)]
+        assert len(await texts(client, wanted("plain"))) == 1
+        for task in tasks:
+            with pytest.raises(InvalidRequestError, match="too much time or memory") as refused:
+                await task
+            assert refused.value.param == "structure"
+        with pytest.raises(InvalidRequestError, match="too much time or memory"):
+            await texts(client, wanted("3", "json_schema", EXPLODES_LATER, max_tokens=20))
+        assert await texts(client, wanted("4", "choice", '["yes"]')) == ["yes"]
+        assert_idle(client.engine)
+
+
+async def test_those_who_have_left_hold_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    unlimited = Limits(compile_seconds=600, memory_bytes=1 << 40)
+    monkeypatch.setattr(engine_loop, "GrammarProcesses", partial(GrammarProcesses, limits=unlimited))
+    monkeypatch.setattr(grammar_thread, "THREADS", 2)
+    client = EngineThread(build, CONFIG)
+    async with running(client):
+        gone = [asyncio.create_task(texts(client, wanted(str(i), "json_schema", EXPLODES))) for i in range(2)]
+        waits = asyncio.create_task(texts(client, wanted("waits", "choice", '["yes"]')))
+        await asyncio.sleep(0.5)
+        assert not waits.done()
+        for task in gone:
+            task.cancel()
+        assert await waits == ["yes"]
+
+
+async def test_in_a_process() -> None:
+    client = EngineProcess(partial(build_engine, None, [], CONFIG), CONFIG)
+    schema = {"type": "array", "items": {"enum": [1, 2]}, "minItems": 2, "maxItems": 2}
+    async with running(client):
+        (text,) = await texts(client, wanted("1", "json_schema", json.dumps(schema)))
+        assert json.loads(text) in ([1, 1], [1, 2], [2, 1], [2, 2])
+        with pytest.raises(InvalidRequestError, match="unclosed group") as refused:
+            async with aclosing(client.generate(wanted("2", "regex", "(a"))) as answer:
+                await anext(answer)
+        assert refused.value.param == "structure"

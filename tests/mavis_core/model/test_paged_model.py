@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import MistralConfig, MistralForCausalLM
+
+from mavis_core.api.errors import LoadError
+from mavis_core.model.attention import Chunk, PrefillAttention
+from mavis_core.model.kv_pool import CacheSpec, KVPool
+from mavis_core.model.paged_model import PagedModel, refuse_unsupported, sliding_window
+from mavis_core.model.policy import Policy
+from tests.models import ARCHITECTURES, tiny_config, tiny_model
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"is_encoder_decoder": True, "model_type": "t5"}, "x: t5 is an encoder-decoder model"),
+        (
+            {"layer_types": ["full_attention", "linear_attention"], "model_type": "qwen3_next"},
+            "x: qwen3_next has layers of type linear_attention",
+        ),
+        ({"model_type": "mamba"}, "x: mamba has no attention layers"),
+        (
+            {"num_attention_heads": 2, "final_logit_softcapping": 30.0, "model_type": "gemma2"},
+            "x: gemma2 caps its logits",
+        ),
+    ],
+)
+def test_other_architectures_are_refused_by_name(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(LoadError, match=message):
+        refuse_unsupported(SimpleNamespace(**config), "x")
+
+
+def test_attention_that_is_not_ours_is_found_by_the_probe() -> None:
+    model = PagedModel(tiny_model("llama"), "bent")
+    plain = model.forward
+
+    def bent(tokens: torch.Tensor, positions: torch.Tensor, attention: Any) -> torch.Tensor:
+        return plain(tokens, positions + positions % 2, attention)
+
+    model.probe()
+    model.forward = bent  # type: ignore[method-assign]
+    with pytest.raises(LoadError, match=r"bent: paged decoding differs .* this llama model is not supported"):
+        model.probe()
+
+
+def test_a_policy_that_rescales_its_logits_is_refused() -> None:
+    model = tiny_model("llama")
+    plain = model.forward
+
+    def scaled(**kwargs: Any) -> Any:
+        out = plain(**kwargs)
+        out.logits = out.logits * 2
+        return out
+
+    model.forward = scaled
+    with pytest.raises(LoadError, match="rescaled: its logits differ from output layer x last hidden state"):
+        Policy(model, None, "rescaled")
+
+
+def test_rows_must_fit_in_a_sliding_window() -> None:
+    config = MistralConfig(**{**tiny_config("mistral").to_dict(), "sliding_window": 13})
+    assert sliding_window(config) == 13
+    assert Policy(MistralForCausalLM(config).eval(), None, "windowed").max_model_len == 13
+    assert sliding_window(tiny_config("llama")) is None
+    assert sliding_window(tiny_config("qwen2")) is None
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_prefill_in_parts_equals_transformers_own_forward(architecture: str) -> None:
+    """Two rows flattened into one forward, over shuffled blocks, in chunks of every kind."""
+    model = PagedModel(tiny_model(architecture), "x")
+    block, texts = 3, [torch.arange(3, 14), torch.arange(40, 47)]
+    tables = [torch.tensor([[7, 2, 5, 0]]), torch.tensor([[1, 6, 3]])]
+    pool = KVPool(model.cache, 8, block, torch.float32, torch.device("cpu"))
+    pool.clear(torch.arange(8))
+    found: list[list[torch.Tensor]] = [[], []]
+    with torch.inference_mode():
+        for parts in ([(0, 4), (0, 1)], [(4, 5), (1, 6)], [(5, 11), (6, 7)]):
+            tokens, positions, slots, chunks = [], [], [], []
+            for text, table, (start, stop) in zip(texts, tables, parts, strict=True):
+                at = torch.arange(start, stop)
+                first = sum(len(t) for t in tokens)
+                tokens.append(text[start:stop])
+                positions.append(at)
+                slots.append(table[0, at // block] * block + at % block)
+                chunks.append(Chunk(first, first + stop - start, start, table[:, : -(-stop // block)]))
+            attention = PrefillAttention(pool, torch.cat(slots), chunks)
+            hidden = model.forward(torch.cat(tokens), torch.cat(positions), attention)
+            for row, chunk in enumerate(chunks):
+                found[row].append(hidden[chunk.start : chunk.stop])
+        for row, text in enumerate(texts):
+            torch.testing.assert_close(torch.cat(found[row]), model.forward_plain(text), rtol=1e-4, atol=1e-4)
+
+
+def test_the_cache_spec_is_read_from_the_config() -> None:
+    assert CacheSpec.of(tiny_config("llama")) == CacheSpec(2, 2, 4)
+    assert CacheSpec.of(tiny_config("gpt2")) == CacheSpec(2, 6, 4)
+    assert CacheSpec(2, 3, 5).numbers_per_token == 60
