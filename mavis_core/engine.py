@@ -83,9 +83,9 @@ class Engine:
         self.seeds = Seeds(config.seed)
         self._rows: dict[str, list[Row]] = {}
         self.last_step: StepStats | None = None
-        self._know_values()
+        self._rebuild_for_values()
 
-    def _know_values(self) -> None:
+    def _rebuild_for_values(self) -> None:
         """Make everything anew that depends on which values there are."""
         policy, objectives = self.policy, self.values.objectives
         self.info = EngineInfo(
@@ -97,6 +97,8 @@ class Engine:
             device=str(policy.device),
             objectives=tuple(objectives),
             sampling_defaults=policy.sampling_defaults,
+            kv_cache_tokens=self.pool.num_blocks * self.pool.block_size,
+            kv_cache_bytes=sum(pool.data.nbytes for pool in self.pools),
         )
         self._admission = Admission(
             self._max_model_len,
@@ -179,7 +181,7 @@ class Engine:
         after.bind(self.pool.num_blocks, self.pool.block_size, self.policy.dtype, self.policy.device, self.values)
         move_columns(self._in_flight(), self.values, after)
         self.loaded, self.values = loaded, after
-        self._know_values()
+        self._rebuild_for_values()
         self.scheduler.forget_prefixes()
 
     def _in_flight(self) -> list[Row]:

@@ -107,6 +107,7 @@ def banner(settings: Settings, info: EngineInfo) -> str:
     lines = [
         f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
         f"steer towards: {escape(', '.join(names)) or 'nothing, no values are loaded'}",
+        f"[dim]KV cache: {info.kv_cache_tokens:,} tokens, {info.kv_cache_bytes / 2**20:,.0f} MiB once all are used[/]",
         "",
         *([f"[dim]Open in a browser:[/] [bold]{url}/[/]", ""] if settings.playground else []),
         "[dim]Type next, in another terminal:[/]",

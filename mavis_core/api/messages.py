@@ -261,6 +261,9 @@ class ObjectiveInfo:
 class EngineInfo:
     """Constants of a loaded engine that a server needs to check and describe requests.
 
+    ``kv_cache_tokens`` is how many tokens all rows may have in the KV cache together, ``kv_cache_bytes`` what all
+    models' pools take once they are used.
+
     ``sampling_defaults`` are the checkpoint's own (generation_config.json), by ``SamplingParams`` names: what a
     request that says nothing gets, as vLLM's ``--generation-config auto``.
     """
@@ -273,6 +276,8 @@ class EngineInfo:
     device: str
     objectives: tuple[ObjectiveInfo, ...]
     sampling_defaults: Mapping[str, float] = field(default_factory=dict)
+    kv_cache_tokens: int = 0
+    kv_cache_bytes: int = 0
 
 
 def failure(request_id: str, prompt_tokens: int, message: str, param: str | None = None) -> RequestOutput:

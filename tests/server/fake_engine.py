@@ -118,6 +118,8 @@ class FakeEngine:
                 ObjectiveInfo(name, f"how {name} it is", "head", "fake-value", 0.1, 0.5, 1.5, (-4.0, 4.0))
                 for name in NAMES
             ),
+            kv_cache_tokens=4096,
+            kv_cache_bytes=3 << 20,
         )
 
     @property

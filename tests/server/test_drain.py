@@ -110,4 +110,5 @@ def test_the_banner_can_be_pasted() -> None:
     text = serving.banner(load_settings(port=8123, api_key="k"), FakeEngine().info)
     assert "http://127.0.0.1:8123/v1/chat/completions" in text
     assert '"objective_weights": {"cheerful": 1}' in text
+    assert "KV cache: 4,096 tokens, 3 MiB once all are used" in text
     assert "$MAVIS_API_KEY" in text
