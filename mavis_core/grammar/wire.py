@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import weakref
 from dataclasses import dataclass
+from io import BufferedReader
 from socket import socket
 
 # To the parent: what is wanted, and a child's number; with FORK comes a socket, the child's end.
@@ -30,6 +32,7 @@ class Line:
     def __init__(self, end: socket) -> None:
         self._socket = end
         self._reader = end.makefile("rb")
+        weakref.finalize(self, _close, self._reader, end)
 
     def send(self, message: bytes) -> None:
         self._socket.sendall(LENGTH.pack(len(message)) + message)
@@ -41,6 +44,11 @@ class Line:
         if len(head) < LENGTH.size:
             raise EOFError
         return self._reader.read(LENGTH.unpack(head)[0])
+
+
+def _close(reader: BufferedReader, end: socket) -> None:
+    reader.close()
+    end.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from mavis_core.api.messages import Request
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.structure import Structure
 from mavis_core.engine import Engine
+from mavis_core.grammar import worker
 from mavis_core.grammar.compiler import Vocabulary
-from mavis_core.grammar.compiler import worker as grammar_thread
 from mavis_core.grammar.processes import GrammarProcess, GrammarProcesses
 from mavis_core.grammar.wire import Limits
 from mavis_core.process import engine_loop
@@ -163,7 +163,7 @@ async def test_what_explodes_ends_its_request_and_others_go_on(monkeypatch: pyte
 async def test_those_who_have_left_hold_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     unlimited = Limits(compile_seconds=600, memory_bytes=1 << 40)
     monkeypatch.setattr(engine_loop, "GrammarProcesses", partial(GrammarProcesses, limits=unlimited))
-    monkeypatch.setattr(grammar_thread, "THREADS", 2)
+    monkeypatch.setattr(worker, "THREADS", 2)
     client = EngineThread(build, CONFIG)
     async with running(client):
         gone = [asyncio.create_task(texts(client, wanted(str(i), "json_schema", EXPLODES))) for i in range(2)]
