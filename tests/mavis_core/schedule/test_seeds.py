@@ -16,6 +16,7 @@ from mavis_core.api.messages import Request
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.search_params import SearchParams
 from mavis_core.engine import Engine
+from mavis_core.offline import generate
 from mavis_core.process.engine_thread import EngineThread
 from mavis_core.process.queue_client import QueueClient
 from mavis_core.schedule.seeds import Seeds
@@ -53,7 +54,7 @@ def test_each_request_without_a_seed_gets_the_next_one() -> None:
 def test_an_engine_without_a_server(seed: int | None, same: bool) -> None:
     def answers() -> list[Any]:
         guidance = [Guidance(), Guidance(), STEERED, SEARCHED, SEARCHED]
-        found = build(seed).generate([[3, 5, 7]] * 5, PLAIN, guidance)
+        found = generate(build(seed), [[3, 5, 7]] * 5, PLAIN, guidance)
         return [completion.token_ids for completions in found for completion in completions]
 
     first = answers()

@@ -156,7 +156,7 @@ def engine(*values: Any) -> Engine:
 
 def answers(made: Engine, guidances: Sequence[Guidance]) -> list[Completion]:
     samplings = [SamplingParams(max_tokens=HORIZON, seed=i) for i in range(len(guidances))]
-    found = made.generate([[PROMPT]] * len(guidances), samplings, guidances)
+    found = generate(made, [[PROMPT]] * len(guidances), samplings, guidances)
     return [choice for (choice,) in found]
 
 
