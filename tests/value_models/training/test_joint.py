@@ -20,7 +20,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion
+from mavis_core.offline import Completion, generate
 from mavis_core.reference import reference_generate
 from mavis_core.sample.scoring import ScoreStep
 from mavis_core.values.protocol import ValueFunction
