@@ -42,7 +42,8 @@ from benchmarks.process_stat import resident_mib
 from scripts.served import Served, served
 from value_models.loading import SHIPPED_HEADS
 
-MARGIN_MIB = 48 + 84  # and the KV cache of the model that ships, which is resident once it is used, or as the kernel joins pages
+# With the KV cache of the model that ships (84 MiB), which becomes resident as it is used.
+MARGIN_MIB = 48 + 84
 BYTE_FALLBACK = "byte-fallback"
 LIMIT_SECONDS = "2"  # less than a crowd stays
 LIMITED = ("HEAD_TIMEOUT", "BODY_TIMEOUT", "KEEP_ALIVE_TIMEOUT", "WRITE_TIMEOUT")
