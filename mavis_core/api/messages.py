@@ -14,7 +14,7 @@ from mavis_core.api.errors import InvalidRequestError, RequestFailedError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 
-FinishReason = Literal["stop", "length", "abort", "error"]
+FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, slots=True)

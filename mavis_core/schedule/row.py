@@ -50,7 +50,7 @@ class Row:
         published: how many of its blocks others can find; set by the scheduler.
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
         totals: running sums [steering, truncation, sampled, base mass, V and spread of the named objectives].
-        finish_reason: set once, by the emitter or an abort.
+        finish_reason: set once, by the emitter.
         fault: why its request ends without an answer, or None; its tokens and text mean nothing from then on.
         prompt_logprobs: of the prompt's tokens as far as they are scored; None if not asked for or handed out, and
             on all but the request's first choice.
