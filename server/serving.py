@@ -29,9 +29,6 @@ class TimedProtocol(TimedWrites, TimedRequests):
     """HTTP in which nobody waits for a client for ever."""
 
 
-LoadingProgress = Callable[[str, float], None]
-
-
 @dataclass(slots=True)
 class LoadingBar:
     """A progress bar that loading moves."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import orjson
 
@@ -21,7 +21,6 @@ from mavis_core.api.messages import ObjectiveInfo
 
 HEADER = "X-Objective-Weights"
 Source = Literal["body", "header", "preset", "preference", "default", "none"]
-SOURCES: tuple[Source, ...] = get_args(Source)
 # An ordinary decimal: float() alone would take "nan", "1_0" and other scripts' digits.
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 MAX_OBJECTIVES_NAMED = 64

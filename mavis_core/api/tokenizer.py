@@ -14,7 +14,6 @@ class Tokenizer(Protocol):
     """The part of ``transformers.PreTrainedTokenizerFast`` in use here."""
 
     chat_template: Any
-    all_special_ids: list[int]
     backend_tokenizer: Any  # tokenizers.Tokenizer
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]: ...

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from mavis_core.api.messages import ChoiceDelta, TokenLogprobs
+from mavis_core.text.token_bytes import REPLACEMENT
 from server.answers.asked import Asked
 from server.answers.completions import Choice, CompletionsAnswer, Extras
-from server.text.token_text import REPLACEMENT, Reading
+from server.text.token_text import Reading
 
 Told = tuple[str, float | None, dict[str, float] | None, int]  # a token's place in each list of the answer's logprobs
 

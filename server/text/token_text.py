@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.text.running_text import RunningText
-from mavis_core.text.token_bytes import REPLACEMENT as REPLACEMENT
 from mavis_core.text.token_bytes import TokenBytes, token_bytes_of
 
 

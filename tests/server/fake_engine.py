@@ -64,7 +64,6 @@ def refuse(message: str) -> None:
 class FakeTokenizer:
     def __init__(self, chat_template: Any = TEMPLATE) -> None:
         self.chat_template = chat_template
-        self.all_special_ids = [EOS]
         self.backend_tokenizer: Any = BACKEND
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
