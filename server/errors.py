@@ -93,6 +93,8 @@ class ClientGoneError(MavisError):
 
 @dataclass(frozen=True, slots=True)
 class HttpError:
+    """How one kind of error is answered; ``param``, ``code`` and so on that an error has itself come first."""
+
     status: int
     type: str
     code: str | None = None
@@ -129,13 +131,13 @@ def http_error_of(error: Exception) -> HttpError:
 
 
 def error_body(error: Exception) -> dict[str, Any]:
-    answer = http_error_of(error)
+    row = http_error_of(error)
     known = isinstance(error, MavisError)
     return error_object(
         str(error) if known else "internal error; the server's log has it under this request's x-request-id",
-        getattr(error, "type", None) or answer.type,
-        getattr(error, "param", None) or answer.param,
-        getattr(error, "code", None) or answer.code,
+        getattr(error, "type", None) or row.type,
+        getattr(error, "param", None) or row.param,
+        getattr(error, "code", None) or row.code,
     )
 
 
@@ -150,12 +152,12 @@ def error_response(status: int, body: dict[str, Any], headers: dict[str, str] | 
 
 
 def respond(error: Exception) -> Response:
-    answer = http_error_of(error)
-    retry_after = getattr(error, "retry_after", answer.retry_after)
+    row = http_error_of(error)
+    retry_after = getattr(error, "retry_after", row.retry_after)
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     if isinstance(error, RateLimitError) and retry_after is None:
         headers["x-should-retry"] = "false"  # OpenAI's clients obey it; others would send the same again
-    return error_response(answer.status, error_body(error), headers)
+    return error_response(row.status, error_body(error), headers)
 
 
 async def on_mavis_error(_: Request, error: Exception) -> Response:

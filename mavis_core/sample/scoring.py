@@ -26,7 +26,7 @@ class ScoringInput:
         reference: (G, K) float32, log ref of the candidates.
         max_length: largest ``length`` (host integer), for trimming.
         last_token: (G,) int64, the newest token of each row, at position ``length`` - 1.
-        pull: (G, M) float32, beta * lambda of a conditioned value's own objectives; None for other values.
+        tilt_weights: (G, M) float32, beta * lambda of a conditioned value's own objectives; None for other values.
     """
 
     candidates: Tensor
@@ -70,10 +70,10 @@ class Scored(NamedTuple):
 
     Attributes:
         candidates: that were scored.
-        step: what the values were asked, for ``commit``.
+        inputs: the values' input, which ``commit`` gets again.
         values: V, (G, K, M) float32, z-units; 0 where a row does not name the objective.
-        kl_to_go: W, (G, K) float32, the KL still to come in nats; 0 for rows that do not read a conditioned value, None
-            where none is loaded.
+        future_kl: W, (G, K) float32, the KL in nats that later tokens are expected to cost; 0 for rows without a
+            conditioned value, None where none is loaded.
     """
 
     candidates: Candidates

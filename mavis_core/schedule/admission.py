@@ -29,7 +29,7 @@ class Admission:
         stop_token_ids: the model's own.
         objectives: loaded, in column order.
         tokenizer: for text, or None.
-        caching: by the objectives of values that keep a KV cache, what stands for the value.
+        caching_values: objective -> the value with a KV cache that scores it, named by its first objective.
     """
 
     max_model_len: int
@@ -180,11 +180,11 @@ class Admission:
         beta = self._beta(guidance)
         for objective in (o for o in self.objectives if o.value == first.value and o.pull_range is not None):
             low, high = objective.pull_range or (0.0, 0.0)
-            tilt_weights = beta * guidance.weights.get(objective.name, 0.0)
-            if not low <= tilt_weights <= high:
+            tilt_weight = beta * guidance.weights.get(objective.name, 0.0)
+            if not low <= tilt_weight <= high:
                 raise InvalidRequestError(
-                    f"objective_weights.{objective.name}: beta * weight = {tilt_weights:g}: this value was trained for {low:g} "
-                    f"to {high:g}",
+                    f"objective_weights.{objective.name}: beta * weight = {tilt_weight:g}: this value was trained for "
+                    f"{low:g} to {high:g}",
                     f"objective_weights.{objective.name}",
                 )
 

@@ -72,7 +72,7 @@ class Scheduler:
         max_tokens: tokens of one step.
         chunked: whether a prompt may be prefilled in parts. If not, a prompt longer than ``max_tokens`` runs
             in a step of its own.
-        caching: whether rows share what they begin with.
+        prefix_caching: whether rows share what they begin with.
     """
 
     def __init__(

@@ -30,8 +30,8 @@ class ValueSpec:
         objectives: what it scores, in the order of its columns.
         caches: the KV caches it needs, possibly none.
         max_model_len: longest text it can read, or None for no limit of its own.
-        conditioned: it gives V_m(s + a; w) for the pull w of the row, and one more column: W(s + a; w), the KL in nats
-            that the policy tilted by it will still pay, which the tilt subtracts.
+        conditioned: it gives V_m(s + a; w) for w, the row's beta * lambda, and one more column: W(s + a; w), the KL in
+            nats that the policy tilted by it will still pay, which the tilt subtracts.
     """
 
     name: str
@@ -84,5 +84,5 @@ class ConditionedValue(ValueFunction, Protocol):
     """A value that knows what it is wanted for: ``spec.conditioned``; its ``reference`` is asked through ``at``."""
 
     def at(self, tilt_weights: Sequence[float]) -> ValueFunction:
-        """The value for one pull (M,), whose ``reference`` gives (K, M + 1), W last."""
+        """The value for one row's beta * lambda, (M,); its ``reference`` gives (K, M + 1), W last."""
         ...

@@ -123,7 +123,7 @@ class Learned:
 
     @torch.inference_mode()
     def scores(self, tilt_weights: Sequence[float]) -> Table:
-        """sum_m w_m V_m(s + a; w) - W(s + a; w), as the engine computes it, for a pull in z-units."""
+        """sum_m w_m V_m(s + a; w) - W(s + a; w), as the engine computes it, for weights in z-units."""
         w, found = torch.tensor(tilt_weights), []
         for hidden in self.world.hidden:
             table = self.table.expand(len(hidden), *self.table.shape)

@@ -12,12 +12,11 @@ import orjson
 from pydantic import Field, StringConstraints
 
 from mavis_core.api.errors import InvalidRequestError
-from mavis_core.api.structure import Structure
+from mavis_core.api.structure import Structure, StructureKind
 from server.protocol.fields import Refused, Strict
 from server.tools.use import Constraint, in_clients_words
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-StructureKind = Literal["json_schema", "regex", "choice", "grammar"]
 Schema = dict[str, Any]
 Choices = Annotated[
     list[Annotated[str, StringConstraints(min_length=1)]], Field(fail_fast=True, min_length=1, max_length=1024)

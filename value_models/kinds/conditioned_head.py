@@ -4,9 +4,9 @@
     [u_m, c_m] = two-layer network of h whose hidden units are scaled and shifted by f(w) (FiLM, arXiv 1709.07871)
     f(w) = gelu(P w + p) - gelu(p)
 
-w is beta times the row's weights, ``tilt_weights`` in the code. The value of a text depends on how it goes on, and that depends
-on w; without w a value can only say how the base model would go on. The network is given f(w) and not w, because values
-level off as w grows and W begins as its square: with units scaled by w the error is four times as large
+w is beta times the row's weights, ``tilt_weights`` in the code. The value of a text depends on how it goes on, and that
+depends on w; without w a value can only say how the base model would go on. The network is given f(w) and not w,
+because values level off as w grows and W begins as its square: with units scaled by w the error is four times as large
 (docs/theory.md). w enters this network, never the policy, so rows of any weights share KV. A, the table over the
 vocabulary, does not depend on w and is computed once at load.
 """
@@ -64,7 +64,13 @@ class ConditionedHeadNetwork(nn.Module):
         return self.head.read_tokens(embedding)
 
     def forward(self, hidden: Tensor, tilt_weights: Tensor, table: Tensor) -> Tensor:
-        """hidden (G, D), pull (G, M), the candidates' rows of A (G, K, M + 1, r + 1) -> V and W (G, K, M + 1)."""
+        """V and W, (G, K, M + 1).
+
+        Args:
+            hidden: (G, D).
+            tilt_weights: (G, M).
+            table: (G, K, M + 1, r + 1), the candidates' rows of A.
+        """
         head, outputs = self.head, len(self.scale)
         wanted = self._wanted(tilt_weights / self.largest).expand(outputs, -1, -1)
         inner = torch.baddbmm(head.state_in_bias, hidden.expand(outputs, -1, -1), head.state_in)
@@ -85,7 +91,7 @@ class ConditionedHeadValue:
         objectives: M, with their ``pull_range``.
         network: of as many objectives.
         embedding: (V, D) the policy's output embedding.
-        pull: (M,) of ``reference``, 0 by default; ``score`` reads each row's own.
+        tilt_weights: (M,) of ``reference``, 0 by default; ``score`` reads each row's own.
     """
 
     def __init__(

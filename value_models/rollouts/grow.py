@@ -95,7 +95,7 @@ def grow(
             over its ``top_k`` most likely tokens.
         top_k: 0 is the whole vocabulary, for unguided rollouts.
         seed: everything is a function of it.
-        objectives: whose pull is kept with every tree; for values conditioned on it.
+        objectives: whose beta * lambda is kept with every tree; for values conditioned on it.
     """
     each = [guidance] * len(prompts) if isinstance(guidance, Guidance) else guidance
     roots = [Node.root(number, ids, own) for (number, ids), own in zip(prompts, each, strict=True)]

@@ -47,7 +47,7 @@ class PackedTree:
         ancestors: (N, N) bool, [n, m]: m is n or above it.
         previous: (T,) int64 index of the token before each on its path, -1 for the first of the prompt.
         ends, drawn: what can be asked for, of node ends and of every token (``targets.examples``).
-        pull: (M,) float32 beta * lambda under which it grew; empty where trees have none of their own.
+        tilt_weights: (M,) float32 beta * lambda under which it grew; empty where trees have none of their own.
     """
 
     key: int

@@ -115,7 +115,7 @@ def test_joint_reaches_the_optimum_where_independent_and_the_base_models_values_
 
 
 class Conditioned:
-    """V(s + a; w) and W from tables that are made for each pull when it is asked for."""
+    """V(s + a; w) and W from tables that are made for each tilt when it is asked for."""
 
     def __init__(self, seed: int, rounds: int) -> None:
         objectives = [dataclasses.replace(objective(name), value="joint", pull_range=(0.0, 4.0)) for name in NAMES]
