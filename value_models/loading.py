@@ -9,7 +9,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import LoadError
 from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy, resolve_device, resolve_dtype
-from mavis_core.process.queue_client import LoadProgress
+from mavis_core.process.engine_loop import LoadProgress
 from mavis_core.values.protocol import ValueFunction
 from value_models.folders import load_value, resolve
 from value_models.kinds.registry import stacked

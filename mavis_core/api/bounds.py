@@ -8,6 +8,8 @@ is 2^-126: what is closer to 0 is 0, here and not somewhere on a device, so that
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mavis_core.api.errors import InvalidRequestError
 
 SMALLEST = 2.0**-126
@@ -42,3 +44,10 @@ def check_integer(param: str, value: object, low: int, high: int) -> int:
     if not low <= value <= high:
         raise InvalidRequestError(f"{param}={value}: must be {low} to {high}", param)
     return value
+
+
+def check_token_ids(param: str, token_ids: Collection[int], vocab_size: int) -> None:
+    """Refuse ids that the vocabulary does not have, naming the first of them."""
+    if token_ids and not 0 <= min(token_ids) <= max(token_ids) < vocab_size:
+        wrong = next(token for token in token_ids if not 0 <= token < vocab_size)
+        raise InvalidRequestError(f"{param}: token id {wrong} is not from 0 to {vocab_size - 1}", param)

@@ -74,6 +74,21 @@ class SamplingParams:
     ranked: bool = False
 
     def __post_init__(self) -> None:
+        self._check_lengths()
+        self._check_numbers()
+        self._check_logit_bias()
+        self._check_stops()
+        if self.seed is not None:
+            check_integer("seed", self.seed, -(2**63), 2**63 - 1)
+        for name in ("logprobs", "prompt_logprobs"):
+            if (count := getattr(self, name)) is not None:
+                check_integer(name, count, 0, MAX_LOGPROBS)
+        if self.structure is not None and not isinstance(self.structure, Structure):
+            raise InvalidRequestError(
+                f"structure: must be a Structure, not {type(self.structure).__name__}", "structure"
+            )
+
+    def _check_lengths(self) -> None:
         check_integer("n", self.n, 1, MAX_CHOICES)
         if self.max_tokens is not None:
             check_integer("max_tokens", self.max_tokens, 0, MAX_TOKEN_ID)
@@ -82,6 +97,9 @@ class SamplingParams:
             raise InvalidRequestError(
                 f"min_tokens={self.min_tokens}: must be at most max_tokens={self.max_tokens}", "min_tokens"
             )
+
+    def _check_numbers(self) -> None:
+        """Numbers that are within their range, in the form that the tensors get them in."""
         temperature = check_number("temperature", self.temperature, 0, 2)
         numbers = {
             "temperature": temperature if temperature >= GREEDY else 0.0,
@@ -96,6 +114,8 @@ class SamplingParams:
         for name, number in numbers.items():
             object.__setattr__(self, name, number)
         check_integer("top_k", self.top_k, -1, MAX_TOKEN_ID)
+
+    def _check_logit_bias(self) -> None:
         if len(self.logit_bias) > MAX_LOGIT_BIAS:
             raise InvalidRequestError(
                 f"logit_bias has {len(self.logit_bias)} entries: at most {MAX_LOGIT_BIAS}", "logit_bias"
@@ -106,8 +126,8 @@ class SamplingParams:
             token: check_number(f"logit_bias[{token}]", bias, -100, 100) for token, bias in self.logit_bias.items()
         }
         object.__setattr__(self, "logit_bias", biases)
-        if self.seed is not None:
-            check_integer("seed", self.seed, -(2**63), 2**63 - 1)
+
+    def _check_stops(self) -> None:
         if len(self.stop) > MAX_STOP_STRINGS:
             raise InvalidRequestError(f"stop has {len(self.stop)} strings: at most {MAX_STOP_STRINGS}", "stop")
         for stop in self.stop:
@@ -119,10 +139,3 @@ class SamplingParams:
             )
         for token in self.stop_token_ids:
             check_integer("stop_token_ids", token, 0, MAX_TOKEN_ID)
-        for name in ("logprobs", "prompt_logprobs"):
-            if (count := getattr(self, name)) is not None:
-                check_integer(name, count, 0, MAX_LOGPROBS)
-        if self.structure is not None and not isinstance(self.structure, Structure):
-            raise InvalidRequestError(
-                f"structure: must be a Structure, not {type(self.structure).__name__}", "structure"
-            )

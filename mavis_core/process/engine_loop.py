@@ -90,7 +90,8 @@ class Dead:
 
 EngineEvent = Loading | Ready | Stepped | ValuesChanged | Dead
 Emit = Callable[[EngineEvent], None]
-Build = Callable[[Callable[[str, float], None]], "Engine"]
+LoadProgress = Callable[[str, float], None]  # a stage of loading, and the fraction done of all
+Build = Callable[[LoadProgress], "Engine"]
 InboxMessage = Request | Compiled | Abort | LoadValue | UnloadValue | ValuesRead
 Inbox = queue.SimpleQueue[InboxMessage | None]
 

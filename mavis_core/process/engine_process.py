@@ -21,12 +21,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import EngineUnavailableError
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.process.engine_loop import Build, Dead, Inbox, Ready, run_engine
-from mavis_core.process.queue_client import CLOSE_SECONDS, LoadProgress, QueueClient
-from mavis_core.search.scorer import SequenceScorer
+from mavis_core.process.queue_client import CLOSE_SECONDS, QueueClient
 
 if TYPE_CHECKING:
     Pipe = Connection[Any, Any]
@@ -35,25 +33,14 @@ log = logging.getLogger(__name__)
 
 
 class EngineProcess(QueueClient):
-    """An ``EngineClient`` over an engine that is built and run in a child process.
+    """An ``EngineClient`` over an engine that is built and run in a child process; see ``QueueClient``.
 
-    Args:
-        build: makes the engine, in the child; picklable, for example ``partial(build_engine, model, values, config)``.
-        config, progress, scorer: see ``QueueClient``.
+    ``build`` is sent to the child, so it must be picklable, as ``partial(build_engine, model, values, config)`` is.
     """
 
-    def __init__(
-        self,
-        build: Build,
-        config: EngineConfig,
-        progress: LoadProgress | None = None,
-        scorer: SequenceScorer | None = None,
-    ) -> None:
-        super().__init__(config, progress, scorer)
-        self._build = build
-        self._tokenizer: Tokenizer | None = None
-        self._process: BaseProcess | None = None
-        self._listener: threading.Thread | None = None
+    _tokenizer: Tokenizer | None = None
+    _process: BaseProcess | None = None
+    _listener: threading.Thread | None = None
 
     @property
     def pid(self) -> int | None:
@@ -132,8 +119,7 @@ class EngineProcess(QueueClient):
 
 
 def _import_tokenizers() -> None:
-    with contextlib.suppress(ImportError):  # if it is needed after all, `_load_tokenizer` says so
-        from transformers import AutoTokenizer  # noqa: F401
+    from transformers import AutoTokenizer  # noqa: F401
 
 
 def _load_tokenizer(source: str) -> Tokenizer:

@@ -30,14 +30,23 @@ from mavis_core.api.errors import (
 )
 from mavis_core.api.messages import Abort, EngineInfo, LoadValue, Request, RequestOutput, StepStats, UnloadValue
 from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.process.engine_loop import Dead, EngineEvent, Inbox, Loading, Ready, Stepped, ValuesChanged
+from mavis_core.process.engine_loop import (
+    Build,
+    Dead,
+    EngineEvent,
+    Inbox,
+    Loading,
+    LoadProgress,
+    Ready,
+    Stepped,
+    ValuesChanged,
+)
 from mavis_core.schedule.seeds import Seeds
 from mavis_core.search.driver import search
 from mavis_core.search.scorer import SequenceScorer
 
 CLOSE_SECONDS = 5.0
 NOTHING_RUNS = StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, idle=True)
-LoadProgress = Callable[[str, float], None]
 
 
 @dataclass(eq=False, slots=True)
@@ -61,14 +70,20 @@ class QueueClient(ABC):
     """An ``EngineClient`` over an inbox and events.
 
     Args:
+        build: makes the engine, where it runs; reports (stage, fraction done).
         config: for the bound on requests in flight, and for seeds.
         progress: called on the event loop while the engine loads.
         scorer: of requests that search by rewards.
     """
 
     def __init__(
-        self, config: EngineConfig, progress: LoadProgress | None = None, scorer: SequenceScorer | None = None
+        self,
+        build: Build,
+        config: EngineConfig,
+        progress: LoadProgress | None = None,
+        scorer: SequenceScorer | None = None,
     ) -> None:
+        self._build = build
         self._limit = config.max_num_seqs + config.max_queue
         self._seeds = Seeds(config.seed)
         self._scorer = scorer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from mavis_core.api.bounds import check_number, check_token_ids
 from mavis_core.api.errors import ContextLengthError, InvalidRequestError, UnknownObjectiveError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo, Request
@@ -135,9 +136,7 @@ class Admission:
             ("stop_token_ids", sampling.stop_token_ids),
             ("logit_bias", tuple(sampling.logit_bias)),
         ):
-            if tokens and not 0 <= min(tokens) <= max(tokens) < self.vocab_size:
-                wrong = next(t for t in tokens if not 0 <= t < self.vocab_size)
-                raise InvalidRequestError(f"{param}: token id {wrong} is not in 0 to {self.vocab_size - 1}", param)
+            check_token_ids(param, tokens, self.vocab_size)
         own = () if sampling.ignore_eos else self.stop_token_ids
         stops = {*own, *sampling.stop_token_ids}
         if len(stops) >= self.vocab_size:
@@ -150,12 +149,7 @@ class Admission:
         if unknown := [name for name in request.guidance.weights if name not in known]:
             raise UnknownObjectiveError(unknown, known)
         for name, weight in request.guidance.weights.items():
-            low, high = known[name].weight_range
-            if not low <= weight <= high:
-                raise InvalidRequestError(
-                    f"objective_weights.{name}={weight:g}: this value accepts {low:g} to {high:g}",
-                    f"objective_weights.{name}",
-                )
+            check_number(f"objective_weights.{name}", weight, *known[name].weight_range)
 
     def _check_conditioned(self, guidance: Guidance) -> None:
         """A conditioned value knows the KL still to come of its own tilt alone, in the range it was trained for."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from mavis_core.api.errors import EngineUnavailableError
 from mavis_core.api.messages import ChoiceDelta, Request, RequestOutput
+from mavis_core.schedule.seeds import seed_of
 from mavis_core.search.hypothesis import Hypothesis
 
 Generate = Callable[[Request], AsyncGenerator[RequestOutput, None]]
@@ -93,10 +93,7 @@ def slot_seed(seed: int, slot: int) -> int:
 
     The first place keeps the request's seed: one beam with one successor is the plain answer.
     """
-    if slot == 0:
-        return seed
-    digest = hashlib.blake2b(f"{seed}/{slot}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    return seed if slot == 0 else seed_of(f"{seed}/{slot}")
 
 
 async def all_of(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

@@ -9,7 +9,7 @@ from typing import Any
 from mavis_core.api.messages import ChoiceDelta, TokenLogprobs
 from server.answers.completions import Choice, CompletionsAnswer, Extras
 from server.answers.context import AnswerContext
-from server.text.token_text import Reading
+from server.answers.token_logprobs import token_logprobs
 from server.tools.reader import AnswerPart, AnswerText, Reader, ToolCallArguments, ToolCallBegin, reader_for
 from server.tools.use import ToolUse
 
@@ -92,20 +92,8 @@ class ChatAnswer(CompletionsAnswer):
     def _logprobs(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
         if self._context.sampling.logprobs is None:
             return None
-        return {"content": [self._position(choice.logprob_reading, p) for p in positions], "refusal": None}
-
-    def _position(self, reading: Reading, position: TokenLogprobs) -> dict[str, Any]:
-        top = [self._token(reading, *alternative) for alternative in position.top]
-        told = self._token(reading, position.token_id, position.logprob) | {"top_logprobs": top}
-        reading.read(position.token_id)
-        return told
-
-    def _token(self, reading: Reading, token_id: int, logprob: float) -> dict[str, Any]:
-        return {
-            "token": self._token_name(reading, token_id),
-            "bytes": list(reading.bytes_of(token_id)),
-            "logprob": logprob,
-        }
+        content = [token_logprobs(choice.logprob_reading, position, self._token_name) for position in positions]
+        return {"content": content, "refusal": None}
 
 
 def _delta(part: AnswerPart) -> dict[str, Any]:

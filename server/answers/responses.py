@@ -10,12 +10,13 @@ from typing import Any
 
 import orjson
 
-from mavis_core.api.messages import ChoiceDelta, GuidanceStats, RequestOutput, TokenLogprobs
+from mavis_core.api.messages import ChoiceDelta, GuidanceStats, RequestOutput
 from server.answers.answer import Answer
 from server.answers.context import AnswerContext
 from server.answers.guidance_report import guidance_report, token_reports
 from server.answers.output_items import Event, OutputItems
 from server.answers.padding import padding
+from server.answers.token_logprobs import token_logprobs
 from server.errors import error_body
 from server.protocol.responses import ResponsesRequest
 from server.tools.reader import AnswerText, reader_for
@@ -70,7 +71,7 @@ class ResponseAnswer(Answer):
         self._output_tokens += len(delta.token_ids)
         self._stats = delta.guidance
         self._reports += token_reports(self._report_reading, delta.reports)
-        self._logprobs += [self._logprob(position) for position in delta.logprobs]
+        self._logprobs += [token_logprobs(self._logprob_reading, position) for position in delta.logprobs]
         events = []
         for part in self._reader.read(delta.text, last=delta.finish_reason is not None):
             logprobs, self._logprobs = self._logprobs, []
@@ -136,13 +137,3 @@ class ResponseAnswer(Answer):
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": prompt + self._output_tokens,
         }
-
-    def _logprob(self, position: TokenLogprobs) -> dict[str, Any]:
-        top = [self._token(token_id, logprob) for token_id, logprob in position.top]
-        told = self._token(position.token_id, position.logprob) | {"top_logprobs": top}
-        self._logprob_reading.read(position.token_id)
-        return told
-
-    def _token(self, token_id: int, logprob: float) -> dict[str, Any]:
-        reading = self._logprob_reading
-        return {"token": reading.text_of(token_id), "bytes": list(reading.bytes_of(token_id)), "logprob": logprob}

@@ -11,7 +11,6 @@ from typing import Literal
 from server.protocol.fields import Strict
 from server.weights import Source
 
-FinishReasonName = Literal["stop", "length"]
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
 

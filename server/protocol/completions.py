@@ -13,8 +13,9 @@ from pydantic import Field
 
 from mavis_core.api.bounds import check_integer
 from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.messages import FinishReason
 from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
-from server.protocol.answers import AnswerModel, ChoiceModel, FinishReasonName, PromptLogprobs, Usage
+from server.protocol.answers import AnswerModel, ChoiceModel, PromptLogprobs, Usage
 from server.protocol.fields import Refused, Strict, ranged
 from server.protocol.generation import GenerationRequest
 from server.protocol.sampling import TokenId
@@ -80,7 +81,7 @@ class TextLogprobs(Strict):
 class TextChoice(ChoiceModel):
     text: str
     logprobs: TextLogprobs | None
-    finish_reason: FinishReasonName | None
+    finish_reason: FinishReason | None
     prompt_logprobs: PromptLogprobs | None = None
     prompt_token_ids: list[int] | None = None
 

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 from jinja2 import TemplateError
 
-from mavis_core.api.bounds import check_integer
+from mavis_core.api.bounds import check_integer, check_token_ids
 from mavis_core.api.errors import ContextLengthError, InvalidRequestError
 from mavis_core.api.messages import EngineInfo
 from mavis_core.api.sampling_params import MAX_TOKEN_ID, SamplingParams
@@ -219,9 +219,12 @@ def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineI
     length, longest = len(token_ids), info.max_model_len
     if length >= longest:
         raise ContextLengthError(length, longest - 1, param)
-    for token_id in (min(token_ids), max(token_ids)):
-        if not 0 <= token_id < info.vocab_size:
-            raise InvalidRequestError(f"{param}: token id {token_id} is not from 0 to {info.vocab_size - 1}", param)
+    for name, ids in (
+        (param, token_ids),
+        ("logit_bias", sampling.logit_bias),
+        ("stop_token_ids", sampling.stop_token_ids),
+    ):
+        check_token_ids(name, ids, info.vocab_size)
     for name, wanted in ((limit, sampling.max_tokens), ("min_tokens", sampling.min_tokens)):
         if wanted is not None and length + wanted > longest:
             raise InvalidRequestError(
@@ -229,6 +232,3 @@ def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineI
                 name,
                 "context_length_exceeded",
             )
-    for name, ids in (("logit_bias", sampling.logit_bias), ("stop_token_ids", sampling.stop_token_ids)):
-        if ids and max(ids) >= info.vocab_size:
-            raise InvalidRequestError(f"{name}: token id {max(ids)} is not from 0 to {info.vocab_size - 1}", name)

@@ -7,7 +7,6 @@ same rule for stop tokens (none as the first). The base model does too, so its t
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
 from mavis_core.offline import CompletionOutput, generate
+from mavis_core.schedule.seeds import seed_of
 from mavis_core.search.scorer import SequenceScorer
 from value_models import durable
 
@@ -163,10 +163,7 @@ def _draw(
 
 def sampling_params(noise: str, samples: int, max_tokens: int, guidance: Guidance) -> SamplingParams:
     """How every arm draws; ``noise`` names what its random numbers are a function of."""
-    digest = hashlib.blake2b(noise.encode(), digest_size=8).digest()
-    plain = SamplingParams(
-        n=samples, max_tokens=max_tokens, min_tokens=1, seed=int.from_bytes(digest, "little", signed=True)
-    )
+    plain = SamplingParams(n=samples, max_tokens=max_tokens, min_tokens=1, seed=seed_of(noise))
     if guidance.active:
         return plain
     return dataclasses.replace(plain, top_k=guidance.top_k, logprobs=0)

@@ -9,7 +9,6 @@ Every draw derives from (seed, prompt, path), so a tree does not depend on the o
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
 from mavis_core.offline import CompletionOutput, generate
+from mavis_core.schedule.seeds import seed_of
 from value_models.rollouts.forest import LENGTH, OPEN, STOP, Forest
 from value_models.rollouts.shape import Shape
 
@@ -199,5 +199,4 @@ def _flatten(root: Node, objectives: Sequence[str]) -> Forest:
 
 
 def _seed(seed: int, node: Node, purpose: str) -> int:
-    written = f"{seed}/{node.prompt}/{'.'.join(map(str, node.path))}/{purpose}"
-    return int.from_bytes(hashlib.blake2b(written.encode(), digest_size=8).digest(), "little", signed=True)
+    return seed_of(f"{seed}/{node.prompt}/{'.'.join(map(str, node.path))}/{purpose}")
