@@ -1,4 +1,4 @@
-"""Plans to batches: the tensors that one step runs on."""
+"""Turns the scheduler's plans into batches: the tensors that one step runs on."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Batcher:
         )
 
     def _rows(self, drawing: Sequence[Row], decoding: bool) -> RowTensors:
-        """The last tensors if all go on ``decoding``; a row that was just prefilled may have other blocks."""
+        """The last step's tensors if all its rows decode again; a row that was just prefilled may have other blocks."""
         if not decoding or self._current is None or not self._current.follows(drawing):
             self._current = RowTensors(drawing, self._pool, self._hashes)
         else:

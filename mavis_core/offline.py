@@ -26,7 +26,8 @@ from mavis_core.search.scorer import SequenceScorer
 if TYPE_CHECKING:
     from mavis_core.engine import Engine
 
-TOGETHER = "offline"  # nobody waits for one answer: in order of arrival, choices beside each other on one prefill
+# One group: prompts run in order, so that the choices of a prompt run together and share its prefill.
+TOGETHER = "offline"
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ def generate(
     progress: bool = False,
     scorer: SequenceScorer | None = None,
 ) -> list[list[CompletionOutput]]:
-    """Answer every prompt; per prompt its ``n`` choices, in the order of the prompts. Searches run last, together.
+    """Answer every prompt: its ``n`` choices, in the order of the prompts. Searches run last, together.
 
     Args:
         engine: idle.
@@ -60,7 +61,7 @@ def generate(
         sampling: one for all, or one per prompt.
         guidance: likewise; None is unguided.
         progress: show a bar.
-        scorer: of requests that search by rewards.
+        scorer: for requests that search by rewards.
 
     Raises:
         InvalidRequestError: a prompt cannot be served (nothing has run then, but what a search asks of the engine is

@@ -1,6 +1,6 @@
 """How one request samples: OpenAI's and vLLM's names, defaults and ranges.
 
-Frozen and validated at construction, so that whoever holds a ``SamplingParams`` holds a legal one.
+Frozen and validated at construction, so that every ``SamplingParams`` is a legal one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_LOGIT_BIAS = 1024
 MAX_LOGPROBS = 20
 MAX_TOKEN_ID = 2**31 - 1
 GREEDY = 1e-5  # vLLM's; logits over a smaller temperature leave float32's range, or its resolution
-LEAST_REPETITION_PENALTY = 1e-5  # what divides logits by less says no more, and overflows
+LEAST_REPETITION_PENALTY = 1e-5  # a smaller one changes nothing more, and overflows
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What form an answer must have: a JSON schema, a regular expression, one of some strings, or a grammar.
 
-Frozen, torch-free, and checked when made as far as that needs no tokenizer: form and size. Whether the grammar library
-can serve it is known only after compilation (``grammar/compiler.py``), which refuses the request by itself.
+Frozen, torch-free, and checked at construction as far as that needs no tokenizer: form and size. Whether the grammar
+library can serve it is known only after compilation (``grammar/compiler.py``), which then refuses the request.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The engine in a spawned process of its own, so that it and the event loop never share a GIL.
 
 One pipe carries the frozen messages: requests and aborts in, the loop's events out. Each end has a thread that
-empties the pipe at once, so neither the event loop nor a step ever waits for it. Here that thread also watches the
-process: killed from outside (SIGKILL, out of memory) it fails every request in flight at once. There it ends the
-process when the pipe closes, which is how a child learns that its parent is gone.
-Signals are the parent's business: the child ignores SIGINT and SIGTERM, so that a drain can finish.
+empties the pipe at once, so neither the event loop nor a step ever waits for it. The parent's thread
+also watches the child: if it is killed (SIGKILL, out of memory), every request in flight fails at once. The child's
+thread ends the process when the pipe closes, which is how a child learns that its parent is gone.
+The parent handles signals: the child ignores SIGINT and SIGTERM, so that a drain can finish.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class EngineProcess(QueueClient):
 
     @property
     def pid(self) -> int | None:
-        """Of the child, None before ``start``."""
+        """The child's process id, None before ``start``."""
         return None if self._process is None else self._process.pid
 
     @property
@@ -58,7 +58,7 @@ class EngineProcess(QueueClient):
         return self._listener is None or not self._listener.is_alive()  # it outlives the process
 
     def _start(self) -> None:
-        if self._process is not None:  # the one before, which is dead
+        if self._process is not None:  # the last child, which is dead
             atexit.unregister(self._process.kill)
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()

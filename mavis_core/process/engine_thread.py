@@ -1,4 +1,4 @@
-"""The engine on a thread of this process: no copy of anything, but one GIL for it and the event loop."""
+"""The engine on a thread of this process: no message is copied, but it and the event loop share one GIL."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EngineThread(QueueClient):
         return self._thread is None or not self._thread.is_alive()
 
     def _start(self) -> None:
-        self._engine = None  # one that died gives its memory back first
+        self._engine = None  # if the last one died, its memory is freed first
         self._thread = threading.Thread(target=self._run_engine, args=(self._inbox,), name="mavis-engine", daemon=True)
         self._thread.start()
 
@@ -55,4 +55,4 @@ class EngineThread(QueueClient):
         try:
             run_engine(self._keep, inbox, self._post)
         finally:
-            self._post(Dead("the engine's thread has ended"))  # whatever ended it; a reason given before stays
+            self._post(Dead("the engine's thread has ended"))  # if it gave a reason before, that one stays

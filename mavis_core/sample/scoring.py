@@ -1,4 +1,4 @@
-"""What passes between a step and its values: the guided rows that are to be scored, and what all values say of them."""
+"""What a step hands to its values, and what it gets back: the guided rows to score, and the scores of all values."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class ScoringInput:
     tilt_weights: Tensor | None = None
 
     def newest_attention(self, pool: KVPool) -> DecodeAttention:
-        """How a model whose KV is in ``pool`` reads ``last_token``, one position a row."""
+        """Attention for a forward of ``last_token``, one position per row, by a model whose KV is in ``pool``."""
         return DecodeAttention.newest(pool, self.block_table, self.length, self.max_length)
 
     def sibling_attention(self, pool: KVPool) -> SiblingAttention:
-        """How it reads the G * K ``candidates``, all of a row at position ``length`` and blind to one another."""
+        """Attention for a forward of the G * K ``candidates``: a row's stand at one position and do not see each other."""
         width = self.candidates.shape[1]
         return SiblingAttention(pool, self.block_table, self.length, self.max_length, width)
 
     def take(self, rows: Tensor) -> ScoringInput:
-        """The step of a subset of its rows: (R,) int64 indices."""
+        """The same for some of the rows: (R,) int64 indices."""
         return ScoringInput(
             self.candidates[rows],
             None if self.valid is None else self.valid[rows],
@@ -66,10 +66,10 @@ class ScoringInput:
 
 
 class Scored(NamedTuple):
-    """What all values say of the candidates of G guided rows.
+    """The scores of all values for the candidates of G guided rows.
 
     Attributes:
-        candidates: that were scored.
+        candidates: those that were scored.
         inputs: the values' input, which ``commit`` gets again.
         values: V, (G, K, M) float32, z-units; 0 where a row does not name the objective.
         future_kl: W, (G, K) float32, the KL in nats that later tokens are expected to cost; 0 for rows without a

@@ -1,4 +1,4 @@
-"""A request to its rows: the checks that need the loaded model, and what the row must know to run."""
+"""Turns a request into its rows, after the checks that need the loaded model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Admission:
     caching_values: Mapping[str, str]
 
     def rows(self, request: Request, matcher: Matcher | None = None) -> list[Row]:
-        """One row per choice, the first of which carries the others as forks; each with its own copy of ``matcher``.
+        """Make one row per choice, each with its own copy of ``matcher``; the first carries the others as forks.
 
         ``request`` has a seed (``seeds.py``).
 
@@ -90,11 +90,11 @@ class Admission:
         return rows
 
     def _detokenizer(self, request: Request) -> Detokenizer:
-        """One that goes on after the tokens that are there already.
+        """A detokenizer that continues after the request's ``output_token_ids``.
 
-        It reads again as many of them as a stop string, an unfinished character or a row of byte tokens can reach
-        back, a token having a byte at least; all of them would cost a long answer that goes on often the square of its
-        length.
+        It only reads as many of them again as a stop string, an unfinished character or a run of byte tokens can reach
+        back, given that a token has at least one byte: a long answer that is continued often would otherwise cost the
+        square of its length.
         """
         sampling, resumed = request.sampling, request.output_token_ids
         if self.tokenizer is None:
@@ -152,7 +152,7 @@ class Admission:
             check_number(f"objective_weights.{name}", weight, *known[name].weight_range)
 
     def _check_conditioned(self, guidance: Guidance) -> None:
-        """A conditioned value knows the KL still to come of its own tilt alone, in the range it was trained for."""
+        """A conditioned value predicts the KL of its own tilt only, and only in the range that it was trained for."""
         known = {objective.name: objective for objective in self.objectives}
         conditioned = [name for name in guidance.weights if known[name].pull_range is not None]
         if not conditioned or not guidance.active:
@@ -199,7 +199,7 @@ class Admission:
 
 
 def _run_start(tokens: Sequence[int], end: int, lone: Container[int]) -> int:
-    """Where the row of byte tokens begins that ends before ``end``; ``end`` where there is none."""
+    """Where the run of byte tokens that ends before ``end`` begins; ``end`` if there is none."""
     while end > 0 and tokens[end - 1] in lone:
         end -= 1
     return end

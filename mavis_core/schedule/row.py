@@ -85,7 +85,7 @@ class Row:
 
     @property
     def group(self) -> str:
-        """Whose turn it takes."""
+        """The group whose turn the row takes."""
         return self.request.group or self.request.id
 
     @property
@@ -102,7 +102,7 @@ class Row:
         return self.prompt_logprobs is not None and len(self.prompt_logprobs) < self.prompt_length
 
     def take_prompt_logprobs(self) -> tuple[TokenLogprobs | None, ...] | None:
-        """The prompt's log-probabilities, once they are all there, once."""
+        """The prompt's log-probabilities as soon as all are known; None before, and ever after."""
         if self.prompt_logprobs is None or self.scores_prompt:
             return None
         found, self.prompt_logprobs = tuple(self.prompt_logprobs), None

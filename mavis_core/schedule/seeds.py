@@ -27,7 +27,7 @@ class Seeds:
         self._given = 0
 
     def seeded(self, request: Request) -> Request:
-        """``request`` with a seed, the next one where it has none."""
+        """``request``, with the next seed if it has none."""
         if request.sampling.seed is not None:
             return request
         seed = seed_of(f"{self._seed}/{self._given}")

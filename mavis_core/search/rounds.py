@@ -1,4 +1,4 @@
-"""One round of a search: requests for every hypothesis that goes on, run together, each drawn to its end."""
+"""One round of a search: every unfinished hypothesis is continued by a request, and all requests run together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Rounds:
         most: tokens that the answer may have.
 
     Attributes:
-        cached_tokens: of the prompt that the first round read from the prefix cache; later ones find what it left.
+        cached_tokens: of the prompt, read from the prefix cache by the first round; later rounds find what that left.
     """
 
     def __init__(self, generate: Generate, request: Request, most: int) -> None:
@@ -68,7 +68,7 @@ class Rounds:
         )
 
     def _open(self, before: Hypothesis, part: Hypothesis, length: int) -> Hypothesis:
-        """``part`` as unfinished where only the round's length ended it."""
+        """``part``, marked as unfinished if only the round's length ended it."""
         whole = len(before.token_ids) + len(part.token_ids)
         if part.finish_reason == "length" and len(part.token_ids) == length and whole < self._most:
             return replace(part, finish_reason=None)
@@ -89,7 +89,7 @@ class Rounds:
 
 
 def slot_seed(seed: int, slot: int) -> int:
-    """Another seed for each place in the beam. Within one, rounds draw at later positions: noise is never used twice.
+    """The seed of a place in the beam, another for each. Rounds draw at later positions, so noise is never used twice.
 
     The first place keeps the request's seed: one beam with one successor is the plain answer.
     """
@@ -97,7 +97,7 @@ def slot_seed(seed: int, slot: int) -> int:
 
 
 async def all_of(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results in order; at the first error or a cancellation the others are cancelled and have ended."""
+    """The results in order; at an error or a cancellation all others are cancelled, and have ended on return."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return await asyncio.gather(*tasks)

@@ -1,4 +1,4 @@
-"""What the engine asks of a value: the Protocol that every kind implements, and what passes through it.
+"""What the engine needs of a value: the Protocol that every kind implements, and its types.
 
 A value gives V_m(s + a), the expected final reward of objective m in z-units if the text goes on from s + a,
 for every candidate a. The lifecycle follows the decode loop: ``bind`` once, ``extend`` while a prompt is
@@ -42,14 +42,14 @@ class ValueSpec:
 
 
 class ValueLoader(Protocol):
-    """Where an engine gets further values from while it runs; ``value_models.loading`` has one."""
+    """Loads further values into an engine that runs; ``value_models.loading`` has one."""
 
     def load(self, source: str) -> Sequence[ValueFunction]:
         """Read the values at ``source``, one per folder; called off the engine's thread. Raises LoadError."""
         ...
 
     def stack(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
-        """The values as they run, several perhaps as one; ``values`` themselves stay as they are."""
+        """The values to run in place of ``values``, several perhaps stacked into one; ``values`` are not changed."""
         ...
 
 
@@ -72,7 +72,7 @@ class ValueFunction(Protocol):
         ...
 
     def commit(self, inputs: ScoringInput, chosen: Tensor) -> None:
-        """Keep the state of the drawn candidate: chosen (G,) int64 index into K. Asked only of values with caches."""
+        """Keep the state of the drawn candidate: chosen (G,) int64 index into K. Called only for values with caches."""
         ...
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class ValueFunction(Protocol):
 
 
 class ConditionedValue(ValueFunction, Protocol):
-    """A value that knows what it is wanted for: ``spec.conditioned``; its ``reference`` is asked through ``at``."""
+    """A value with ``spec.conditioned``: the row's weights are part of its input; ``reference`` gets them by ``at``."""
 
     def at(self, tilt_weights: Sequence[float]) -> ValueFunction:
         """The value for one row's beta * lambda, (M,); its ``reference`` gives (K, M + 1), W last."""

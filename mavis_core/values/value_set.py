@@ -1,4 +1,4 @@
-"""All loaded values as one: columns of objectives, pools, and which rows each value reads.
+"""All loaded values together: their columns of objectives, their pools, and the rows that each value reads.
 
 A value is evaluated for the rows that name one of its objectives. One without a cache costs next to nothing
 and is evaluated for all guided rows at once; one with a cache only ever sees its own rows.
@@ -55,7 +55,7 @@ class ValueSet:
 
     @property
     def caching_values(self) -> dict[str, str]:
-        """Of values with a cache: by each objective the value's first one, which no other value has."""
+        """Objective -> the first objective of its value, which stands for the value; values with a KV cache only."""
         kept = [value.spec.objectives for value in self.values if value.spec.caches]
         return {objective.name: objectives[0].name for objectives in kept for objective in objectives}
 
@@ -71,7 +71,7 @@ class ValueSet:
         device: torch.device,
         before: ValueSet | None = None,
     ) -> None:
-        """Give every value its pools; those that ``before`` has bound keep what they have."""
+        """Give every value its pools; values that ``before`` has bound keep theirs."""
         self._device, self._block_size = device, block_size
         bound = {} if before is None else dict(zip(map(id, before.values), before._pools, strict=True))
         for value in self.values:
@@ -92,8 +92,8 @@ class ValueSet:
     def score(self, rows: RowTensors, candidates: Candidates, hidden: Tensor) -> Scored:
         """Values of every candidate of the G guided rows, hidden (G, D), and the KL still to come.
 
-        A value that is not a number must not reach rows that do not ask for it (0 * nan is nan), and those that do must
-        not go on as if it were one: it stays what it is for them.
+        A value that is NaN must not reach rows that do not name its objective (0 * nan is nan), so it becomes 0 there;
+        rows that name it keep the NaN and fail.
         """
         guided = rows.guided
         inputs = ScoringInput(
@@ -134,7 +134,7 @@ class ValueSet:
         return part
 
     def commit(self, rows: RowTensors, inputs: ScoringInput, chosen: Tensor) -> None:
-        """Keep what the drawn candidates (G,), indices into K, leave behind."""
+        """Let values with a cache keep the state of the drawn candidates, (G,) indices into K."""
         for value, columns in zip(self.values, self._columns, strict=True):
             if not value.spec.caches:
                 continue
@@ -148,7 +148,7 @@ class ValueSet:
         """Indices of the guided rows that a value scores, found once per set of rows; None is all of them."""
         if columns.start not in rows.readers:
             found = [i for i, row in enumerate(rows.rows[: rows.guided]) if _reads(row, columns)]
-            # W counts in full for whoever reads it, so a conditioned value sees its own rows only.
+            # W is not multiplied by a weight, so a conditioned value must score its own rows only.
             free = not value.spec.caches and not value.spec.conditioned
             everybody = len(found) == rows.guided or (bool(found) and free)
             index = None if everybody else torch.tensor(found, dtype=torch.int64).to(rows.length.device)
