@@ -1,4 +1,4 @@
-"""Every error as HTTP: one table from exception to status, type and code, one shape for all of them.
+"""Every error as an HTTP answer: one table from exception to status, type and code, one JSON form for all.
 
 The shape is OpenAI's, ``{"error": {message, type, param, code}}`` ("Error codes" page of its API reference): the
 official clients build their typed exceptions from the status and read the rest from there. 404, 405 and internal
@@ -47,7 +47,7 @@ class UnknownModelError(MavisError):
 
 
 class NotFoundError(MavisError):
-    """A stored thing that is not there; ``code`` says which kind."""
+    """No such preset, preference or the like is stored; ``code`` says what was looked for."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class ReadOnlyPresetError(MavisError):
 
 
 class DatabaseUnavailableError(MavisError):
-    """The database of presets and preferences cannot be used now; why is in the log, not in the message."""
+    """The database of presets and preferences cannot be used now; the log, not the message, says why."""
 
 
 class RateLimitError(MavisError):
@@ -88,12 +88,12 @@ class TextsWaitingError(MavisError):
 
 
 class ClientGoneError(MavisError):
-    """The client left before the answer; nobody reads what follows."""
+    """The client left before the answer, which nobody will read."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpError:
-    """How one kind of error is answered; ``param``, ``code`` and so on that an error has itself come first."""
+    """The HTTP answer to a kind of error; attributes of the same names that an error itself has take precedence."""
 
     status: int
     type: str
@@ -121,7 +121,7 @@ TABLE: dict[type[MavisError], HttpError] = {
     DatabaseUnavailableError: HttpError(503, "server_error", "database_unavailable", retry_after=5),
     EngineUnavailableError: HttpError(503, "server_error", "engine_unavailable", retry_after=2),
 }
-MAX_MESSAGE = 2000  # characters; some messages quote a request, or what a library says of it
+MAX_MESSAGE = 2000  # characters; some messages quote a request, or a library's message about it
 INTERNAL = HttpError(500, "server_error", "internal_error")
 
 

@@ -1,6 +1,6 @@
-"""The first half of every request that generates: from bytes to what is known before there is a prompt.
+"""The first half of every request that generates: it is read, checked and resolved, except for its prompt.
 
-Tools, structure, sampling, model, weights and guidance are settled here and nowhere else, in this order, so that all
+Tools, structure, sampling, model, weights and guidance are resolved here and nowhere else, in this order, so that all
 endpoints refuse the same things with the same words.
 """
 
@@ -42,7 +42,7 @@ class ResolvedRequest(Generic[Body]):
     steering: Steering
 
     def answer_context(self, prompts: Sequence[tuple[int, ...]]) -> AnswerContext:
-        """What an answer to these prompts must know; counts the request, which nothing refuses from here on."""
+        """What an answer to these prompts needs; also counts the request, which has passed the server's checks."""
         count_request(self.service.metrics, self.steering)
         return AnswerContext(
             model=self.steering.model,
@@ -63,11 +63,11 @@ class ResolvedRequest(Generic[Body]):
         return Request(uuid.uuid4().hex, prompt, sampling, guidance, salt, group=self.id)
 
     def check_room(self, requests: Sequence[Request]) -> None:
-        """Several prompts are taken all or none: a stream could not take back its 200 for the last of them.
+        """Check that several prompts fit together: a stream could not take back its 200 for the last of them.
 
         Raises:
-            InvalidRequestError: more choices than this server ever takes.
-            QueueFullError: more than it takes now.
+            InvalidRequestError: they have more choices than this server ever takes.
+            QueueFullError: they have more than it takes now.
         """
         limit, taken = self.info.max_num_seqs + self.service.settings.max_queue, self.service.engine.in_flight
         places = sum(request.places for request in requests)
@@ -83,7 +83,7 @@ class ResolvedRequest(Generic[Body]):
 
 
 async def resolve_request(http: HttpRequest, kind: type[Body]) -> ResolvedRequest[Body]:
-    """Raises MavisError: whatever is wrong with the request before its prompt is looked at."""
+    """Read and resolve a request; raises MavisError where anything but its prompt is wrong."""
     service = service_of(http)
     payload = await read_json(http, service.settings.max_body_bytes)
     info = service.ready_info()

@@ -1,4 +1,4 @@
-"""Run the engine requests of one HTTP request and answer with what they give.
+"""Runs the engine requests of one HTTP request and answers with their outputs.
 
 Everything before the first output (queue full, engine down, refused prompt) becomes a proper status, also for a
 stream: its response starts only once the first output is there.
@@ -59,9 +59,9 @@ async def run(
     allowance: Allowance,
     constraint: Constraint | None,
 ) -> Outputs:
-    """The request's outputs with the number of its prompt."""
+    """The request's outputs, each with the number of its prompt."""
     outputs = engine.generate(request)
-    unread = len(request.prompt_token_ids)  # charged once something has come of it
+    unread = len(request.prompt_token_ids)  # charged with the first output
     async with aclosing(outputs):
         try:
             async for output in outputs:
@@ -74,7 +74,7 @@ async def run(
 
 
 async def fan_in(runs: Sequence[Outputs]) -> Outputs:
-    """Outputs of several requests as they come; the first error ends all.
+    """The outputs of several requests as they come; the first error ends all of them.
 
     Plain tasks and not a TaskGroup: a generator may be advanced from one task and closed from another.
     """

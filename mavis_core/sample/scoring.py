@@ -45,7 +45,7 @@ class ScoringInput:
         return DecodeAttention.newest(pool, self.block_table, self.length, self.max_length)
 
     def sibling_attention(self, pool: KVPool) -> SiblingAttention:
-        """Attention for a forward of the G * K ``candidates``: those of a row share a position, unseen by each other."""
+        """Attention for a forward of the G * K ``candidates``: a row's share one position, unseen by each other."""
         width = self.candidates.shape[1]
         return SiblingAttention(pool, self.block_table, self.length, self.max_length, width)
 

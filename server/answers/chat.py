@@ -16,7 +16,7 @@ from server.tools.use import ToolUse
 
 @dataclass(slots=True)
 class ChoiceMessage:
-    """What a choice has said and called so far."""
+    """A choice's text and tool calls so far."""
 
     reader: Reader
     content: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class ChatAnswer(CompletionsAnswer):
     chunk_name = "chat.completion.chunk"
 
     def __init__(self, id: str, context: AnswerContext, extras: Extras, tools: ToolUse, echoed: str = "") -> None:
-        """``echoed``: text to come before each answer's own."""
+        """``echoed``: text that stands before each answer's own."""
         super().__init__(id, context, extras)
         self._tools, self._echoed = tools, echoed
         self._messages = [ChoiceMessage(reader_for(tools)) for _ in self._choices]
@@ -84,7 +84,7 @@ class ChatAnswer(CompletionsAnswer):
         return {"index": choice.index, "delta": delta, "logprobs": None, "finish_reason": None}
 
     def _finish_reason(self, choice: Choice) -> str | None:
-        """A call that the client named ends with "stop", as OpenAI documents it; one that was cut is not to be made."""
+        """A call that the client named ends with "stop", as OpenAI documents; a cut call is not to be made."""
         message = self._messages[choice.index]
         called = message.calls and not message.reader.cut and self._tools.mode != "named"
         return "tool_calls" if called and choice.finish_reason == "stop" else choice.finish_reason

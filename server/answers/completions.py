@@ -28,7 +28,7 @@ DONE = b"data: [DONE]\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """vLLM's options that only change what is told."""
+    """vLLM's options that only change what an answer shows."""
 
     stop_in_text: bool = False
     token_ids: bool = False
@@ -47,11 +47,11 @@ class Extras:
 
 @dataclass(slots=True)
 class Choice:
-    """One choice of the answer so far; the lists grow only where the whole answer is wanted at once."""
+    """One choice of the answer so far; the lists grow only if the answer is not streamed."""
 
     index: int
-    logprob_reading: Reading  # goes on where log-probabilities are told
-    report_reading: Reading  # goes on where reports are
+    logprob_reading: Reading  # reads the tokens whose log-probabilities are shown
+    report_reading: Reading  # reads the tokens that have reports
     started: bool = False
     tail: tuple[int, ...] = ()  # its last two tokens
     text: list[str] = field(default_factory=list)
@@ -124,11 +124,11 @@ class CompletionsAnswer(Answer):
 
     @abstractmethod
     def _opening(self, choice: Choice) -> list[bytes]:
-        """Chunks that come before a choice's first token."""
+        """The chunks before a choice's first token."""
 
     @abstractmethod
     def _chunk_parts(self, choice: Choice, delta: ChoiceDelta) -> list[dict[str, Any]]:
-        """A chunk's choice for each thing that the delta's text tells; without logprobs and ending."""
+        """The choice of a chunk for every part of the delta's text, without logprobs and ending."""
 
     @abstractmethod
     def _empty_part(self, choice: Choice) -> dict[str, Any]: ...
@@ -154,7 +154,7 @@ class CompletionsAnswer(Answer):
         return choice
 
     def _text(self, choice: Choice, delta: ChoiceDelta) -> str:
-        """The delta's text, with what stopped it where that was asked for."""
+        """The delta's text, with the stop string or token behind it if that was asked for."""
         if delta.stop_reason is None or not self._extras.stop_in_text:
             return delta.text
         if isinstance(delta.stop_reason, str):
@@ -201,7 +201,7 @@ class CompletionsAnswer(Answer):
         return made | {"token_ids": choice.token_ids} if self._extras.token_ids else made
 
     def _chunk_ending(self, choice: Choice, delta: ChoiceDelta) -> dict[str, Any]:
-        """What only some chunks carry: log-probabilities, why it stopped, its steering."""
+        """Fields that only some chunks have: log-probabilities, the finish reason, the guidance."""
         made: dict[str, Any] = {"logprobs": self._logprobs(choice, delta.logprobs)}
         if self._extras.token_ids:
             made["token_ids"] = delta.token_ids

@@ -1,4 +1,4 @@
-"""What an answer must know of its request."""
+"""What an answer needs to know of its request."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class AnswerContext:
     obfuscated: bool = False
 
     def reading(self, prompt: int) -> Reading:
-        """Of an answer to prompt number ``prompt``."""
+        """A reader of the tokens of an answer to prompt number ``prompt``."""
         return self.token_text.reading(self.sampling.skip_special_tokens, self.prompts[prompt])

@@ -1,4 +1,4 @@
-"""What steering did, as answers tell it."""
+"""What steering did, in the form that answers have."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def guidance_report(
 
 
 def token_reports(reading: Reading, reports: Sequence[TokenReport]) -> list[dict[str, Any]]:
-    """``reading`` is of the text whose next tokens these are, and goes on behind them."""
+    """The per-token reports; ``reading`` stands before these tokens and moves on behind them."""
     return [_told(reading, report) for report in reports]
 
 

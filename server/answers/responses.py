@@ -36,7 +36,7 @@ class ResponseAnswer(Answer):
         self._stats: GuidanceStats | None = None
         self._reports: list[dict[str, Any]] = []
         self._logprob_reading, self._report_reading = context.reading(0), context.reading(0)
-        self._logprobs: list[dict[str, Any]] = []  # of text that the reader still holds back
+        self._logprobs: list[dict[str, Any]] = []  # of the text that the reader still holds back
 
     def collect(self, prompt: int, output: RequestOutput) -> None:
         self._advance(output)
@@ -77,7 +77,7 @@ class ResponseAnswer(Answer):
             logprobs, self._logprobs = self._logprobs, []
             events += self._items.add(part, logprobs)
         if delta.finish_reason:
-            if self._logprobs and self._items.says:  # of what ended the answer and is no text: a stop token or string
+            if self._logprobs and self._items.says:  # they are of a stop token or string, which has no text
                 events += self._items.add(AnswerText(""), self._logprobs)
             self._status = "incomplete" if delta.finish_reason == "length" else "completed"
             events += self._items.finish("incomplete" if self._reader.cut else self._status)
@@ -111,7 +111,7 @@ class ResponseAnswer(Answer):
             "max_output_tokens": body.max_output_tokens,
             "metadata": body.metadata or {},
             "model": self._context.model,
-            "output": list(self._items.items),  # a copy: events are written after the next ones are made
+            "output": list(self._items.items),  # a copy: an event is encoded after later ones have changed the list
             "parallel_tool_calls": self._parallel,
             "previous_response_id": None,
             "reasoning": None,

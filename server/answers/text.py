@@ -11,7 +11,7 @@ from server.answers.completions import Choice, CompletionsAnswer, Extras
 from server.answers.context import AnswerContext
 from server.text.token_text import Reading
 
-Told = tuple[str, float | None, dict[str, float] | None, int]  # a token's place in each list of the answer's logprobs
+Told = tuple[str, float | None, dict[str, float] | None, int]  # a token's entry in each list of the answer's logprobs
 
 
 class TextAnswer(CompletionsAnswer):
@@ -21,9 +21,9 @@ class TextAnswer(CompletionsAnswer):
     def __init__(
         self, id: str, context: AnswerContext, extras: Extras, echoed: Sequence[str] | None, prompt_logprobs: int | None
     ) -> None:
-        """``echoed``: each prompt's text, to come before its answers; None where not asked for.
+        """``echoed``: each prompt's text, which stands before its answers; None if not asked for.
 
-        ``prompt_logprobs``: what the client asked for by that name.
+        ``prompt_logprobs``: the request's field of that name.
         """
         super().__init__(id, context, extras)
         self._echoed, self._asked_prompt_logprobs = echoed, prompt_logprobs
@@ -72,7 +72,7 @@ class TextAnswer(CompletionsAnswer):
         return None if told is None else _shape(told)
 
     def _told(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> list[Told] | None:
-        """Of the answer's tokens, which stand behind the echo."""
+        """Log-probabilities of the answer's tokens, which stand behind the echo."""
         if self._context.sampling.logprobs is None:
             return None
         told, reading = [], choice.logprob_reading
@@ -83,7 +83,7 @@ class TextAnswer(CompletionsAnswer):
         return told
 
     def _echoed_logprobs(self, prompt: int) -> list[Told] | None:
-        """Of the prompt's tokens where they are echoed; a first token has none, only its name."""
+        """Log-probabilities of an echoed prompt's tokens; the first token has only a name."""
         if not self._echoed or self._context.sampling.logprobs is None:
             return None
         told, reading = [], self._context.token_text.reading(skip_special_tokens=False)
@@ -102,7 +102,7 @@ class TextAnswer(CompletionsAnswer):
         return name, position.logprob, top, offset
 
     def _token_name(self, reading: Reading, token_id: int) -> str:
-        """Half a character is named by its bytes, as OpenAI does here, for which this shape has no other place."""
+        """A token that is part of a character is named by its bytes, as OpenAI does; this form has no other place."""
         name = super()._token_name(reading, token_id)
         if REPLACEMENT not in name or name.encode() == reading.bytes_of(token_id):
             return name
