@@ -1,8 +1,8 @@
 """What a server does when its engine has died, because its process was killed or its steps kept failing.
 
 A server that answers 503 for ever helps nobody. By default it exits, so that its supervisor starts it again. With an
-engine process it can load the engine again instead, which keeps its port and everything but the values that were
-loaded at run time. If the engine cannot be loaded at all, the server always exits: another try would fail likewise.
+engine process it can load the engine again instead, which keeps its port and everything but the values that were loaded
+at run time. If the engine cannot be loaded at all, the server always exits: another try would fail likewise.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from server.wire.write_limit import TimedWrites
 
 
 class TimedProtocol(TimedWrites, TimedRequests):
-    """HTTP in which nobody waits for a client for ever."""
+    """uvicorn's protocol with time limits for reading and writing."""
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ def server_for(
         access_log=settings.log_level == "debug",
         timeout_graceful_shutdown=5,
         server_header=False,
-        http=connection_gates(settings),  # type: ignore[arg-type]  # whatever makes a protocol
+        http=connection_gates(settings),  # type: ignore[arg-type]  # any callable that makes a protocol
         ws="none",
         timeout_keep_alive=settings.keep_alive_timeout,
         root_path=settings.root_path,
@@ -74,7 +74,7 @@ def server_for(
 
 
 def connection_gates(settings: Settings) -> ConnectionGates:
-    """TLS is theirs and not uvicorn's, so that a connection counts before its handshake."""
+    """Gates for new connections; they do TLS instead of uvicorn, so that a connection counts before its handshake."""
     total = default_connections() if settings.max_connections is None else settings.max_connections
     tls = None
     if settings.ssl_certfile is not None:

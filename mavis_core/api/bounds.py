@@ -1,9 +1,9 @@
 """Range checks for numbers that come from a request.
 
-One rule for all of them: a real, finite number inside the stated closed range, else an
-``InvalidRequestError`` that names the field, the value and the range. Tensors are float32, whose smallest normal number
-is 2^-126: a number closer to 0 is set to 0 here, and not somewhere on a device, so that whoever asks whether a number
-is 0 (is this request guided? is it greedy?) gets the answer that the tensors act on.
+One rule for all of them: a real, finite number inside the stated closed range, else an ``InvalidRequestError`` that
+names the field, the value and the range. Tensors are float32, whose smallest normal number is 2^-126: a number closer
+to 0 is set to 0 here, and not somewhere on a device, so that whoever asks whether a number is 0 (is this request
+guided? is it greedy?) gets the answer that the tensors act on.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ The server compiles in processes that can be ended (``grammar/processes.py``), s
 everything. Offline the caller's own process compiles: the structure is the caller's own.
 
 Nothing is kept between requests: copies of an llguidance matcher share one lexer, its table of states and its limits,
-so an answer that reached them would fail every later request with the same schema. Compiling a usual schema
-takes about a millisecond.
+so an answer that reached them would fail every later request with the same schema. Compiling a usual schema takes about
+a millisecond.
 
 The library is imported with the first structure, so a machine with torch and transformers only works without it.
 """

@@ -1,9 +1,9 @@
 """The program that compiles and follows grammars: a process for each structure, which can be ended. Torch-free.
 
-llguidance's limits do not hold for everything (``grammar/compiler.py``), a thread inside it cannot be stopped, and
-its memory is that of the process. So the engine starts ``python -m mavis_core.grammar.parent``, which loads the library
-and the vocabulary once and then forks a child for every structure, in milliseconds. The kernel limits a child's memory,
-and its CPU seconds for compiling and for each step: a child that exceeds them ends, and only its own request fails.
+llguidance's limits do not hold for everything (``grammar/compiler.py``), a thread inside it cannot be stopped, and its
+memory is that of the process. So the engine starts ``python -m mavis_core.grammar.parent``, which loads the library and
+the vocabulary once and then forks a child for every structure, in milliseconds. The kernel limits a child's memory, and
+its CPU seconds for compiling and for each step: a child that exceeds them ends, and only its own request fails.
 
 This process has a single thread when it forks. It ends, with all children, when the engine's end of its socket closes.
 """

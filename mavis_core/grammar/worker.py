@@ -1,8 +1,8 @@
 """Compiles grammars beside the engine's loop, so that nobody's tokens wait for another request's schema. Torch-free.
 
-A request with a structure leaves the loop for one of a few threads (so that a slow grammar does not hold up the
-next one) and comes back through the inbox with its matcher or an error. The thread only waits: the work is done in
-another process (``grammar/processes.py``), which is ended at once when the request is aborted.
+A request with a structure leaves the loop for one of a few threads (so that a slow grammar does not hold up the next
+one) and comes back through the inbox with its matcher or an error. The thread only waits: the work is done in another
+process (``grammar/processes.py``), which is ended at once when the request is aborted.
 """
 
 from __future__ import annotations

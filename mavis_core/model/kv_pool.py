@@ -1,8 +1,8 @@
 """The paged KV memory of one model: blocks of tokens for all its layers, addressed by block number.
 
-Layout (layers, blocks, block, 2, kv heads, head dim): one token's keys and values lie together, so a block
-table gathers both with one index_select of contiguous blocks, and one token of all layers is one indexed
-write. Which row owns which block is decided in ``schedule/blocks.py``.
+Layout (layers, blocks, block, 2, kv heads, head dim): one token's keys and values lie together, so a block table
+gathers both with one index_select of contiguous blocks, and one token of all layers is one indexed write. Which row
+owns which block is decided in ``schedule/blocks.py``.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The engine in a spawned process of its own, so that it and the event loop never share a GIL.
 
-One pipe carries the frozen messages: requests and aborts in, the loop's events out. Each end has a thread that
-empties the pipe at once, so neither the event loop nor a step ever waits for it. The parent's thread
-also watches the child: if it is killed (SIGKILL, out of memory), every request in flight fails at once. The child's
-thread ends the process when the pipe closes, which is how a child learns that its parent is gone.
-The parent handles signals: the child ignores SIGINT and SIGTERM, so that a drain can finish.
+One pipe carries the frozen messages: requests and aborts in, the loop's events out. Each end has a thread that empties
+the pipe at once, so neither the event loop nor a step ever waits for it. The parent's thread also watches the child: if
+it is killed (SIGKILL, out of memory), every request in flight fails at once. The child's thread ends the process when
+the pipe closes, which is how a child learns that its parent is gone. The parent handles signals: the child ignores
+SIGINT and SIGTERM, so that a drain can finish.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ request gives its places back when the engine has finished it, whether its outpu
 not bound what waits to be read, which is the rest of one answer (at most its choices times ``max_model_len`` tokens)
 for every open response; how many responses are open, and how long they may stay unread, the server bounds.
 
-The event loop never runs a tensor operation. The subclasses in ``engine_thread.py`` and
-``engine_process.py`` start the engine, give its events to ``_post``, and wait for its end.
+The event loop never runs a tensor operation. The subclasses in ``engine_thread.py`` and ``engine_process.py`` start the
+engine, give its events to ``_post``, and wait for its end.
 """
 
 from __future__ import annotations

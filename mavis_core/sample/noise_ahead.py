@@ -1,8 +1,8 @@
 """Gumbel noise for the rows of a batch, made for several positions at once where the vocabulary is small.
 
 Noise is a function of (row, position, token) alone, so it can be made before it is needed. Per draw it is a dozen
-kernels on few numbers, and on a CPU the kernels cost more than the numbers: for 1 row and 4,096 tokens one call
-makes 16 positions. Where B * V exceeds half the budget there is nothing to gain. Guided rows need noise for their K
+kernels on few numbers, and on a CPU the kernels cost more than the numbers: for 1 row and 4,096 tokens one call makes
+16 positions. Where B * V exceeds half the budget there is nothing to gain. Guided rows need noise for their K
 candidates only; gathering it from noise for the whole vocabulary pays for a row or two (17 against 52 us for one row,
 138 against 57 for eight, 4,096 tokens, on two AVX2 cores).
 """

@@ -2,8 +2,8 @@
 
 The tokenizer's own decoder tells them: they are what it adds for the token behind another one. Text cannot show a token
 that is only part of a character; byte-level vocabularies spell each of its bytes as one printable character,
-sentencepiece ones with byte fallback as ``<0xE2>``. Many decoders drop a leading space at the beginning of a text, so
-a token has two forms.
+sentencepiece ones with byte fallback as ``<0xE2>``. Many decoders drop a leading space at the beginning of a text, so a
+token has two forms.
 """
 
 from __future__ import annotations

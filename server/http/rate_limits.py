@@ -1,9 +1,9 @@
 """Requests and tokens per minute and key, on the ``limits`` library.
 
 Fixed windows that begin with a key's first request: of the library's strategies the one whose storage can give back
-what was reserved and not used. A request is counted when it arrives, whatever its answer. Its tokens are
-estimated when it is admitted (prompt, and ``max_tokens`` for every choice; an answer without a limit is not
-estimated), which is what OpenAI does, and corrected when it ends, however it ends.
+what was reserved and not used. A request is counted when it arrives, whatever its answer. Its tokens are estimated when
+it is admitted (prompt, and ``max_tokens`` for every choice; an answer without a limit is not estimated), which is what
+OpenAI does, and corrected when it ends, however it ends.
 
 Counters are this process's own: each of several replicas counts for itself. The library's clock is the wall's: where
 that is set back so far that a window would have longer to go than it lasts, a new one begins, so nobody waits for more

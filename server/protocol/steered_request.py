@@ -72,10 +72,10 @@ class SteeredRequest(Strict):
 
     @abstractmethod
     def constraint(self) -> Constraint | None:
-        """What the text of the answer must look like; raises InvalidRequestError where two fields say."""
+        """The form that the answer must have; raises InvalidRequestError if two fields ask for one."""
 
     def tool_use(self) -> ToolUse:
-        """Which tools there are and which must be called; raises InvalidRequestError."""
+        """The tools, and which of them must be called; raises InvalidRequestError."""
         return ToolUse()
 
     @property

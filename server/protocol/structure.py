@@ -1,7 +1,7 @@
-"""What an answer must look like: OpenAI's ``response_format``, vLLM's ``structured_outputs`` and older ``guided_*``.
+"""The form of an answer: OpenAI's ``response_format``, vLLM's ``structured_outputs`` and its older ``guided_*``.
 
-One of them at a time. All of them bind: ``strict`` of a JSON schema is taken and changes nothing, because an answer
-never leaves its schema here. A schema or grammar that the engine cannot follow is a 400 that names the field.
+A request may have one of them. All of them bind: ``strict`` of a JSON schema is accepted and changes nothing, because
+an answer never leaves its schema here. A schema or grammar that the engine cannot follow is a 400 that names the field.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def json_structure(schema: Schema | str | None, field: str) -> Structure:
 
 
 def structure_of(kind: StructureKind, source: str, field: str) -> Structure:
-    """Raises InvalidRequestError in the client's words where the structure itself cannot be."""
+    """A structure; raises InvalidRequestError that names the client's field if it is malformed."""
     try:
         return Structure(kind, source)
     except InvalidRequestError as error:

@@ -57,7 +57,7 @@ async def _prompts(resolved: ResolvedRequest[CompletionRequest]) -> list[tuple[i
 
 
 async def _echoed(resolved: ResolvedRequest[CompletionRequest], prompts: list[tuple[int, ...]]) -> list[str]:
-    """The prompts' text as it was sent, or as what is left of it reads."""
+    """The prompts' texts as they were sent; decoded where only tokens were sent or a prompt was cut."""
     cut = resolved.body.truncate_prompt_tokens is not None
     both = list(zip(resolved.body.prompts, prompts, strict=True))
     unknown = [prompt for sent, prompt in both if cut or not isinstance(sent, str)]

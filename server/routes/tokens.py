@@ -1,4 +1,4 @@
-"""``POST /tokenize`` and ``POST /detokenize``: what the model reads, without running it."""
+"""``POST /tokenize`` and ``POST /detokenize``: text to token ids and back, without running the model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def tokenize(http: HttpRequest) -> Response:
     body.check()
     tokens, spelled = await while_connected(http, _read(service.prompts, body))
     answer = {"count": len(tokens), "max_model_len": info.max_model_len, "tokens": tokens, "token_strs": spelled}
-    return Response(orjson.dumps(answer), media_type="application/json")  # a model would check each of a million ids
+    return Response(orjson.dumps(answer), media_type="application/json")  # a model would check every id
 
 
 async def _read(prompts: Prompts, body: TokenizeRequest) -> tuple[list[int], list[str] | None]:

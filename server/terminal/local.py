@@ -1,4 +1,4 @@
-"""The terminal chat against an engine in this process; prompts are rendered exactly as the server does it."""
+"""The terminal chat against an engine in this process; prompts are rendered exactly as in the server."""
 
 from __future__ import annotations
 

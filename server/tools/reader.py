@@ -1,7 +1,7 @@
-"""Calls read back from an answer's text as it comes, piece by piece, so that streams and whole answers agree.
+"""Reads calls from an answer's text piece by piece, so that streams and whole answers agree.
 
-What was promised is kept: once a call's name is told, its arguments follow as they are written. Text that began like
-a call and ended (by the token limit, say) before its name was known is content after all.
+Once a call's name is known the call begins, and its arguments follow as they are written. Text that began like a call
+but ended (by the token limit, say) before its name was known is content after all.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Reader(Protocol):
         """Whether the last call's arguments have not ended yet."""
 
     def read(self, text: str, last: bool) -> list[AnswerPart]:
-        """What more text tells; ``last``: none will follow."""
+        """The parts that more text makes; ``last`` says that no text follows."""
 
 
 def reader_for(tools: ToolUse) -> Reader:
@@ -105,7 +105,7 @@ class CallReader:
         return parts
 
     def _text(self, parts: list[AnswerPart]) -> bool:
-        """Up to the next call; spaces next to calls belong to neither."""
+        """Read text up to the next call; spaces next to a call are dropped."""
         before, found, after = self._held.partition(OPEN)
         if found:
             if before.strip():
@@ -155,7 +155,7 @@ class JsonEnd:
         self._quoted = self._escaped = False
 
     def find(self, text: str) -> int | None:
-        """Where in ``text``, the next piece, the object has ended; None: not yet."""
+        """Where in ``text``, the next piece, the object ends; None if it goes on."""
         for i, char in enumerate(text):
             if self._escaped:
                 self._escaped = False
