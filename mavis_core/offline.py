@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -76,28 +76,37 @@ def generate(
     for i, (prompt, params, steer) in enumerate(zip(prompts, samplings, guidances, strict=True)):
         request = Request(str(i), tuple(_encode(engine, prompt)), params, steer, group=TOGETHER)
         answers.append([CompletionOutput(index) for index in range(params.n)])
-        try:
-            if steer.search is None:
-                engine.add(request)
-            else:
-                check_search(request, engine.info, scorer)
-                searched.append(engine.seeds.seeded(request))
-        except InvalidRequestError:
-            engine.abort_all()
-            raise
+        searched += _add(engine, request, scorer)
     with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:
-        while engine.has_work:
-            for output in engine.step():
-                if output.exception is not None:
-                    engine.abort_all()
-                    raise output.exception
-                _collect(output, answers)
-                bar.update(output.finished)
-        for outputs in run_searches(engine, searched, scorer) if searched else ():
-            for output in outputs:
-                _collect(output, answers)
-            bar.update(1)
+        for output in _run(engine, searched, scorer):
+            _collect(output, answers)
+            bar.update(output.finished)
     return answers
+
+
+def _add(engine: Engine, request: Request, scorer: SequenceScorer | None) -> list[Request]:
+    """Add a request to ``engine``, or return it, with a seed, if it searches; a refusal empties the engine."""
+    try:
+        if request.guidance.search is None:
+            engine.add(request)
+            return []
+        check_search(request, engine.info, scorer)
+        return [engine.seeds.seeded(request)]
+    except InvalidRequestError:
+        engine.abort_all()
+        raise
+
+
+def _run(engine: Engine, searched: Sequence[Request], scorer: SequenceScorer | None) -> Iterator[RequestOutput]:
+    """Outputs of the requests that ``engine`` has, then of those that search."""
+    while engine.has_work:
+        for output in engine.step():
+            if output.exception is not None:
+                engine.abort_all()
+                raise output.exception
+            yield output
+    for outputs in run_searches(engine, searched, scorer) if searched else ():
+        yield from outputs
 
 
 def _collect(output: RequestOutput, answers: list[list[CompletionOutput]]) -> None:

@@ -50,7 +50,7 @@ class Admission:
         """
         self._check(request)
         sampling, guidance = request.sampling, request.guidance
-        own = () if sampling.ignore_eos else self.stop_token_ids
+        own = self._own_stops(request)
         prompt = list(request.prompt_token_ids)
         resumed = list(request.output_token_ids)
         longest = self.max_model_len - len(prompt)
@@ -88,6 +88,10 @@ class Admission:
             rows[0].prompt_logprobs = [None]  # nothing predicts the first token
         rows[0].forks = rows[1:]
         return rows
+
+    def _own_stops(self, request: Request) -> tuple[int, ...]:
+        """The model's stop tokens that end this request's rows."""
+        return () if request.sampling.ignore_eos else self.stop_token_ids
 
     def _detokenizer(self, request: Request) -> Detokenizer:
         """A detokenizer that continues after the request's ``output_token_ids``.
@@ -137,9 +141,7 @@ class Admission:
             ("logit_bias", tuple(sampling.logit_bias)),
         ):
             check_token_ids(param, tokens, self.vocab_size)
-        own = () if sampling.ignore_eos else self.stop_token_ids
-        stops = {*own, *sampling.stop_token_ids}
-        if len(stops) >= self.vocab_size:
+        if len({*self._own_stops(request), *sampling.stop_token_ids}) >= self.vocab_size:
             raise InvalidRequestError(
                 "stop_token_ids: every token of the vocabulary would stop the answer", "stop_token_ids"
             )
