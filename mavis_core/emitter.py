@@ -1,4 +1,4 @@
-"""Drawn tokens to messages: appends them to rows, decides who is finished and why, makes text.
+"""Turns drawn tokens into messages: appends them to rows, decides which rows are finished and why, makes text.
 
 Host work only, after the step's sync, each row inside ``alone``. Stop reasons, in order: the model's own stop token,
 a requested stop token, a stop string, a structure that nothing can follow, the length limit.
@@ -11,21 +11,21 @@ from operator import add
 
 from mavis_core.api.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, TokenLogprobs, TokenReport
 from mavis_core.sample.kl import DrawStats
-from mavis_core.sample.sampler import Draw
+from mavis_core.sample.sampler import SampledToken
 from mavis_core.schedule.row import Row, RowFault
 from mavis_core.schedule.row_fault import NOT_FINITE, alone
 
 
 class Emitter:
-    """Args: objectives: of the engine, in column order."""
+    """Args: objectives: the engine's, in column order."""
 
     def __init__(self, objectives: Sequence[ObjectiveInfo]) -> None:
         self._names = [objective.name for objective in objectives]
 
     def emit(
-        self, rows: Sequence[Row], draws: Sequence[Draw], logprobs: Sequence[TokenLogprobs | None]
+        self, rows: Sequence[Row], draws: Sequence[SampledToken], logprobs: Sequence[TokenLogprobs | None]
     ) -> dict[str, list[ChoiceDelta]]:
-        """Advance every row by its draw; deltas by request id. A row that has or gets a fault says nothing."""
+        """Append every row's token and return the deltas by request id; a row with a fault has none."""
         deltas: dict[str, list[ChoiceDelta]] = {}
         _begin_grammars(rows, draws)
         for row, draw, likely in zip(rows, draws, logprobs, strict=True):
@@ -38,7 +38,7 @@ class Emitter:
         return deltas
 
     def _advance(self, row: Row, token: int, stats: DrawStats | None, logprobs: TokenLogprobs | None) -> ChoiceDelta:
-        if row.limit == row.prompt_length:  # max_tokens=0 asked to read the prompt; what was drawn is nobody's
+        if row.limit == row.prompt_length:  # max_tokens=0 only reads the prompt: the drawn token is dropped
             row.finish_reason = "length"
             return ChoiceDelta(row.index, "", (), finish_reason="length")
         row.tokens.append(token)
@@ -66,7 +66,7 @@ class Emitter:
         sampling, matcher = row.request.sampling, row.matcher
         if token in row.stop_ids:
             row.finish_reason = "stop"
-            own = token in row.stop_ids[: row.own_stops]
+            own = token in row.stop_ids[: row.eos_count]
             return row.detokenizer.flush(), None if own else token
         if matcher is not None and matcher.ended:
             row.finish_reason = "stop"
@@ -109,8 +109,8 @@ class Emitter:
         return TokenReport(token, stats.logprob, stats.base_logprob, stats.steering, stats.truncation, values)
 
 
-def _begin_grammars(rows: Sequence[Row], draws: Sequence[Draw]) -> None:
-    """Tell all grammars their tokens before one is waited for: each is a process that works beside the others."""
+def _begin_grammars(rows: Sequence[Row], draws: Sequence[SampledToken]) -> None:
+    """Give every grammar its token before waiting for any of them: each is a process that works beside the others."""
     for row, draw in zip(rows, draws, strict=True):
         if row.matcher is None or row.fault is not None or not draw.finite:
             continue

@@ -16,7 +16,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats, failure
 from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.batcher import Batch, Batcher
+from mavis_core.batcher import Batcher, StepBatch
 from mavis_core.emitter import Emitter
 from mavis_core.grammar.compiler import GrammarCompiler
 from mavis_core.grammar.matcher import Matcher
@@ -46,7 +46,7 @@ class Engine:
         policy: on its device.
         values: compatible with the policy (``value_models`` checks that when it loads them).
         config: see ``EngineConfig``.
-        loader: of further values, or None for an engine that keeps those it has.
+        loader: loads further values at run time, or None.
 
     Raises:
         LoadError: values collide, or not even one row fits the memory.
@@ -64,7 +64,7 @@ class Engine:
         self.config = config
         self.loader = loader
         self.loaded = list(values)
-        self.values = ValueSet(self._arrange(values))
+        self.values = ValueSet(self._stacked(values))
         limits = [config.max_model_len, policy.max_model_len, *(value.spec.max_model_len for value in values)]
         longest = min(limit for limit in limits if limit is not None)
         blocks = kv_blocks(config, [policy.backbone.cache, *self.values.caches], longest, dtype, device)
@@ -86,7 +86,7 @@ class Engine:
         self._rebuild_for_values()
 
     def _rebuild_for_values(self) -> None:
-        """Make everything anew that depends on which values there are."""
+        """Rebuild everything that depends on which values are loaded."""
         policy, objectives = self.policy, self.values.objectives
         self.info = EngineInfo(
             model=policy.name,
@@ -106,13 +106,13 @@ class Engine:
             policy.stop_token_ids,
             objectives,
             policy.tokenizer,
-            self.values.caching,
+            self.values.caching_values,
         )
         self._batcher = Batcher(self.pool, policy.vocab_size, policy.device)
         self._emitter = Emitter(objectives)
 
-    def _arrange(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
-        return values if self.loader is None else self.loader.arrange(values)
+    def _stacked(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
+        return values if self.loader is None else self.loader.stack(values)
 
     @property
     def tokenizer(self) -> Tokenizer | None:
@@ -120,7 +120,7 @@ class Engine:
 
     @property
     def pools(self) -> list[KVPool]:
-        """Of the policy, then of the values."""
+        """The policy's pool, then those of the values."""
         return [self.pool, *self.values.pools]
 
     @property
@@ -145,19 +145,19 @@ class Engine:
         self.scheduler.add(rows[0])
 
     def abort(self, request_id: str) -> None:
-        """Forget a request; unknown ids are ignored (it may just have finished)."""
+        """Drop a request; an unknown id is ignored, because the request may just have finished."""
         for row in self._rows.pop(request_id, ()):
             row.forks = []
             self.scheduler.finish(row)
 
     def forget_prefixes(self) -> None:
-        """Empty the prefix cache: what comes next does not depend, to the last bit, on what came before."""
+        """Empty the prefix cache, so that later answers do not depend, to the last bit, on earlier requests."""
         self.scheduler.forget_prefixes()
 
     def load_values(self, values: Sequence[ValueFunction]) -> None:
-        """Add values that a loader has read from one place, between two steps; ``info`` has them from then on.
+        """Add values that a loader has read from one place, between two steps; ``info`` lists them from then on.
 
-        Of several, those that are loaded already stay as they are.
+        Values that are loaded already stay loaded.
 
         Raises:
             ValueConflictError, LoadError: see ``check_load``; nothing has changed then.
@@ -167,7 +167,7 @@ class Engine:
         self._swap([*self.loaded, *values])
 
     def unload_value(self, name: str) -> None:
-        """Let go of a value, between two steps.
+        """Unload a value, between two steps.
 
         Raises:
             UnknownValueError, ValueConflictError: see ``check_unload``; nothing has changed then.
@@ -176,8 +176,8 @@ class Engine:
         self._swap([value for value in self.loaded if value.spec.name != name])
 
     def _swap(self, loaded: list[ValueFunction]) -> None:
-        """Swap all values, once the new set is bound; the prefix cache may hold what unloaded ones have read."""
-        after = ValueSet(self._arrange(loaded))
+        """Replace the set of values by one of ``loaded``, and empty the prefix cache, which the old set wrote to."""
+        after = ValueSet(self._stacked(loaded))
         after.bind(self.pool.num_blocks, self.pool.block_size, self.policy.dtype, self.policy.device, self.values)
         move_columns(self._in_flight(), self.values, after)
         self.loaded, self.values = loaded, after
@@ -189,7 +189,7 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> list[RequestOutput]:
-        """Run one step; what came of it, per request."""
+        """Run one step; its outputs, one per request."""
         timer = StepTimer(self.policy.device)
         plan = self.scheduler.schedule()
         if plan.empty:
@@ -205,7 +205,7 @@ class Engine:
             deltas = self._emit(batch.rows, logits, tilted, drawn)
         return self._record(plan, timer, self._outputs(plan, deltas))
 
-    def _forward(self, plan: Plan, batch: Batch, timer: StepTimer) -> Tensor:
+    def _forward(self, plan: Plan, batch: StepBatch, timer: StepTimer) -> Tensor:
         """Run the policy, and let values read prompts; the last hidden state of the rows that draw, (B, D)."""
         self._clear(plan)
         with timer.stage("policy"):
@@ -226,16 +226,16 @@ class Engine:
             return self.values.score(rows, candidates, first(hidden, guided))
 
     def _sample(self, rows: RowTensors, logits: Logits, scored: Scored | None, tilted: Tilted | None) -> Drawn:
-        """One token per row; values keep what the drawn candidates leave behind."""
+        """Draw one token per row, and tell the values which candidates were drawn."""
         drawn = draw(logits.surviving, tilted, rows)
         if scored is not None and drawn.chosen is not None:
-            self.values.commit(rows, scored.step, drawn.chosen)
+            self.values.commit(rows, scored.inputs, drawn.chosen)
         return drawn
 
     def _emit(
         self, rows: RowTensors, logits: Logits, tilted: Tilted | None, drawn: Drawn
     ) -> dict[str, list[ChoiceDelta]]:
-        """The draws on the host, and what they mean to their requests; the rows' device state moves on."""
+        """Copy the draws to the host, advance the rows' device state, and make each request's deltas."""
         draws = drawn.to_host()
         logprobs = collect_logprobs(logits.raw, logits.surviving, tilted, drawn, rows)
         rows.advance(drawn.tokens)
@@ -256,7 +256,7 @@ class Engine:
                 pool.copy_blocks(sources, targets)
 
     def _outputs(self, plan: Plan, deltas: dict[str, list[ChoiceDelta]]) -> list[RequestOutput]:
-        """Group deltas by request and let go of what finished; requests with a fault in one of their rows end here."""
+        """Group deltas by request, end finished rows, and fail requests that have a row with a fault."""
         outputs = []
         for row in plan.rows:
             if row.fault is not None and row.request.id in self._rows:
@@ -305,12 +305,12 @@ class Engine:
         return outputs
 
     def idle_stats(self) -> StepStats:
-        """The state between steps, for gauges after the last row left."""
+        """The statistics between two steps, so that gauges go back to 0 after the last row has left."""
         running, waiting = len(self.scheduler.running), len(self.scheduler.waiting)
         return StepStats(running, waiting, 0, 0, 0, self.scheduler.usage, 0.0, 0.0, idle=True)
 
     def abort_all(self) -> list[str]:
-        """Forget every request, after a failed step; their ids.
+        """Drop every request, after a failed step; returns their ids.
 
         The batch's device state is rebuilt, and the prefix cache dropped: that step may not have filled its blocks.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,11 +26,12 @@ from mavis_core.search.scorer import SequenceScorer
 if TYPE_CHECKING:
     from mavis_core.engine import Engine
 
-TOGETHER = "offline"  # nobody waits for one answer: in order of arrival, choices beside each other on one prefill
+# One group: prompts run in order, so that the choices of a prompt run together and share its prefill.
+TOGETHER = "offline"
 
 
 @dataclass(slots=True)
-class Completion:
+class CompletionOutput:
     """One finished choice."""
 
     index: int
@@ -51,8 +52,8 @@ def generate(
     guidance: Guidance | Sequence[Guidance] | None = None,
     progress: bool = False,
     scorer: SequenceScorer | None = None,
-) -> list[list[Completion]]:
-    """Answer every prompt; per prompt its ``n`` choices, in the order of the prompts. Searches run last, together.
+) -> list[list[CompletionOutput]]:
+    """Answer every prompt: its ``n`` choices, in the order of the prompts. Searches run last, together.
 
     Args:
         engine: idle.
@@ -60,7 +61,7 @@ def generate(
         sampling: one for all, or one per prompt.
         guidance: likewise; None is unguided.
         progress: show a bar.
-        scorer: of requests that search by rewards.
+        scorer: for requests that search by rewards.
 
     Raises:
         InvalidRequestError: a prompt cannot be served (nothing has run then, but what a search asks of the engine is
@@ -70,36 +71,45 @@ def generate(
     samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingParams) else list(sampling)
     plain = guidance if guidance is not None else Guidance()
     guidances = [plain] * len(prompts) if isinstance(plain, Guidance) else list(plain)
-    answers: list[list[Completion]] = []
+    answers: list[list[CompletionOutput]] = []
     searched: list[Request] = []
     for i, (prompt, params, steer) in enumerate(zip(prompts, samplings, guidances, strict=True)):
         request = Request(str(i), tuple(_encode(engine, prompt)), params, steer, group=TOGETHER)
-        answers.append([Completion(index) for index in range(params.n)])
-        try:
-            if steer.search is None:
-                engine.add(request)
-            else:
-                check_search(request, engine.info, scorer)
-                searched.append(engine.seeds.seeded(request))
-        except InvalidRequestError:
-            engine.abort_all()
-            raise
+        answers.append([CompletionOutput(index) for index in range(params.n)])
+        searched += _add(engine, request, scorer)
     with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:
-        while engine.has_work:
-            for output in engine.step():
-                if output.exception is not None:
-                    engine.abort_all()
-                    raise output.exception
-                _collect(output, answers)
-                bar.update(output.finished)
-        for outputs in run_searches(engine, searched, scorer) if searched else ():
-            for output in outputs:
-                _collect(output, answers)
-            bar.update(1)
+        for output in _run(engine, searched, scorer):
+            _collect(output, answers)
+            bar.update(output.finished)
     return answers
 
 
-def _collect(output: RequestOutput, answers: list[list[Completion]]) -> None:
+def _add(engine: Engine, request: Request, scorer: SequenceScorer | None) -> list[Request]:
+    """Add a request to ``engine``, or return it, with a seed, if it searches; a refusal empties the engine."""
+    try:
+        if request.guidance.search is None:
+            engine.add(request)
+            return []
+        check_search(request, engine.info, scorer)
+        return [engine.seeds.seeded(request)]
+    except InvalidRequestError:
+        engine.abort_all()
+        raise
+
+
+def _run(engine: Engine, searched: Sequence[Request], scorer: SequenceScorer | None) -> Iterator[RequestOutput]:
+    """Outputs of the requests that ``engine`` has, then of those that search."""
+    while engine.has_work:
+        for output in engine.step():
+            if output.exception is not None:
+                engine.abort_all()
+                raise output.exception
+            yield output
+    for outputs in run_searches(engine, searched, scorer) if searched else ():
+        yield from outputs
+
+
+def _collect(output: RequestOutput, answers: list[list[CompletionOutput]]) -> None:
     choices = answers[int(output.request_id)]
     if output.prompt_logprobs is not None:
         for choice in choices:

@@ -1,4 +1,4 @@
-"""Searches over an engine in the same process, without a server: whoever waits for an output takes the next step."""
+"""Searches over an engine in the same process, without a server: a search that waits for output runs the next step."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run_searches(
 
 
 class SteppedEngine:
-    """``EngineClient.generate`` over an engine that nobody else steps."""
+    """``EngineClient.generate`` over an engine whose only user it is."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -1,7 +1,7 @@
 """Where a step's time goes, on the device's own clock.
 
-On a GPU a host clock would time the launches, so CUDA events are recorded. They can be read once the device has passed
-them, which the step's one sync sees to; a step that only prefills has none, so whoever reads waits for the later event.
+On a GPU a host clock would time the launches, so CUDA events are recorded. They can be read once the device has reached
+them, which the step's one sync ensures. A step that only prefills has no sync, so reading waits for the later event.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ class StepTimer:
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
-        self._stages: dict[str, tuple[Any, Any]] = {}  # CUDA events, on a CPU seconds
+        self._stages: dict[str, tuple[Any, Any]] = {}  # start and end: CUDA events, or seconds on a CPU
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """What happens inside is stage ``name``."""
+        """Time the block as stage ``name``."""
         start = self._now()
         yield
         self._stages[name] = start, self._now()
 
     def seconds(self, name: str) -> float:
-        """Of a stage, 0 where the step had none; waits for the device where the step has not done so."""
+        """Seconds of a stage, 0 if the step did not have it; waits for the device if the step has not."""
         if name not in self._stages:
             return 0.0
         start, stop = self._stages[name]

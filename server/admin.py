@@ -1,6 +1,6 @@
-"""What only the holder of the admin key may do: ``dependencies=[Depends(require_admin)]`` on a route.
+"""Restricts a route to the holder of the admin key, by ``dependencies=[Depends(require_admin)]``.
 
-Off unless ``--admin-api-key`` is set. The admin key is sent where any key is sent, as the bearer, and opens everything
+Off unless ``--admin-api-key`` is set. The admin key is sent like any other, as the bearer token, and opens everything
 that an ordinary key opens.
 """
 

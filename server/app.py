@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from mavis_core.api.client import EngineClient
+from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.tokenizer import Tokenizer
 from server.errors import install_error_handlers
 from server.http.auth import OPEN_PATHS, BearerAuth
@@ -84,14 +84,18 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         app.include_router(values.router)
         bodies = [*BODIES, LoadValueRequest]
     install_openapi(app, bodies, service.keys.required, OPEN_PATHS)
+    _add_middleware(app, service)
+    return app
+
+
+def _add_middleware(app: FastAPI, service: Service) -> None:
     # The last is the outermost: refused requests carry an id and CORS headers too, preflights need no key.
     app.add_middleware(ShutdownAnswers)
     app.add_middleware(Throttle, limits=service.limits, metrics=service.metrics)
     app.add_middleware(BearerAuth, keys=service.keys)
-    app.add_middleware(ForeignPages, settings=settings, keys=service.keys.required)
-    if settings.allowed_origins:
-        allow_browsers(app, settings)
+    app.add_middleware(ForeignPages, settings=service.settings, keys=service.keys.required)
+    if service.settings.allowed_origins:
+        allow_browsers(app, service.settings)
     app.add_middleware(PlainPaths)
     app.add_middleware(HeaderLimit)
     app.add_middleware(RequestId)
-    return app

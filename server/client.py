@@ -1,11 +1,11 @@
-"""OpenAI's own Python client with weights, and what steering did as a typed object.
+"""OpenAI's own Python client with weights, and the guidance of its answers as a typed object.
 
     client = with_weights(OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none"), {"cheerful": 1})
     answer = client.chat.completions.create(model="...", messages=[...])
     print(guidance_of(answer.choices[0]).kl_per_token)
 
 Not a client of its own: weights travel in a header, so that every method of the official one, sync or async, streaming
-or not, chat, text, responses, parsing helpers, is steered without a word about it. ``extra_body`` still wins for a
+or not, chat, text, responses, parsing helpers, is steered without further arguments. ``extra_body`` still wins for a
 single request, and is the way for ``guidance`` (beta, KL budget, reports). ``openai`` is an optional dependency (extra
 ``client``) and not imported here.
 """

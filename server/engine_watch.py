@@ -1,8 +1,8 @@
-"""What becomes of a server whose engine has died: a process that was killed, or steps that failed again and again.
+"""What a server does when its engine has died, because its process was killed or its steps kept failing.
 
-A server that answers 503 for ever helps nobody. By default it ends, and whatever started it starts it anew; with an
-engine process it can load that again instead, which keeps its port and everything but the values that were loaded at
-run time. An engine that could not be loaded always ends it: the next try would find the same.
+A server that answers 503 for ever helps nobody. By default it exits, so that its supervisor starts it again. With an
+engine process it can load the engine again instead, which keeps its port and everything but the values that were loaded
+at run time. If the engine cannot be loaded at all, the server always exits: another try would fail likewise.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import logging
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from mavis_core.api.client import EngineState
+from mavis_core.api.engine_client import EngineState
 
 OnDeath = Literal["exit", "restart", "stay"]
 
 log = logging.getLogger(__name__)
 
 
-class Mortal(Protocol):
-    """Of ``mavis_core.process.queue_client.QueueClient`` what is asked here."""
+class WatchedEngine(Protocol):
+    """The part of ``mavis_core.process.queue_client.QueueClient`` that is used here."""
 
     @property
     def state(self) -> EngineState: ...
@@ -34,12 +34,14 @@ class Mortal(Protocol):
     def restart(self) -> None: ...
 
 
-async def watch(engine: Mortal, on_death: OnDeath, ready: Callable[[], None], give_up: Callable[[str], None]) -> None:
-    """Until the engine's death ends the server, or for ever.
+async def watch(
+    engine: WatchedEngine, on_death: OnDeath, ready: Callable[[], None], give_up: Callable[[str], None]
+) -> None:
+    """Watch the engine until its death ends the server, or for ever.
 
     Args:
         ready: called each time that it has loaded.
-        give_up: called once with the reason of a death that ends the server.
+        give_up: called once, with the reason, when the engine's death ends the server.
     """
     while True:
         await engine.wait_ready()

@@ -1,4 +1,4 @@
-"""Every error as HTTP: one table from exception to status, type and code, one shape for all of them.
+"""Every error as an HTTP answer: one table from exception to status, type and code, one JSON form for all.
 
 The shape is OpenAI's, ``{"error": {message, type, param, code}}`` ("Error codes" page of its API reference): the
 official clients build their typed exceptions from the status and read the rest from there. 404, 405 and internal
@@ -47,7 +47,7 @@ class UnknownModelError(MavisError):
 
 
 class NotFoundError(MavisError):
-    """A stored thing that is not there; ``code`` says which kind."""
+    """No such preset, preference or the like is stored; ``code`` says what was looked for."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class ReadOnlyPresetError(MavisError):
 
 
 class DatabaseUnavailableError(MavisError):
-    """The database of presets and preferences cannot be used now; why is in the log, not in the message."""
+    """The database of presets and preferences cannot be used now; the log, not the message, says why."""
 
 
 class RateLimitError(MavisError):
@@ -88,11 +88,13 @@ class TextsWaitingError(MavisError):
 
 
 class ClientGoneError(MavisError):
-    """The client left before the answer; nobody reads what follows."""
+    """The client left before the answer, which nobody will read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpError:
+    """The HTTP answer to a kind of error; attributes of the same names that an error itself has take precedence."""
+
     status: int
     type: str
     code: str | None = None
@@ -100,42 +102,42 @@ class Answer:
     retry_after: int | None = None
 
 
-TABLE: dict[type[MavisError], Answer] = {
-    InvalidRequestError: Answer(400, "invalid_request_error"),
-    UnknownModelError: Answer(404, "invalid_request_error", "model_not_found", "model"),
-    NotFoundError: Answer(404, "invalid_request_error"),
-    AdminOnlyError: Answer(403, "invalid_request_error", "admin_only"),
-    UnknownValueError: Answer(404, "invalid_request_error", "value_not_found"),
-    ValueConflictError: Answer(409, "invalid_request_error", "value_conflict"),
-    ReadOnlyPresetError: Answer(409, "invalid_request_error", "preset_read_only"),
-    BodyTooLargeError: Answer(413, "invalid_request_error", "body_too_large"),
-    ContentTypeError: Answer(415, "invalid_request_error", "unsupported_media_type"),
-    RateLimitError: Answer(429, "requests", "rate_limit_exceeded"),
-    QueueFullError: Answer(429, "rate_limit_error", "queue_full", retry_after=1),
-    TextsWaitingError: Answer(429, "rate_limit_error", "queue_full", retry_after=2),
-    ClientGoneError: Answer(499, "invalid_request_error", "client_closed_request"),
-    RequestFailedError: Answer(500, "server_error", "request_failed"),
-    LoadError: Answer(500, "server_error", "load_failed"),
-    DatabaseUnavailableError: Answer(503, "server_error", "database_unavailable", retry_after=5),
-    EngineUnavailableError: Answer(503, "server_error", "engine_unavailable", retry_after=2),
+TABLE: dict[type[MavisError], HttpError] = {
+    InvalidRequestError: HttpError(400, "invalid_request_error"),
+    UnknownModelError: HttpError(404, "invalid_request_error", "model_not_found", "model"),
+    NotFoundError: HttpError(404, "invalid_request_error"),
+    AdminOnlyError: HttpError(403, "invalid_request_error", "admin_only"),
+    UnknownValueError: HttpError(404, "invalid_request_error", "value_not_found"),
+    ValueConflictError: HttpError(409, "invalid_request_error", "value_conflict"),
+    ReadOnlyPresetError: HttpError(409, "invalid_request_error", "preset_read_only"),
+    BodyTooLargeError: HttpError(413, "invalid_request_error", "body_too_large"),
+    ContentTypeError: HttpError(415, "invalid_request_error", "unsupported_media_type"),
+    RateLimitError: HttpError(429, "requests", "rate_limit_exceeded"),
+    QueueFullError: HttpError(429, "rate_limit_error", "queue_full", retry_after=1),
+    TextsWaitingError: HttpError(429, "rate_limit_error", "queue_full", retry_after=2),
+    ClientGoneError: HttpError(499, "invalid_request_error", "client_closed_request"),
+    RequestFailedError: HttpError(500, "server_error", "request_failed"),
+    LoadError: HttpError(500, "server_error", "load_failed"),
+    DatabaseUnavailableError: HttpError(503, "server_error", "database_unavailable", retry_after=5),
+    EngineUnavailableError: HttpError(503, "server_error", "engine_unavailable", retry_after=2),
 }
-MAX_MESSAGE = 2000  # characters; some messages quote a request, or what a library says of it
-INTERNAL = Answer(500, "server_error", "internal_error")
+MAX_MESSAGE = 2000  # characters; some messages quote a request, or a library's message about it
+INTERNAL = HttpError(500, "server_error", "internal_error")
 
 
-def answer_for(error: Exception) -> Answer:
+def http_error_of(error: Exception) -> HttpError:
     """The row of the table for ``error``'s nearest listed class."""
     return next((TABLE[cls] for cls in type(error).__mro__ if cls in TABLE), INTERNAL)
 
 
 def error_body(error: Exception) -> dict[str, Any]:
-    answer = answer_for(error)
+    row = http_error_of(error)
     known = isinstance(error, MavisError)
     return error_object(
         str(error) if known else "internal error; the server's log has it under this request's x-request-id",
-        getattr(error, "type", None) or answer.type,
-        getattr(error, "param", None) or answer.param,
-        getattr(error, "code", None) or answer.code,
+        getattr(error, "type", None) or row.type,
+        getattr(error, "param", None) or row.param,
+        getattr(error, "code", None) or row.code,
     )
 
 
@@ -150,12 +152,12 @@ def error_response(status: int, body: dict[str, Any], headers: dict[str, str] | 
 
 
 def respond(error: Exception) -> Response:
-    answer = answer_for(error)
-    retry_after = getattr(error, "retry_after", answer.retry_after)
+    row = http_error_of(error)
+    retry_after = getattr(error, "retry_after", row.retry_after)
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     if isinstance(error, RateLimitError) and retry_after is None:
         headers["x-should-retry"] = "false"  # OpenAI's clients obey it; others would send the same again
-    return error_response(answer.status, error_body(error), headers)
+    return error_response(row.status, error_body(error), headers)
 
 
 async def on_mavis_error(_: Request, error: Exception) -> Response:

@@ -1,8 +1,8 @@
-"""What Prometheus sees: vLLM's names, types and buckets under ``mavis:``, and what steering adds.
+"""The metrics for Prometheus: vLLM's names, types and buckets under ``mavis:``, and those of steering.
 
-One registry per app, so two apps in one process (tests, Ray Serve) do not collide. Labels come from configured
-names only (objectives, sources, finish reasons): a client cannot make series. ``docs/metrics.md`` lists them all,
-and a test compares.
+One registry per app, so two apps in one process (tests, Ray Serve) do not collide. Labels come from configured names
+only (objectives, sources, finish reasons): a client cannot create series. ``docs/metrics.md`` lists all metrics, and a
+test compares.
 """
 
 from __future__ import annotations

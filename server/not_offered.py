@@ -1,7 +1,7 @@
-"""What OpenAI's API can do with chat completions, responses and models and this server cannot, and why.
+"""OpenAI's endpoints around chat completions, responses and models that this server does not have, and why.
 
-Nothing that was generated is kept here, so there is nothing to list, retrieve, change or delete. The status stays what
-HTTP says of any such path: 405 where it exists for other methods, else 404.
+Nothing that was generated is kept here, so there is nothing to list, retrieve, change or delete. The status is that of
+any such path: 405 if it exists for other methods, else 404.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOT_OFFERED = [
 
 
 def why_not_offered(method: str, path: str) -> str | None:
-    """None where OpenAI has no such endpoint either, or where we have it too."""
+    """Why an endpoint of OpenAI's is missing here; None if OpenAI has none either, or if we have it."""
     for methods, pattern, why in NOT_OFFERED:
         if method in methods.split("|") and re.fullmatch(pattern, path):
             return why

@@ -1,4 +1,4 @@
-"""One request as metrics see it: timestamps, counts and KL, from its engine outputs."""
+"""What metrics record of one request: times, counts and KL, taken from its engine outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from server.steering import Steering
 
 
 class Observation:
-    """Sees each output of one engine request once, in order."""
+    """The metrics of one engine request; ``see`` is called with each of its outputs, in order."""
 
     def __init__(self, metrics: Metrics, n: int) -> None:
         self._metrics = metrics

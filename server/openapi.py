@@ -1,7 +1,7 @@
-"""An OpenAPI document that is true: every status an endpoint can answer, and the request models it really parses.
+"""The OpenAPI document: every status that an endpoint can answer, and the request models that it really parses.
 
 Bodies are parsed by ``server.http.body`` and not by FastAPI, so FastAPI does not see the request models; they are added
-here, and its own 422 (which we never send) is taken out. schemathesis holds the app to the result.
+here, and its own 422 (which we never send) is taken out. A test with schemathesis checks the app against the result.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def install_openapi(
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi_json(request: Request) -> Response:
-        """Encoded once: it is long, and anybody may ask for it as often as they like."""
+        """The document, encoded once: it is long, and anybody may ask for it often."""
         return Response(encoded(request.scope.get("root_path", "").rstrip("/")), media_type="application/json")
 
 

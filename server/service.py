@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from starlette.requests import Request
 
-from mavis_core.api.client import EngineClient
+from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.errors import EngineUnavailableError
 from mavis_core.api.messages import EngineInfo
 from mavis_core.api.tokenizer import Tokenizer
@@ -52,7 +52,7 @@ class Service:
         self._token_text: TokenText | None = None
 
     def ready_info(self) -> EngineInfo:
-        """Raises EngineUnavailableError, saying which, unless the engine takes requests now."""
+        """The engine's info; raises EngineUnavailableError unless it takes requests now."""
         self.refuse_unless("ready")
         return self.engine.info
 
@@ -74,7 +74,7 @@ class Service:
 
     @property
     def scope(self) -> Scope:
-        """Whose stored presets and preferences count; raises EngineUnavailableError while loading."""
+        """The model whose stored presets and preferences count; raises EngineUnavailableError while loading."""
         info = self.engine.info
         return Scope(self.model_names(info)[0], tuple(info.objectives))
 
@@ -83,7 +83,7 @@ class Service:
         self.database.close()
 
     def fingerprint(self, info: EngineInfo) -> str:
-        """Changes with whatever changes answers under the same seed: model, numbers' type, device, our version."""
+        """A hash of everything that changes answers to the same seed: model, dtype, device and our version."""
         basis = "|".join((info.model, info.dtype, info.device, package_version()))
         return "fp_" + hashlib.sha256(basis.encode()).hexdigest()[:10]
 
@@ -100,7 +100,7 @@ def service_of(request: Request) -> Service:
     return service
 
 
-@cache  # it is read from a file, which a server without a free descriptor cannot open
+@cache  # reading it opens a file, which fails if no file descriptor is free
 def package_version() -> str:
     try:
         return version("mavis-server")

@@ -14,13 +14,13 @@ from mavis_core.api.messages import EngineInfo
 from server.errors import UnknownModelError
 from server.http.auth import caller_of
 from server.protocol.presets import Preset
-from server.protocol.steering import GuidanceOptions
+from server.protocol.steered_request import GuidanceOptions
 from server.service import Service
 from server.weights import HEADER, Sources, Weights, resolve_weights
 
 
 class SteeredBody(Protocol):
-    """What a request body must have to be steered."""
+    """The fields of a request body that steering depends on."""
 
     @property
     def model(self) -> str | None: ...
@@ -42,7 +42,8 @@ class Steering:
 
 
 async def resolve_steering(http: Request, service: Service, body: SteeredBody, info: EngineInfo) -> Steering:
-    """
+    """The model that answers a request, and how it is steered.
+
     Raises:
         UnknownModelError, InvalidRequestError, UnknownObjectiveError; DatabaseUnavailableError where the answer
         depends on something stored: a preset that the file does not have, or preferences that nothing overrides.
@@ -68,7 +69,7 @@ async def resolve_steering(http: Request, service: Service, body: SteeredBody, i
 
 
 async def find_model(service: Service, name: str | None, info: EngineInfo) -> tuple[str, Preset | None]:
-    """The name to answer with, and the preset that it ends in; a served name that has a colon itself comes first.
+    """The name to answer with, and the preset that it ends in; a served name that itself has a colon comes first.
 
     Raises:
         UnknownModelError, DatabaseUnavailableError.
@@ -85,6 +86,6 @@ async def find_model(service: Service, name: str | None, info: EngineInfo) -> tu
 
 def _header(http: Request) -> str | None:
     given = http.headers.getlist(HEADER)
-    if len(given) > 1:  # the first of them would win over the others without a word
+    if len(given) > 1:  # the first of them would silently win
         raise InvalidRequestError(f"{HEADER} is given {len(given)} times: give it once", HEADER)
     return given[0] if given else None

@@ -1,6 +1,6 @@
-"""A payload into a request model, and pydantic's findings into one sentence that names the field.
+"""Parses a payload into a request model, and turns pydantic's findings into one sentence that names the field.
 
-Of several findings the deepest is told: in a union (``content`` is text or a list of parts) it belongs to the
+The deepest of several findings is reported: in a union (``content`` is text or a list of parts) it belongs to the
 alternative that the client meant.
 """
 
@@ -19,7 +19,7 @@ from server.protocol.fields import MAX_FIELDS, EmptyList, Refused
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[str | int, ...]
 MAX_FINDINGS = 500
-MAX_SHOWN = 80  # characters of a name or a value; what is longer is no misspelt field either
+MAX_SHOWN = 80  # characters of a name or a value; a longer name is no misspelt field
 # Findings that say more than the "extra field" and "missing field" beside them.
 TELLING = ("literal_error", "none_required", "too_long")
 
@@ -35,7 +35,7 @@ def parse(model: type[M], payload: Mapping[str, Any]) -> M:
     try:
         return model.model_validate(payload)
     except ValidationError as error:
-        if error.error_count() > MAX_FINDINGS:  # a hostile body: spelling each out would hold up everybody
+        if error.error_count() > MAX_FINDINGS:  # a hostile body: describing every finding would hold up all requests
             raise InvalidRequestError(f"the body is wrong in {error.error_count()} places") from None
         findings = [(_path(e, payload), e) for e in error.errors(include_url=False)]
     path, worst = max(findings, key=lambda finding: (len(finding[0]), finding[1]["type"] in TELLING))
@@ -45,7 +45,7 @@ def parse(model: type[M], payload: Mapping[str, Any]) -> M:
 
 
 def _allowed(message: str) -> str:
-    """Without the names of our classes."""
+    """A pydantic message without the names of our classes."""
     return message.removeprefix("Input should be ").removeprefix("a valid ").partition(" or instance of ")[0]
 
 

@@ -1,7 +1,7 @@
 """Where a value may be loaded from at run time: a folder right under ``--values-dir``, one that ships, or ``--values``.
 
-Of several values in one place one is ``place#value``. A request never names a path of its own: what ``--values`` says,
-word for word, is the operator's. What a name under ``--values-dir`` leads to is checked after symbolic links are
+One of several values in a place is ``place#value``. A request never names a path of its own, only the exact text of
+``--values``, which is the operator's. What a name under ``--values-dir`` leads to is checked after symbolic links are
 resolved, for the folder and for both files that are read in it.
 """
 
@@ -20,13 +20,13 @@ FILES = ("config.json", "model.safetensors")
 
 
 def value_source(source: str, values_dir: Path | None, started: Sequence[str] = ()) -> str:
-    """``source`` of a request as what may be loaded (``value_models.loading.value_folders``).
+    """``source`` of a request as a place to load from (``value_models.loading.value_folders``).
 
     Args:
-        started: what the server was started with.
+        started: the ``--values`` that the server was started with.
 
     Raises:
-        InvalidRequestError: it is none of these, or leads out of ``values_dir``.
+        InvalidRequestError: ``source`` may not be loaded, or leads out of ``values_dir``.
     """
     whole, sign, one = source.rpartition(ONE_OF)
     place = whole if sign and NAME.fullmatch(one) else source

@@ -1,9 +1,9 @@
-"""Where a request's objective weights come from, in what order, and which source won.
+"""Resolves a request's objective weights: which sources there are, and which of them wins.
 
-Body, then ``X-Objective-Weights``, then the preset in the model name, then what is stored for the request's user,
-then the server's default. A source replaces the whole map, it is never merged: a client that says ``{}`` gets the
-plain model whatever the default is. And it is never skipped: stored weights that the server can no longer serve
-(their value has been unloaded) are an error that says where they come from.
+The body comes first, then ``X-Objective-Weights``, the preset in the model name, the weights stored for the request's
+user, and the server's default. A source replaces the whole map, it is never merged: a client that says ``{}`` gets the
+plain model whatever the default is. And it is never skipped: stored weights that the server can no longer serve (their
+value has been unloaded) are an error that says where they come from.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Everything that may say a request's weights, first one first; ``preference`` is asked only where it counts."""
+    """All sources of a request's weights, the first one first; ``preference`` is called only if it counts."""
 
     body: Mapping[str, float] | None
     header: str | None
@@ -48,7 +48,7 @@ class Sources:
 async def resolve_weights(sources: Sources, objectives: Iterable[ObjectiveInfo]) -> Weights:
     """The first source that is present, checked against the loaded objectives and their ranges.
 
-    A header is checked for form even where the body wins: a client that sends nonsense should hear of it.
+    A header is checked for form even if the body wins, so that a client learns of a malformed one.
 
     Raises:
         UnknownObjectiveError, InvalidRequestError; whatever ``sources.preference`` raises.
@@ -72,7 +72,7 @@ async def resolve_weights(sources: Sources, objectives: Iterable[ObjectiveInfo])
 def _configured(
     weights: Mapping[str, float], source: Source, origin: str, param: str | None, objectives: Iterable[ObjectiveInfo]
 ) -> Weights:
-    """Weights that are not in the body: an error must say where they are."""
+    """Weights from outside the body; an error says where they come from."""
     try:
         check_weights(weights, objectives)
     except InvalidRequestError as error:

@@ -1,4 +1,4 @@
-"""A YAML file of the operator's into a checked model; whatever is wrong with it is an error that names the file."""
+"""Reads a YAML file of the operator into a checked model; errors name the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class UniqueKeys(yaml.SafeLoader):
-    """YAML's own rule, which PyYAML does not keep: a key that stands twice is an error, not its last value."""
+    """A loader that keeps YAML's rule, which PyYAML does not: a repeated key is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value]

@@ -23,9 +23,18 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(folder / WEIGHTS_FILE)
     except (OSError, SafetensorError) as error:
         raise LoadError(f"{folder / WEIGHTS_FILE}: {error}") from error
-    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        raise LoadError(f"{folder / WEIGHTS_FILE}: {', '.join(broken)}: has numbers that are not finite")
+    check_finite(tensors, str(folder / WEIGHTS_FILE))
     return tensors
+
+
+def check_finite(tensors: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that are not numbers: they would silently count as no steering.
+
+    Raises:
+        LoadError: naming ``source`` and the tensors.
+    """
+    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise LoadError(f"{source}: {', '.join(broken)}: has numbers that are not finite")
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 JSON = {"content-type": "application/json"}
 ADMIN = "hostile-admin-key-0123456789"
+CHAT = "/v1/chat/completions"
+USER = [{"role": "user", "content": "Hello"}]
 NO_ANSWER = 0
 LATER_SECONDS = 0.2
 

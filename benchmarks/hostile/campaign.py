@@ -18,7 +18,7 @@ from benchmarks.hostile.attack import Attack, Outcome, send
 from benchmarks.hostile.from_schema import from_schema
 from benchmarks.hostile.intersections import intersections
 from benchmarks.hostile.odd_paths import odd_paths
-from benchmarks.hostile.siege import HEALTH_SECONDS, becomes_idle
+from benchmarks.hostile.siege import aftermath
 
 LIMIT_SECONDS = 20.0  # the longest answers have 300 tokens; steps of eight clients with grammars take 50 ms
 CLIENTS = 8
@@ -70,12 +70,8 @@ def run(chosen: Sequence[Attack], port: int, watch: HealthWatch) -> Report:
         outcomes = list(pool.map(lambda attack: _outcome(attack, port), chosen))
     pairs = list(zip(chosen, outcomes, strict=True))
     problems = [problem for attack, outcome in pairs for problem in _wrong(attack, outcome)]
-    health, failures = watch.take()
-    problems += failures
-    if health > HEALTH_SECONDS:
-        problems.append(f"/health took {health:.1f} s: at most {HEALTH_SECONDS:g}")
-    if not becomes_idle(port):
-        problems.append("rows, waiting requests or KV are left behind")
+    health, found = aftermath(port, watch)
+    problems += found
     if (after := _reference(port)) != before:
         problems.append(f"the same request with the same seed was answered {before!r}, now {after!r}")
     statuses = collections.Counter(str(outcome.status) for outcome in outcomes)

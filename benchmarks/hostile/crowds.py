@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from benchmarks.hostile.attack import dump, http
+from benchmarks.hostile.attack import CHAT, dump, http
 from benchmarks.hostile.framing import CHUNKED, HEAD
 from benchmarks.hostile.intersections import intersections
 
-CHAT = "/v1/chat/completions"
 MANY = 300
 HOLD_SECONDS = 4.0
 MIB = 2**20

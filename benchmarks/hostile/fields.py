@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.hostile.attack import Attack, dump, http
+from benchmarks.hostile.attack import CHAT, USER, Attack, dump, http
 
-CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"
 RESPONSES = "/v1/responses"
-USER = [{"role": "user", "content": "Hello"}]
 
 
 def chat(name: str, **body: Any) -> Attack:

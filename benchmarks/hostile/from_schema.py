@@ -6,11 +6,10 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.hostile.attack import Attack, dump, http
+from benchmarks.hostile.attack import CHAT, USER, Attack, dump, http
 
-USER = [{"role": "user", "content": "Hello"}]
 VALID: dict[str, dict[str, Any]] = {
-    "/v1/chat/completions": {"messages": USER, "max_tokens": 3, "seed": 1},
+    CHAT: {"messages": USER, "max_tokens": 3, "seed": 1},
     "/v1/completions": {"prompt": "Hello", "max_tokens": 3, "seed": 1},
     "/v1/responses": {"input": "Hello", "max_output_tokens": 3},
     "/tokenize": {"prompt": "Hello"},

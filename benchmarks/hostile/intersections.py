@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.hostile.attack import Attack, dump, http
+from benchmarks.hostile.attack import CHAT, USER, Attack, dump, http
 
-CHAT = "/v1/chat/completions"
-USER = [{"role": "user", "content": "Hello"}]
 COUNTS = (8, 12, 16, 19, 22)
 
 

@@ -55,6 +55,16 @@ def becomes_idle(port: int, seconds: float = IDLE_SECONDS) -> bool:
     return False
 
 
+def aftermath(port: int, watch: HealthWatch) -> tuple[float, list[str]]:
+    """Seconds of the slowest answer to /health since the last look, and what is wrong now that an attack is over."""
+    problems = [] if becomes_idle(port) else ["rows, waiting requests or KV are left behind"]
+    health, failures = watch.take()
+    problems += failures[:3]
+    if health > HEALTH_SECONDS:
+        problems.append(f"/health took {health:.1f} s: at most {HEALTH_SECONDS:g}")
+    return health, problems
+
+
 def besiege(crowd: Crowd, port: int, pid: int, watch: HealthWatch) -> SiegeReport:
     problems: list[str] = []
     becomes_idle(port, WORK_SECONDS)  # what an earlier crowd left behind counted there
@@ -79,12 +89,8 @@ def besiege(crowd: Crowd, port: int, pid: int, watch: HealthWatch) -> SiegeRepor
         for connection in sockets:
             if connection is not None:
                 connection.close()
-    if not becomes_idle(port):
-        problems.append("rows, waiting requests or KV are left behind")
-    health, failures = watch.take()
-    problems += failures[:3]
-    if health > HEALTH_SECONDS:
-        problems.append(f"/health took {health:.1f} s: at most {HEALTH_SECONDS:g}")
+    health, left = aftermath(port, watch)
+    problems += left
     if growth > crowd.growth_mib:
         problems.append(f"resident memory grew by {growth:.0f} MiB: at most {crowd.growth_mib:g}")
     named = [f"crowd of {crowd.size}, {crowd.name}: {problem}" for problem in problems]

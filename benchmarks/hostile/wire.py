@@ -5,9 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 
-from benchmarks.hostile.attack import ADMIN, JSON, Attack, dump, http
+from benchmarks.hostile.attack import ADMIN, CHAT, JSON, Attack, dump, http
 
-CHAT = "/v1/chat/completions"
 GOOD = dump({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 2, "seed": 1})
 
 

@@ -1,12 +1,14 @@
 """Range checks for numbers that come from a request.
 
-One rule for all of them: a real, finite number inside the stated closed range, else an
-``InvalidRequestError`` that names the field, the value and the range. Tensors are float32, whose smallest normal number
-is 2^-126: what is closer to 0 is 0, here and not somewhere on a device, so that whoever asks whether a number is 0
-(is this request guided? is it greedy?) gets the answer that the tensors act on.
+One rule for all of them: a real, finite number inside the stated closed range, else an ``InvalidRequestError`` that
+names the field, the value and the range. Tensors are float32, whose smallest normal number is 2^-126: a number closer
+to 0 is set to 0 here, and not somewhere on a device, so that whoever asks whether a number is 0 (is this request
+guided? is it greedy?) gets the answer that the tensors act on.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from mavis_core.api.errors import InvalidRequestError
 
@@ -28,7 +30,7 @@ def check_number(param: str, value: object, low: float, high: float) -> float:
 
 
 def check_positive(param: str, value: float, high: float, least: float) -> float:
-    """Return ``value`` if it is in (0, high]; what is closer to 0 than ``least`` counts as ``least``."""
+    """Return ``value`` if it is in (0, high]; a number below ``least`` counts as ``least``."""
     number = check_number(param, value, 0, high)
     if value == 0:
         raise InvalidRequestError(f"{param}=0: must be above 0, up to {high:g}", param)
@@ -42,3 +44,10 @@ def check_integer(param: str, value: object, low: int, high: int) -> int:
     if not low <= value <= high:
         raise InvalidRequestError(f"{param}={value}: must be {low} to {high}", param)
     return value
+
+
+def check_token_ids(param: str, token_ids: Collection[int], vocab_size: int) -> None:
+    """Refuse ids that the vocabulary does not have, naming the first of them."""
+    if token_ids and not 0 <= min(token_ids) <= max(token_ids) < vocab_size:
+        wrong = next(token for token in token_ids if not 0 <= token < vocab_size)
+        raise InvalidRequestError(f"{param}: token id {wrong} is not from 0 to {vocab_size - 1}", param)

@@ -42,7 +42,7 @@ class InvalidRequestError(MavisError):
 
 
 class ContextLengthError(InvalidRequestError):
-    """``at_least``: the prompt is too long for its tokens to be worth counting."""
+    """The prompt does not fit; ``at_least`` says that its tokens were not counted, because there are too many."""
 
     def __init__(self, prompt_tokens: int, limit: int, param: str = "messages", *, at_least: bool = False) -> None:
         counted = f"at least {prompt_tokens}" if at_least else f"{prompt_tokens}"
@@ -74,7 +74,7 @@ class RequestFailedError(MavisError):
 
 
 class EngineUnavailableError(MavisError):
-    """The engine cannot take requests now: it is loading, draining, or died (the message says which)."""
+    """The engine cannot take requests now: it is loading, draining, or dead (the message says which)."""
 
 
 class LoadError(MavisError):

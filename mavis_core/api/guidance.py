@@ -19,7 +19,7 @@ MAX_WEIGHT = 16.0
 MAX_BETA = 64.0
 MAX_CANDIDATES = 256
 MAX_KL_PER_TOKEN = 1000.0
-MAX_NAME_SHOWN = 80  # characters of an objective that is not known yet
+MAX_NAME_SHOWN = 80  # characters of an objective's name in messages; it has not been looked up yet
 
 
 @dataclass(frozen=True, slots=True)

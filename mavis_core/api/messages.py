@@ -1,4 +1,4 @@
-"""What the engine and the world exchange: plain frozen values, nothing shared, nothing callable.
+"""The messages that go into an engine and come out of it: frozen values that can be sent to another process.
 
 In: ``Request``, ``Abort``, ``LoadValue`` and ``UnloadValue``. Out: one ``RequestOutput`` per request and step in which
 something happened, and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
@@ -41,7 +41,7 @@ class Request:
 
     @property
     def places(self) -> int:
-        """Rows that it may have in the batch at once."""
+        """How many rows of the batch it may take at once."""
         search = self.guidance.search
         return self.sampling.n if search is None else search.rows
 
@@ -204,7 +204,7 @@ class RequestOutput:
 
     @property
     def exception(self) -> InvalidRequestError | RequestFailedError | None:
-        """``error`` as what the caller is to see raised, or None."""
+        """``error`` as an exception to raise, or None."""
         if self.error is None:
             return None
         if self.error_param is None:

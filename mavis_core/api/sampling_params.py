@@ -1,6 +1,6 @@
 """How one request samples: OpenAI's and vLLM's names, defaults and ranges.
 
-Frozen and validated at construction, so that whoever holds a ``SamplingParams`` holds a legal one.
+Frozen and validated at construction, so that every ``SamplingParams`` is a legal one.
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ MAX_STOP_STRINGS = 16
 MAX_STOP_LENGTH = 512
 MAX_LOGIT_BIAS = 1024
 MAX_LOGPROBS = 20
+COUNTED = (
+    ("logit_bias", "entries", MAX_LOGIT_BIAS),
+    ("stop", "strings", MAX_STOP_STRINGS),
+    ("stop_token_ids", "entries", MAX_LOGIT_BIAS),
+)
 MAX_TOKEN_ID = 2**31 - 1
 GREEDY = 1e-5  # vLLM's; logits over a smaller temperature leave float32's range, or its resolution
-LEAST_REPETITION_PENALTY = 1e-5  # what divides logits by less says no more, and overflows
+LEAST_REPETITION_PENALTY = 1e-5  # a smaller one changes nothing more, and overflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +87,32 @@ class SamplingParams:
             raise InvalidRequestError(
                 f"min_tokens={self.min_tokens}: must be at most max_tokens={self.max_tokens}", "min_tokens"
             )
+        check_integer("top_k", self.top_k, -1, MAX_TOKEN_ID)
+        for name, what, most in COUNTED:
+            if (count := len(getattr(self, name))) > most:
+                raise InvalidRequestError(f"{name} has {count} {what}: at most {most}", name)
+        for name in ("logit_bias", "stop_token_ids"):
+            for token in getattr(self, name):
+                check_integer(name, token, 0, MAX_TOKEN_ID)
+        for stop in self.stop:
+            if not isinstance(stop, str) or not 1 <= len(stop) <= MAX_STOP_LENGTH:
+                raise InvalidRequestError(f"stop: each must be a string of 1 to {MAX_STOP_LENGTH} characters", "stop")
+        if self.seed is not None:
+            check_integer("seed", self.seed, -(2**63), 2**63 - 1)
+        for name in ("logprobs", "prompt_logprobs"):
+            if (count := getattr(self, name)) is not None:
+                check_integer(name, count, 0, MAX_LOGPROBS)
+        if self.structure is not None and not isinstance(self.structure, Structure):
+            raise InvalidRequestError(
+                f"structure: must be a Structure, not {type(self.structure).__name__}", "structure"
+            )
+        for name, number in self._numbers().items():
+            object.__setattr__(self, name, number)
+
+    def _numbers(self) -> dict[str, object]:
+        """The fields that are numbers, checked, and in the form that tensors get them in."""
         temperature = check_number("temperature", self.temperature, 0, 2)
-        numbers = {
+        return {
             "temperature": temperature if temperature >= GREEDY else 0.0,
             "top_p": check_positive("top_p", self.top_p, 1, SMALLEST),
             "min_p": check_number("min_p", self.min_p, 0, 1),
@@ -92,37 +121,7 @@ class SamplingParams:
             "repetition_penalty": check_positive(
                 "repetition_penalty", self.repetition_penalty, 2, LEAST_REPETITION_PENALTY
             ),
+            "logit_bias": {
+                token: check_number(f"logit_bias[{token}]", bias, -100, 100) for token, bias in self.logit_bias.items()
+            },
         }
-        for name, number in numbers.items():
-            object.__setattr__(self, name, number)
-        check_integer("top_k", self.top_k, -1, MAX_TOKEN_ID)
-        if len(self.logit_bias) > MAX_LOGIT_BIAS:
-            raise InvalidRequestError(
-                f"logit_bias has {len(self.logit_bias)} entries: at most {MAX_LOGIT_BIAS}", "logit_bias"
-            )
-        for token in self.logit_bias:
-            check_integer("logit_bias", token, 0, MAX_TOKEN_ID)
-        biases = {
-            token: check_number(f"logit_bias[{token}]", bias, -100, 100) for token, bias in self.logit_bias.items()
-        }
-        object.__setattr__(self, "logit_bias", biases)
-        if self.seed is not None:
-            check_integer("seed", self.seed, -(2**63), 2**63 - 1)
-        if len(self.stop) > MAX_STOP_STRINGS:
-            raise InvalidRequestError(f"stop has {len(self.stop)} strings: at most {MAX_STOP_STRINGS}", "stop")
-        for stop in self.stop:
-            if not isinstance(stop, str) or not 1 <= len(stop) <= MAX_STOP_LENGTH:
-                raise InvalidRequestError(f"stop: each must be a string of 1 to {MAX_STOP_LENGTH} characters", "stop")
-        if len(self.stop_token_ids) > MAX_LOGIT_BIAS:
-            raise InvalidRequestError(
-                f"stop_token_ids has {len(self.stop_token_ids)} entries: at most {MAX_LOGIT_BIAS}", "stop_token_ids"
-            )
-        for token in self.stop_token_ids:
-            check_integer("stop_token_ids", token, 0, MAX_TOKEN_ID)
-        for name in ("logprobs", "prompt_logprobs"):
-            if (count := getattr(self, name)) is not None:
-                check_integer(name, count, 0, MAX_LOGPROBS)
-        if self.structure is not None and not isinstance(self.structure, Structure):
-            raise InvalidRequestError(
-                f"structure: must be a Structure, not {type(self.structure).__name__}", "structure"
-            )

@@ -1,4 +1,4 @@
-"""How one request searches: ``guidance.search``, checked when made."""
+"""How one request searches: ``guidance.search``, checked at construction."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SearchParams:
         self._check_method()
 
     def _check_method(self) -> None:
-        """Refuse what the method has no use for."""
+        """Refuse settings that the method has no use for."""
         if self.method != "chunk" and self.chunk_tokens is not None:
             raise _refused("chunk_tokens", f"{self.chunk_tokens}: only method 'chunk' has chunks")
         if self.method == "best_of" and self.beams != 1:
@@ -71,7 +71,7 @@ class SearchParams:
 
     @property
     def rows(self) -> int:
-        """Rows of the batch that it takes."""
+        """How many rows of the batch the search takes."""
         return self.beams * self.successors
 
 

@@ -1,4 +1,4 @@
-"""What the engine and the server ask of a tokenizer; transformers' fast tokenizers fit as they are.
+"""What the engine and the server need of a tokenizer; transformers' fast tokenizers have all of it.
 
 Torch-free. Chat templates belong to the tokenizer (``apply_chat_template``); text is made of the backend's tokens
 (``token_bytes.py``, ``running_text.py``), so a tokenizer without one is refused while loading.

@@ -1,13 +1,13 @@
-"""Structures to matchers, by llguidance: what one tokenizer and one set of limits make of a grammar. Torch-free.
+"""Compiles structures into matchers by llguidance, for one tokenizer and one set of limits. Torch-free.
 
-The server has it done in processes that can be ended (``grammar/processes.py``), since no limit of the library's holds
-for everything. Offline it is done where it is called: the structure is the caller's own.
+The server compiles in processes that can be ended (``grammar/processes.py``), since no limit of the library holds for
+everything. Offline the caller's own process compiles: the structure is the caller's own.
 
 Nothing is kept between requests: copies of an llguidance matcher share one lexer, its table of states and its limits,
-so an answer that runs into them would take down every later request with the same schema. Compiling a usual schema
-takes about a millisecond.
+so an answer that reached them would fail every later request with the same schema. Compiling a usual schema takes about
+a millisecond.
 
-The library is imported with the first structure: a machine that has torch and transformers only does without.
+The library is imported with the first structure, so a machine with torch and transformers only works without it.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ from mavis_core.grammar.steps import OwnSteps, shorten, told
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
-LARK = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/(?:\\.|[^/\\\n])+/|%json\s*')  # where %json is text, and where not
+# Finds %json, and the strings, comments and patterns in which it means nothing.
+LARK = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/(?:\\.|[^/\\\n])+/|%json\s*')
 UNKNOWN = re.compile(r'^Unimplemented keys: \["([^"]+)"')
 
 
 @cache
 def _limits() -> LLParserLimits:
-    """Most hostile grammars end here: a step stays below some 0.3 s (all steps: ``Budget``), a lexer below some 20 MB.
+    """Limits that stop most hostile grammars: a step takes below some 0.3 s (all steps: ``Budget``), a lexer 20 MB.
 
-    They are not looked at within one derivative of an intersection (``A & B`` in Lark, ``allOf`` of patterns), the cost
-    of which is exponential in the number of its parts.
+    The library does not check them within one derivative of an intersection (``A & B`` in Lark, ``allOf`` of patterns),
+    the cost of which is exponential in the number of its parts.
     """
     from llguidance import LLParserLimits
 
@@ -81,7 +82,7 @@ class GrammarCompiler:
         return Matcher(OwnSteps(call_deep(lambda: start(tokenizer, structure))), tokenizer.eos_tokens)
 
     def vocabulary(self) -> Vocabulary:
-        """Raises InvalidRequestError where structures cannot be served at all."""
+        """What ``Vocabulary.load`` needs; raises InvalidRequestError where structures cannot be served at all."""
         if self._source is None:
             raise InvalidRequestError("structure: this engine has no tokenizer", "structure")
         if find_spec("llguidance") is None:
@@ -107,7 +108,7 @@ class Vocabulary:
     stop_token_ids: tuple[int, ...]
 
     def load(self) -> LLTokenizer:
-        """As llguidance wants it: about a second for a large vocabulary; raises InvalidRequestError."""
+        """llguidance's form of it, made in about a second for a large vocabulary; raises InvalidRequestError."""
         from llguidance import LLTokenizer
 
         try:
@@ -124,7 +125,7 @@ def start(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
 
     matcher = LLMatcher(tokenizer, _grammar(structure), log_level=0, limits=_limits())
     if not matcher.is_error():
-        matcher.compute_bitmask()  # finds what cannot even begin
+        matcher.compute_bitmask()  # finds grammars that no token can begin
     if matcher.is_error():
         why = told(matcher.get_error())
         if structure.kind == "json_schema" and (unknown := UNKNOWN.search(why)):
@@ -134,7 +135,7 @@ def start(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
 
 
 def _grammar(structure: Structure) -> str:
-    """In llguidance's own form."""
+    """The structure as llguidance reads it."""
     from llguidance import LLMatcher
 
     source = structure.source
@@ -155,7 +156,7 @@ def _grammar(structure: Structure) -> str:
 
 
 def _literal(text: str) -> str:
-    """In Lark: a JSON string, but for U+007F, which JSON leaves as it is and the library does not take so."""
+    """``text`` in Lark: a JSON string, with U+007F escaped, which JSON leaves plain and the library refuses."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -166,12 +167,12 @@ def _lark(source: str) -> str:
         return source
     try:
         return gbnf_to_lark(source)
-    except Exception as error:  # it raises bare ones
+    except Exception as error:  # it raises plain Exceptions
         raise InvalidRequestError(f"structure: grammar: as GBNF: {shorten(str(error))}", "structure") from error
 
 
 def _with_defaults(lark: str) -> str:
-    """Each JSON schema after ``%json`` checked and given our escapes; what is not JSON the library refuses."""
+    """Each JSON schema after ``%json`` checked and given our escapes; the library refuses those that are not JSON."""
     decoder = json.JSONDecoder(parse_float=Decimal)
     parts, done, at = [], 0, 0
     while (found := LARK.search(lark, at)) is not None:

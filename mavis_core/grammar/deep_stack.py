@@ -1,4 +1,4 @@
-"""Call something that recurses as deep as its input says, on a thread whose stack is large enough for it.
+"""Call a function that recurses as deep as its input is nested, on a thread with a stack large enough for it.
 
 llguidance follows chains of rules and references by recursion without a bound; on a usual stack of 8 MB some 1,500
 of them end the process. Inputs are bounded in length, so a stack can be large enough for all of them; pages of it that
@@ -24,11 +24,11 @@ def call_deep(function: Callable[[], Result]) -> Result:
     def run() -> None:
         try:
             future.set_result(function())
-        except BaseException as error:  # whatever it is belongs to the caller
+        except BaseException as error:  # raised again in the caller
             future.set_exception(error)
 
     thread = threading.Thread(target=run, name="mavis-deep", daemon=True)
-    with _starting:  # the size is a setting of the whole process
+    with _starting:  # the stack size is a setting of the whole process
         usual = threading.stack_size(STACK_BYTES)
         try:
             thread.start()

@@ -2,8 +2,8 @@
 
 Stop tokens are ours, not the grammar's, whatever the tokenizer calls them:
 
-- a stop token (the model's own or a requested one) may be drawn only where the answer is complete, so what ends with
-  one is valid. A requested stop token that the grammar also wants as text is never drawn as text;
+- a stop token (the model's own or a requested one) may be drawn only where the answer is complete, so an answer that
+  ends with one is valid. A requested stop token that the grammar also wants as text is never drawn as text;
 - where stop tokens are banned (``min_tokens``, the first token of a guided row) they stay banned as long as anything
   else can follow. Where nothing else can, the ban yields: the row ends with "stop";
 - ``ignore_eos`` bans the model's own stop tokens likewise;
@@ -24,12 +24,12 @@ class Matcher:
     """One row's place in a compiled grammar.
 
     Args:
-        steps: at the start of the answer.
+        steps: the place at the start of the answer.
         eos: stop tokens as the grammar library knows them.
 
     Attributes:
         error: why the row cannot go on, or None.
-        ended: nothing but the end was allowed at the last draw.
+        ended: whether only stop tokens were allowed at the last draw.
     """
 
     def __init__(self, steps: Steps, eos: Iterable[int]) -> None:
@@ -40,12 +40,12 @@ class Matcher:
         self._begun = False
 
     def copy(self) -> Matcher:
-        """The same place, to be moved on its own."""
+        """A second matcher at the same place, which moves independently."""
         return Matcher(self._steps.copy(), self._eos)
 
     @property
     def complete(self) -> bool:
-        """Whether the answer so far is a whole one."""
+        """Whether the answer so far is complete."""
         return self._steps.complete
 
     @property
@@ -54,7 +54,7 @@ class Matcher:
         return self._steps.exhausted
 
     def accepts(self, token: int) -> bool:
-        """Whether the grammar takes this token next; slow, and the truth that ``allowed`` must equal."""
+        """Whether the grammar allows this token next; slow, and what ``allowed`` is tested against."""
         return self._steps.accepts(token)
 
     def allowed(self, stop_ids: tuple[int, ...], banned: bool) -> bytearray:
@@ -84,7 +84,7 @@ class Matcher:
         return bytearray(b"\xff") * len(bits)
 
     def begin(self, token: int) -> None:
-        """Begin to append a token that was allowed and does not stop the row, which may go on elsewhere."""
+        """Begin to append a token that was allowed and does not stop the row; another process may do the work."""
         self._steps.advance(token)
         self._begun = True
 

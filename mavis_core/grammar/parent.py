@@ -1,9 +1,9 @@
-"""The program that grammars are compiled and followed in: a process for each structure, which can be ended. Torch-free.
+"""The program that compiles and follows grammars: a process for each structure, which can be ended. Torch-free.
 
-llguidance's limits do not hold for everything (``grammar/compiler.py``), a thread inside it cannot be stopped, and what
-it allocates is the process's. So the engine starts ``python -m mavis_core.grammar.parent``, which loads the library and
-the vocabulary once and then forks a child for every structure, in milliseconds. The kernel holds a child to CPU
-seconds, for compiling and for each step, and to memory: one that exceeds them is gone, and only its own request ends.
+llguidance's limits do not hold for everything (``grammar/compiler.py``), a thread inside it cannot be stopped, and its
+memory is that of the process. So the engine starts ``python -m mavis_core.grammar.parent``, which loads the library and
+the vocabulary once and then forks a child for every structure, in milliseconds. The kernel limits a child's memory, and
+its CPU seconds for compiling and for each step: a child that exceeds them ends, and only its own request fails.
 
 This process has a single thread when it forks. It ends, with all children, when the engine's end of its socket closes.
 """
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NICE = 5  # streams of others go first: the engine and the event loop compete for the same cores
+NICE = 5  # the engine and the event loop, which serve everybody, need the same cores and go first
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever holds the other end decides when this ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # this process ends when the other end of the socket closes
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s (grammar process): %(message)s")
     orders = socket.socket(fileno=int(sys.argv[1]))
@@ -68,10 +68,10 @@ def main() -> None:
     pipe.send_bytes(json.dumps({"eos": tokenizer.eos_tokens}).encode())
     pipe.close()
     del source
-    import llguidance.gbnf_to_lark  # noqa: F401  # what the first structure would import, once for all children
+    import llguidance.gbnf_to_lark  # noqa: F401  # imported once for all children, before the first structure needs it
 
     gc.collect()
-    gc.freeze()  # or the children's collections would copy all of it
+    gc.freeze()  # otherwise garbage collection in a child would copy all of the memory
     _serve(orders, tokenizer, Limits(**limits))
 
 
@@ -111,7 +111,7 @@ def _order(orders: socket.socket) -> tuple[bytes, int, int | None] | None:
 
 
 def _end(pid: int) -> None:
-    """Not reaped before, so the id is still its own."""
+    """Kill a child; it was not waited for before, so no other process can have its id."""
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
 
@@ -127,7 +127,7 @@ def _child(line: Line, tokenizer: LLTokenizer, limits: Limits) -> None:
         call_deep(lambda: _follow(line, tokenizer, limits))
         status = 0
     except (EOFError, OSError):
-        status = 0  # the engine has let go
+        status = 0  # the engine has closed its end
     except BaseException:
         log.exception("a grammar process failed")
     finally:
@@ -135,7 +135,7 @@ def _child(line: Line, tokenizer: LLTokenizer, limits: Limits) -> None:
 
 
 def _limit_memory(more: int) -> None:
-    """To what is there by now, the stack, and so many bytes more; where the system tells how much is there."""
+    """Allow ``more`` bytes beyond the present size and the stack, where the system tells the present size."""
     with contextlib.suppress(FileNotFoundError), open("/proc/self/statm") as file:
         most = int(file.read().split()[0]) * resource.getpagesize() + STACK_BYTES + more
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -150,7 +150,7 @@ def _follow(line: Line, tokenizer: LLTokenizer, limits: Limits) -> None:
             places[0] = OwnSteps(start(tokenizer, Structure(kind, source)))
         except InvalidRequestError as error:
             return _reply(line, 0, REFUSED, str(error).encode())
-        except BaseException as error:  # a panic of the library is none of Exception's
+        except BaseException as error:  # a panic of the library is no Exception
             return _reply(line, 0, FAILED, f"{type(error).__name__}: {error}".encode())
         reply = _place(places[0])
     _reply(line, 0, *reply)
@@ -171,7 +171,7 @@ def _follow(line: Line, tokenizer: LLTokenizer, limits: Limits) -> None:
 
 @contextlib.contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """The process ends, by SIGPROF, where it takes more CPU time inside than this."""
+    """End the process, by SIGPROF, if the block takes more CPU seconds than this."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
     yield
     signal.setitimer(signal.ITIMER_PROF, 0)

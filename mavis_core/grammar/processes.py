@@ -1,8 +1,8 @@
 """The engine's side of grammars that are compiled and followed in processes of their own (``grammar/parent.py``).
 
-One process per request: what it does wrong, takes too long for or allocates ends that request and nobody else's. It is
-ended when the request is: with its last matcher, or by whoever does not want it any more. A step costs a round trip of
-some 50 µs more than in this process; the next mask is computed while the engine does other work.
+There is one process per request: if it crashes, takes too long or too much memory, only that request fails. It ends
+with the request's last matcher, or when the request is aborted. A step costs a round trip of some 50 µs more than in
+this process; the next mask is computed while the engine does other work.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from mavis_core.grammar.wire import (
 
 log = logging.getLogger(__name__)
 
-# The kernel counts CPU seconds; these are for a process that waits instead, which none should.
+# The kernel limits CPU seconds; these bound a process that waits instead, which none should.
 START_SECONDS, COMPILE_SECONDS, STEP_SECONDS = 60.0, 60.0, 20.0
 # With a heap for each thread, glibc asks for memory page by page once the limit is near, which takes for ever.
 ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
@@ -56,11 +56,11 @@ TOO_COMPLEX = "it takes too much time or memory; make it simpler"
 
 
 class GrammarProcesses:
-    """Starts them. Safe to use from any thread; the parent is started at the first need, and again if it is gone.
+    """Starts grammar processes, from any thread; their parent is started with the first, and again if it has ended.
 
     Args:
-        vocabulary: asked for at the first need; raises InvalidRequestError where there is none.
-        limits: of every structure.
+        vocabulary: called when the parent is started; raises InvalidRequestError where structures cannot be served.
+        limits: what every structure may cost.
     """
 
     def __init__(self, vocabulary: Callable[[], Vocabulary], limits: Limits | None = None) -> None:
@@ -70,14 +70,14 @@ class GrammarProcesses:
         self._parent: Parent | None = None
 
     def start(self, structure: Structure) -> GrammarProcess:
-        """Begin to compile; raises InvalidRequestError where structures cannot be served at all."""
+        """Begin to compile a structure; raises InvalidRequestError where structures cannot be served at all."""
         with self._lock:
             if self._parent is None or self._parent.ended:
                 self._parent = Parent(self._vocabulary(), self._limits)
             return GrammarProcess(self._parent, structure)
 
     def close(self) -> None:
-        """End all of them; matchers still in use fail."""
+        """End all processes; matchers still in use fail."""
         with self._lock:
             if self._parent is not None:
                 self._parent.close()
@@ -85,7 +85,7 @@ class GrammarProcesses:
 
 
 class Parent:
-    """The process that the others are forked from."""
+    """The process that grammar processes are forked from."""
 
     def __init__(self, vocabulary: Vocabulary, limits: Limits) -> None:
         self._orders, theirs = socket.socketpair()
@@ -107,7 +107,7 @@ class Parent:
         return self._process.poll() is not None
 
     def _introduce(self, vocabulary: Vocabulary, limits: Limits) -> list[int]:
-        """Tell it the vocabulary; the stop tokens as the library knows them."""
+        """Send the vocabulary and the limits; returns the stop tokens as the library knows them."""
         told = [vocabulary.source, vocabulary.size, vocabulary.stop_token_ids, asdict(limits)]
         pipe: Connection[bytes, bytes] = Connection(os.dup(self._orders.fileno()))
         try:
@@ -138,7 +138,7 @@ class Parent:
         return number, Line(ours)
 
     def end(self, number: int) -> None:
-        with contextlib.suppress(OSError):  # it is gone; its children end when nobody holds the other end
+        with contextlib.suppress(OSError):  # the parent has ended, and its children end when their sockets close
             self._order(END, number, [])
 
     def _order(self, what: bytes, number: int, descriptors: list[int]) -> None:
@@ -167,7 +167,7 @@ class GrammarProcess:
         self._send(json.dumps([structure.kind, structure.source]).encode())
 
     def matcher(self) -> Matcher:
-        """At the start of an answer, once it is compiled; call once.
+        """Wait for the matcher at the start of an answer; call once.
 
         Raises:
             InvalidRequestError: with param "structure".
@@ -189,32 +189,32 @@ class GrammarProcess:
         self._send(CALL.pack(what, number, operand))
 
     def copy(self, number: int) -> int:
-        """Of a place; the number of the new one."""
+        """Copy a place; the number of the copy."""
         made = next(self._numbers)
         self.call(COPY, number, made)
         return made
 
     def reply(self, number: int, seconds: float = STEP_SECONDS) -> tuple[int, bytes]:
-        """The next one to what was asked of a place: flags, and bits or a message."""
+        """The next reply about a place: flags, and bits or a message."""
         while number not in self._replies:
             try:
                 found = self._line.receive(seconds)
             except TimeoutError:
                 self.end()
                 return ERROR, TOO_COMPLEX.encode()
-            except (EOFError, OSError):  # ended, by the kernel or because nobody wants it
+            except (EOFError, OSError):  # it was ended, by the kernel or by an abort
                 return ERROR, TOO_COMPLEX.encode()
             place, flags = REPLY.unpack_from(found)
             self._replies[place] = flags, found[REPLY.size :]
         return self._replies.pop(number)
 
     def _send(self, message: bytes) -> None:
-        with contextlib.suppress(OSError):  # it has ended, which whoever waits for the reply is told
+        with contextlib.suppress(OSError):  # the process has ended, which ``reply`` reports
             self._line.send(message)
 
 
 class RemoteSteps:
-    """``Steps`` taken in another process, the reply to the last one read where it is needed."""
+    """``Steps`` taken in another process; the reply to the last step is read when it is needed."""
 
     def __init__(self, process: GrammarProcess, number: int, flags: int, bits: bytes) -> None:
         self._process, self._number = process, number
@@ -224,39 +224,39 @@ class RemoteSteps:
 
     @property
     def error(self) -> str | None:
-        self._settle()
+        self._await_reply()
         return self._error
 
     @property
     def complete(self) -> bool:
-        self._settle()
+        self._await_reply()
         return bool(self._flags & COMPLETE)
 
     @property
     def exhausted(self) -> bool:
-        self._settle()
+        self._await_reply()
         return bool(self._flags & EXHAUSTED)
 
     def bits(self) -> bytes:
-        self._settle()
+        self._await_reply()
         return self._bits
 
     def advance(self, token: int) -> None:
-        self._settle()
+        self._await_reply()
         self._process.call(ADVANCE, self._number, token)
         self._asked = True
 
     def accepts(self, token: int) -> bool:
-        self._settle()
+        self._await_reply()
         self._process.call(ACCEPTS, self._number, token)
         return self._process.reply(self._number)[0] == 1
 
     def copy(self) -> Steps:
-        self._settle()
+        self._await_reply()
         return RemoteSteps(self._process, self._process.copy(self._number), self._flags, self._bits)
 
-    def _settle(self) -> None:
-        """Know what the last step led to; after an error the last bits stay, for their length."""
+    def _await_reply(self) -> None:
+        """Read the reply to the last step; after an error the old bits stay, because their length is needed."""
         if not self._asked:
             return
         self._asked = False

@@ -1,9 +1,9 @@
-"""Which JSON schemas are refused although llguidance takes them: those that it cannot hold answers to. Torch-free.
+"""Refuses JSON schemas that llguidance accepts but cannot hold answers to. Torch-free.
 
-A finished answer always fits its schema. The library refuses keywords that it does not know, but takes some schemas
-that it follows only in part, and some that lead to places where nothing can follow. Each is refused here by where it
-stands. ``tests/mavis_core/grammar/test_schema_promises.py`` looks for more of them, by random answers to random
-schemas.
+A finished answer always fits its schema. The library refuses keywords that it does not know, but accepts some schemas
+that it follows only in part, and some that lead to places where no token can follow. They are refused here, naming the
+place in the schema. ``tests/mavis_core/grammar/test_schema_promises.py`` looks for more of them, by random answers to
+random schemas.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ INLINE: JsonCompileOptions = {"json_allowed_escapes": ESCAPES}
 DATA = ("const", "enum")
 NUMBERS = (*DATA, "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-JSON_MAY_HOLD = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")  # what has no escape of one letter
+JSON_MAY_HOLD = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")  # control characters without an escape of one letter
 
-Node = dict[str, object]
+SchemaNode = dict[str, object]
 
 
 def check_schema(schema: object) -> None:
-    """Args: schema: with numbers that have a point as Decimal. Raises InvalidRequestError with param "structure"."""
+    """Refuse a schema, parsed with decimal numbers as Decimal; raises InvalidRequestError with param "structure"."""
     nodes = list(schemas_within(schema))
     _check_multiples(node for _, node in nodes)
     names = _names(node for _, node in nodes)
@@ -59,8 +59,8 @@ def check_schema(schema: object) -> None:
                 raise _wrong(where, "matches nothing but keys that properties name; leave it out")
 
 
-def schemas_within(schema: object) -> Iterator[tuple[str, Node]]:
-    """(JSON pointer, schema) of every object that may be one, also in unknown places, which $ref can lead to."""
+def schemas_within(schema: object) -> Iterator[tuple[str, SchemaNode]]:
+    """(JSON pointer, object) of every object that may be a schema, also in unknown places, which $ref can name."""
     pending: list[tuple[str, object]] = [("#", schema)]
     while pending:
         pointer, node = pending.pop()
@@ -76,12 +76,12 @@ def schemas_within(schema: object) -> Iterator[tuple[str, Node]]:
 
 
 def place_of(key: str, schema: object) -> str:
-    """Where a schema uses a keyword first, or nothing."""
+    """Where a schema uses a keyword: `` at `` and the shortest JSON pointer, or an empty text."""
     return min((f" at {pointer}" for pointer, node in schemas_within(schema) if key in node), key=len, default="")
 
 
 def _check_data(value: object, pointer: str) -> None:
-    """Numbers are read as doubles and written as their shortest decimals; strings are written without \\\\uXXXX."""
+    """Refuse numbers that are no double's shortest decimal, and strings that need \\\\uXXXX: answers have neither."""
     pending = [(pointer, value)]
     while pending:
         pointer, value = pending.pop()
@@ -102,8 +102,8 @@ def _is_exact(value: int | Decimal) -> bool:
         return False
 
 
-def _check_count(node: Node, pointer: str) -> None:
-    """Keys that the schema does not name may come twice, and the library counts them twice."""
+def _check_count(node: SchemaNode, pointer: str) -> None:
+    """Refuse a ``minProperties`` that repeated keys could meet: the library counts a key twice that comes twice."""
     least, required = node.get("minProperties"), node.get("required")
     if not isinstance(least, (int, Decimal)) or isinstance(least, bool):
         return
@@ -116,7 +116,7 @@ def _check_count(node: Node, pointer: str) -> None:
         )
 
 
-def _check_multiples(nodes: Iterator[Node]) -> None:
+def _check_multiples(nodes: Iterator[SchemaNode]) -> None:
     """Refuse ``multipleOf`` that makes large automata, which llguidance's limits do not bound.
 
     Where schemas are combined it takes the least common multiple, so that of all of them is bounded.
@@ -135,7 +135,7 @@ def _check_multiples(nodes: Iterator[Node]) -> None:
 
 
 def _coefficient(value: int | Decimal) -> int:
-    """An integer as it is, the digits of what has a point; beyond the bound what is just beyond it."""
+    """An integer itself, a decimal number's digits as an integer; ``MAX_MULTIPLE`` + 1 for all that is larger."""
     if value > MAX_MULTIPLE:
         return MAX_MULTIPLE + 1
     if value == int(value):
@@ -144,8 +144,8 @@ def _coefficient(value: int | Decimal) -> int:
     return int(digits) if len(digits) < 9 else MAX_MULTIPLE + 1
 
 
-def _check_multiple_within(node: Node, pointer: str) -> None:
-    """Bounds between which no multiple lies."""
+def _check_multiple_within(node: SchemaNode, pointer: str) -> None:
+    """Refuse bounds between which no multiple lies."""
     step = _fraction(node.get("multipleOf"))
     if step is None or step <= 0:
         return
@@ -165,8 +165,8 @@ def _fraction(value: object) -> Fraction | None:
     return Fraction(value) if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
 
 
-def _names(nodes: Iterator[Node]) -> list[str]:
-    """All that schemas name as keys."""
+def _names(nodes: Iterator[SchemaNode]) -> list[str]:
+    """Every key that schemas name."""
     found: dict[str, None] = {}
     for node in nodes:
         for key in ("properties", "required"):
@@ -176,8 +176,8 @@ def _names(nodes: Iterator[Node]) -> list[str]:
     return list(found)
 
 
-def _room(schema: Node, names: list[str]) -> bool:
-    """Whether an object that has these keys can have one more; true also where the library does not take the schema."""
+def _room(schema: SchemaNode, names: list[str]) -> bool:
+    """Whether an object that has these keys can have one more key; also true where the library refuses the schema."""
     from llguidance import LLMatcher
 
     closed = {"type": "object", "properties": {name: {} for name in names}, "required": names, **schema}
@@ -200,7 +200,7 @@ def _bytes() -> LLTokenizer:
 
 
 def _escaped(name: str) -> str:
-    """As a part of a JSON pointer, at a readable length."""
+    """``name`` as a part of a JSON pointer, cut to a readable length."""
     short = name if len(name) <= 40 else name[:39] + "…"
     return short.replace("~", "~0").replace("/", "~1")
 

@@ -1,7 +1,7 @@
 """A place in a compiled grammar, moved on token by token, and what that may cost. Torch-free.
 
-``Steps`` is what a matcher needs of it. ``OwnSteps`` are taken by llguidance in this process; ``grammar/processes.py``
-has those that are taken in another one.
+``Steps`` is what a matcher needs of it. ``OwnSteps`` are taken by llguidance in this process, ``RemoteSteps`` of
+``grammar/processes.py`` in another one.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ TOO_LONG = "the grammar became too complex: it takes too long to follow; make it
 
 
 class Steps(Protocol):
-    """One place.
+    """A place in a grammar.
 
     Attributes:
-        error: why it cannot be moved on, or None; once set it stays.
-        complete: whether the text so far is a whole answer.
+        error: why no token can be appended, or None; once set it stays.
+        complete: whether the text so far is a complete answer.
         exhausted: whether nothing can follow.
     """
 
@@ -48,10 +48,10 @@ class Steps(Protocol):
         """Append a token; may set ``error``."""
 
     def accepts(self, token: int) -> bool:
-        """Whether this token may follow; slow, and the truth that ``bits`` must equal."""
+        """Whether this token may follow; slow, and what ``bits`` is tested against."""
 
     def copy(self) -> Steps:
-        """The same place, to be moved on its own."""
+        """A second object at the same place, which moves independently."""
 
 
 class Budget:
@@ -72,7 +72,7 @@ class Budget:
 
     @contextmanager
     def measured(self, tokens: int) -> Iterator[None]:
-        """Take off what happens inside, which moves a row on by so many tokens."""
+        """Charge the time of the block, and credit the budget of ``tokens`` tokens."""
         start = time.thread_time()
         yield
         self._left += tokens * self.PER_TOKEN - (time.thread_time() - start)
@@ -80,7 +80,7 @@ class Budget:
 
 class OwnSteps:
     """Args:
-    matcher: at the start. Copies share its lexer and with it the limits, so it belongs to one request.
+    matcher: at the start of an answer. Copies share its lexer and with it the limits, so it belongs to one request.
     budget: shared by the request's rows; one of its own if not given.
     """
 
@@ -118,7 +118,7 @@ class OwnSteps:
 
 
 def told(message: str) -> str:
-    """What a client is told of a library's message. A panic is the library's own fault: its text is only logged."""
+    """A message of the library as clients are told it; a panic is the library's fault, and its text only logged."""
     if INTERNAL.search(message):
         log.error("llguidance failed: %s", message)
         return "the grammar library failed on it"
@@ -126,6 +126,6 @@ def told(message: str) -> str:
 
 
 def shorten(message: str) -> str:
-    """A library's message on one line and without what is for its developers."""
+    """A message of the library on one line, without marks for its developers."""
     line = " ".join(message.replace("<non-verbose/>", "").split())
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"

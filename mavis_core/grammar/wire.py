@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from io import BufferedReader
 from socket import socket
 
-# To the parent: what is wanted, and a child's number; with FORK comes a socket, the child's end.
+# To the parent: what to do, and a child's number; with FORK comes a socket, the child's end.
 ORDER = struct.Struct("<cQ")
 FORK, END = b"f", b"e"
 
-# To a child, after its structure as JSON: what is wanted, a place's number, a token or the new place's number.
+# To a child, after its structure as JSON: what to do, a place's number, a token or the new place's number.
 CALL = struct.Struct("<cII")
 ADVANCE, ACCEPTS, COPY = b"a", b"v", b"c"
 
@@ -24,9 +24,9 @@ LENGTH = struct.Struct("<I")
 
 
 class Line:
-    """Messages over a stream socket: one system call to send one, and one to receive one that comes alone.
+    """Messages over a stream socket: one system call to send a message, and one to receive one that comes alone.
 
-    A token's way there and back is twice that, which counts: ``multiprocessing``'s connections make it a dozen.
+    A token takes four of them, there and back; ``multiprocessing``'s connections would need a dozen.
     """
 
     def __init__(self, end: socket) -> None:
@@ -59,7 +59,7 @@ class Limits:
     Attributes:
         compile_seconds: CPU seconds to compile it and to find what may come first.
         step_seconds: CPU seconds to move on by a token and to find what may follow.
-        memory_bytes: beyond what the library and the vocabulary take.
+        memory_bytes: memory beyond that of the library and the vocabulary.
     """
 
     compile_seconds: float = 0.5

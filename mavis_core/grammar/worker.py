@@ -1,8 +1,8 @@
-"""Grammars compiled beside the engine's loop, so that nobody's tokens wait for somebody's schema. Torch-free.
+"""Compiles grammars beside the engine's loop, so that nobody's tokens wait for another request's schema. Torch-free.
 
-A request with a structure leaves the loop for one of a few threads (so that a slow grammar does not hold up the
-next one) and comes back through the inbox with what became of it. The thread only waits: the work is done elsewhere
-(``grammar/processes.py``) and ended at once where the request leaves.
+A request with a structure leaves the loop for one of a few threads (so that a slow grammar does not hold up the next
+one) and comes back through the inbox with its matcher or an error. The thread only waits: the work is done in another
+process (``grammar/processes.py``), which is ended at once when the request is aborted.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Compiling(Protocol):
 
     @property
     def end(self) -> Callable[[], object]:
-        """Stop it, from any thread; to stop it again, or when it is done, is harmless."""
+        """Stop the work, from any thread; stopping it twice, or after its end, is harmless."""
 
     def matcher(self) -> Matcher:
-        """Wait for it; raises InvalidRequestError, also where it was stopped."""
+        """Wait for the result; raises InvalidRequestError, also if the work was stopped."""
 
 
 class GrammarThread:
@@ -61,12 +61,12 @@ class GrammarThread:
         self._pool.submit(self._run, job, structure)
 
     def forget(self, request_id: str) -> None:
-        """Its result is not wanted any more; unknown ids are ignored."""
+        """Stop compiling for a request; unknown ids are ignored."""
         if (job := self._jobs.pop(request_id, None)) is not None:
             job.stop()
 
     def wanted(self, compiled: Compiled) -> bool:
-        """Whether a result that came back still has someone waiting for it; true once."""
+        """Whether a result is still wanted; true once."""
         job = self._jobs.get(compiled.request.id)
         if job is None or job.request is not compiled.request:
             return False
@@ -74,7 +74,7 @@ class GrammarThread:
         return True
 
     def close(self) -> None:
-        """Start nothing more, and stop what runs."""
+        """Start no further work, and stop what runs."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         for request_id in list(self._jobs):
             self.forget(request_id)
@@ -89,7 +89,7 @@ class GrammarThread:
             result = compiling.matcher()
         except InvalidRequestError as error:
             result = error
-        except BaseException:  # whatever it is must come back, or the request would wait for ever
+        except BaseException:  # a result must come back in any case, or the request would wait for ever
             log.exception("compiling a %s failed", structure.kind)
             result = InvalidRequestError("structure: it cannot be compiled", "structure")
         self._put(Compiled(job.request, result))

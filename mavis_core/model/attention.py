@@ -54,7 +54,7 @@ class DecodeAttention:
 
     @classmethod
     def newest(cls, pool: KVPool, block_table: Tensor, length: Tensor, longest: int) -> DecodeAttention:
-        """Of the newest token of each row, at position ``length`` (B,) - 1.
+        """Attention of the newest token of each row, at position ``length`` (B,) - 1.
 
         Args:
             block_table: (B, P) int64; blocks beyond ``longest``, the largest length (host integer), are not read.

@@ -1,4 +1,4 @@
-"""How many KV blocks an engine gets: what was asked for, else what the rows could need and the memory holds."""
+"""How many KV blocks an engine gets: as many as asked for, else as many as its rows can use and the memory holds."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def kv_blocks(
 
 
 def check_room(config: EngineConfig, pools: Sequence[KVPool], caches: Sequence[CacheSpec]) -> None:
-    """That pools for ``caches`` fit beside ``pools``, the policy's first, with as many blocks.
+    """Check that pools for ``caches``, of as many blocks, fit beside ``pools``, the policy's first.
 
     Raises:
         LoadError: they do not.

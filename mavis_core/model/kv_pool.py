@@ -1,8 +1,8 @@
 """The paged KV memory of one model: blocks of tokens for all its layers, addressed by block number.
 
-Layout (layers, blocks, block, 2, kv heads, head dim): one token's keys and values lie together, so a block
-table gathers both with one index_select of contiguous blocks, and one token of all layers is one indexed
-write. Which row owns which block is ``blocks.py``'s business.
+Layout (layers, blocks, block, 2, kv heads, head dim): one token's keys and values lie together, so a block table
+gathers both with one index_select of contiguous blocks, and one token of all layers is one indexed write. Which row
+owns which block is decided in ``schedule/blocks.py``.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class CacheSpec:
 class KVPool:
     """KV of one model.
 
-    Masked positions are read too, times zero, so what stands there must be finite: whoever takes a block has it
-    ``clear``ed first, and tables are filled up with ``padding``, a block more that nobody takes and that stays zero.
+    Masked positions are read too, times zero, so the numbers there must be finite: a block is ``clear``ed when a row
+    gets it, and block tables are filled up with ``padding``, an extra block that no row gets and that stays zero.
     Nothing else is touched before it is used.
     """
 
@@ -78,7 +78,7 @@ class KVPool:
         return found.view(rows, blocks * self.block_size, 2, self.spec.kv_heads, self.spec.head_dim)
 
     def clear(self, blocks: Tensor) -> None:
-        """Zero whole blocks (C,) int64, all layers: what their last holders left may not even be finite."""
+        """Zero whole blocks (C,) int64 in all layers: numbers that earlier rows left there may not even be finite."""
         self._blocks.index_fill_(1, blocks, 0)
 
     def copy_blocks(self, sources: Tensor, targets: Tensor) -> None:

@@ -1,7 +1,7 @@
-"""A causal LM of transformers run over paged KV; the policy and every value with a backbone are one.
+"""A causal LM of transformers run over paged KV, as the policy and every value with a backbone are.
 
-Loading refuses by name what paged attention would get silently wrong, then proves the rest: one short prompt
-through transformers' own forward and through ours must give the same hidden state.
+Loading refuses by name the models that paged attention would silently get wrong, then checks the others: one short
+prompt through transformers' own forward and through ours must give the same hidden state.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PagedModel:
         return hidden
 
     def forward_plain(self, tokens: Tensor) -> Tensor:
-        """transformers' own forward without a cache: tokens (T,) -> last hidden state (T, D). The oracle."""
+        """transformers' own forward without a cache: tokens (T,) -> last hidden state (T, D); tests compare with it."""
         out = self.base(input_ids=tokens[None], use_cache=False)
         hidden: Tensor = out.last_hidden_state[0]
         return hidden

@@ -27,7 +27,7 @@ def resolve_device(device: str) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)  # a device that can be named need not be there
     except (AssertionError, ImportError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]  # CUDA adds a page of advice
+        reason = str(error).partition("\n")[0]  # CUDA adds a page of advice below the first line
         raise LoadError(f"device={device!r}: {reason}") from error
     return found
 
@@ -56,12 +56,12 @@ def read_tokenizer(path: str) -> Tokenizer:
 
 
 def is_hub_id(path: str) -> bool:
-    """Whether what is no folder here may be the name of one on the hub."""
+    """Whether ``path``, which is no folder here, can be the id of a model on the hub."""
     return path.count("/") == 1 and not path.startswith((".", "/", "~"))
 
 
 def local_or_hub(path: str) -> str:
-    """A folder as it is, anything else as a hub id.
+    """``path`` if it is a folder or can be a hub id.
 
     Raises:
         LoadError: it looks like a folder, and there is none.
@@ -83,7 +83,7 @@ class Policy:
     Args:
         model: a transformers causal LM, on its device, in its dtype.
         tokenizer: its tokenizer, or None for token-only use (tests, rollouts on ids).
-        name: how it is known, for messages.
+        name: what messages call it.
 
     Raises:
         LoadError: the architecture is not supported, or its logits are not a plain linear readout.
@@ -131,7 +131,7 @@ class Policy:
 
     @property
     def max_model_len(self) -> int:
-        """What the positions and, where there is one, the sliding window allow."""
+        """The most tokens that its positions and its sliding window, if it has one, allow."""
         window = sliding_window(self.backbone.config)
         return min(self.backbone.max_positions, window) if window else self.backbone.max_positions
 

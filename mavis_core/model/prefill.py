@@ -1,4 +1,4 @@
-"""Prompt chunks of one step, flattened to the tensors that a forward takes."""
+"""The prompt chunks of one step, flattened into the tensors that a forward takes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The loop that owns an engine: take what arrives, step, hand on what came of it, count failures.
+"""The loop that owns an engine: it reads the inbox, runs steps, emits their outputs and counts failures.
 
-It is the same on a thread and in a process of its own; whoever runs it brings the inbox and ``emit``. It knows no
-event loop, and torch only through ``build``, so a server can open its port before that is imported.
+It is the same on a thread and in a process of its own; its caller hands it the inbox and ``emit``. It uses no event
+loop, and torch only through ``build``, so a server can open its port before torch is imported.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """What one step, or a refusal without one (then without ``stats``), has to say, to whoever it concerns."""
+    """The outputs of one step, or a refused request's, which belongs to no step and has no ``stats``."""
 
     outputs: tuple[RequestOutput, ...]
     stats: StepStats | None
@@ -66,7 +66,7 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class ValuesChanged:
-    """The answer to ``LoadValue`` or ``UnloadValue``: what the engine is now, or why it is what it was."""
+    """The answer to ``LoadValue`` or ``UnloadValue``: the engine's new info, or why nothing has changed."""
 
     id: str
     outcome: EngineInfo | MavisError
@@ -74,7 +74,7 @@ class ValuesChanged:
 
 @dataclass(frozen=True, slots=True)
 class ValuesRead:
-    """From the thread that reads values to the loop, through the inbox."""
+    """What the thread that reads values sends to the loop, through the inbox."""
 
     id: str
     values: Sequence[ValueFunction] = ()
@@ -88,15 +88,16 @@ class Dead:
     why: str
 
 
-Event = Loading | Ready | Stepped | ValuesChanged | Dead
-Emit = Callable[[Event], None]
-Build = Callable[[Callable[[str, float], None]], "Engine"]
-Message = Request | Compiled | Abort | LoadValue | UnloadValue | ValuesRead
-Inbox = queue.SimpleQueue[Message | None]
+EngineEvent = Loading | Ready | Stepped | ValuesChanged | Dead
+Emit = Callable[[EngineEvent], None]
+LoadProgress = Callable[[str, float], None]  # a stage of loading, and the fraction done of all
+Build = Callable[[LoadProgress], "Engine"]
+InboxMessage = Request | Compiled | Abort | LoadValue | UnloadValue | ValuesRead
+Inbox = queue.SimpleQueue[InboxMessage | None]
 
 
 def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
-    """Build an engine and serve ``inbox`` with it, until None arrives or it is beyond help.
+    """Build an engine and serve ``inbox`` with it, until None arrives or the engine cannot go on.
 
     Args:
         build: makes the engine; reports (stage, fraction done).
@@ -114,8 +115,8 @@ def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
     grammars = GrammarThread(processes.start, inbox.put)
     try:
         _serve(engine, grammars, inbox, emit)
-    except BaseException as error:  # even clearing up failed, as it does after a device error
-        log.exception("the engine is beyond help")
+    except BaseException as error:  # even aborting all requests failed, as it does after a device error
+        log.exception("the engine cannot go on")
         emit(Dead(f"the engine failed: {error}"))
     finally:
         grammars.close()
@@ -143,7 +144,7 @@ def _serve(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) ->
 
 
 def _receive(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) -> bool:
-    """Take what is in the inbox, waiting for it while there is nothing to do; False is the end."""
+    """Handle every message in the inbox, waiting for one while there is no work; False after None, the end."""
     block = not engine.has_work
     while True:
         try:
@@ -156,7 +157,7 @@ def _receive(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) 
         block = False
 
 
-def _handle(engine: Engine, grammars: GrammarThread, message: Message, inbox: Inbox, emit: Emit) -> None:
+def _handle(engine: Engine, grammars: GrammarThread, message: InboxMessage, inbox: Inbox, emit: Emit) -> None:
     match message:
         case Request(sampling=SamplingParams(structure=Structure() as structure)):
             grammars.submit(message, structure)
@@ -179,7 +180,7 @@ def _handle(engine: Engine, grammars: GrammarThread, message: Message, inbox: In
 
 
 def _read(loader: ValueLoader | None, message: LoadValue, inbox: Inbox) -> None:
-    """Read values while the engine goes on; the loop takes them when they are there."""
+    """Read values while the engine goes on, and put them into the inbox."""
     try:
         if loader is None:
             raise LoadError("this engine was built without a loader of values")
@@ -212,7 +213,7 @@ def _add(engine: Engine, request: Request, matcher: Matcher | InvalidRequestErro
     except InvalidRequestError as error:
         refused = failure(request.id, len(request.prompt_token_ids), str(error), error.param or "")
         emit(Stepped((refused,), None))
-    except BaseException as error:  # whatever it is, it is this request's
+    except BaseException as error:  # whatever it is, only this request fails
         log.exception("request %s could not be taken in", request.id)
         why = f"the engine failed this request on its way in: {type(error).__name__}"
         emit(Stepped((failure(request.id, len(request.prompt_token_ids), why),), None))

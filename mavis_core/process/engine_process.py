@@ -1,10 +1,10 @@
 """The engine in a spawned process of its own, so that it and the event loop never share a GIL.
 
-One pipe carries the frozen messages: requests and aborts in, the loop's events out. Each end has a thread that
-empties the pipe at once, so neither the event loop nor a step ever waits for it. Here that thread also watches the
-process: killed from outside (SIGKILL, out of memory) it fails every request in flight at once. There it ends the
-process when the pipe closes, which is how a child learns that its parent is gone.
-Signals are the parent's business: the child ignores SIGINT and SIGTERM, so that a drain can finish.
+One pipe carries the frozen messages: requests and aborts in, the loop's events out. Each end has a thread that empties
+the pipe at once, so neither the event loop nor a step ever waits for it. The parent's thread also watches the child: if
+it is killed (SIGKILL, out of memory), every request in flight fails at once. The child's thread ends the process when
+the pipe closes, which is how a child learns that its parent is gone. The parent handles signals: the child ignores
+SIGINT and SIGTERM, so that a drain can finish.
 """
 
 from __future__ import annotations
@@ -21,12 +21,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import EngineUnavailableError
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.process.engine_loop import Build, Dead, Inbox, Ready, run_engine
-from mavis_core.process.queue_client import CLOSE_SECONDS, Progress, QueueClient
-from mavis_core.search.scorer import SequenceScorer
+from mavis_core.process.queue_client import CLOSE_SECONDS, QueueClient
 
 if TYPE_CHECKING:
     Pipe = Connection[Any, Any]
@@ -35,29 +33,18 @@ log = logging.getLogger(__name__)
 
 
 class EngineProcess(QueueClient):
-    """An ``EngineClient`` over an engine that is built and run in a child process.
+    """An ``EngineClient`` over an engine that is built and run in a child process; see ``QueueClient``.
 
-    Args:
-        build: makes the engine, in the child; picklable, for example ``partial(build_engine, model, values, config)``.
-        config, progress, scorer: see ``QueueClient``.
+    ``build`` is sent to the child, so it must be picklable, as ``partial(build_engine, model, values, config)`` is.
     """
 
-    def __init__(
-        self,
-        build: Build,
-        config: EngineConfig,
-        progress: Progress | None = None,
-        scorer: SequenceScorer | None = None,
-    ) -> None:
-        super().__init__(config, progress, scorer)
-        self._build = build
-        self._tokenizer: Tokenizer | None = None
-        self._process: BaseProcess | None = None
-        self._listener: threading.Thread | None = None
+    _tokenizer: Tokenizer | None = None
+    _process: BaseProcess | None = None
+    _listener: threading.Thread | None = None
 
     @property
     def pid(self) -> int | None:
-        """Of the child, None before ``start``."""
+        """The child's process id, None before ``start``."""
         return None if self._process is None else self._process.pid
 
     @property
@@ -71,7 +58,7 @@ class EngineProcess(QueueClient):
         return self._listener is None or not self._listener.is_alive()  # it outlives the process
 
     def _start(self) -> None:
-        if self._process is not None:  # the one before, which is dead
+        if self._process is not None:  # the last child, which is dead
             atexit.unregister(self._process.kill)
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
@@ -132,8 +119,7 @@ class EngineProcess(QueueClient):
 
 
 def _import_tokenizers() -> None:
-    with contextlib.suppress(ImportError):  # if it is needed after all, `_load_tokenizer` says so
-        from transformers import AutoTokenizer  # noqa: F401
+    from transformers import AutoTokenizer  # noqa: F401
 
 
 def _load_tokenizer(source: str) -> Tokenizer:

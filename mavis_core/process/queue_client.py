@@ -1,12 +1,12 @@
-"""The event loop's side of an engine that runs elsewhere: who waits for what, how many may, and in what state it is.
+"""The event loop's side of an engine on a thread or in a process: requests in flight, their limit, the engine's state.
 
-One inbox for all requests and aborts; one outbox per request, so a slow reader holds back nobody. A request gives its
-places back when the engine has done with it, read or not. So what waits to be read is not bounded by the places: it is
-the rest of one answer (its choices times ``max_model_len`` tokens at most) for every response that is open, and how
-many of those there are, and for how long nobody may read them, is the server's to bound.
+There is one inbox for all requests and aborts, and one outbox per request, so a slow reader holds back nobody else. A
+request gives its places back when the engine has finished it, whether its outputs were read or not. So the places do
+not bound what waits to be read, which is the rest of one answer (at most its choices times ``max_model_len`` tokens)
+for every open response; how many responses are open, and how long they may stay unread, the server bounds.
 
-The event loop never runs a tensor operation. Where the engine runs is the subclass's: ``engine_thread.py`` and
-``engine_process.py`` start it, give its events to ``_post``, and wait for its end.
+The event loop never runs a tensor operation. The subclasses in ``engine_thread.py`` and ``engine_process.py`` start the
+engine, give its events to ``_post``, and wait for its end.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from mavis_core.api.client import EngineState
 from mavis_core.api.config import EngineConfig
+from mavis_core.api.engine_client import EngineState
 from mavis_core.api.errors import (
     EngineUnavailableError,
     InvalidRequestError,
@@ -30,25 +30,34 @@ from mavis_core.api.errors import (
 )
 from mavis_core.api.messages import Abort, EngineInfo, LoadValue, Request, RequestOutput, StepStats, UnloadValue
 from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.process.engine_loop import Dead, Event, Inbox, Loading, Ready, Stepped, ValuesChanged
+from mavis_core.process.engine_loop import (
+    Build,
+    Dead,
+    EngineEvent,
+    Inbox,
+    Loading,
+    LoadProgress,
+    Ready,
+    Stepped,
+    ValuesChanged,
+)
 from mavis_core.schedule.seeds import Seeds
 from mavis_core.search.driver import search
 from mavis_core.search.scorer import SequenceScorer
 
 CLOSE_SECONDS = 5.0
 NOTHING_RUNS = StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, idle=True)
-Progress = Callable[[str, float], None]
 
 
 @dataclass(eq=False, slots=True)
 class Outbox:
-    """What came of a request and is not read yet; ``places`` are those it holds until its last output is here."""
+    """The outputs of a request that are not read yet; it holds ``places`` until its last output is here."""
 
     places: int
     outputs: asyncio.Queue[RequestOutput | Exception] = field(default_factory=asyncio.Queue)
 
     async def read(self) -> RequestOutput:
-        """The next output; raises what went wrong."""
+        """The next output; raises the error that ended the request."""
         output = await self.outputs.get()
         if isinstance(output, Exception):
             raise output
@@ -61,20 +70,26 @@ class QueueClient(ABC):
     """An ``EngineClient`` over an inbox and events.
 
     Args:
+        build: makes the engine, where it runs; reports (stage, fraction done).
         config: for the bound on requests in flight, and for seeds.
         progress: called on the event loop while the engine loads.
-        scorer: of requests that search by rewards.
+        scorer: for requests that search by rewards.
     """
 
     def __init__(
-        self, config: EngineConfig, progress: Progress | None = None, scorer: SequenceScorer | None = None
+        self,
+        build: Build,
+        config: EngineConfig,
+        progress: LoadProgress | None = None,
+        scorer: SequenceScorer | None = None,
     ) -> None:
+        self._build = build
         self._limit = config.max_num_seqs + config.max_queue
         self._seeds = Seeds(config.seed)
         self._scorer = scorer
         self._progress = progress or _silent
         self._inbox: Inbox = queue.SimpleQueue()
-        self._outbox: dict[str, Outbox] = {}  # of the requests that the engine has not done with
+        self._outbox: dict[str, Outbox] = {}  # of the requests that the engine has not finished
         self._changes: dict[str, asyncio.Future[EngineInfo]] = {}
         self._callbacks: list[Callable[[StepStats], None]] = []
         self._state: EngineState = "loading"
@@ -89,12 +104,12 @@ class QueueClient(ABC):
     @property
     @abstractmethod
     def tokenizer(self) -> Tokenizer:
-        """The policy's, for this process; raises EngineUnavailableError while loading."""
+        """The policy's tokenizer, for use in this process; raises EngineUnavailableError while loading."""
 
     @property
     @abstractmethod
     def stopped(self) -> bool:
-        """Nothing of the engine runs any more: the interpreter can end."""
+        """Whether no thread or process of the engine runs any more, so that the interpreter can end."""
 
     @abstractmethod
     def _start(self) -> None:
@@ -102,7 +117,7 @@ class QueueClient(ABC):
 
     @abstractmethod
     def _join(self) -> None:
-        """Wait for the engine's end, which None in the inbox has asked for; off the event loop, any number of times."""
+        """Wait until the engine has ended, after None in the inbox; called off the event loop, perhaps repeatedly."""
 
     def start(self) -> None:
         """Start loading; call on the event loop that will serve."""
@@ -110,20 +125,20 @@ class QueueClient(ABC):
         self._start()
 
     async def wait_ready(self) -> None:
-        """Until the engine is ready or dead."""
+        """Wait until the engine is ready or dead."""
         await self._ready.wait()
 
     async def wait_dead(self) -> None:
-        """Until the engine has died, while loading or later; not at being closed."""
+        """Wait until the engine has died, while loading or later; being closed does not count."""
         await self._died.wait()
 
     def restart(self) -> None:
-        """After its death, load it anew as it was at the start; meanwhile new requests are refused."""
+        """Load an engine that has died again, as it was at the start; meanwhile new requests are refused."""
         assert self._state == "dead"
         self._ready.clear()
         self._died.clear()
         self._state, self._why = "loading", "the model is loading again"
-        self._inbox.put(None)  # whoever still listens there
+        self._inbox.put(None)  # ends the old engine, should it still be listening
         self._inbox = queue.SimpleQueue()
         self._start()
 
@@ -133,7 +148,7 @@ class QueueClient(ABC):
 
     @property
     def reason(self) -> str:
-        """Why the engine is in its state, for people."""
+        """Why the engine is in its state, in words."""
         return self._why
 
     @property
@@ -144,7 +159,7 @@ class QueueClient(ABC):
 
     @property
     def in_flight(self) -> int:
-        """Places that are taken, one for each choice."""
+        """How many places are taken, one for each choice."""
         return sum(outbox.places for outbox in self._outbox.values())
 
     def on_step(self, callback: Callable[[StepStats], None]) -> None:
@@ -160,7 +175,7 @@ class QueueClient(ABC):
                 yield output
 
     def _admit(self, request: Request) -> Outbox:
-        """Take the places of a request for as long as it runs: between its rounds a search keeps its own."""
+        """Take the places of a request for as long as it runs; a search keeps its places between its rounds."""
         request_id, places = request.id, request.places
         if self._state != "ready":
             raise EngineUnavailableError(self._why)
@@ -179,7 +194,7 @@ class QueueClient(ABC):
         return outbox
 
     def _close(self, request_id: str, outbox: Outbox) -> bool:
-        """Give the request's places back; False where that was done, and the id may be another request's by now."""
+        """Give the request's places back; False if that was done: the id may be another request's by now."""
         if self._outbox.get(request_id) is not outbox:
             return False
         del self._outbox[request_id]
@@ -188,7 +203,7 @@ class QueueClient(ABC):
         return True
 
     async def _run(self, request: Request, outbox: Outbox) -> AsyncGenerator[RequestOutput, None]:
-        """Outputs of one request of the engine's own kind."""
+        """The outputs of one request that does not search."""
         self._inbox.put(request)
         finished = False
         try:
@@ -201,7 +216,7 @@ class QueueClient(ABC):
                 self._inbox.put(Abort(request.id))
 
     async def _round(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
-        """Outputs of one request of a search, which holds the places."""
+        """The outputs of one request of a search, which itself holds the places."""
         if self._state == "dead":
             raise EngineUnavailableError(self._why)
         async with contextlib.aclosing(self._run(request, self._open(request.id, 0))) as outputs:
@@ -209,7 +224,7 @@ class QueueClient(ABC):
                 yield output
 
     async def _search(self, request: Request, outbox: Outbox) -> AsyncGenerator[RequestOutput, None]:
-        """Outputs of a search, which goes on at its own pace, not at its reader's."""
+        """The outputs of a search, which does not wait for its reader."""
         searching = asyncio.ensure_future(self._go_on(request, outbox))
         finished = False
         try:
@@ -228,7 +243,7 @@ class QueueClient(ABC):
             async with contextlib.aclosing(found):
                 async for output in found:
                     outbox.outputs.put_nowait(output)
-        except Exception as error:  # its reader raises it
+        except Exception as error:  # raised where the outputs are read
             outbox.outputs.put_nowait(error)
         finally:
             self._close(request.id, outbox)
@@ -262,13 +277,13 @@ class QueueClient(ABC):
         self._inbox.put(None)
         await asyncio.to_thread(self._join)
 
-    def _post(self, event: Event) -> None:
+    def _post(self, event: EngineEvent) -> None:
         """Hand an event to the event loop; from any thread."""
         assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._handle, event)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: EngineEvent) -> None:
         match event:
             case Loading():
                 self._progress(event.stage, event.fraction)
@@ -300,7 +315,7 @@ class QueueClient(ABC):
                 callback(step.stats)
 
     def _answer(self, change: ValuesChanged) -> None:
-        """``info`` changes also where nobody waits for the answer any more."""
+        """Answer whoever waits for a change of values; ``info`` changes even if nobody waits any more."""
         waiting = self._changes.get(change.id)
         if isinstance(change.outcome, MavisError):
             if waiting is not None and not waiting.done():
@@ -311,7 +326,7 @@ class QueueClient(ABC):
             waiting.set_result(change.outcome)
 
     def _die(self, why: str) -> None:
-        """Nothing is answered from here on; the first reason stays."""
+        """Fail every request from now on; the first reason given stays."""
         if self._state != "dead":
             self._state, self._why = "dead", why
             for callback in self._callbacks:
@@ -325,4 +340,4 @@ class QueueClient(ABC):
 
 
 def _silent(stage: str, fraction: float) -> None:
-    """No progress wanted."""
+    """The default ``progress``: nothing is shown."""

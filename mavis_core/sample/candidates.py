@@ -1,4 +1,4 @@
-"""The candidate set C of a guided step: the k most likely tokens that survive the request's own filters."""
+"""The candidate set C of a guided step: the k most likely tokens that the request's own filters leave."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class DrawStats:
         return math.exp(-self.truncation)
 
 
-FIXED = 4  # of the numbers of a measured draw, before the values
+FIXED = 4  # numbers of a measured draw that come before the values
 
 
 def measure_draws(reference: Tensor, logprobs: Tensor, values: Tensor, valid: Tensor | None, chosen: Tensor) -> Tensor:

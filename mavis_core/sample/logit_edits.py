@@ -1,7 +1,7 @@
-"""What changes a row's logits before anything is drawn: bias, grammars, banned stop tokens, penalties.
+"""Edits of a row's logits before anything is drawn: bias, grammars, banned stop tokens, penalties.
 
-Built when the rows of the batch change; a batch without any of it pays one ``is None`` per step. Penalties
-have vLLM's scope: repetition over prompt and output, frequency and presence over the output.
+Built when the rows of the batch change; a batch without any of them pays one ``is None`` per step. Penalties have
+vLLM's scope: repetition over prompt and output, frequency and presence over the output.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Gumbel noise of the rows of a batch, several positions at once where the vocabulary is small.
+"""Gumbel noise for the rows of a batch, made for several positions at once where the vocabulary is small.
 
 Noise is a function of (row, position, token) alone, so it can be made before it is needed. Per draw it is a dozen
-kernels on few numbers, and on a CPU the kernels cost more than the numbers: for 1 row and 4,096 tokens one call
-makes 16 positions. Where B * V exceeds half the budget there is nothing to gain. Guided rows need their K candidates'
-noise only; to gather it from the whole vocabulary's pays for a row or two (17 against 52 us for one row, 138 against
-57 for eight, 4,096 tokens, on two AVX2 cores).
+kernels on few numbers, and on a CPU the kernels cost more than the numbers: for 1 row and 4,096 tokens one call makes
+16 positions. Where B * V exceeds half the budget there is nothing to gain. Guided rows need noise for their K
+candidates only; gathering it from noise for the whole vocabulary pays for a row or two (17 against 52 us for one row,
+138 against 57 for eight, 4,096 tokens, on two AVX2 cores).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mavis_core.sample.noise import gumbel, position_keys
 
 KEYS_AHEAD = 64
 BUDGET = 1 << 16  # numbers that are made at once, 256 KiB
-WORTH_GATHERING = 8  # positions at once, from which on candidates take theirs from the whole vocabulary's
+WORTH_GATHERING = 8  # positions at once, from which on candidates' noise is gathered from the whole vocabulary's
 
 
 class NoiseAhead:
@@ -39,22 +39,22 @@ class NoiseAhead:
         self._ahead = min(1 << fits.bit_length() - 1, KEYS_AHEAD) if fits > 1 else 0
         self._gathers = self._ahead >= WORTH_GATHERING
         self._guided = guided
-        self._first = 0 if self._gathers else guided  # of the rows whose whole vocabulary is made ahead
+        self._first = 0 if self._gathers else guided  # the first row that has noise for its whole vocabulary
         self._step = 0
         self._keys_until = self._noise_until = 0
 
     def advance(self) -> None:
-        """To the next position."""
+        """Move on to the next position."""
         self._step += 1
 
     def over_vocabulary(self) -> Tensor:
-        """Of the unguided rows, (B - G, V) float32."""
+        """Noise of the unguided rows, (B - G, V) float32."""
         if self._ahead:
             return self._made()[self._guided - self._first :]
         return self._scaled(gumbel(self._key()[self._guided :], self._hashes), slice(self._guided, None))
 
     def of_candidates(self, ids: Tensor) -> Tensor:
-        """Of the guided rows' candidates: ids (G, K) int64 -> (G, K) float32."""
+        """Noise of the guided rows' candidates: ids (G, K) int64 -> (G, K) float32."""
         if self._gathers:
             return self._made()[: self._guided].gather(1, ids)
         return self._scaled(gumbel(self._key()[: self._guided], self._hashes[ids]), slice(self._guided))
@@ -68,7 +68,7 @@ class NoiseAhead:
         return self._keys[:, at : at + 1]
 
     def _made(self) -> Tensor:
-        """(B or B - G, V) of this position, out of the last A positions that were made."""
+        """Noise of this position over the vocabulary, (B or B - G, V), made for A positions at a time."""
         if self._step >= self._noise_until:
             self._noise_until = self._step + self._ahead
             rows = slice(self._first, None)
@@ -77,7 +77,7 @@ class NoiseAhead:
         return self._noise[self._step - self._noise_until + self._ahead]
 
     def _keys_of(self, rows: slice, count: int) -> Tensor:
-        """(B', count) int64, from this position on."""
+        """Keys of ``count`` positions from this one on, (B', count) int64."""
         ahead = torch.arange(self._step, self._step + count, device=self._row_keys.device)
         return position_keys(self._row_keys[rows], self._positions[rows, None] + ahead)
 

@@ -1,8 +1,8 @@
-"""Log-probabilities of prompts: read off the hidden states that prefill computes anyway, for the rows that ask.
+"""Log-probabilities of prompts: taken from the hidden states that prefill computes anyway, for the rows that ask.
 
-The hidden state at position i gives the distribution of token i + 1, so every chunk of a prompt scores the tokens
-one further on; what a row has is kept on it, so that a row that is preempted and read again goes on where it was.
-Logits of a long chunk are made ``SLICE`` positions at a time: (T, V) of a whole prompt would be gigabytes.
+The hidden state at position i gives the distribution of token i + 1, so every chunk of a prompt scores the tokens one
+further on. They are kept in the row, so that a row that is preempted and read again goes on where it was. Logits of a
+long chunk are made ``SLICE`` positions at a time: (T, V) of a whole prompt would be gigabytes.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ from mavis_core.sample.tilt import combine, limit_tilt, minmax, tilted_logprobs
 
 
 class Logits(NamedTuple):
-    """Of B rows, each (B, V) float32; the same tensor where nothing is to be done.
+    """Logits of B rows, each (B, V) float32; stages that change nothing share one tensor.
 
     Attributes:
-        raw: as the model gave them.
+        raw: the model's.
         scaled: ell / T: with bias, masks and penalties, divided by the temperature (1 for greedy rows).
         surviving: ``scaled`` with -inf where the request's own top_k, top_p or min_p removes a token.
     """
@@ -36,7 +36,7 @@ class Tilted:
     """The distribution p of G guided rows over their candidates.
 
     Attributes:
-        candidates: what competes.
+        candidates: the tokens that may be drawn.
         values: (G, K, M) float32.
         logprobs: (G, K) float32 log p, -inf where not valid.
     """
@@ -46,13 +46,13 @@ class Tilted:
     logprobs: Tensor
 
 
-class Draw(NamedTuple):
+class SampledToken(NamedTuple):
     """One row's draw, on the host.
 
     Attributes:
         token: its id.
-        finite: whether all numbers that it was drawn from were; ``token`` means nothing where they were not.
-        stats: of a guided row.
+        finite: whether all numbers that it was drawn from were finite; if not, ``token`` means nothing.
+        stats: set for a guided row.
     """
 
     token: int
@@ -77,8 +77,8 @@ class Drawn:
     chosen: Tensor | None
     measured: Tensor | None
 
-    def to_host(self) -> list[Draw]:
-        """One per row. The step's only copy to the host, and its only sync; a token is exact in float32 up to 2^24."""
+    def to_host(self) -> list[SampledToken]:
+        """Every row's draw, by the step's only copy to the host and only sync; float32 holds token ids below 2^24."""
         tokens = self.tokens.float()
         if self.measured is None:
             guided, width, parts = 0, 0, [tokens]
@@ -90,12 +90,14 @@ class Drawn:
         start = len(ids)
         stats = [read_draw(flat[at : at + width]) for at in range(start, start + guided * width, width or 1)]
         scores = flat[start + guided * width :]
-        found = [Draw(token, kept is not None, kept) for token, kept in zip(ids, stats, strict=False)]
-        return found + [Draw(token, math.isfinite(s), None) for token, s in zip(ids[guided:], scores, strict=True)]
+        found = [SampledToken(token, kept is not None, kept) for token, kept in zip(ids, stats, strict=False)]
+        return found + [
+            SampledToken(token, math.isfinite(s), None) for token, s in zip(ids[guided:], scores, strict=True)
+        ]
 
 
 def process_logits(raw: Tensor, rows: RowTensors) -> Logits:
-    """What the requests of B rows make of the model's logits (B, V) float32."""
+    """Apply the requests' edits, temperatures and filters to the model's logits, (B, V) float32."""
     edited = rows.edits.apply(raw)
     scaled = edited / rows.temperature[:, None] if rows.scaled else edited
     if not rows.filtered:
@@ -113,9 +115,9 @@ def tilt(scored: Scored | None, rows: RowTensors) -> Tilted | None:
         combined = torch.where(rows.minmax[:, None], minmax(combined, candidates.valid), combined)
         amount = combined * rows.beta[:, None]
     else:
-        amount = combine(values, rows.pull)
-    if scored.kl_to_go is not None:
-        amount = amount - scored.kl_to_go
+        amount = combine(values, rows.tilt_weights)
+    if scored.future_kl is not None:
+        amount = amount - scored.future_kl
     if candidates.valid is not None:
         amount = amount.masked_fill(~candidates.valid, 0.0)
     if rows.limited:

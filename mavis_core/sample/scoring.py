@@ -1,4 +1,4 @@
-"""What passes between a step and its values: the guided rows that are to be scored, and what all values say of them."""
+"""What a step hands to its values, and what it gets back: the guided rows to score, and the scores of all values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mavis_core.sample.candidates import Candidates
 
 
 @dataclass(slots=True)
-class ScoreStep:
+class ScoringInput:
     """The G guided rows of one step, as device tensors.
 
     Attributes:
@@ -26,7 +26,7 @@ class ScoreStep:
         reference: (G, K) float32, log ref of the candidates.
         max_length: largest ``length`` (host integer), for trimming.
         last_token: (G,) int64, the newest token of each row, at position ``length`` - 1.
-        pull: (G, M) float32, beta * lambda of a conditioned value's own objectives; None for other values.
+        tilt_weights: (G, M) float32, beta * lambda of a conditioned value's own objectives; None for other values.
     """
 
     candidates: Tensor
@@ -38,20 +38,20 @@ class ScoreStep:
     reference: Tensor
     max_length: int
     last_token: Tensor
-    pull: Tensor | None = None
+    tilt_weights: Tensor | None = None
 
     def newest_attention(self, pool: KVPool) -> DecodeAttention:
-        """How a model whose KV is in ``pool`` reads ``last_token``, one position a row."""
+        """Attention for a forward of ``last_token``, one position per row, by a model whose KV is in ``pool``."""
         return DecodeAttention.newest(pool, self.block_table, self.length, self.max_length)
 
     def sibling_attention(self, pool: KVPool) -> SiblingAttention:
-        """How it reads the G * K ``candidates``, all of a row at position ``length`` and blind to one another."""
+        """Attention for a forward of the G * K ``candidates``: a row's share one position, unseen by each other."""
         width = self.candidates.shape[1]
         return SiblingAttention(pool, self.block_table, self.length, self.max_length, width)
 
-    def take(self, rows: Tensor) -> ScoreStep:
-        """The step of a subset of its rows: (R,) int64 indices."""
-        return ScoreStep(
+    def take(self, rows: Tensor) -> ScoringInput:
+        """The same for some of the rows: (R,) int64 indices."""
+        return ScoringInput(
             self.candidates[rows],
             None if self.valid is None else self.valid[rows],
             self.length[rows],
@@ -61,22 +61,22 @@ class ScoreStep:
             self.reference[rows],
             self.max_length,
             self.last_token[rows],
-            None if self.pull is None else self.pull[rows],
+            None if self.tilt_weights is None else self.tilt_weights[rows],
         )
 
 
 class Scored(NamedTuple):
-    """What all values say of the candidates of G guided rows.
+    """The scores of all values for the candidates of G guided rows.
 
     Attributes:
-        candidates: that were scored.
-        step: what the values were asked, for ``commit``.
+        candidates: those that were scored.
+        inputs: the values' input, which ``commit`` gets again.
         values: V, (G, K, M) float32, z-units; 0 where a row does not name the objective.
-        kl_to_go: W, (G, K) float32, the KL still to come in nats; 0 for rows that do not read a conditioned value, None
-            where none is loaded.
+        future_kl: W, (G, K) float32, the KL in nats that later tokens are expected to cost; 0 for rows without a
+            conditioned value, None where none is loaded.
     """
 
     candidates: Candidates
-    step: ScoreStep
+    inputs: ScoringInput
     values: Tensor
-    kl_to_go: Tensor | None
+    future_kl: Tensor | None

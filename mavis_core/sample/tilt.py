@@ -1,7 +1,7 @@
 """The tilt: p(a) proportional to exp(ell_a / T + beta * sum_m lambda_m V_m(s + a)) over the candidates.
 
-Pure tensor functions. MAVIS (arXiv 2508.13415) v3 applies the combined value as it is; v1 and v2 min-max
-normalise it over the candidates of the step first, kept here as ``minmax``.
+Pure tensor functions. MAVIS (arXiv 2508.13415) v3 applies the combined value unscaled; v1 and v2 min-max normalise it
+over the candidates of the step first, which ``minmax`` does.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""A request to its rows: the checks that need the loaded model, and what the row must know to run."""
+"""Turns a request into its rows, after the checks that need the loaded model."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from mavis_core.api.bounds import check_number, check_token_ids
 from mavis_core.api.errors import ContextLengthError, InvalidRequestError, UnknownObjectiveError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo, Request
@@ -29,7 +30,7 @@ class Admission:
         stop_token_ids: the model's own.
         objectives: loaded, in column order.
         tokenizer: for text, or None.
-        caching: by the objectives of values that keep a KV cache, what stands for the value.
+        caching_values: objective -> the value with a KV cache that scores it, named by its first objective.
     """
 
     max_model_len: int
@@ -37,10 +38,10 @@ class Admission:
     stop_token_ids: tuple[int, ...]
     objectives: Sequence[ObjectiveInfo]
     tokenizer: Tokenizer | None
-    caching: Mapping[str, str]
+    caching_values: Mapping[str, str]
 
     def rows(self, request: Request, matcher: Matcher | None = None) -> list[Row]:
-        """One row per choice, the first of which carries the others as forks; each with its own copy of ``matcher``.
+        """Make one row per choice, each with its own copy of ``matcher``; the first carries the others as forks.
 
         ``request`` has a seed (``seeds.py``).
 
@@ -49,14 +50,18 @@ class Admission:
         """
         self._check(request)
         sampling, guidance = request.sampling, request.guidance
-        own = () if sampling.ignore_eos else self.stop_token_ids
+        own = self._own_stops(request)
         prompt = list(request.prompt_token_ids)
         resumed = list(request.output_token_ids)
         longest = self.max_model_len - len(prompt)
         most = longest if sampling.max_tokens is None else min(sampling.max_tokens, longest)
         weights, named = self._weights(guidance)
         self._check_conditioned(guidance)
-        readers = {self.caching[name] for name in guidance.weights if name in self.caching} if guidance.active else ()
+        readers = (
+            {self.caching_values[name] for name in guidance.weights if name in self.caching_values}
+            if guidance.active
+            else ()
+        )
         root = prefix_root(tuple(readers), request.cache_salt)
         assert sampling.seed is not None, "seeds are given before rows are made"
         rows = [
@@ -67,7 +72,7 @@ class Admission:
                 prompt_length=len(prompt),
                 limit=len(prompt) + most,
                 stop_ids=own + sampling.stop_token_ids,
-                own_stops=len(own),
+                eos_count=len(own),
                 key=row_key(sampling.seed, index),
                 keys=[root],
                 guided=guidance.active,
@@ -84,12 +89,16 @@ class Admission:
         rows[0].forks = rows[1:]
         return rows
 
-    def _detokenizer(self, request: Request) -> Detokenizer:
-        """One that goes on after the tokens that are there already.
+    def _own_stops(self, request: Request) -> tuple[int, ...]:
+        """The model's stop tokens that end this request's rows."""
+        return () if request.sampling.ignore_eos else self.stop_token_ids
 
-        It reads again as many of them as a stop string, an unfinished character or a row of byte tokens can reach
-        back, a token having a byte at least; all of them would cost a long answer that goes on often the square of its
-        length.
+    def _detokenizer(self, request: Request) -> Detokenizer:
+        """A detokenizer that continues after the request's ``output_token_ids``.
+
+        It only reads as many of them again as a stop string, an unfinished character or a run of byte tokens can reach
+        back, given that a token has at least one byte: a long answer that is continued often would otherwise cost the
+        square of its length.
         """
         sampling, resumed = request.sampling, request.output_token_ids
         if self.tokenizer is None:
@@ -131,12 +140,8 @@ class Admission:
             ("stop_token_ids", sampling.stop_token_ids),
             ("logit_bias", tuple(sampling.logit_bias)),
         ):
-            if tokens and not 0 <= min(tokens) <= max(tokens) < self.vocab_size:
-                wrong = next(t for t in tokens if not 0 <= t < self.vocab_size)
-                raise InvalidRequestError(f"{param}: token id {wrong} is not in 0 to {self.vocab_size - 1}", param)
-        own = () if sampling.ignore_eos else self.stop_token_ids
-        stops = {*own, *sampling.stop_token_ids}
-        if len(stops) >= self.vocab_size:
+            check_token_ids(param, tokens, self.vocab_size)
+        if len({*self._own_stops(request), *sampling.stop_token_ids}) >= self.vocab_size:
             raise InvalidRequestError(
                 "stop_token_ids: every token of the vocabulary would stop the answer", "stop_token_ids"
             )
@@ -146,15 +151,10 @@ class Admission:
         if unknown := [name for name in request.guidance.weights if name not in known]:
             raise UnknownObjectiveError(unknown, known)
         for name, weight in request.guidance.weights.items():
-            low, high = known[name].weight_range
-            if not low <= weight <= high:
-                raise InvalidRequestError(
-                    f"objective_weights.{name}={weight:g}: this value accepts {low:g} to {high:g}",
-                    f"objective_weights.{name}",
-                )
+            check_number(f"objective_weights.{name}", weight, *known[name].weight_range)
 
     def _check_conditioned(self, guidance: Guidance) -> None:
-        """A conditioned value knows the KL still to come of its own tilt alone, in the range it was trained for."""
+        """A conditioned value predicts the KL of its own tilt only, and only in the range that it was trained for."""
         known = {objective.name: objective for objective in self.objectives}
         conditioned = [name for name in guidance.weights if known[name].pull_range is not None]
         if not conditioned or not guidance.active:
@@ -176,11 +176,11 @@ class Admission:
         beta = self._beta(guidance)
         for objective in (o for o in self.objectives if o.value == first.value and o.pull_range is not None):
             low, high = objective.pull_range or (0.0, 0.0)
-            pull = beta * guidance.weights.get(objective.name, 0.0)
-            if not low <= pull <= high:
+            tilt_weight = beta * guidance.weights.get(objective.name, 0.0)
+            if not low <= tilt_weight <= high:
                 raise InvalidRequestError(
-                    f"objective_weights.{objective.name}: beta * weight = {pull:g}: this value was trained for {low:g} "
-                    f"to {high:g}",
+                    f"objective_weights.{objective.name}: beta * weight = {tilt_weight:g}: this value was trained for "
+                    f"{low:g} to {high:g}",
                     f"objective_weights.{objective.name}",
                 )
 
@@ -201,7 +201,7 @@ class Admission:
 
 
 def _run_start(tokens: Sequence[int], end: int, lone: Container[int]) -> int:
-    """Where the row of byte tokens begins that ends before ``end``; ``end`` where there is none."""
+    """Where the run of byte tokens that ends before ``end`` begins; ``end`` if there is none."""
     while end > 0 and tokens[end - 1] in lone:
         end -= 1
     return end

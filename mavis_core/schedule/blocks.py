@@ -1,9 +1,9 @@
-"""Who holds which KV block, and what the blocks that nobody holds still know; torch-free.
+"""Which rows hold which KV block, and which free blocks can still be shared; torch-free.
 
 One block table per row serves the policy's pool and every value's pool, so fork, free, prefix sharing and admission are
 decided here once. A full block may be published under a key that stands for its tokens and all before them
 (``prefix_keys.py``). Published blocks outlive their holders: the next row that begins alike shares them, until their
-room is needed. Then the one that has gone unused longest is taken, a row's last blocks before its first, because
+memory is needed. Then the one that has gone unused longest is taken, a row's last blocks before its first, because
 without the first the others cannot be found.
 """
 
@@ -25,7 +25,7 @@ class BlockAllocator:
 
     @property
     def free(self) -> int:
-        """Blocks that nobody holds, whatever they know."""
+        """How many blocks no row holds, published ones included."""
         return len(self._empty) + len(self._idle)
 
     def can_allocate(self, count: int) -> bool:
@@ -39,7 +39,7 @@ class BlockAllocator:
         return taken
 
     def share(self, blocks: Iterable[int]) -> None:
-        """Hold blocks that are held, or published, already."""
+        """Hold blocks that other rows hold, or that are published."""
         for block in blocks:
             assert self._holders[block] > 0 or block in self._idle, "only a held or published block can be shared"
             self._idle.pop(block, None)

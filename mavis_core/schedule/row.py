@@ -34,7 +34,7 @@ class Row:
         tokens: prompt, then output; the emitter appends what is sampled.
         prompt_length: tokens of the prompt.
         limit: most tokens of prompt and output together.
-        stop_ids: tokens that end the row; the first ``own_stops`` of them are the model's own.
+        stop_ids: tokens that end the row; the first ``eos_count`` of them are the model's own.
         key: of the row's noise.
         guided: whether it is tilted at all.
         beta: resolved strength (0 for an unguided row).
@@ -62,7 +62,7 @@ class Row:
     prompt_length: int
     limit: int
     stop_ids: tuple[int, ...]
-    own_stops: int
+    eos_count: int
     key: int
     keys: list[bytes]
     guided: bool
@@ -85,7 +85,7 @@ class Row:
 
     @property
     def group(self) -> str:
-        """Whose turn it takes."""
+        """The group whose turn the row takes."""
         return self.request.group or self.request.id
 
     @property
@@ -102,7 +102,7 @@ class Row:
         return self.prompt_logprobs is not None and len(self.prompt_logprobs) < self.prompt_length
 
     def take_prompt_logprobs(self) -> tuple[TokenLogprobs | None, ...] | None:
-        """The prompt's log-probabilities, once they are all there, once."""
+        """The prompt's log-probabilities as soon as all are known; None before, and ever after."""
         if self.prompt_logprobs is None or self.scores_prompt:
             return None
         found, self.prompt_logprobs = tuple(self.prompt_logprobs), None

@@ -1,4 +1,4 @@
-"""A row that cannot go on, and the fence that keeps its trouble to itself. Torch-free.
+"""A row that cannot go on, and the guard that keeps its failure from other rows. Torch-free.
 
 What the host does for one row at a time (its grammar, its text, its statistics, its log-probabilities) it does inside
 ``alone``: what goes wrong there ends the row's own request, never the step that it shares with others.
@@ -19,7 +19,7 @@ NOT_FINITE = "the model gave numbers that are not finite (NaN or infinity) for t
 class alone:
     """``with alone(row, "decoding its text"):`` whatever is raised inside becomes the row's fault; the first one stays.
 
-    Also what is no ``Exception``: a panic of a library written in Rust is not. Only the end of the process passes.
+    That includes a panic of a library written in Rust, which is no ``Exception``; only the end of the process passes.
     """
 
     __slots__ = ("_row", "_stage")

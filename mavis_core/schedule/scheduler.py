@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def rows(self) -> list[Row]:
-        """All that have a part in it."""
+        """Every row that has a part in the step."""
         return [*self.decode, *(chunk.row for chunk in self.prefill), *(child for _, child in self.forks)]
 
     @property
@@ -72,18 +72,18 @@ class Scheduler:
         max_tokens: tokens of one step.
         chunked: whether a prompt may be prefilled in parts. If not, a prompt longer than ``max_tokens`` runs
             in a step of its own.
-        caching: whether rows share what they begin with.
+        prefix_caching: whether rows share what they begin with.
     """
 
     def __init__(
-        self, num_blocks: int, block_size: int, max_rows: int, max_tokens: int, chunked: bool, caching: bool
+        self, num_blocks: int, block_size: int, max_rows: int, max_tokens: int, chunked: bool, prefix_caching: bool
     ) -> None:
         self.blocks = BlockAllocator(num_blocks)
         self.block_size = block_size
         self.max_rows = max_rows
         self.max_tokens = max_tokens
         self.chunked = chunked
-        self.caching = caching
+        self.prefix_caching = prefix_caching
         self.waiting = WaitingRows()
         self.running: list[Row] = []
 
@@ -107,7 +107,7 @@ class Scheduler:
         return plan
 
     def finish(self, row: Row) -> None:
-        """Forget a row wherever it is; its blocks are freed, and kept from others if its fault has spoiled them."""
+        """Drop a row, waiting or running; its blocks are freed, and unpublished if its fault has spoiled them."""
         if row.fault is not None and row.fault.spoiled:
             self.blocks.unpublish(row.blocks)
         else:
@@ -204,22 +204,22 @@ class Scheduler:
         return row
 
     def _places_for_forks(self, row: Row, free: int, taken: Counter[str]) -> int:
-        """All that are free, less one for each of the others that has nothing running."""
+        """How many of the row's forks may start: the free places, less one for each group with nothing running."""
         if not row.forks:
             return 0
         others = sum(group != row.group and not taken[group] for group in self.waiting.groups)
         return max(0, free - others)
 
     def _taken(self) -> Counter[str]:
-        """Places of each group: its running rows, and the forks that wait for a prompt that is being prefilled."""
+        """Places that each group takes: its running rows, and forks that wait for their prompt's prefill."""
         taken: Counter[str] = Counter()
         for row in self.running:
             taken[row.group] += 1 + len(row.forks)
         return taken
 
     def _cached(self, row: Row) -> list[int]:
-        """The blocks of the longest cached prefix of ``row``, one token at least left out."""
-        if not self.caching or row.scores_prompt:
+        """The blocks of the longest cached prefix of ``row``, which leaves at least one token to compute."""
+        if not self.prefix_caching or row.scores_prompt:
             return []
         most = (len(row.tokens) - 1) // self.block_size
         extend_keys(row.keys, row.tokens, self.block_size, most)
@@ -228,7 +228,7 @@ class Scheduler:
     def _publish(self, row: Row) -> None:
         """Let others find the blocks that ``row`` has filled in finished steps."""
         full = row.computed // self.block_size
-        if self.caching and full > row.published:
+        if self.prefix_caching and full > row.published:
             extend_keys(row.keys, row.tokens, self.block_size, full)
             for block in range(row.published, full):
                 self.blocks.publish(row.blocks[block], row.keys[block + 1])

@@ -27,13 +27,17 @@ class Seeds:
         self._given = 0
 
     def seeded(self, request: Request) -> Request:
-        """``request`` with a seed, the next one where it has none."""
+        """``request``, with the next seed if it has none."""
         if request.sampling.seed is not None:
             return request
-        digest = hashlib.blake2b(f"{self._seed}/{self._given}".encode(), digest_size=8).digest()
+        seed = seed_of(f"{self._seed}/{self._given}")
         self._given += 1
-        seed = int.from_bytes(digest, "little", signed=True)
         return replace(request, sampling=replace(request.sampling, seed=seed))
+
+
+def seed_of(text: str) -> int:
+    """A signed 64-bit seed that is a function of ``text`` alone, the same on every machine."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
 
 
 def row_key(seed: int, choice: int) -> int:

@@ -1,4 +1,4 @@
-"""The queue: rows that wait, and whose turn it is. Torch-free.
+"""The queue of waiting rows, and which of them is next. Torch-free.
 
 Rows are kept by group, so that finding the next one costs as many looks as there are groups, not rows: a script may
 queue thousands of rows of a single one.
@@ -13,7 +13,7 @@ from mavis_core.schedule.row import Row
 
 
 class WaitingRows:
-    """Rows in order of arrival; those that were here before may go to the front."""
+    """Rows in order of arrival; preempted ones go back to the front."""
 
     def __init__(self) -> None:
         self._groups: dict[str, deque[tuple[int, Row]]] = {}
@@ -31,7 +31,7 @@ class WaitingRows:
 
     @property
     def groups(self) -> KeysView[str]:
-        """Those that have rows here."""
+        """The groups that have waiting rows."""
         return self._groups.keys()
 
     def append(self, row: Row) -> None:
@@ -45,7 +45,7 @@ class WaitingRows:
         self._groups.setdefault(row.group, deque()).appendleft((self._front, row))
 
     def remove(self, row: Row) -> None:
-        """Raises ValueError if it is not here."""
+        """Raises ValueError if the row does not wait."""
         rows = self._groups.get(row.group, deque())
         place = next((i for i, (_, other) in enumerate(rows) if other is row), None)
         if place is None:
@@ -59,7 +59,7 @@ class WaitingRows:
         """The first row of the group that has the fewest places; of equal groups the one whose row is first.
 
         Args:
-            taken: places of each group.
+            taken: places that each group takes already.
         """
         group = min(self._groups, key=lambda name: (taken[name], self._groups[name][0][0]))
         return self._groups[group][0][1]

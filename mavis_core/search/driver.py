@@ -1,7 +1,7 @@
-"""A request that searches, answered like any other: outputs as its text becomes certain.
+"""Answers a request that searches like any other: outputs come as soon as their text is certain.
 
-What all surviving hypotheses begin with is sent; with one beam that is every chosen chunk. The last output carries
-the steering of the whole answer and what the search did.
+The tokens that all remaining hypotheses share are sent; with one beam that is every chosen chunk. The last output
+carries the steering of the whole answer and what the search did.
 """
 
 from __future__ import annotations
@@ -35,10 +35,9 @@ async def search(
     """Outputs of ``request``, whose ``guidance.search`` is set; closing it early aborts everything in flight.
 
     Args:
-        generate: of an ``EngineClient``.
+        generate: an ``EngineClient``'s.
         request: with a seed (``seeds.py``).
-        info: of that engine.
-        tokenizer: of that engine.
+        info, tokenizer: that engine's.
         scorer: for ``scorer: "rewards"``, or None where there is none.
 
     Raises:
@@ -66,7 +65,7 @@ async def search(
 
 
 def check_search(request: Request, info: EngineInfo, scorer: SequenceScorer | None) -> None:
-    """Refuse what a search cannot answer.
+    """Refuse requests that a search cannot answer.
 
     Raises:
         InvalidRequestError: naming the field.
@@ -104,7 +103,7 @@ def check_search(request: Request, info: EngineInfo, scorer: SequenceScorer | No
 
 
 def _inner(request: Request, params: SearchParams) -> Request:
-    """The request that rounds are made of: reports on, because values and probabilities are read there."""
+    """The request that every round continues; it asks for reports, where values and probabilities are read."""
     sampling, guidance = request.sampling, request.guidance
     # A budget of 0 nats scales the tilt to nothing, while values are still evaluated.
     limit = guidance.max_kl_per_token if params.tilt else 0.0
@@ -153,7 +152,7 @@ def _stats(params: SearchParams, rounds: Rounds, best: Hypothesis) -> SearchStat
 
 
 class _Answer:
-    """What has been sent of the answer, and its text."""
+    """How much of the answer was sent, and its text so far."""
 
     def __init__(self, request: Request, tokenizer: Tokenizer | None) -> None:
         self._request = request
@@ -178,7 +177,7 @@ class _Answer:
         return self._text.flush()
 
     def advance(self, hypothesis: Hypothesis, length: int) -> RequestOutput | None:
-        """The tokens up to ``length``, where there are new ones."""
+        """An output of the tokens up to ``length``, or None if all of them were sent."""
         if length == self.sent:
             return None
         return self._output(self._delta(hypothesis, length), finished=False)

@@ -1,4 +1,4 @@
-"""A text on its way through a search, and how one goes on."""
+"""A text that a search has found so far, and how it is continued."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Hypothesis:
 
     @classmethod
     def of(cls, deltas: Sequence[ChoiceDelta]) -> Hypothesis:
-        """What a finished choice of a request brought; the last delta has its totals."""
+        """The text of a finished choice of a request; its last delta has the totals."""
         return cls(
             token_ids=tuple(token for delta in deltas for token in delta.token_ids),
             logprobs=tuple(position for delta in deltas for position in delta.logprobs),
@@ -49,7 +49,7 @@ class Hypothesis:
 
 
 def common_length(hypotheses: Sequence[Hypothesis], known: int = 0) -> int:
-    """How many first tokens all of them share; they share ``known`` for sure."""
+    """How many first tokens all hypotheses share, which is at least ``known``."""
     texts = [h.token_ids for h in hypotheses]
     length = known
     while length < min(map(len, texts)) and len({text[length] for text in texts}) == 1:

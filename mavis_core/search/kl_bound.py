@@ -11,7 +11,7 @@ def best_of_bound(n: int) -> float:
 
 
 def chunk_bound(beams: int, successors: int, rounds: int) -> float:
-    """KL of a text found in ``rounds`` rounds of chunk search from one that was sampled straight on.
+    """KL of a text found in ``rounds`` rounds of chunk search from one that was sampled in one go.
 
     With one beam every round is a best-of-K given what came before, and KL adds up along a text. With W beams a text
     is drawn W * K^rounds times as often as by plain sampling, on average, so its density grows by at most that.

@@ -1,9 +1,8 @@
-"""One round of a search: requests for every hypothesis that goes on, run together, each drawn to its end."""
+"""One round of a search: every unfinished hypothesis is continued by a request, and all requests run together."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from mavis_core.api.errors import EngineUnavailableError
 from mavis_core.api.messages import ChoiceDelta, Request, RequestOutput
+from mavis_core.schedule.seeds import seed_of
 from mavis_core.search.hypothesis import Hypothesis
 
 Generate = Callable[[Request], AsyncGenerator[RequestOutput, None]]
@@ -26,7 +26,7 @@ class Rounds:
         most: tokens that the answer may have.
 
     Attributes:
-        cached_tokens: of the prompt that the first round read from the prefix cache; later ones find what it left.
+        cached_tokens: of the prompt, read from the prefix cache by the first round; later rounds find what that left.
     """
 
     def __init__(self, generate: Generate, request: Request, most: int) -> None:
@@ -68,7 +68,7 @@ class Rounds:
         )
 
     def _open(self, before: Hypothesis, part: Hypothesis, length: int) -> Hypothesis:
-        """``part`` as unfinished where only the round's length ended it."""
+        """``part``, marked as unfinished if only the round's length ended it."""
         whole = len(before.token_ids) + len(part.token_ids)
         if part.finish_reason == "length" and len(part.token_ids) == length and whole < self._most:
             return replace(part, finish_reason=None)
@@ -89,18 +89,15 @@ class Rounds:
 
 
 def slot_seed(seed: int, slot: int) -> int:
-    """Another seed for each place in the beam. Within one, rounds draw at later positions: noise is never used twice.
+    """The seed of a place in the beam, another for each. Rounds draw at later positions, so noise is never used twice.
 
     The first place keeps the request's seed: one beam with one successor is the plain answer.
     """
-    if slot == 0:
-        return seed
-    digest = hashlib.blake2b(f"{seed}/{slot}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    return seed if slot == 0 else seed_of(f"{seed}/{slot}")
 
 
 async def all_of(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results in order; at the first error or a cancellation the others are cancelled and have ended."""
+    """The results in order; at an error or a cancellation all others are cancelled, and have ended on return."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return await asyncio.gather(*tasks)

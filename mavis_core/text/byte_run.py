@@ -1,9 +1,9 @@
-"""Byte tokens in a row, of vocabularies that spell what they have no word for in bytes.
+"""Runs of byte tokens, by which some vocabularies spell text that they have no token for.
 
-The decoder reads a row of them as one: characters if all of it is UTF-8, else U+FFFD for every byte of it. So nothing
-of a row is certain before it ends, and its characters are held back, but not without bound: some scripts are written in
-nothing else. A row that has been text for ``HELD`` bytes is taken for text, and its characters come out as they are
-completed; should it stop being UTF-8 after all, only what is not out yet becomes U+FFFD.
+The decoder reads a run as a whole: as characters if all of it is UTF-8, else as one U+FFFD per byte. So no character is
+certain before the run ends, and they are held back, but not without bound: some scripts are spelled by nothing else. A
+run that has been UTF-8 for ``HELD`` bytes counts as text, and its characters are released as they are completed; if it
+stops being UTF-8 after all, only what is not released yet becomes U+FFFD.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ HELD = 64
 
 class ByteRun:
     """Attributes:
-    held: characters that the row has if it ends here, none of them out yet; empty once it is no longer UTF-8.
+    held: characters of the run if it ended here, none of them released yet; empty once it is no longer UTF-8.
     """
 
     def __init__(self, half: bytes = b"") -> None:
-        """``half``: bytes before the row that are part of its first character and belong to somebody else."""
+        """``half``: the bytes before the run, of other tokens, with which its first character begins."""
         self.held = ""
         self._characters = codecs.getincrementaldecoder("utf-8")()
         self._characters.decode(half)
-        self._bytes = 0  # of this row, not yet out
+        self._bytes = 0  # of this run, not released yet
         self._trusted = self._spoiled = False
 
     def add(self, byte: int, silent: bool) -> str:
@@ -43,7 +43,7 @@ class ByteRun:
         return self._release() if self._trusted else ""
 
     def close(self) -> str:
-        """What is not out yet, where the row ends."""
+        """The rest of the text, at the end of the run."""
         return self._replaced() if self._spoiled or self._unfinished else self._release()
 
     @property

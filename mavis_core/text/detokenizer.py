@@ -1,7 +1,7 @@
 """Token ids to visible text, one token at a time, with stop strings.
 
-Holds back what may still change (``running_text.py``) and any tail that could be the beginning of a stop string. A
-stop string is never shown, nor what follows it; it is found as soon as it is there, also in text that is held back.
+Holds back text that may still change (``running_text.py``) and any tail that could begin a stop string. A stop string
+and what follows it are never shown; it is found as soon as it is complete, also in text that is held back.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Detokenizer:
         self._text = None if tokenizer is None else RunningText(token_bytes_of(tokenizer), skip_special_tokens, prompt)
         self._stops = stops
         self._pending = ""
-        self._seen = 0  # characters, pending and held, in which no stop string is looked for again
+        self._seen = 0  # characters, pending and held, that were searched for stop strings
 
     def push(self, token: int, check_stops: bool) -> tuple[str, str | None]:
         """Add a token; return (text that became final, the stop string that was completed or None)."""
@@ -50,7 +50,7 @@ class Detokenizer:
         settled, held = len(self._pending), self._text.held
         self._pending += self._text.add(token)
         there = self._pending + self._text.held
-        if not there.startswith(held, settled):  # it turned out to be no text
+        if not there.startswith(held, settled):  # what was held back has become other text
             self._seen = settled
         if check_stops and (found := self._find(there)) is not None:
             self._pending = ""
@@ -59,7 +59,7 @@ class Detokenizer:
         return self._release(self._text.held), None
 
     def flush(self) -> str:
-        """What is still held back, at the end of a choice (an unfinished character shows as U+FFFD)."""
+        """The text that is still held back, at the end of a choice; an unfinished character becomes U+FFFD."""
         if self._text is None:
             return ""
         text, self._pending = self._pending + self._text.close(), ""

@@ -1,4 +1,4 @@
-"""Tokens to the text that they add to what came before, as far as no later token can change it.
+"""Turns tokens into the text that they add to the tokens before, as soon as no later token can change it.
 
 It is what the tokenizer's own decoder makes of all tokens together: unfinished characters wait for their rest, bytes
 that belong to none become U+FFFD. No token sequence is an error. Text of the tokens before is never given out; a
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from mavis_core.text.byte_run import ByteRun
 from mavis_core.text.token_bytes import TokenBytes
 
-LONGEST_BEGINNING = 3  # bytes of a character that is not finished
+LONGEST_BEGINNING = 3  # bytes that an unfinished character can have
 
 
 class RunningText:
@@ -36,11 +36,11 @@ class RunningText:
 
     @property
     def held(self) -> str:
-        """Whole characters that are there but may still change."""
+        """Whole characters that may still change."""
         return "" if self._run is None else self._run.held
 
     def add(self, token: int) -> str:
-        """Text that became final."""
+        """Add a token; the text that became final."""
         pieces = self._pieces
         if not pieces.shows(token, self._skip):
             return ""
@@ -61,12 +61,12 @@ class RunningText:
         return text
 
     def close(self) -> str:
-        """What is left, at the end: what is not a whole character shows as U+FFFD."""
+        """The rest of the text, at its end; an unfinished character becomes U+FFFD."""
         self._whole = True
         return self._close_run() + self._characters.decode(b"", final=True)
 
     def drop(self) -> None:
-        """Forget what is left."""
+        """Drop the text that is held back."""
         self._run, self._whole = None, True
         self._characters.reset()
 
@@ -75,7 +75,7 @@ class RunningText:
         return "" if run is None else run.close()
 
     def _taken_up(self, data: bytes) -> bytes:
-        """The unfinished character before, if ``data`` goes on with it."""
+        """The unfinished character of the tokens before, if ``data`` continues it."""
         half, self._half = self._half, b""
         try:
             codecs.getincrementaldecoder("utf-8")().decode(half + data[:1])

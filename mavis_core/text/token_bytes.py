@@ -1,8 +1,9 @@
 """The bytes that a token adds to a text, whatever kind of vocabulary it is from.
 
-The tokenizer's own decoder says so: what a token adds behind another one. Its text cannot tell where a token is only
-part of a character; there byte-level vocabularies spell each byte as one printable character, sentencepiece ones with
-byte fallback as ``<0xE2>``. At the beginning of a text many decoders drop a leading space: a token has two forms.
+The tokenizer's own decoder tells them: they are what it adds for the token behind another one. Text cannot show a token
+that is only part of a character; byte-level vocabularies spell each of its bytes as one printable character,
+sentencepiece ones with byte fallback as ``<0xE2>``. Many decoders drop a leading space at the beginning of a text, so a
+token has two forms.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class TokenBytes:
     """Token id and the token before it -> bytes, remembered: the same few thousand tokens make up most answers.
 
     Args:
-        backend: a ``tokenizers.Tokenizer``; what its decoder does to a token may depend on the one before it, not on
-            those further away.
+        backend: a ``tokenizers.Tokenizer``; how its decoder writes a token may depend on the token before it, not on
+            earlier ones.
 
     Attributes:
         special: ids of special tokens.
@@ -54,7 +55,7 @@ class TokenBytes:
         return known and not (skip_special_tokens and token in self.special)
 
     def __call__(self, token: int, before: int | None) -> bytes:
-        """What ``token`` adds behind ``before``; None is the beginning of a text."""
+        """The bytes that ``token`` adds behind ``before``; None is the beginning of a text."""
         if before is not None and self._by_neighbour:
             return self._look_up(token, before)
         known, neighbour = (self._first, None) if before is None else (self._later, self._ordinary)
@@ -79,7 +80,7 @@ class TokenBytes:
         return both[len(alone) :] if both.startswith(alone) else self._decode(token)
 
     def _is_ordinary(self, token: int) -> bool:
-        """A whole word or piece of one: tokens are read behind it."""
+        """Whether it is a word or a piece of one, behind which other tokens can be decoded."""
         if token in self.special or token in self.lone:
             return False
         text = self._decode(token)
@@ -92,5 +93,5 @@ class TokenBytes:
 
 @lru_cache(maxsize=4)
 def token_bytes_of(backend: Any) -> TokenBytes:
-    """One for all that read the same tokenizer."""
+    """The same object for every user of one tokenizer, because it remembers what it has looked up."""
     return TokenBytes(backend)

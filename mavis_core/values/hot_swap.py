@@ -19,9 +19,9 @@ from mavis_core.values.value_set import ValueSet
 
 
 def missing(loaded: Sequence[ValueFunction], values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
-    """Those of ``values``, read from one place, that are not loaded; all of them where none is missing.
+    """The ``values`` that are not loaded yet; if all are, all of them, which ``check_load`` then refuses.
 
-    One of the same name with the same objectives is the one that is loaded.
+    A value with the name and the objectives of a loaded one is that one.
     """
 
     def identity(value: ValueFunction) -> tuple[str, tuple[str, ...]]:
@@ -38,10 +38,10 @@ def check_load(
     config: EngineConfig,
     pools: Sequence[KVPool],
 ) -> None:
-    """That ``values`` can join those that an engine has ``loaded``, which serves texts of ``max_model_len`` tokens.
+    """Check that ``values`` can join the ``loaded`` ones of an engine that serves texts of ``max_model_len`` tokens.
 
     Args:
-        pools: of the engine, the policy's first.
+        pools: the engine's, the policy's first.
 
     Raises:
         ValueConflictError: a value or an objective of the same name is loaded.
@@ -66,7 +66,7 @@ def check_load(
 
 
 def check_unload(name: str, loaded: Sequence[ValueFunction], rows: Iterable[Row]) -> None:
-    """That value ``name`` is there and that no row, running or waiting, names one of its objectives.
+    """Check that value ``name`` is loaded and that no row, running or waiting, names one of its objectives.
 
     Raises:
         UnknownValueError, ValueConflictError.
@@ -81,7 +81,7 @@ def check_unload(name: str, loaded: Sequence[ValueFunction], rows: Iterable[Row]
 
 
 def move_columns(rows: Iterable[Row], before: ValueSet, after: ValueSet) -> None:
-    """Let guided rows in flight find their objectives at their new columns, in the order they had: totals keep it."""
+    """Tell guided rows in flight their objectives' new columns, in the old order, which their totals have."""
     names = [objective.name for objective in before.objectives]
     columns = {objective.name: column for column, objective in enumerate(after.objectives)}
     for row in rows:

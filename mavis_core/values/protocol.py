@@ -1,4 +1,4 @@
-"""What the engine asks of a value: the Protocol that every kind implements, and what passes through it.
+"""What the engine needs of a value: the Protocol that every kind implements, and its types.
 
 A value gives V_m(s + a), the expected final reward of objective m in z-units if the text goes on from s + a,
 for every candidate a. The lifecycle follows the decode loop: ``bind`` once, ``extend`` while a prompt is
@@ -18,7 +18,7 @@ from torch import Tensor
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.model.attention import PrefillAttention
 from mavis_core.model.kv_pool import CacheSpec, KVPool
-from mavis_core.sample.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoringInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class ValueSpec:
         objectives: what it scores, in the order of its columns.
         caches: the KV caches it needs, possibly none.
         max_model_len: longest text it can read, or None for no limit of its own.
-        conditioned: it gives V_m(s + a; w) for the pull w of the row, and one more column: W(s + a; w), the KL in nats
-            that the policy tilted by it will still pay, which the tilt subtracts.
+        conditioned: it gives V_m(s + a; w) for w, the row's beta * lambda, and one more column: W(s + a; w), the KL in
+            nats that the policy tilted by it will still pay, which the tilt subtracts.
     """
 
     name: str
@@ -42,14 +42,14 @@ class ValueSpec:
 
 
 class ValueLoader(Protocol):
-    """Where an engine gets further values from while it runs; ``value_models.loading`` has one."""
+    """Loads further values into an engine that runs; ``value_models.loading`` has one."""
 
     def load(self, source: str) -> Sequence[ValueFunction]:
         """Read the values at ``source``, one per folder; called off the engine's thread. Raises LoadError."""
         ...
 
-    def arrange(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
-        """The values as they run, several perhaps as one; ``values`` themselves stay as they are."""
+    def stack(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
+        """The values to run in place of ``values``, several perhaps stacked into one; ``values`` are not changed."""
         ...
 
 
@@ -67,12 +67,12 @@ class ValueFunction(Protocol):
         """Read prompt chunks of the rows this value guides: tokens and positions (N,) int64."""
         ...
 
-    def score(self, step: ScoreStep) -> Tensor:
+    def score(self, inputs: ScoringInput) -> Tensor:
         """V of every candidate: (G, K, M) float32; of a conditioned value (G, K, M + 1), W last."""
         ...
 
-    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
-        """Keep the state of the drawn candidate: chosen (G,) int64 index into K. Asked only of values with caches."""
+    def commit(self, inputs: ScoringInput, chosen: Tensor) -> None:
+        """Keep the state of the drawn candidate: chosen (G,) int64 index into K. Called only for values with caches."""
         ...
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
@@ -81,8 +81,8 @@ class ValueFunction(Protocol):
 
 
 class ConditionedValue(ValueFunction, Protocol):
-    """A value that knows what it is wanted for: ``spec.conditioned``; its ``reference`` is asked through ``at``."""
+    """A value with ``spec.conditioned``: the row's weights are part of its input; ``reference`` gets them by ``at``."""
 
-    def at(self, pull: Sequence[float]) -> ValueFunction:
-        """The value for one pull (M,), whose ``reference`` gives (K, M + 1), W last."""
+    def at(self, tilt_weights: Sequence[float]) -> ValueFunction:
+        """The value for one row's beta * lambda, (M,); its ``reference`` gives (K, M + 1), W last."""
         ...

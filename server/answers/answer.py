@@ -1,4 +1,4 @@
-"""The seam between what the engine gives and what a client gets.
+"""The interface by which the engine's outputs become a client's answer.
 
 One ``Answer`` belongs to one HTTP request. It is asked either for the events of a stream, one engine output at a time,
 or for everything at once; not for both.
@@ -21,11 +21,11 @@ class Answer(ABC):
 
     @abstractmethod
     def whole(self) -> bytes:
-        """Everything collected, as JSON."""
+        """The whole answer, of all collected outputs, as JSON."""
 
     @abstractmethod
     def events(self, prompt: int, output: RequestOutput) -> bytes:
-        """The server-sent events that one engine output makes; may be none."""
+        """The server-sent events of one engine output, perhaps none."""
 
     @abstractmethod
     def ending(self) -> bytes:
@@ -37,5 +37,5 @@ class Answer(ABC):
 
 
 def event_lines(chunks: Iterable[bytes]) -> bytes:
-    """JSON has no line breaks, so each chunk is one ``data:`` line."""
+    """Chunks of JSON as server-sent events; JSON has no line breaks, so each chunk is one ``data:`` line."""
     return b"".join(b"data: " + chunk + b"\n\n" for chunk in chunks)

@@ -1,6 +1,6 @@
 """The output items of a response and the typed events that build them ("Streaming events" pages of OpenAI's reference).
 
-One machine for streams and whole answers: a whole answer is the items that the events have left behind.
+Streams and whole answers are made in the same way: a whole answer is the items that the events have built.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from server.tools.reader import Argued, Called, Part, Said
+from server.tools.reader import AnswerPart, AnswerText, ToolCallArguments, ToolCallBegin
 
 Event = dict[str, Any]
 
@@ -21,28 +21,28 @@ class OutputItems:
 
     @property
     def says(self) -> bool:
-        """Whether what is open, or would be, is a message."""
+        """Whether the open item is a message, or the next one would be."""
         return not self.items or self._kind() == "message"
 
-    def add(self, part: Part, logprobs: Sequence[dict[str, Any]]) -> list[Event]:
-        """Events of one more part; ``logprobs`` of its tokens, which only a said part tells."""
+    def add(self, part: AnswerPart, logprobs: Sequence[dict[str, Any]]) -> list[Event]:
+        """The events of one more part; ``logprobs`` are of its tokens, and shown for text only."""
         match part:
-            case Said(text):
+            case AnswerText(text):
                 events = [] if self._kind() == "message" else self.close("completed") + self._begin_message()
                 return [*events, self._say(text, logprobs)]
-            case Called(_, id, name):
+            case ToolCallBegin(_, id, name):
                 item = {
                     "id": _id("fc"), "type": "function_call", "status": "in_progress", "call_id": id, "name": name,
                     "arguments": "",
                 }  # fmt: skip
                 return [*self.close("completed"), self._begin(item)]
-            case Argued(_, text):
+            case ToolCallArguments(_, text):
                 assert self._open is not None
                 self._open["arguments"] += text
                 return [self._at("response.function_call_arguments.delta", delta=text)]
 
     def finish(self, status: str) -> list[Event]:
-        """Close what is open; an answer of nothing is an empty message."""
+        """Close the open item; an empty answer becomes an empty message."""
         begun = [] if self.items else self._begin_message()
         return begun + self.close(status)
 
@@ -102,7 +102,7 @@ class OutputItems:
 
 
 def _short(logprob: dict[str, Any]) -> dict[str, Any]:
-    """Events tell log-probabilities without bytes."""
+    """Log-probabilities as events show them, without bytes."""
     top = [{"token": other["token"], "logprob": other["logprob"]} for other in logprob["top_logprobs"]]
     return {"token": logprob["token"], "logprob": logprob["logprob"], "top_logprobs": top}
 

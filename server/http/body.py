@@ -2,8 +2,8 @@
 
 Not FastAPI's own body parsing: that reads any size, takes NaN and Infinity, and answers in its own shape. orjson
 refuses what JSON does not have (NaN, lone surrogates, invalid UTF-8, more than 1,024 levels) instead of passing it on.
-It writes 254 levels only, so what it could not write again, as a schema for the engine or in an answer, is refused
-here.
+It writes 254 levels only, so deeper bodies, which could not be written again for the engine or in an answer, are
+refused here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def read_json(request: Request, limit: int) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise InvalidRequestError(f"the body is a {type(payload).__name__}: must be an object", code="invalid_json")
     try:
-        orjson.dumps([[[[payload]]]])  # answers have it up to four levels further in
+        orjson.dumps([[[[payload]]]])  # answers have it up to four levels deeper
     except orjson.JSONEncodeError:
         raise InvalidRequestError("the body is nested too deeply: at most 250 levels", code="invalid_json") from None
     return payload

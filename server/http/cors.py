@@ -1,4 +1,4 @@
-"""Pages of other origins (CORS): Starlette's middleware with what our answers have for them."""
+"""Lets pages of other origins call (CORS): Starlette's middleware, with the headers that they may read."""
 
 from __future__ import annotations
 

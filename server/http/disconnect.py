@@ -1,7 +1,7 @@
-"""Stop working when the client has left.
+"""Stops work when the client has left.
 
-FastAPI cancels a streaming answer when its client goes, and does nothing for any other: a row would decode to its
-end for nobody. So whatever runs before the first byte is sent runs beside a watcher of the connection.
+FastAPI cancels a streaming answer when its client leaves, but no other: a row would decode to its end for nobody. So
+all work before the first byte is sent runs beside a task that watches the connection.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``, which is cancelled (and has ended) if the client leaves first.
+    """The result of ``work``, which is cancelled, and has ended, if the client leaves first.
 
     Raises:
-        ClientGoneError: the client left. Whatever ``work`` raises is raised.
+        ClientGoneError: the client left. Errors of ``work`` are raised too.
     """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_gone(request))

@@ -1,4 +1,4 @@
-"""Web pages of strangers, open in a browser that can reach this server.
+"""Defends against other people's web pages in a browser that can reach this server.
 
 Where no keys are asked for, being able to reach the server is the only credential, and every page in a user's browser
 has that. Two ways in are closed. A page may send requests to any address, though not read the answers: what changes or
@@ -25,10 +25,7 @@ HOST = re.compile(r"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+?))\.?(?::
 
 
 class ForeignPages:
-    """
-    Args:
-        keys: whether the server asks for them.
-    """
+    """``keys`` says whether the server requires API keys."""
 
     def __init__(self, app: ASGIApp, settings: Settings, keys: bool) -> None:
         self._app = app
@@ -51,7 +48,7 @@ class ForeignPages:
     def _wrong_host(self, headers: Headers) -> tuple[str, str] | None:
         if self._any_host:
             return None
-        for host in headers.getlist("host"):  # no browser leaves it out
+        for host in headers.getlist("host"):  # every browser sends it
             found = HOST.fullmatch(host.lower())
             name = (found["ipv6"] or found["name"]) if found else ""
             if not is_own_name(name, self._hosts):
@@ -75,7 +72,7 @@ class ForeignPages:
 
 
 def is_own_name(name: str, allowed: tuple[str, ...]) -> bool:
-    """Whether ``name`` can only be ours: of this machine, or one of ``allowed``, where ``*.x`` is all below ``x``."""
+    """Whether ``name`` can only be ours: this machine's, or one of ``allowed``, where ``*.x`` is every name below x."""
     if is_loopback(name) or name.endswith(".localhost"):
         return True
     return any(name == own or (own.startswith("*.") and name.endswith(own[1:])) for own in allowed)

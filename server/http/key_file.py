@@ -20,7 +20,7 @@ from server.settings import Settings
 from server.yaml_file import read_yaml
 
 MAX_NAME = 100
-PLAIN = re.compile(r"[!-~]{8,512}")  # what an Authorization header carries without being taken apart
+PLAIN = re.compile(r"[!-~]{8,512}")  # what an Authorization header can carry in one piece
 
 
 def _known_form(key: str) -> str:
@@ -77,17 +77,17 @@ def read_keys(path: Path) -> list[ApiKey]:
     ]
     seen: dict[bytes, str] = {}
     for key in keys:
-        if key.digest in seen:  # the limits of one of the two would silently not count
+        if key.digest in seen:  # the limits of one of the two would silently be ignored
             raise LoadError(f"{path}: {seen[key.digest]!r} and {key.name!r} are the same key")
         seen[key.digest] = key.name
     return keys
 
 
 def new_entry(name: str | None, requests_per_minute: int | None, tokens_per_minute: int | None) -> tuple[str, str]:
-    """A random key and the line that stands for it in the file.
+    """A random key, and its line for the file.
 
     Raises:
-        LoadError: the file cannot have such a name.
+        LoadError: the name cannot stand in the file.
     """
     if name is not None and not (0 < len(name) <= MAX_NAME and name.isprintable()):
         raise LoadError(f"name={name[:MAX_NAME]!r}: must be 1 to {MAX_NAME} printable characters")

@@ -1,11 +1,11 @@
-"""API keys: who is asking, and what that caller may do.
+"""API keys: who is calling, and what that caller may do.
 
 Only SHA-256 digests are held, and a token is compared with all of them in constant time, so neither a prefix nor the
 number of the matching key shows in the timing. A plain digest is enough because keys are random (``mavis key`` makes
 them); a password would need a slow hash on every request.
 
-What is stored under a caller (preferences, counters) is stored under ``owner``, which is derived one way from the
-digest: a copy of the database holds neither keys nor anything that the key file would accept.
+Preferences and counters of a caller are stored under ``owner``, a one-way function of the digest: a copy of the
+database holds neither keys nor anything that the key file would accept.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ApiKey:
         return hmac.new(self.digest, OWNER, hashlib.sha256).hexdigest()
 
 
-# Whoever calls a server that has no keys; all of them share one set of preferences and limits.
+# Every caller of a server that has no keys; they share one set of preferences and limits.
 ANONYMOUS = ApiKey("anonymous", b"")
 
 
@@ -51,22 +51,22 @@ class KeyRing:
         self._keys = keys if admin is None else (*keys, admin)
 
     def find(self, token: str) -> ApiKey | None:
-        """The key that ``token`` (text of a header: latin-1) is."""
+        """The key that equals ``token``, a header's text (latin-1), or None."""
         found = None
         digest = hashlib.sha256(token.encode("latin-1")).digest()
-        for key in self._keys:  # to the end, whichever matches; the admin key is last and so wins over its own double
+        for key in self._keys:  # always to the end; the admin key is last, so it wins over an equal key
             if hmac.compare_digest(digest, key.digest):
                 found = key
         return found
 
 
 def digest_of(key: str) -> bytes:
-    """Of a plain key."""
+    """The digest of a plain key."""
     return hashlib.sha256(key.encode()).digest()
 
 
 def read_digest(entry: str) -> bytes:
-    """Of a plain key or of ``sha256:<hex>``, its stored form."""
+    """The digest of a plain key or of its stored form, ``sha256:<hex>``."""
     hashed = HASHED.fullmatch(entry)
     return bytes.fromhex(hashed[1]) if hashed else digest_of(entry)
 

@@ -1,7 +1,7 @@
-"""No path of ours has a control character, and no route gets one that has.
+"""Refuses paths with control characters before routing.
 
-Routes are regular expressions that end with ``$``, which also stands before a newline at the end: without this,
-``/v1/completions%0a`` is served as ``/v1/completions``, past everything that compares paths, such as rate limits.
+Routes are regular expressions that end with ``$``, which also matches before a newline at the end: without this,
+``/v1/completions%0a`` would be served as ``/v1/completions`` and escape whatever compares paths, such as rate limits.
 """
 
 from __future__ import annotations

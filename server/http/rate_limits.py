@@ -1,9 +1,9 @@
 """Requests and tokens per minute and key, on the ``limits`` library.
 
 Fixed windows that begin with a key's first request: of the library's strategies the one whose storage can give back
-what was reserved and not used. A request costs one request when it arrives, whatever becomes of it. Its tokens are
-estimated when it is admitted (prompt, and ``max_tokens`` for every choice; an answer without a limit is not
-estimated), which is what OpenAI does, and corrected when it ends, however it ends.
+what was reserved and not used. A request is counted when it arrives, whatever its answer. Its tokens are estimated when
+it is admitted (prompt, and ``max_tokens`` for every choice; an answer without a limit is not estimated), which is what
+OpenAI does, and corrected when it ends, however it ends.
 
 Counters are this process's own: each of several replicas counts for itself. The library's clock is the wall's: where
 that is set back so far that a window would have longer to go than it lasts, a new one begins, so nobody waits for more
@@ -23,18 +23,18 @@ from limits.storage import MemoryStorage
 from server.errors import RateLimitError
 from server.http.keys import ApiKey
 
-Kind = Literal["requests", "tokens"]
+LimitKind = Literal["requests", "tokens"]
 
 
 class RateLimits:
-    """``None``: without a limit, unless the key has its own."""
+    """The limits of all keys; None is no limit for keys without one of their own."""
 
     def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
-        self._defaults: dict[Kind, int | None] = {"requests": requests_per_minute, "tokens": tokens_per_minute}
+        self._defaults: dict[LimitKind, int | None] = {"requests": requests_per_minute, "tokens": tokens_per_minute}
         self._storage = MemoryStorage()
 
     def allowance(self, key: ApiKey) -> Allowance:
-        own: dict[Kind, int | None] = {"requests": key.requests_per_minute, "tokens": key.tokens_per_minute}
+        own: dict[LimitKind, int | None] = {"requests": key.requests_per_minute, "tokens": key.tokens_per_minute}
         windows = []
         for kind, default in self._defaults.items():
             most = own[kind] or default
@@ -48,7 +48,7 @@ class Window:
     """One limit of one key, in the minute that is running."""
 
     storage: MemoryStorage
-    kind: Kind
+    kind: LimitKind
     item: RateLimitItem
     key: ApiKey
 
@@ -69,7 +69,7 @@ class Window:
         return self.storage.get(self.counter) if self.ends > time.time() else 0
 
     def take(self, cost: int) -> None:
-        """Raises RateLimitError, taking nothing, where ``cost`` does not fit."""
+        """Charge ``cost``, or charge nothing and raise RateLimitError if it does not fit."""
         used, most = self.used, self.item.amount
         if used + cost > most:
             wait = None if cost > most else max(1, math.ceil(self.ends - time.time()))
@@ -85,7 +85,7 @@ class Window:
         self.storage.incr(self.counter, self.item.get_expiry(), cost)
 
     def give_back(self, cost: int, window_end: float) -> None:
-        """Nothing where that window is over: the next one has not been charged."""
+        """Uncharge ``cost``, unless that window is over: the next one was not charged."""
         if cost and self.ends == window_end:
             self.storage.decr(self.counter, cost)
 
@@ -115,7 +115,7 @@ class Allowance:
             self._tokens.take(tokens)
             self._reserved, self._window_end = tokens, self._tokens.ends
 
-    def settle(self) -> None:
+    def reconcile(self) -> None:
         """Replace what was reserved by what was ``spent``; once, when the request has ended."""
         if self._tokens is None or self._reserved is None:
             return
@@ -130,7 +130,7 @@ class Allowance:
 
 
 def duration(seconds: float) -> str:
-    """As OpenAI writes it: ``59.2s``, ``120ms``, ``1m0s``."""
+    """A duration as OpenAI writes it: ``59.2s``, ``120ms``, ``1m0s``."""
     milliseconds = max(0, round(seconds * 1000))
     if milliseconds < 1000:
         return f"{milliseconds}ms"

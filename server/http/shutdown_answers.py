@@ -1,7 +1,7 @@
-"""What a request is answered when its task is cancelled under it, which only the end of the server does.
+"""Answers requests whose task is cancelled, which happens only when the server ends.
 
 uvicorn answers those with a plain-text 500. Here they get the 503 of a server that shuts down, in the shape of every
-other error; a stream that has begun breaks off, which its client sees.
+other error; a stream that has begun breaks off, which its client notices.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Rate limits around endpoints that generate or tokenize: refuse on arrival, OpenAI's headers on all answers, settle.
+"""Rate limits of endpoints that generate or tokenize: refusals on arrival, and OpenAI's headers on all answers.
 
 A middleware and not a dependency: answers that never reach a route (malformed bodies, errors) carry the headers too,
-and a stream is settled when its last byte is out or its client has gone.
+and a stream's tokens are counted when its last byte is out or its client has gone.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class Throttle:
         try:
             await self._app(scope, receive, send_with_limits)
         finally:
-            allowance.settle()
+            allowance.reconcile()
 
 
 def reserve_tokens(http: Request, requests: Sequence[EngineRequest]) -> Allowance:
-    """Reserve what these engine requests may need; raises RateLimitError where the key has not that much left."""
+    """Reserve what these engine requests may need; raises RateLimitError if the key has less left."""
     allowance = http.state.allowance
     assert isinstance(allowance, Allowance)
     needed = sum(len(r.prompt_token_ids) + (r.sampling.max_tokens or 0) * r.sampling.n for r in requests)

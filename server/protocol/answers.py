@@ -1,4 +1,4 @@
-"""What every generated answer carries: ids, usage, and what steering did.
+"""The fields of every generated answer: ids, usage, and what steering did.
 
 ``guidance`` is on every choice, guided or not, so that a client reads one shape: an unguided choice has source
 "none" (or the source of its zero weights), beta 0 and no KL.
@@ -11,7 +11,6 @@ from typing import Literal
 from server.protocol.fields import Strict
 from server.weights import Source
 
-FinishReasonName = Literal["stop", "length"]
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
 
@@ -39,7 +38,7 @@ class TokenSteering(Strict):
 
 
 class SearchReport(Strict):
-    """What ``guidance.search`` did; ``kl_bound_nats`` is beside ``kl_nats``, null of method beam."""
+    """What ``guidance.search`` did; ``kl_bound_nats`` comes on top of ``kl_nats`` and is null for method beam."""
 
     method: str
     rounds: int

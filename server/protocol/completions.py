@@ -13,8 +13,9 @@ from pydantic import Field
 
 from mavis_core.api.bounds import check_integer
 from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.messages import FinishReason
 from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
-from server.protocol.answers import AnswerModel, ChoiceModel, FinishReasonName, PromptLogprobs, Usage
+from server.protocol.answers import AnswerModel, ChoiceModel, PromptLogprobs, Usage
 from server.protocol.fields import Refused, Strict, ranged
 from server.protocol.generation import GenerationRequest
 from server.protocol.sampling import TokenId
@@ -24,11 +25,13 @@ DEFAULT_MAX_TOKENS = 16
 # fail_fast: half a million wrong ids would otherwise be half a million findings in each alternative.
 TokenIds = Annotated[list[TokenId], Field(fail_fast=True, min_length=1)]
 Texts = Annotated[list[str], Field(fail_fast=True, min_length=1, max_length=MAX_PROMPTS)]
-Prompt = str | TokenIds | Texts | Annotated[list[TokenIds], Field(fail_fast=True, min_length=1, max_length=MAX_PROMPTS)]
+PromptField = (
+    str | TokenIds | Texts | Annotated[list[TokenIds], Field(fail_fast=True, min_length=1, max_length=MAX_PROMPTS)]
+)
 
 
 class CompletionRequest(GenerationRequest):
-    prompt: Prompt
+    prompt: PromptField
     logprobs: int | None = ranged(0, MAX_LOGPROBS)
     best_of: int | None = Field(default=None, description="Only as large as n.")
     suffix: Refused = None
@@ -78,7 +81,7 @@ class TextLogprobs(Strict):
 class TextChoice(ChoiceModel):
     text: str
     logprobs: TextLogprobs | None
-    finish_reason: FinishReasonName | None
+    finish_reason: FinishReason | None
     prompt_logprobs: PromptLogprobs | None = None
     prompt_token_ids: list[int] | None = None
 

@@ -7,8 +7,8 @@ Nothing is accepted and dropped that would change an answer.
 Ranges stand in the schema only: they are enforced once, by the constructors in ``mavis_core``, whose messages name
 field, value and range.
 
-What a mapping has too much of is counted before anything in it is looked at: pydantic would first find something wrong
-with each of the 200,000 entries that a body has room for.
+A mapping's entries are counted before any of them is checked: pydantic would first report each of the 200,000 wrong
+entries that a body has room for.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Strict(BaseModel):
 
 
 def entries(most: int) -> BeforeValidator:
-    """Of a mapping, beside ``Field(max_length=most)``, which the schema shows."""
+    """A validator of a mapping's size, beside ``Field(max_length=most)``, which only the schema shows."""
     return BeforeValidator(lambda value: _counted(value, most))
 
 

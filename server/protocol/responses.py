@@ -1,8 +1,8 @@
 """``POST /v1/responses``: request and answer (OpenAI's "Create a model response" page), without state.
 
-Nothing is stored: whatever names an earlier response or a conversation is refused, and clients send the whole of it as
-``input``. The sampling fields of chat completions are taken too. The answer's items are plain dicts here, whose shape
-the official client's own types define and the tests check.
+Nothing is stored: fields that name an earlier response or a conversation are refused, and clients send the whole
+conversation as ``input``. The sampling fields of chat completions are taken too. The answer's items are plain dicts
+here, whose shape the official client's own types define and the tests check.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mavis_core.api.bounds import check_integer
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
 from server.protocol.answers import ChoiceGuidance
+from server.protocol.chat_messages import ChatMessage, TextPart
 from server.protocol.fields import NO_EFFECT, EmptyList, Metadata, OnlyFalse, Refused, Strict, ranged
-from server.protocol.messages import ChatMessage, TextPart
 from server.protocol.sampling import SampledRequest
 from server.protocol.structure import ANY_OBJECT, Name, Schema, json_structure
 from server.protocol.tools import MAX_TOOLS, CalledFunction, ToolCall
@@ -185,7 +185,7 @@ class ResponsesRequest(SampledRequest):
         return Rendering(functions=self.tool_use().functions, param="input")
 
     def messages(self) -> list[ChatMessage]:
-        """As a chat: calls join the assistant's message before them."""
+        """The input as chat messages; calls join the assistant's message before them."""
         made = [] if self.instructions is None else [ChatMessage(role="system", content=self.instructions)]
         if isinstance(self.input, str):
             return [*made, ChatMessage(role="user", content=self.input)]

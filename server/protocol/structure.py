@@ -1,7 +1,7 @@
-"""What an answer must look like: OpenAI's ``response_format``, vLLM's ``structured_outputs`` and older ``guided_*``.
+"""The form of an answer: OpenAI's ``response_format``, vLLM's ``structured_outputs`` and its older ``guided_*``.
 
-One of them at a time. All of them bind: ``strict`` of a JSON schema is taken and changes nothing, because an answer
-never leaves its schema here. A schema or grammar that the engine cannot follow is a 400 that names the field.
+A request may have one of them. All of them bind: ``strict`` of a JSON schema is accepted and changes nothing, because
+an answer never leaves its schema here. A schema or grammar that the engine cannot follow is a 400 that names the field.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import orjson
 from pydantic import Field, StringConstraints
 
 from mavis_core.api.errors import InvalidRequestError
-from mavis_core.api.structure import Structure
+from mavis_core.api.structure import Structure, StructureKind
 from server.protocol.fields import Refused, Strict
 from server.tools.use import Constraint, in_clients_words
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-StructureKind = Literal["json_schema", "regex", "choice", "grammar"]
 Schema = dict[str, Any]
 Choices = Annotated[
     list[Annotated[str, StringConstraints(min_length=1)]], Field(fail_fast=True, min_length=1, max_length=1024)
@@ -105,7 +104,7 @@ def json_structure(schema: Schema | str | None, field: str) -> Structure:
 
 
 def structure_of(kind: StructureKind, source: str, field: str) -> Structure:
-    """Raises InvalidRequestError in the client's words where the structure itself cannot be."""
+    """A structure; raises InvalidRequestError that names the client's field if it is malformed."""
     try:
         return Structure(kind, source)
     except InvalidRequestError as error:

@@ -45,7 +45,7 @@ async def list_objectives(http: HttpRequest) -> ObjectiveList:
 
 
 async def _stored_presets(service: Service) -> Iterable[str]:
-    """Those that can be served; none while the database is down: a client that lists the models must still get them."""
+    """Names of stored presets that can be served; none while the database is down, so that models are still listed."""
     scope = service.scope
     try:
         stored = await service.presets.stored(scope)

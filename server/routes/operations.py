@@ -1,7 +1,7 @@
-"""For whoever runs the server: ``/health``, ``/ready``, ``/metrics``, ``/version``.
+"""For the operator of the server: ``/health``, ``/ready``, ``/metrics``, ``/version``.
 
-``/health`` is the liveness probe: false only where a restart helps, when the engine is dead. ``/ready`` is the
-readiness probe: true only while new requests are taken.
+``/health`` is the liveness probe: it fails only when the engine is dead, where a restart helps. ``/ready`` is the
+readiness probe: it succeeds only while new requests are accepted.
 """
 
 from __future__ import annotations

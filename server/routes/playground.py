@@ -1,8 +1,8 @@
 """The playground: ``/``, its static files under ``/playground/``, and the browser module at ``/mavis.js``.
 
-The page is plain files of this package: no build step, nothing from another host, and a Content-Security-Policy that
-would not let it. It learns everything from the API, with the key that its user types, so the files themselves are
-open. They carry no version in their names, therefore browsers ask each time and get a 304.
+The page is plain files of this package: no build step, nothing from another host, which its Content-Security-Policy
+would block. It learns everything from the API, with the key that its user types, so the files themselves are open. They
+carry no version in their names, therefore browsers ask each time and get a 304.
 
 A route for ``/`` and a mount of its own, not a mount at ``/``: that one would swallow the 404 and 405 of the API.
 """
@@ -27,7 +27,7 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cache-control": "no-cache",
 }
-# A page of any origin may import the module; what it may ask the API is another question.
+# A page of any origin may import the module; whether it may call the API is decided elsewhere.
 SHARED = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
 
 
@@ -45,7 +45,7 @@ async def page() -> Response:
 
 
 async def module() -> Response:
-    """A relative address, right under any root path; a module's own imports follow where it really lies."""
+    """A redirect to a relative address, which is right under any root path and for the module's own imports."""
     return RedirectResponse("playground/lib/mavis.js", headers=HEADERS | SHARED)
 
 

@@ -1,4 +1,4 @@
-"""``/v1/preferences/{user}``: the weights of one user of the calling key. No key reaches what another one wrote."""
+"""``/v1/preferences/{user}``: the weights of one user of the calling key. A key reaches only its own."""
 
 from __future__ import annotations
 

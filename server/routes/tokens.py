@@ -1,4 +1,4 @@
-"""``POST /tokenize`` and ``POST /detokenize``: what the model reads, without running it."""
+"""``POST /tokenize`` and ``POST /detokenize``: text to token ids and back, without running the model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.bounds import check_token_ids
 from server.http.body import read_json
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors
@@ -37,7 +37,7 @@ async def tokenize(http: HttpRequest) -> Response:
     body.check()
     tokens, spelled = await while_connected(http, _read(service.prompts, body))
     answer = {"count": len(tokens), "max_model_len": info.max_model_len, "tokens": tokens, "token_strs": spelled}
-    return Response(orjson.dumps(answer), media_type="application/json")  # a model would check each of a million ids
+    return Response(orjson.dumps(answer), media_type="application/json")  # a model would check every id
 
 
 async def _read(prompts: Prompts, body: TokenizeRequest) -> tuple[list[int], list[str] | None]:
@@ -55,8 +55,6 @@ async def detokenize(http: HttpRequest) -> Detokenized:
     info = service.ready_info()
     body = parse(DetokenizeRequest, payload)
     await find_model(service, body.model, info)
-    for token_id in body.tokens:
-        if not 0 <= token_id < info.vocab_size:
-            raise InvalidRequestError(f"tokens: token id {token_id} is not from 0 to {info.vocab_size - 1}", "tokens")
+    check_token_ids("tokens", body.tokens, info.vocab_size)
     (text,) = await while_connected(http, service.prompts.decode([body.tokens]))
     return Detokenized(prompt=text)

@@ -37,13 +37,13 @@ async def load_value(http: HttpRequest) -> ValueList:
     source = value_source(body.source, service.settings.values_dir, service.settings.values)
     try:
         return _listed(await service.engine.load_value(source))
-    except LoadError as error:  # what was asked for cannot be had; at start it would be our failure
+    except LoadError as error:  # the client asked for it; only at start would it be our failure
         raise InvalidRequestError(str(error), "source", "value_refused") from None
 
 
 @router.delete("/v1/values/{name}", summary="Unload a value (admin)", responses=errors(403, 404, 409, 503))
 async def unload_value(http: HttpRequest, name: str) -> DeletedValue:
-    """Users' stored preferences do not hold a value: there may be a million, and a request that needs one is told."""
+    """Unload a value that nothing names; users' preferences may, and a request that needs the value gets an error."""
     service = service_of(http)
     scored = {objective.name for objective in service.ready_info().objectives if objective.value == name}
     presets = {**service.presets.file, **await service.presets.stored(service.scope)}

@@ -27,7 +27,7 @@ from server.stored.migration import prepare
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 THREADS = 4
-DEADLINE = 10.0  # seconds; drivers give up sooner, this is for whatever they do not foresee
+DEADLINE = 10.0  # seconds; drivers give up sooner, so this bounds only what their own limits miss
 # psycopg's (libpq's) own: seconds to connect, milliseconds for a statement and for unanswered packets.
 POSTGRES = {"connect_timeout": 4, "options": "-c statement_timeout=4000", "tcp_user_timeout": 5000}
 
@@ -56,7 +56,7 @@ class Database:
         return await self._off_loop(self._write, work)
 
     def close(self) -> None:
-        """End the threads and connections; the next call would start others."""
+        """End the threads and connections; the next call starts new ones."""
         if self._workers is not None:
             self._workers.shutdown(wait=False, cancel_futures=True)
             self._workers = None
@@ -76,7 +76,7 @@ class Database:
             ) from None
 
     def _read(self, work: Callable[[Connection], T], nothing: T) -> T:
-        if self._file is not None and not os.path.exists(self._file):  # nor where its folder is closed to us
+        if self._file is not None and not os.path.exists(self._file):  # nor may its folder be readable
             return nothing
         if not self._ready:
             with self._engine.begin() as connection:
@@ -90,7 +90,7 @@ class Database:
         if self._file is not None and not os.path.exists(self._file):
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600))
-            self._ready = False  # also where somebody removed it under us
+            self._ready = False  # somebody may have removed the file while we ran
             self._engine.dispose()
         with self._engine.begin() as connection:
             if not self._ready:
@@ -101,7 +101,7 @@ class Database:
 
 
 def parse_url(address: str) -> URL:
-    """Raises ValueError, without the address in it: that may hold a password."""
+    """Raises ValueError without quoting the address, which may hold a password."""
     try:
         url = make_url(address)
     except ArgumentError:
@@ -125,6 +125,6 @@ def _engine(url: URL, in_memory: bool) -> Engine:
         return create_engine(
             url, connect_args=POSTGRES, pool_pre_ping=True, pool_size=THREADS, max_overflow=0, hide_parameters=True
         )
-    if in_memory:  # one connection: another one would see another, empty database
+    if in_memory:  # one connection, since every further one would have an empty database of its own
         return create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False}, hide_parameters=True)
     return create_engine(url, connect_args={"timeout": 4}, hide_parameters=True)

@@ -1,6 +1,6 @@
-"""Tables made, and rows of tables from before moved into them, in the transaction of whoever needs them first.
+"""Makes the tables and moves rows of older tables into them, in the transaction that first needs them.
 
-Both are safe against other processes that do the same: one at a time gets in, and the next finds it done.
+Several processes may try at the same time: one gets the lock, and the next finds the work done.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOCK = 0x6D61766973
 
 
 def prepare(connection: Connection, create: bool) -> bool:
-    """Whether there are tables; ``create`` makes them where there are none."""
+    """Whether the tables exist; ``create`` makes them if they do not."""
     names = _names(connection)
     old = names & {table.name for table in BEFORE}
     ready = names >= {table.name for table in TABLES}
@@ -40,7 +40,7 @@ def _lock(connection: Connection) -> None:
 
 
 def _move_rows(connection: Connection) -> None:
-    """Into rows of no model, in place of those moved before: a server of the old version may have come back since."""
+    """Move old rows into rows of no model, replacing rows moved before: an old server may have written since."""
     names = _names(connection)
     for before, table in BEFORE.items():
         if before.name not in names:

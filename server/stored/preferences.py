@@ -1,7 +1,7 @@
 """Stored preferences: the weights of one user of one API key, used where a request names the user and no weights.
 
-A key sees only what it wrote, and a model only what was stored for it (``scope.py``). A user is any text that both
-databases can hold as it is.
+A key sees only what it wrote, and a model only what was stored for it (``scope.py``). A user's id is any text that both
+kinds of database can store unchanged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from server.stored.database import Database, upsert
 from server.stored.scope import Scope
 from server.stored.tables import MAX_USER, PREFERENCES
 
-MAX_USERS = 1_000_000  # per key: one key cannot fill the disk that all share
+MAX_USERS = 1_000_000  # per key, so that one key cannot fill the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class Preferences:
         return preference
 
     async def delete(self, scope: Scope, key: ApiKey, user: str) -> bool:
-        """Whether there was one; what it hid of no model goes too."""
-        if await self.get(scope, key, user) is None:  # also keeps a delete from making the database
+        """Delete a preference, and the row of no model that it hid; whether there was one."""
+        if await self.get(scope, key, user) is None:  # so a delete does not create the database
             return False
 
         def work(connection: Connection) -> bool:
@@ -77,12 +77,12 @@ class Preferences:
 
 
 def storable(user: str) -> bool:
-    """U+FFFD stands for bytes of a path that were not UTF-8: two different users would become one."""
+    """Whether ``user`` can be stored; U+FFFD, which replaces bytes that are no UTF-8, would merge different users."""
     return 0 < len(user) <= MAX_USER and user.isprintable() and "\ufffd" not in user
 
 
 def _rows(connection: Connection, scope: Scope, key: ApiKey, user: str) -> dict[str, Preference]:
-    """Those that count here, by model, our own first."""
+    """The user's preferences that count here, by model, our own first."""
     columns = PREFERENCES.c.model, PREFERENCES.c.objective_weights, PREFERENCES.c.updated_at
     rows = connection.execute(select(*columns).where(_of(key, user) & PREFERENCES.c.model.in_(scope.models)))
     found = {model: Preference(dict(weights), updated_at) for model, weights, updated_at in rows}

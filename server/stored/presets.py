@@ -1,8 +1,8 @@
 """Presets: weights under a name that clients can put into the model name, ``<model>:<preset>``.
 
-From a YAML file, read once and not writable, and from the database, where the admin writes them and all replicas see
-them at once: a stored preset is looked up when it is asked for. The file wins over the database. What is stored belongs
-to a model (``scope.py``).
+They come from a YAML file, which is read once and not written, and from the database, where the admin writes them and
+all replicas see them at once, because a preset is looked up for each request. The file wins over the database. A stored
+preset belongs to a model (``scope.py``).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Presets:
         return (await self._database.read(lambda connection: _found(connection, scope, name), nothing)).get(name)
 
     async def stored(self, scope: Scope) -> dict[str, Preset]:
-        """Those of the database that no preset of the file hides, by name; raises DatabaseUnavailableError."""
+        """The database's presets that the file does not hide, by name; raises DatabaseUnavailableError."""
         nothing: dict[str, Preset] = {}
         found = await self._database.read(lambda connection: _found(connection, scope), nothing)
         return {name: preset for name, preset in found.items() if name not in self.file}
@@ -67,13 +67,13 @@ class Presets:
         await self._database.write(work)
 
     async def delete(self, scope: Scope, name: str) -> bool:
-        """Whether there was one; what it hid of no model goes too.
+        """Delete a preset, and the row of no model that it hid; whether there was one.
 
         Raises:
             ReadOnlyPresetError, DatabaseUnavailableError.
         """
         self._refuse_file(name)
-        if await self.get(scope, name) is None:  # also keeps a delete from making the database
+        if await self.get(scope, name) is None:  # so a delete does not create the database
             return False
 
         def work(connection: Connection) -> bool:
@@ -88,7 +88,7 @@ class Presets:
 
 
 def _rows(connection: Connection, scope: Scope, name: str | None = None) -> dict[str, dict[str, Preset]]:
-    """Of all presets that count here, or of one: by name, then by model, our own first."""
+    """All presets that count here, or the one called ``name``: by name, then by model, our own first."""
     wanted = select(PRESETS.c.name, PRESETS.c.model, PRESETS.c.preset).where(PRESETS.c.model.in_(scope.models))
     if name is not None:
         wanted = wanted.where(PRESETS.c.name == name)
@@ -96,7 +96,7 @@ def _rows(connection: Connection, scope: Scope, name: str | None = None) -> dict
     for each, model, content in connection.execute(wanted.order_by(PRESETS.c.name)):
         try:
             found.setdefault(each, {})[model] = Preset.model_validate(content)
-        except ValidationError as error:  # of another version; one must not take the list of models along
+        except ValidationError as error:  # written by another version; the list of models must not fail for it
             log.warning("the stored preset %r of %r is none to this version: %s", each, model, error)
     visible = {
         each: scope.visible((model, preset.objective_weights) for model, preset in presets.items())
@@ -110,7 +110,7 @@ def _found(connection: Connection, scope: Scope, name: str | None = None) -> dic
 
 
 def read_presets(path: Path | None) -> dict[str, Preset]:
-    """The presets of the file, correct in form.
+    """The presets of the file, checked for form and ranges.
 
     Raises:
         LoadError: naming file, preset and field.
@@ -131,7 +131,7 @@ def read_presets(path: Path | None) -> dict[str, Preset]:
 
 
 def check_presets(presets: Mapping[str, Preset], path: Path | None, objectives: Iterable[ObjectiveInfo]) -> None:
-    """That the loaded values can serve the file's presets.
+    """Check that the loaded values can serve the file's presets.
 
     Raises:
         LoadError: naming file, preset and objective.

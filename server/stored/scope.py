@@ -1,8 +1,8 @@
-"""Whose a preset or a stored preference is: servers of several models may share one database.
+"""Which model a stored preset or preference belongs to: servers of several models may share one database.
 
-It belongs to a model by the first name that it is served under: clients know it by that name, and replicas share the
-name whatever path each loads the model from. Rows that were written before rows had a model belong to none: they count
-on every server whose loaded objectives they fit.
+A row names its model by the first name that the model is served under: clients know that name, and replicas share it
+whatever path each loads the model from. Rows that were written before rows had a model belong to none: they count on
+every server whose loaded objectives they fit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Scope:
 
     @property
     def models(self) -> tuple[str, str]:
-        """What the rows that may count say."""
+        """The models of rows that may count here."""
         return self.model, NO_MODEL
 
     def fits(self, weights: Mapping[str, float]) -> bool:
@@ -38,6 +38,6 @@ class Scope:
         return True
 
     def visible(self, rows: Iterable[tuple[str, Mapping[str, float]]]) -> list[str]:
-        """Of rows of one name, (model, weights) each, the models of those that count here, our own first."""
+        """Given (model, weights) of rows of one name: the models of the rows that count here, our own first."""
         found = {model for model, weights in rows if model == self.model or self.fits(weights)}
         return [model for model in self.models if model in found]

@@ -1,7 +1,7 @@
 """The tables of the database. ``owner`` is a caller's one-way id (``server.http.keys``), never a key, and ``model`` is
 the first name of the model that a row belongs to (``server.stored.scope``).
 
-``BEFORE`` are those of versions whose rows had no model; ``server.stored.migration`` moves their rows.
+``BEFORE`` are the tables of versions whose rows had no model; ``server.stored.migration`` moves their rows.
 """
 
 from __future__ import annotations

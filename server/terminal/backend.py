@@ -1,4 +1,4 @@
-"""What the terminal chat asks of whoever answers: two methods, so that a URL and a local engine look the same."""
+"""The interface between the terminal chat and what answers it, a server's URL or a local engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mavis_core.api.messages import ObjectiveInfo
 
 
 class BackendError(Exception):
-    """The turn failed; the message is for the person at the keyboard."""
+    """The turn failed; the message is shown to the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some more text, and with the last piece what steering did."""
+    """Some more text; the last piece also says what steering did."""
 
     text: str
     kl_nats: float | None = None

@@ -1,6 +1,6 @@
 """The conversation itself: read a line, obey a slash command or stream an answer, show what steering cost.
 
-Input and output are handed in, so that a test can hold the conversation.
+Input and output are arguments, so that a test can run a conversation.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Repl:
     messages: list[dict[str, str]] = field(default_factory=list)
 
     async def run(self) -> None:
-        """Until /quit, end of input or Ctrl-C."""
+        """Run the conversation until /quit, the end of input or Ctrl-C."""
         try:
             await self._objectives("")
             self.console.print("[dim]/weights name=1 steers, /help lists the commands[/]")
@@ -55,7 +55,7 @@ class Repl:
                     await self._obey(line)
                 elif line:
                     await self._ask(line)
-        except BackendError as error:  # of the first contact; a turn's own errors are shown and the talk goes on
+        except BackendError as error:  # of the first request; errors of a turn are shown and the conversation goes on
             self._complain(error)
         except (EOFError, KeyboardInterrupt, asyncio.CancelledError):
             self.console.print()

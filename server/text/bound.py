@@ -1,7 +1,7 @@
-"""How much text one token can stand for: what is longer than that times the context cannot fit, unread.
+"""How much text one token can stand for: a longer text than that times the context cannot fit, without reading it.
 
-Exact or not at all. It holds for byte-pair vocabularies that spell every byte, so that no text is unknown, and whose
-other parts lose nothing: a tokenizer that drops or merges spaces turns any number of them into one token, and one
+The bound is exact or None. It exists for byte-pair vocabularies that spell every byte, so that no text is unknown, and
+whose other parts lose nothing: a tokenizer that drops or merges spaces turns any number of them into one token, and one
 that writes a whole unknown word as one token has no bound either.
 """
 
@@ -28,7 +28,7 @@ def characters_per_token(tokenizer: Tokenizer) -> int | None:
     if shrinking is None or not _keeps_all(_described(backend.pre_tokenizer)):
         return None
     if any(token.lstrip or token.rstrip for token in backend.get_added_tokens_decoder().values()):
-        return None  # they take the spaces beside them along
+        return None  # such a token takes any number of spaces beside it along
     vocabulary = backend.get_vocab(with_added_tokens=True)
     if type(backend.model).__name__ != "BPE" or not _spells_bytes(backend, vocabulary):
         return None
@@ -42,7 +42,7 @@ def _described(part: Any) -> dict[str, Any]:
 
 
 def _shrinking(normalizer: dict[str, Any]) -> int | None:
-    """How many characters it makes one of at most; None for one that is not known to keep all."""
+    """The most characters that a normalizer turns into one; None if it may drop any."""
     kind = normalizer.get("type")
     if kind in (None, "NFD", "NFKD", "ByteLevel", "Prepend", "Lowercase"):
         return 1

@@ -1,14 +1,14 @@
-"""Users' text that spells a control token stays text: only the chat template writes ``<|end|>`` that ends anything.
+"""Keeps users' text that spells a control token as text: only the chat template's ``<|end|>`` ends anything.
 
-Control tokens are the tokenizer's special ones and what else it keeps whole that the template writes. Spellings of them
-in what a request brings are put between marks before the template is rendered, so that it still sees them as they are.
-Then its own, which are unmarked, are renamed, and a copy of the tokenizer that knows only the new names encodes the
-whole: text is cut into tokens as anywhere else, spaces and neighbours included. Few requests spell one, and only those
-come here. transformers can do something like it (``sanitize_control_tokens``), piece by piece and by switching the
-tokenizer that others use at the same time.
+Control tokens are the tokenizer's special ones, and added ones that the template writes. Where a request spells one,
+marks are put around it before the template is rendered, so that the template still sees the text itself. Then the
+template's own control tokens, which are unmarked, are renamed, and a copy of the tokenizer that knows only the new
+names encodes the whole: text is cut into tokens as anywhere else, spaces and neighbours included. Few requests spell
+one, and only those come here. transformers can do something like it (``sanitize_control_tokens``), piece by piece and
+by switching the tokenizer that others use at the same time.
 
-Not seen: a spelling that the template puts together from texts or changes them into, and one that only a normaliser
-makes, of special tokens that are looked for after it.
+Two things are missed: spellings that the template makes by joining or changing texts, and spellings that only a
+normaliser makes, of special tokens that are looked for after it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from mavis_core.api.errors import InvalidRequestError
 
-# Noncharacters, which text has no use for; they are left out of texts that are marked.
+# Noncharacters, which no text needs; they are removed from texts before those are marked.
 BEGIN, END, NAME, NAMED = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3"
 MARKS = str.maketrans(dict.fromkeys(BEGIN + END + NAME + NAMED))
 
@@ -47,7 +47,7 @@ class ControlTokens:
         self._reader: Any = None
 
     def spelled_in(self, value: Any) -> bool:
-        """Whether a text anywhere in ``value``, keys included, spells one; however deep it is."""
+        """Whether any text in ``value``, keys included and at any depth, spells a control token."""
         left = [value]
         while left:
             value = left.pop()
@@ -61,7 +61,7 @@ class ControlTokens:
         return False
 
     def marked(self, value: Any) -> Any:
-        """The same with marks around every spelling; raises RecursionError where it is too deep."""
+        """``value`` with marks around every spelling; raises RecursionError if it is nested too deeply."""
         if isinstance(value, str):
             return self._spelling.sub(f"{BEGIN}\\g<0>{END}", value.translate(MARKS))
         if isinstance(value, Mapping):
@@ -72,7 +72,7 @@ class ControlTokens:
         """Token ids of a rendered conversation with marks.
 
         Raises:
-            InvalidRequestError: the tokenizer reads a spelling as its token even so.
+            InvalidRequestError: the tokenizer reads a marked spelling as a control token after all.
         """
         quoted: set[int] = set()
 
@@ -92,14 +92,14 @@ class ControlTokens:
         return [actual.get(token_id, token_id) for token_id in token_ids]
 
     def _read_by_names(self) -> tuple[Any, dict[int, int]]:
-        """The copy, made when it is first needed, and which id of it means which."""
+        """The copy, made when it is first needed, and its ids of new names -> the ids that they stand for."""
         if self._reader is None:
-            from tokenizers import AddedToken  # the server is imported without it
+            from tokenizers import AddedToken  # the server can be imported without it
 
             reader = copy.deepcopy(self._backend)
             reader.no_padding()
             reader.no_truncation()
-            # What is special is not looked for; what is added beside it is.
+            # With ``encode_special_tokens``, special tokens are read as text, and other added tokens are not.
             reader.add_special_tokens([AddedToken(content, special=True) for content in self._ids])
             reader.encode_special_tokens = True
             names = [
@@ -136,5 +136,5 @@ def one_of(words: Iterable[str]) -> str:
 
 @lru_cache(maxsize=4)
 def control_tokens_of(backend: Any, template: str) -> ControlTokens:
-    """One for all that read the same tokenizer and template."""
+    """The same object for every user of one tokenizer and template."""
     return ControlTokens(backend, template)

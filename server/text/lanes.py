@@ -1,11 +1,11 @@
-"""Where work on text runs, so that neither streams nor other people's prompts wait for a long one.
+"""Runs work on text on threads, so that neither streams nor other prompts wait for a long text.
 
 Short texts take well under a millisecond and are done at once, on the event loop. Longer ones go to one of two
 threads, by size: a megabyte takes a second, and a prompt of some pages must not stand behind it. Tokenizers work
 without the interpreter's lock, templates with it, so those slow the event loop down but do not stop it.
 
-Each thread takes a bounded number of waiting texts; beyond it clients are told to come again. Work whose client has
-left is not begun. What is begun cannot be stopped, and keeps its thread until its end.
+Each thread takes a bounded number of waiting texts; beyond it clients are told to come again. If the client has left,
+its work is not begun. Work that has begun cannot be stopped and keeps its thread until its end.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ T = TypeVar("T")
 
 
 class Lane:
-    """One thread, and at most ``most`` who wait for it."""
+    """One thread, for which at most ``most`` texts wait."""
 
     def __init__(self, name: str, most: int) -> None:
         self._most = most
         self._waiting = 0
-        self._free = asyncio.Lock()  # until the thread is done, whoever waits for that
+        self._free = asyncio.Lock()  # held until the thread is done, even if nobody waits for the result
         self._name = name
         self._thread: ThreadPoolExecutor | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What ``work`` gives; raises TextsWaitingError. Cancelled before its turn, it never begins."""
+        """What ``work`` gives; raises TextsWaitingError. If cancelled before its turn, it never begins."""
         if self._free.locked() and self._waiting >= self._most:
             raise TextsWaitingError(self._waiting)
         self._waiting += 1
@@ -58,7 +58,7 @@ class Lane:
         return await asyncio.wrap_future(done)
 
     def close(self) -> None:
-        """End the thread; the next text would start another."""
+        """End the thread; the next text starts another."""
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
             self._thread = None

@@ -1,9 +1,9 @@
-"""From messages or text to token ids that the engine can hold.
+"""Turns messages or text into token ids that fit the engine.
 
 The chat template belongs to the tokenizer and already writes the special tokens, so chat prompts are encoded without
-adding any, and what users write is never read as one of them (``control_tokens.py``); plain text is encoded as the
-tokenizer would. What takes long is done beside the event loop (``text/lanes.py``), and what cannot fit is not done at
-all (``text/bound.py``).
+adding any, and users' text is never read as one of them (``control_tokens.py``); plain text is encoded as the tokenizer
+does by default. Long work runs beside the event loop (``text/lanes.py``), and texts that cannot fit are refused before
+it (``text/bound.py``).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 import orjson
 from jinja2 import TemplateError
 
-from mavis_core.api.bounds import check_integer
+from mavis_core.api.bounds import check_integer, check_token_ids
 from mavis_core.api.errors import ContextLengthError, InvalidRequestError
 from mavis_core.api.messages import EngineInfo
 from mavis_core.api.sampling_params import MAX_TOKEN_ID, SamplingParams
 from mavis_core.api.tokenizer import Tokenizer
-from server.protocol.messages import ChatMessage, conversation
+from server.protocol.chat_messages import ChatMessage, conversation
 from server.text.bound import characters_per_token
 from server.text.control_tokens import ControlTokens, control_tokens_of
 from server.text.lanes import SHORT, TextLanes
@@ -37,7 +37,7 @@ ENTRY = 32  # what an empty message costs a template, in characters
 
 
 class Prompts:
-    """Renders, encodes and decodes; ``tokenizer`` is asked for at each use, there is none while the engine loads.
+    """Renders, encodes and decodes; ``tokenizer`` is called at each use, as there is none while the engine loads.
 
     ``most`` is how many tokens a prompt may have, or None where a longer one is welcome (it will be truncated): texts
     that certainly have more are refused before they are encoded. All raise TextsWaitingError, see ``text/lanes.py``.
@@ -64,7 +64,7 @@ class Prompts:
             text = await self._lanes.run(size, partial(self.render, entries, rendering))
             (read,) = await self._encode([text], partial(self._read, special=special), param, most)
             return read
-        size = max(size, SHORT)  # off the event loop: the tokenizer that reads marks is made at its first use
+        size = max(size, SHORT)  # off the event loop, because the tokenizer that reads marks is made at its first use
         try:
             entries, rendering = control.marked(entries), _marked(rendering, control)
         except RecursionError:
@@ -83,7 +83,7 @@ class Prompts:
         return [next(read) if isinstance(prompt, str) else tuple(prompt) for prompt in prompts]
 
     async def tokens(self, text: str, special: bool) -> list[int]:
-        """The token ids of any text, also of none."""
+        """The token ids of any text, also of an empty one."""
         return await self._lanes.run(len(text), partial(self._read, text, special))
 
     async def decode(self, prompts: Sequence[Sequence[int]]) -> list[str]:
@@ -106,9 +106,9 @@ class Prompts:
             return self._applied(entries, rendering, template, shows_tools)
         except InvalidRequestError:
             raise
-        except TemplateError as error:  # what the template itself says of the messages
+        except TemplateError as error:  # raised by the template itself
             raise InvalidRequestError(f"the chat template refuses these messages: {error}", field) from None
-        except Exception as error:  # whatever it meets in the messages that it did not foresee
+        except Exception as error:  # anything in the messages that the template did not foresee
             if rendering.continue_final_message and isinstance(error, ValueError):  # transformers looks for it
                 raise InvalidRequestError(
                     "continue_final_message: the chat template does not write the last message as it is",
@@ -119,14 +119,14 @@ class Prompts:
             raise InvalidRequestError(reason, field) from None
 
     def _shows_tools(self, entries: list[dict[str, Any]], rendering: Rendering, template: str) -> bool:
-        """Whether this template shows the tools of this conversation, tried with one that is nobody's."""
+        """Whether this template shows the tools of this conversation, tried with a tool that no request has."""
         if not brings_tools(entries, rendering.functions) or not mentions(template, "tools"):
             return False
         try:
             return PROBE.name in self._applied(entries, replace(rendering, functions=(PROBE,)), template, True)
         except InvalidRequestError:
             raise
-        except Exception:  # a template that fails with tools, or tool messages, has no use for them
+        except Exception:  # a template that fails on tools or tool messages does not show them
             return False
 
     def _applied(self, entries: list[dict[str, Any]], rendering: Rendering, template: str, shows_tools: bool) -> str:
@@ -140,7 +140,7 @@ class Prompts:
         return text
 
     def _current_template(self, rendering: Rendering) -> str | None:
-        """The server's own, else the tokenizer's: one of several by name where it has several."""
+        """The server's template, else the tokenizer's, which may have several by name."""
         known = self._template or self._tokenizer().chat_template
         if isinstance(known, dict):
             named = known.get("tool_use") if rendering.functions else None
@@ -165,7 +165,7 @@ class Prompts:
         return [tuple(token_ids) for token_ids in found]
 
     async def _refuse_hopeless(self, length: int, most: int, param: str) -> None:
-        """Raises ContextLengthError where so many characters have more tokens than ``most``, whatever they are."""
+        """Raises ContextLengthError where any text of so many characters has more tokens than ``most``."""
         per_token = await self._lanes.run(SHORT, self._per_token)  # looks at the vocabulary once, which takes a moment
         if per_token is not None and (least := math.ceil(length / per_token)) > most:
             raise ContextLengthError(least, most, param, at_least=True)
@@ -182,7 +182,7 @@ def _size(messages: Sequence[ChatMessage], rendering: Rendering) -> int:
     tools = [function.definition() for function in rendering.functions]
     try:
         given = len(orjson.dumps([tools, dict(rendering.variables)]))
-    except TypeError:  # the one thing that it does not write of what it has read
+    except TypeError:  # orjson does not write such deep nesting, although it reads it
         raise _too_deep(rendering.param) from None
     return written + sum(len(call.function.arguments) + ENTRY for call in calls) + given
 
@@ -211,7 +211,7 @@ def truncated(token_ids: tuple[int, ...], keep: int | None, side: str | None, ro
 
 
 def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineInfo, param: str, limit: str) -> None:
-    """That prompt and answer fit and every id exists; ``limit`` is the client's name for ``max_tokens``.
+    """Check that prompt and answer fit and every id exists; ``limit`` is the client's name for ``max_tokens``.
 
     Raises:
         ContextLengthError, InvalidRequestError.
@@ -219,9 +219,12 @@ def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineI
     length, longest = len(token_ids), info.max_model_len
     if length >= longest:
         raise ContextLengthError(length, longest - 1, param)
-    for token_id in (min(token_ids), max(token_ids)):
-        if not 0 <= token_id < info.vocab_size:
-            raise InvalidRequestError(f"{param}: token id {token_id} is not from 0 to {info.vocab_size - 1}", param)
+    for name, ids in (
+        (param, token_ids),
+        ("logit_bias", sampling.logit_bias),
+        ("stop_token_ids", sampling.stop_token_ids),
+    ):
+        check_token_ids(name, ids, info.vocab_size)
     for name, wanted in ((limit, sampling.max_tokens), ("min_tokens", sampling.min_tokens)):
         if wanted is not None and length + wanted > longest:
             raise InvalidRequestError(
@@ -229,6 +232,3 @@ def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineI
                 name,
                 "context_length_exceeded",
             )
-    for name, ids in (("logit_bias", sampling.logit_bias), ("stop_token_ids", sampling.stop_token_ids)):
-        if ids and max(ids) >= info.vocab_size:
-            raise InvalidRequestError(f"{name}: token id {max(ids)} is not from 0 to {info.vocab_size - 1}", name)

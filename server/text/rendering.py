@@ -1,4 +1,4 @@
-"""How a conversation becomes text, beyond its messages, and what a chat template is given for that.
+"""The settings by which a conversation becomes text, and the arguments of its chat template.
 
 A template is given what it asks for by name. Tools and the role ``developer`` are written in older words for templates
 that have not heard of them; a variable that a template does not have is refused, not dropped. A name counts where the
@@ -18,7 +18,7 @@ from mavis_core.api.errors import InvalidRequestError
 from server.tools.conversation import written_out
 from server.tools.use import Function
 
-# What apply_chat_template takes for itself, or the server decides.
+# Arguments of apply_chat_template itself, and what the server decides.
 RESERVED = frozenset({
     "conversation", "messages", "tools", "documents", "chat_template", "add_generation_prompt",
     "continue_final_message", "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict",
@@ -46,7 +46,7 @@ class Rendering:
     param: str = "messages"
 
 
-# No request's function has this name.
+# A function of a name that no request uses.
 PROBE = Function(
     "mavis_probe",
     "A probe.",
@@ -97,7 +97,7 @@ def mentions(template: str, name: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _code(template: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Names and strings in the template's code; a name behind a dot is somebody's attribute.
+    """Names and strings in the template's code, without attributes (names behind a dot).
 
     Raises:
         TemplateSyntaxError: it is no template.

@@ -22,7 +22,7 @@ class TokenText:
         self._pieces = token_bytes_of(tokenizer.backend_tokenizer)
 
     def reading(self, skip_special_tokens: bool, before: Sequence[int] = ()) -> Reading:
-        """Of a text that goes on from the tokens ``before``, or of one from its beginning."""
+        """A reading of a text that continues the tokens ``before``, or begins if there are none."""
         return Reading(self._pieces, skip_special_tokens, before)
 
 
@@ -30,7 +30,7 @@ class Reading:
     """One text's tokens in order.
 
     Attributes:
-        offset: characters of the text before the next token. Tokens that make up one character stand where it stands.
+        offset: characters of the text before the next token. Tokens that make up one character have the same offset.
     """
 
     def __init__(self, pieces: TokenBytes, skip_special_tokens: bool, before: Sequence[int]) -> None:
@@ -39,24 +39,24 @@ class Reading:
         self._final = self.offset = 0
 
     def bytes_of(self, token_id: int) -> bytes:
-        """Of a token that might stand here; a special one has its spelling, also where the text leaves it out."""
+        """The bytes of a token that might stand here; a special token's spelling even if the text leaves it out."""
         return self._pieces(token_id, self._text.last)
 
     def text_of(self, token_id: int) -> str:
-        """U+FFFD where it is no whole character."""
+        """The text of a token that might stand here, with U+FFFD for parts of characters."""
         return self.bytes_of(token_id).decode(errors="replace")
 
     def visible(self, token_id: int) -> str:
-        """Empty for one that the text leaves out."""
+        """The text of a token, empty if the text leaves it out."""
         return self.text_of(token_id) if self._pieces.shows(token_id, self._skip) else ""
 
     def read(self, token_id: int) -> None:
-        """Go on behind the token that does stand here."""
+        """Move on behind the token that stands here."""
         self._final += len(self._text.add(token_id))
         self.offset = self._final + len(self._text.held)
 
     def read_in(self, text: str, token_id: int) -> None:
-        """The same in a text that is known: it has a special token only where it has its spelling."""
+        """Move on likewise in a known ``text``, which may have left out a special token."""
         if token_id not in self._pieces.special or text.startswith(self.text_of(token_id), self.offset):
             self.read(token_id)
         self.offset = min(self.offset, len(text))

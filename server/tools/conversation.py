@@ -1,4 +1,4 @@
-"""Tools and calls in a conversation, for chat templates that know them and for those that do not.
+"""Writes tools and calls of a conversation as text, for chat templates that do not know them.
 
 A template that mentions ``tools`` gets them as data. For any other they are written out in Hermes' form: definitions
 in the system message, calls as text of the assistant, results as text of the user. So every model can be given tools;

@@ -1,4 +1,4 @@
-"""The structure that holds an answer to its tools.
+"""The structure that makes an answer call its tools correctly.
 
 A named tool's answer is its arguments and nothing else. Otherwise calls are written in Hermes' form, free text before
 them where the model may answer instead, and then the request's own ``response_format`` holds for that answer.
@@ -28,7 +28,7 @@ COMPACT = {
 
 
 def constraint_of(tools: ToolUse, answer: Constraint | None) -> Constraint | None:
-    """What holds for the whole text, given what holds for an ``answer`` that calls nothing.
+    """The constraint of the whole text, given that of an ``answer`` that calls nothing.
 
     Raises:
         InvalidRequestError: where the two cannot be combined.

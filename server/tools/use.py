@@ -1,4 +1,4 @@
-"""Which tools a request has and which of them must be called: the endpoints' several spellings in one form."""
+"""Which tools a request has and which of them must be called: the endpoints' several forms as one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Constraint:
 
 
 def in_clients_words(error: InvalidRequestError, field: str) -> InvalidRequestError:
-    """The engine knows one name for structures, "structure"; the client used ``field``."""
+    """``error`` with the client's ``field`` in place of "structure", the engine's only name for structures."""
     if error.param != "structure":
         return error
     message = str(error).removeprefix("structure").removeprefix(":").strip()
@@ -42,7 +42,7 @@ class Function:
         return NO_PARAMETERS if self.parameters is None else self.parameters
 
     def definition(self) -> dict[str, Any]:
-        """As chat templates and Hermes' system prompt show it."""
+        """The definition that chat templates and Hermes' system prompt show."""
         described = {} if self.description is None else {"description": self.description}
         return {"type": "function", "function": {"name": self.name, **described, "parameters": dict(self.schema)}}
 
@@ -74,7 +74,7 @@ class ToolUse:
 
         Args:
             mode: None is "auto" where there are tools, else "none".
-            names: those that may be called; None is all.
+            names: functions that may be called; None is all of them.
             field: where a function stands in the request, with {} for its index.
 
         Raises:

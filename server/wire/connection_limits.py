@@ -1,8 +1,8 @@
-"""How many connections there may be, in all and from one client address, and whether one more is let in.
+"""Limits the number of connections, in all and from one client address.
 
-A connection counts from the moment it is accepted: before its TLS handshake, which uvicorn begins unseen. So the
-handshake is made here, in bounded time. Refused is whoever comes last: a connection that has no place holds no file
-descriptor, and those who have one keep it.
+A connection counts from the moment it is accepted, before its TLS handshake. uvicorn would begin that on its own, so
+the handshake is made here, in bounded time. New connections are refused, and open ones kept: a refused connection holds
+no file descriptor.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from server.wire.header_limit import refusal
 
 log = logging.getLogger(__name__)
 LOG_SECONDS = 10.0
-TLS_GOODBYE = 5.0  # seconds for the client's half of closing TLS
+TLS_GOODBYE = 5.0  # seconds that a client has to close its side of TLS
 
 
 class ConnectionLimits:
@@ -44,7 +44,7 @@ class ConnectionLimits:
         self._silent_until = 0.0
 
     def take(self, address: str) -> tuple[int, str, str] | None:
-        """Count one more from ``address``; or say why not: status, message, code."""
+        """Count one more connection from ``address``, or return why not: status, message, code."""
         key, loopback = client_of(address)
         if self._count >= self._total:
             why = f"max_connections={self._total} are open"
@@ -66,7 +66,7 @@ class ConnectionLimits:
             del self._open[key]
 
     def _tell(self, why: str, address: str) -> None:
-        """One line now and then: the log is not for those who are refused to fill."""
+        """Log refusals, at most one line in ten seconds, so that refused clients cannot fill the log."""
         self._refused += 1
         if time.monotonic() >= self._silent_until:
             log.warning("%d connections refused, the last from %s: %s", self._refused, address, why)
@@ -74,7 +74,7 @@ class ConnectionLimits:
 
 
 def client_of(address: str) -> tuple[str, bool]:
-    """Whose connection that is, and whether it comes from this machine. A client has a /64 of IPv6 addresses."""
+    """The client that an address belongs to, a /64 for IPv6, and whether it is this machine."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:  # not a network address: a socket of this machine
@@ -87,8 +87,8 @@ def client_of(address: str) -> tuple[str, bool]:
     return str(ip), ip.is_loopback
 
 
-class Counted(asyncio.Protocol):
-    """``http``, whose connection holds a place until it is lost."""
+class CountedConnection(asyncio.Protocol):
+    """The protocol ``http``, whose connection holds a place until it is lost."""
 
     def __init__(self, http: asyncio.Protocol, give_back: Callable[[], None]) -> None:
         self._http = http
@@ -104,11 +104,11 @@ class Counted(asyncio.Protocol):
         self._http.connection_lost(exc)
 
 
-class Door(asyncio.Protocol):
-    """What meets a new connection: refuses it, or counts it and makes way for HTTP, after TLS where there is one.
+class ConnectionGate(asyncio.Protocol):
+    """The first protocol of a connection: it refuses it, or counts it and hands it to HTTP, perhaps over TLS.
 
     Args:
-        tls: None: plain HTTP.
+        tls: None is plain HTTP.
         tls_timeout: seconds for the handshake.
     """
 
@@ -134,12 +134,12 @@ class Door(asyncio.Protocol):
                 transport.write(refusal(*refused))
             transport.close()
             return
-        protocol = Counted(self._http, partial(self._limits.give_back, address))
+        protocol = CountedConnection(self._http, partial(self._limits.give_back, address))
         if self._tls is None:
             transport.set_protocol(protocol)
             protocol.connection_made(transport)
             return
-        # ``start_tls`` would lose what uvloop reads before it begins, so the handshake gets the socket afresh.
+        # ``start_tls`` would lose bytes that uvloop has read by then, so the handshake gets a copy of the socket.
         taken_over = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
         transport.abort()
         self._handshake = asyncio.create_task(self._shake_hands(taken_over, protocol, address))
@@ -153,14 +153,14 @@ class Door(asyncio.Protocol):
                 ssl_handshake_timeout=self._tls_timeout,
                 ssl_shutdown_timeout=TLS_GOODBYE,
             )
-        except OSError as error:  # also what is not TLS, and what takes too long
+        except OSError as error:  # includes clients that do not speak TLS or are too slow
             log.debug("no TLS with %s: %r", address, error)
             connection.close()
             self._limits.give_back(address)
 
 
-class Doors:
-    """What uvicorn makes its protocols with: ``uvicorn.Config(http=Doors(...))``."""
+class ConnectionGates:
+    """The factory of uvicorn's protocols: ``uvicorn.Config(http=ConnectionGates(...))``."""
 
     def __init__(
         self,
@@ -174,5 +174,5 @@ class Doors:
         self._tls = tls
         self._tls_timeout = tls_timeout
 
-    def __call__(self, **uvicorn: Any) -> Door:
-        return Door(self._limits, self._make_http(**uvicorn), self._tls, self._tls_timeout)
+    def __call__(self, **uvicorn: Any) -> ConnectionGate:
+        return ConnectionGate(self._limits, self._make_http(**uvicorn), self._tls, self._tls_timeout)

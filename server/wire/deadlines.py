@@ -1,8 +1,8 @@
-"""How long a client may take to say what it wants: its request's head, the body, the next request.
+"""Deadlines for what a client sends: its request's head, the body, the next request.
 
-uvicorn knows only the last of these, and forgets it with the next byte. A wait has one deadline that further bytes do
-not move: whoever sends a byte a minute is as slow as who sends none. While a request is being answered there is
-none; requests that were sent behind it wait for their turn.
+uvicorn has only the last of these, and drops it at the next byte. Here each wait has one deadline that further bytes do
+not move, so a client that sends a byte a minute is as slow as one that sends none. While a request is being answered
+there is no deadline; requests that were sent behind it wait for their turn.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class TimedRequests(BoundedHeads):
             "body": body_timeout,
             "next": self.timeout_keep_alive,
         }
-        self._waiting: tuple[Wait, object] | None = None  # for what, after or of which request
+        self._waiting: tuple[Wait, object] | None = None  # what is awaited, and the request it belongs to or follows
         self._timer: asyncio.TimerHandle | None = None
 
     def waiting_for(self) -> Wait | None:
-        """What has to come from the client before anything happens; None: it is our turn."""
+        """What the client has to send next; None if we have to answer."""
         if self.reading == "body" and self.active is self.cycle:
             return "body"
         if self.answering:
@@ -72,7 +72,7 @@ class TimedRequests(BoundedHeads):
             self._timer = None
 
     def _too_late(self, wait: Wait) -> None:
-        if self.reading == "nothing":  # not a byte of a request: nobody waits for an answer
+        if self.reading == "nothing":  # no byte of a request has come, so nobody waits for an answer
             self.transport.close()
         else:
             limit = f"{wait}_timeout={self._seconds[wait]:g}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 
 RESERVED = 128  # for everything that is not a connection: files, databases, devices, the event loop
-MOST = 4096  # more has to be asked for
+MOST = 4096  # more must be set explicitly
 
 
 def connections_that_fit() -> int:
-    """Where there is no limit, or the system does not know of any, more than anybody needs."""
+    """How many connections fit; a huge number where the system sets no limit."""
     if sys.platform == "win32":
         return 2**31
     import resource

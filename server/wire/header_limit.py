@@ -1,9 +1,9 @@
 """At most 64 KiB and 128 lines of request head; more is 431.
 
 llhttp, the parser, has no limit of its own and hands a header over only when it is whole, so a head that never ends
-would be collected in memory, and so would the trailers of a chunked body: ``BoundedHeads`` counts what arrives of
-either and hangs up. Trailers are read and forgotten: uvicorn would add them to the head that was checked before.
-``HeaderLimit`` measures finished heads, and answers in the shape of every other error.
+would be collected in memory, and so would the trailers of a chunked body: ``BoundedHeads`` counts the bytes of both and
+hangs up. Trailers are read and forgotten: uvicorn would add them to the head that was checked before. ``HeaderLimit``
+measures finished heads, and answers in the shape of every other error.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class HeaderLimit:
 
 
 class BoundedHeads(HttpToolsProtocol):
-    """uvicorn's protocol, with bounds on what is neither a body nor answered yet.
+    """uvicorn's protocol, with bounds on unfinished heads and trailers, and on pipelined requests.
 
-    Bytes count from read to read in which the parser finished nothing: a read that ends one thing and begins the next
-    is not counted, so the real bound is ``MAX_BYTES`` and what one read brings.
+    Reads count in which the parser finished nothing. A read that ends one head and begins the next does not count, so
+    the real bound is ``MAX_BYTES`` and the size of one read.
     """
 
     reading: Literal["nothing", "head", "body"] = "nothing"  # a body's trailers belong to it
@@ -72,7 +72,7 @@ class BoundedHeads(HttpToolsProtocol):
             self.refuse(431, f"{part} has more than {MAX_BYTES} bytes: at most {MAX_BYTES}", "headers_too_large")
 
     def refuse(self, status: int, message: str, code: str) -> None:
-        """Hang up on what is being read, and say why unless that would stand in the middle of an answer."""
+        """Close the connection, after an error response unless that would come in the middle of an answer."""
         if self.transport.is_closing():
             return
         if self.reading == "body":
@@ -135,7 +135,7 @@ class BoundedHeads(HttpToolsProtocol):
         self._give_up()
 
     def _give_up(self) -> None:
-        """Tell the request that is being answered that its client is gone; uvicorn tells the last that arrived."""
+        """Tell the request being answered that its client is gone; uvicorn tells only the one that arrived last."""
         if self.active is not None and self.answering:
             self.active.disconnected = True
             self.active.message_event.set()

@@ -1,4 +1,4 @@
-"""httptools' parser that stays with HTTP/1.1 whatever ``Upgrade`` a request asks for.
+"""httptools' parser, but ignoring the ``Upgrade`` that a request may ask for.
 
 A server may ignore the wish for another protocol, and this one knows no other (no WebSocket, no HTTP/2). httptools
 takes every such request for the last words of HTTP: it skips the body and stops, so that what curl sends with
@@ -13,7 +13,7 @@ import httptools
 
 
 class UpgradeReader(Protocol):
-    """What gets the parser's callbacks, with one more."""
+    """The receiver of the parser's callbacks, with one further method."""
 
     def head_without_upgrade(self) -> bytes:
         """The head that was just read, as bytes to parse."""

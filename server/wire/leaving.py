@@ -1,8 +1,8 @@
-"""The end of a process that cannot wait for its threads.
+"""Ends a process that cannot wait for its threads.
 
-An interpreter that ends while a thread is deep in native code, a step of the engine or the loading of its weights,
-is aborted by that code ("terminate called without an active exception"). So nothing is ended here: what is logged and
-printed gets out, and the kernel takes the rest. What is stored is written through at once and needs no end.
+An interpreter that ends while a thread is deep in native code, a step of the engine or the loading of its weights, is
+aborted by that code ("terminate called without an active exception"). So nothing is shut down here: logs and output are
+flushed, and the kernel ends the rest. What is stored was written at once and needs no shutdown.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ def leave(code: int) -> NoReturn:
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-    finally:  # also where nobody reads what is flushed
+    finally:  # also if flushing fails because nobody reads the output
         os._exit(code)

@@ -1,4 +1,4 @@
-"""Certificate files as what TLS is served with; that they can be is found out at start and said in one line."""
+"""Loads certificate files for TLS; faults in them are reported at start, in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""uvicorn, with SIGTERM as a drain: refuse new requests, let those in flight finish, exit 0.
+"""uvicorn, but SIGTERM starts a drain: new requests are refused, those in flight finish, and the exit code is 0.
 
 uvicorn alone closes its port first, so that clients see refused connections, and ends by raising the signal again,
 so that the process exits with 143. Here the port stays open while rows finish: ``/ready`` and new requests answer
@@ -16,7 +16,7 @@ from types import FrameType
 
 import uvicorn
 
-from mavis_core.api.client import EngineClient
+from mavis_core.api.engine_client import EngineClient
 from server.wire.leaving import leave
 
 CUT_SECONDS = 0.5  # for errors to get out, after a second signal: first the engine's, then everybody else's

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -45,13 +46,10 @@ def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[
     about = {
         "policy": asdict(identify(policy)),
         "prompts": len(prompts),
-        "prompts_hash": file_hash(Path(config.prompts)),
         "rewards": identities(config.rewards, rewards),
         "constants": {"mean": constants.mean.tolist(), "std": constants.std.tolist()},
-        "train": {key: value for key, value in asdict(config.train).items() if key != "steps"},
-        **{key: getattr(config, key) for key in ("max_tokens", "top_k", "seed")},
     }
-    durable.write_or_match(folder / MANIFEST, about)
+    durable.write_or_match(folder / MANIFEST, about | _about_settings(config))
     trained = {name: Trained(folder / name, weights) for name, weights in config.policies.items()}
     for each in trained.values():
         durable.write_or_match(each.folder / MANIFEST, {"weights": each.weights})
@@ -65,6 +63,15 @@ def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[
         say(f"{each.folder}: {name} at step {last['step']}: {told}, {last['nats']:.1f} nats")
     described = {reward.name: reward.description for reward in rewards}
     write_mix(folder / MIX, list(trained.values()), config.train.steps, described, policy)
+
+
+def _about_settings(config: BaselineConfig) -> dict[str, Any]:
+    """The settings that must be the same where a run is resumed."""
+    return {
+        "prompts_hash": file_hash(Path(config.prompts)),
+        "train": {key: value for key, value in asdict(config.train).items() if key != "steps"},
+        **{key: getattr(config, key) for key in ("max_tokens", "top_k", "seed")},
+    }
 
 
 def _path(config: BaselineConfig) -> str:

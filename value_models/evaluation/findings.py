@@ -95,32 +95,36 @@ class Findings:
     correlation: float | None
 
 
-def find(table: Table, config: EvaluationConfig) -> Findings:
-    """All of it, on one set of resamples."""
-    names = list(config.rewards)
-    axes = [names.index(axis) for axis in config.axes]
-    shares = resamples(table.rewards.shape[1], config.resamples, config.seed)
-    rewards, kl = means(shares, table.rewards[..., axes]), means(shares, table.steering)
-    weights = np.array([[*Point("", share).weights(config.axes).values()] for share in config.grid])
-    reference = np.array(config.reference_point)
-    curves = {
-        (arm, budget): _along(table, arm, config.grid, weights, budget, rewards, kl)
-        for arm in (BASE, *table.arms)
-        for budget in config.budgets
-    }
+@dataclass(frozen=True, slots=True)
+class _Curves:
+    """What every arm reaches within every budget, in all resamples.
 
-    def measured(arm: str, budget: float, measure: Measure, shares: Mask) -> tuple[Array, bool]:
+    Attributes:
+        along: (arm, budget) -> see ``_along``.
+        weights: (S, D) lambdas of each share.
+        reference: (D,) the point that hypervolumes are measured from.
+    """
+
+    along: dict[tuple[str, float], tuple[Array, Mask, Mask]]
+    weights: Array
+    reference: Array
+
+    def measured(self, arm: str, budget: float, measure: Measure, shares: Mask) -> tuple[Array, bool]:
         """In every resample, over ``shares``, all of which the arm has; and whether all of them reach the budget."""
-        found, _, reached = curves[arm, budget]
+        found, _, reached = self.along[arm, budget]
         points = found[:, shares]
-        over = hypervolume(points, reference) if measure == "hypervolume" else weighted_reward(points, weights[shares])
+        over = (
+            hypervolume(points, self.reference)
+            if measure == "hypervolume"
+            else weighted_reward(points, self.weights[shares])
+        )
         return over, bool(reached[shares].all())
 
-    def difference(better: str, than: str, budget: float, measure: Measure) -> Interval | None:
-        both = curves[better, budget][1] & curves[than, budget][1]
+    def difference(self, better: str, than: str, budget: float, measure: Measure) -> Interval | None:
+        both = self.along[better, budget][1] & self.along[than, budget][1]
         if not both.any():
             return None
-        first, second = (measured(arm, budget, measure, both) for arm in (better, than))
+        first, second = (self.measured(arm, budget, measure, both) for arm in (better, than))
         bounds: dict[tuple[bool, bool], Bound] = {
             (True, True): "exact",
             (False, True): "at least",
@@ -129,17 +133,32 @@ def find(table: Table, config: EvaluationConfig) -> Findings:
         bound = bounds.get((first[1], second[1]))
         return None if bound is None else interval(first[0] - second[0], bound)
 
-    def told(arm: str, budget: float, measure: Measure) -> Interval:
-        over, reaches = measured(arm, budget, measure, curves[arm, budget][1])
+    def interval(self, arm: str, budget: float, measure: Measure) -> Interval:
+        over, reaches = self.measured(arm, budget, measure, self.along[arm, budget][1])
         return interval(over, "exact" if reaches else "at least")
 
+
+def find(table: Table, config: EvaluationConfig) -> Findings:
+    """All of it, on one set of resamples."""
+    names = list(config.rewards)
+    axes = [names.index(axis) for axis in config.axes]
+    shares = resamples(table.rewards.shape[1], config.resamples, config.seed)
+    rewards, kl = means(shares, table.rewards[..., axes]), means(shares, table.steering)
+    weights = np.array([[*Point("", share).weights(config.axes).values()] for share in config.grid])
+    along = {
+        (arm, budget): _along(table, arm, config.grid, weights, budget, rewards, kl)
+        for arm in (BASE, *table.arms)
+        for budget in config.budgets
+    }
+    curves = _Curves(along, weights, np.array(config.reference_point))
     matched = []
-    for (arm, budget), (found, has, reached) in curves.items():
-        measures = {measure: told(arm, budget, measure) for measure in get_args(Measure)}
-        regret = difference(config.regret_to, arm, budget, "weighted_reward") if config.regret_to else None
+    for (arm, budget), (found, has, reached) in along.items():
+        measures = {measure: curves.interval(arm, budget, measure) for measure in get_args(Measure)}
+        regret = curves.difference(config.regret_to, arm, budget, "weighted_reward") if config.regret_to else None
         matched.append(Matched(arm, budget, found[0], tuple(reached.tolist()), int(has.sum()), measures, regret))
     verdicts = [
-        Verdict(claim, difference(claim.better, claim.than, claim.nats, claim.measure)) for claim in config.claims
+        Verdict(claim, curves.difference(claim.better, claim.than, claim.nats, claim.measure))
+        for claim in config.claims
     ]
     monotone = [
         _monotone(table, arm, strength, own, rewards, config)

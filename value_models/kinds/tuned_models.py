@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mavis_core.api.errors import LoadError
 from mavis_core.model.policy import Policy
 from value_models.identity import check_tokenizer
-from value_models.tensors import load_parts, read_tensors, save_parts
+from value_models.tensors import check_finite, load_parts, read_tensors, save_parts
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
 
 THE_POLICY = "policy"
@@ -118,12 +118,5 @@ def _beside(folder: Path, spec: dict[str, Any], policy: Policy) -> Policy:
         raise LoadError(f"{folder / CONFIG_FILE}: path {path!r}: must be relative and inside {around}")
     model = Policy.load(str(found), torch.device("cpu"), torch.float32, f"{folder.name}: {path}")
     check_tokenizer(model, policy)
-    check_finite(model)
+    check_finite(model.model.state_dict(), model.name)
     return model
-
-
-def check_finite(model: Policy) -> None:
-    """Refuse weights that are not numbers: they would silently count as no steering."""
-    tensors: dict[str, Tensor] = model.model.state_dict()
-    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        raise LoadError(f"{model.name}: {', '.join(broken)}: has numbers that are not finite")

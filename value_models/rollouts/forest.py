@@ -33,7 +33,7 @@ class Forest:
         tokens: (T,) ids.
         policy_logprobs, base_logprobs: (T,) nats, of each token under the distribution it was drawn from (the tilted
             or filtered one) and under the base model over its full vocabulary; 0 for prompts.
-        pull: (N, M) beta * lambda that steered the node's tree.
+        tilt_weights: (N, M) beta * lambda that steered the node's tree.
         steering: (T,) nats, the steering KL of the step that drew each token, exactly; 0 for prompts.
     """
 
@@ -47,7 +47,7 @@ class Forest:
     tokens: Ints
     policy_logprobs: Floats
     base_logprobs: Floats
-    pull: Floats
+    tilt_weights: Floats
     steering: Floats
 
     def __len__(self) -> int:

@@ -9,7 +9,6 @@ Every draw derives from (seed, prompt, path), so a tree does not depend on the o
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,8 @@ from numpy.typing import NDArray
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
+from mavis_core.schedule.seeds import seed_of
 from value_models.rollouts.forest import LENGTH, OPEN, STOP, Forest
 from value_models.rollouts.shape import Shape
 
@@ -95,7 +95,7 @@ def grow(
             over its ``top_k`` most likely tokens.
         top_k: 0 is the whole vocabulary, for unguided rollouts.
         seed: everything is a function of it.
-        objectives: whose pull is kept with every tree; for values conditioned on it.
+        objectives: whose beta * lambda is kept with every tree; for values conditioned on it.
     """
     each = [guidance] * len(prompts) if isinstance(guidance, Guidance) else guidance
     roots = [Node.root(number, ids, own) for (number, ids), own in zip(prompts, each, strict=True)]
@@ -135,7 +135,7 @@ def _for_layer(guidance: Guidance, layer: int) -> Guidance:
     return dataclasses.replace(guidance, allow_empty=layer > 0 or guidance.allow_empty, report=True)
 
 
-def _child(parent: Node, choice: Completion, left: int) -> Node:
+def _child(parent: Node, choice: CompletionOutput, left: int) -> Node:
     if choice.reports:
         policy, base = [r.logprob for r in choice.reports], [r.base_logprob for r in choice.reports]
         steering = [r.steering_nats for r in choice.reports]
@@ -172,7 +172,9 @@ def _flatten(root: Node, objectives: Sequence[str]) -> Forest:
     visit(root, -1)
     lengths = np.array([len(node.segment.tokens) for node, _ in nodes])
     guidance = root.guidance
-    pull = np.array([(guidance.beta or 0.0) * guidance.weights.get(name, 0.0) for name in objectives], dtype=np.float32)
+    tilt_weights = np.array(
+        [(guidance.beta or 0.0) * guidance.weights.get(name, 0.0) for name in objectives], dtype=np.float32
+    )
 
     def column(values: Iterator[int]) -> NDArray[Any]:
         return np.fromiter(values, dtype=np.int64, count=len(nodes))
@@ -191,11 +193,10 @@ def _flatten(root: Node, objectives: Sequence[str]) -> Forest:
         tokens=flat("tokens", np.int64),
         policy_logprobs=flat("policy_logprobs", np.float32),
         base_logprobs=flat("base_logprobs", np.float32),
-        pull=np.tile(pull, (len(nodes), 1)),
+        tilt_weights=np.tile(tilt_weights, (len(nodes), 1)),
         steering=flat("steering", np.float32),
     )
 
 
 def _seed(seed: int, node: Node, purpose: str) -> int:
-    written = f"{seed}/{node.prompt}/{'.'.join(map(str, node.path))}/{purpose}"
-    return int.from_bytes(hashlib.blake2b(written.encode(), digest_size=8).digest(), "little", signed=True)
+    return seed_of(f"{seed}/{node.prompt}/{'.'.join(map(str, node.path))}/{purpose}")

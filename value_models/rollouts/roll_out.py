@@ -94,13 +94,7 @@ def roll_out(
     Raises:
         RunError: a prompt does not fit, the values cannot steer as asked, or the folder belongs to other settings.
     """
-    assert engine.tokenizer is not None, "prompts need a tokenizer"
-    encoded = [prompt.encode(engine.tokenizer) for prompt in prompts]
-    most = engine.info.max_model_len - config.shape.max_tokens
-    for number, ids in enumerate(encoded):
-        if not 1 <= len(ids) <= most:
-            limit = f"1 to {most} leave room for {config.shape.max_tokens} more"
-            raise RunError(f"prompt {number} ({prompts[number].text[:60]!r}) has {len(ids)} tokens: {limit}")
+    encoded = _encode(engine, prompts, config)
     _check_steering(engine, encoded[0], config)
     starts = range(0, len(encoded), config.shard_prompts)
     durable.write_or_match(folder / MANIFEST, _manifest(engine, config, seed, len(prompts), len(starts), origin))
@@ -119,6 +113,18 @@ def roll_out(
                 made += 1
             bar.update(len(numbers))
     return made
+
+
+def _encode(engine: Engine, prompts: Sequence[Prompt], config: RolloutConfig) -> list[list[int]]:
+    """Token ids of every prompt, each of which leaves room for its responses."""
+    assert engine.tokenizer is not None, "prompts need a tokenizer"
+    encoded = [prompt.encode(engine.tokenizer) for prompt in prompts]
+    most = engine.info.max_model_len - config.shape.max_tokens
+    for number, ids in enumerate(encoded):
+        if not 1 <= len(ids) <= most:
+            limit = f"1 to {most} leave room for {config.shape.max_tokens} more"
+            raise RunError(f"prompt {number} ({prompts[number].text[:60]!r}) has {len(ids)} tokens: {limit}")
+    return encoded
 
 
 def _check_steering(engine: Engine, prompt: list[int], config: RolloutConfig) -> None:

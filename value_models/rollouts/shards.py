@@ -17,8 +17,8 @@ from mavis_core.api.errors import RunError
 from value_models import durable
 from value_models.rollouts.forest import Forest
 
-PULL = "pull"
-"""Only in shards whose trees have weights of their own."""
+PULL = "pull"  # only in shards whose trees have weights of their own
+STORED_AS = {f.name: f.name for f in fields(Forest)} | {"tilt_weights": PULL}  # by field of ``Forest``
 NARROW = {"tail": np.uint8, "finish": np.uint8, "layer": np.int16}
 MANIFEST = "manifest.json"
 
@@ -30,12 +30,12 @@ def shard_path(folder: Path, index: int) -> Path:
 def write_shard(path: Path, forest: Forest, metadata: Mapping[str, Any]) -> None:
     """The same forest and metadata give the same bytes."""
     arrays = {}
-    for f in fields(Forest):
-        if f.name == PULL and not forest.pull.shape[1]:
+    for field, name in STORED_AS.items():
+        if name == PULL and not forest.tilt_weights.shape[1]:
             continue
-        array = getattr(forest, f.name)
+        array = getattr(forest, field)
         floats = array.dtype == np.float32
-        arrays[f.name] = array if floats else array.astype(NARROW.get(f.name, np.int32))
+        arrays[name] = array if floats else array.astype(NARROW.get(name, np.int32))
     write_arrays(path, arrays, metadata)
 
 
@@ -51,11 +51,10 @@ def read_shard(path: Path) -> Forest:
     Raises:
         RunError: the file is damaged or something else.
     """
-    names = [f.name for f in fields(Forest)]
-    arrays = read_arrays(path, [name for name in names if name != PULL], [PULL])
+    arrays = read_arrays(path, [name for name in STORED_AS.values() if name != PULL], [PULL])
     arrays.setdefault(PULL, np.zeros((len(arrays["parent"]), 0), dtype=np.float32))
     wide: dict[str, Any] = {n: a if a.dtype == np.float32 else a.astype(np.int64) for n, a in arrays.items()}
-    return Forest(**wide)
+    return Forest(**{field: wide[name] for field, name in STORED_AS.items()})
 
 
 def read_arrays(path: Path, names: Sequence[str], perhaps: Sequence[str] = ()) -> dict[str, NDArray[Any]]:

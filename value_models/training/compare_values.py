@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from mavis_core.api.errors import RunError
-from value_models.rewards.normalisation import Normalisation
 from value_models.training import labels
 from value_models.training.distill import load_teachers
 from value_models.training.measures import measure
@@ -41,24 +40,14 @@ def compare_values(run: Run, values: Sequence[str]) -> dict[str, dict[str, dict[
         modules, objectives, _ = load_teachers([path], policy)
         part, batch = made.held_out, run.config.train.batch_trees
         predicted = np.concatenate([predict(module, part, batch, policy.device) for module in modules], axis=1)
-        own = Normalisation(
-            np.array([objective.reward_mean for objective in objectives]),
-            np.array([objective.reward_std for objective in objectives]),
-        )
-        raw = predicted * own.std + own.mean
+        raw = predicted * [o.reward_std for o in objectives] + [o.reward_mean for o in objectives]
         known = {objective.name: column for column, objective in enumerate(objectives)}
         if not known.keys() & set(names):
             raise RunError(f"{path}: scores {', '.join(known)}; the run's rewards are {', '.join(names)}")
-        found[path] = {
-            name: asdict(
-                measure(
-                    part.forest,
-                    (raw[:, known[name]] - constants.mean[m]) / constants.std[m],
-                    part.targets[:, m],
-                    float(made.train.constant[m]),
-                )
-            )
-            for m, name in enumerate(names)
-            if name in known
-        }
+        found[path] = {}
+        for m, name in enumerate(names):
+            if name in known:
+                standard = (raw[:, known[name]] - constants.mean[m]) / constants.std[m]
+                measured = measure(part.forest, standard, part.targets[:, m], float(made.train.constant[m]))
+                found[path][name] = asdict(measured)
     return found

@@ -7,6 +7,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mavis_core.api.errors import RunError
 from mavis_core.model.policy import is_hub_id
 from value_models.checked import read
@@ -24,10 +26,6 @@ def read_yaml(path: Path, cls: type[Any]) -> Any:
     Raises:
         RunError: naming the file and the key.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise RunError(f"{path}: reading YAML needs pyyaml: install mavis-server[train]") from error
     try:
         text = path.read_text(encoding="utf-8")
         _refuse_twice(yaml.compose(text, yaml.SafeLoader), path)

@@ -11,7 +11,7 @@ that was killed ends with the same weights as one that was not.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -81,33 +81,92 @@ def train(
     from accelerate import Accelerator
 
     accelerator = Accelerator(mixed_precision=config.precision, cpu=device.type == "cpu")
-    parameters = {name: p for name, p in trainee.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
     per_epoch = -(-len(data.train.trees) // (config.batch_trees * accelerator.num_processes))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate(per_epoch * config.epochs, config.warmup))
+    optimisation = _Optimisation(trainee, config, per_epoch * config.epochs)
     unit = torch.tensor(units or [1.0] * len(names), device=accelerator.device)
-    state = _resume(folder / CHECKPOINT, parameters, optimizer, schedule)
-    module, prepared = accelerator.prepare(trainee, optimizer)
-    done, total = state.epoch * per_epoch, config.epochs * per_epoch
-    with tqdm(initial=done, total=total, unit="batch", desc="train", disable=not progress) as bar:
+    state = optimisation.resume(folder / CHECKPOINT)
+    module, prepared = accelerator.prepare(trainee, optimisation.optimizer)
+    bar = tqdm(
+        initial=state.epoch * per_epoch, total=optimisation.count, unit="batch", desc="train", disable=not progress
+    )
+    with bar:
         while state.epoch < config.epochs and not (state.epoch and state.stale(config.patience)):
             losses = []
             for chosen in _batches(data.train, config, seed, state.epoch, accelerator):
                 batch = collate([data.train.trees[i] for i in chosen], config.loss_at == "token", accelerator.device)
                 losses.append(_step(accelerator, module.train(), prepared, batch, unit, config.clip))
-                schedule.step()
+                optimisation.schedule.step()
                 bar.update()
             measured = evaluate(accelerator.unwrap_model(module), data, config, accelerator.device)
-            _record(
-                state, parameters, names, measured, unit.tolist(), float(np.mean(losses)), schedule.get_last_lr()[0]
-            )
+            optimisation.record(state, names, measured, unit.tolist(), float(np.mean(losses)))
             bar.set_postfix(held_out=f"{sum(m.mse for m in measured) / len(measured):.4f}", best=state.best)
             if accelerator.is_main_process:
-                _save(folder, state, parameters, optimizer, schedule)
-    with torch.no_grad():
-        for name, p in parameters.items():
-            p.copy_(state.weights[name])
+                optimisation.save(folder, state)
+    optimisation.load(state.weights)
     return state
+
+
+class _Optimisation:
+    """The steps of a training run: the parameters that they change, the optimiser and its learning rate."""
+
+    def __init__(self, trainee: nn.Module, config: TrainConfig, count: int) -> None:
+        self.count = count
+        self.parameters = {name: p for name, p in trainee.named_parameters() if p.requires_grad}
+        self.optimizer: Any = torch.optim.AdamW(
+            self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate(count, config.warmup))
+
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        for name, p in self.parameters.items():
+            p.copy_(weights[name])
+
+    def record(
+        self,
+        state: TrainingState,
+        names: Sequence[str],
+        measured: Sequence[Measures],
+        units: Sequence[float],
+        loss: float,
+    ) -> None:
+        """Add an epoch to ``state``, which keeps its weights if it is the best."""
+        state.epoch += 1
+        total = sum(m.mse / unit**2 for m, unit in zip(measured, units, strict=True))
+        if total < state.lowest:
+            state.lowest, state.best = total, state.epoch
+            state.weights = {name: p.detach().cpu().clone() for name, p in self.parameters.items()}
+        held_out = {name: asdict(m) for name, m in zip(names, measured, strict=True)}
+        learning_rate = self.schedule.get_last_lr()[0]
+        state.history.append(
+            {"epoch": state.epoch, "train_loss": loss, "learning_rate": learning_rate, "held_out": held_out}
+        )
+
+    def save(self, folder: Path, state: TrainingState) -> None:
+        """The log, and what resuming needs; tensors and plain numbers only, so that loading runs no code."""
+        lines = "".join(json.dumps(record) + "\n" for record in state.history)
+        durable.replace(folder / "log.jsonl", lambda part: part.write_text(lines, encoding="utf-8"))
+        saved = {
+            "progress": {name: getattr(state, name) for name in ("epoch", "best", "lowest", "weights")},
+            "history": lines,
+            "parameters": {name: p.detach().cpu() for name, p in self.parameters.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+        durable.replace(folder / CHECKPOINT, lambda part: torch.save(saved, part))
+
+    def resume(self, path: Path) -> TrainingState:
+        if not path.exists():
+            return TrainingState()
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+            first = str(error).splitlines()[0]
+            raise RunError(f"{path}: {first}; remove it to train from the beginning") from error
+        self.load(saved["parameters"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        return TrainingState(**saved["progress"], history=[json.loads(line) for line in saved["history"].splitlines()])
 
 
 def _step(accelerator: Any, module: nn.Module, optimizer: Any, batch: Batch, unit: Tensor, clip: float) -> float:
@@ -168,53 +227,3 @@ def _batches(part: LabelledTrees, config: TrainConfig, seed: int, epoch: int, ac
     batches = [order[i : i + size] for i in range(0, len(order), size)]
     batches += batches[: -len(batches) % count]
     return batches[accelerator.process_index :: count]
-
-
-def _record(
-    state: TrainingState,
-    parameters: dict[str, nn.Parameter],
-    names: Sequence[str],
-    measured: Sequence[Measures],
-    units: Sequence[float],
-    loss: float,
-    rate: float,
-) -> None:
-    state.epoch += 1
-    total = sum(m.mse / unit**2 for m, unit in zip(measured, units, strict=True))
-    if total < state.lowest:
-        state.lowest, state.best = total, state.epoch
-        state.weights = {name: p.detach().cpu().clone() for name, p in parameters.items()}
-    held_out = {name: asdict(m) for name, m in zip(names, measured, strict=True)}
-    state.history.append({"epoch": state.epoch, "train_loss": loss, "learning_rate": rate, "held_out": held_out})
-
-
-def _save(
-    folder: Path, state: TrainingState, parameters: dict[str, nn.Parameter], optimizer: Any, schedule: Any
-) -> None:
-    """The log, and what resuming needs; tensors and plain numbers only, so that loading runs no code."""
-    lines = "".join(json.dumps(record) + "\n" for record in state.history)
-    durable.replace(folder / "log.jsonl", lambda part: part.write_text(lines, encoding="utf-8"))
-    saved = {
-        "progress": {name: getattr(state, name) for name in ("epoch", "best", "lowest", "weights")},
-        "history": lines,
-        "parameters": {name: p.detach().cpu() for name, p in parameters.items()},
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
-    }
-    durable.replace(folder / CHECKPOINT, lambda part: torch.save(saved, part))
-
-
-def _resume(path: Path, parameters: dict[str, nn.Parameter], optimizer: Any, schedule: Any) -> TrainingState:
-    if not path.exists():
-        return TrainingState()
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
-        first = str(error).splitlines()[0]
-        raise RunError(f"{path}: {first}; remove it to train from the beginning") from error
-    with torch.no_grad():
-        for name, p in parameters.items():
-            p.copy_(saved["parameters"][name])
-    optimizer.load_state_dict(saved["optimizer"])
-    schedule.load_state_dict(saved["schedule"])
-    return TrainingState(**saved["progress"], history=[json.loads(line) for line in saved["history"].splitlines()])

@@ -18,10 +18,10 @@ LONGEST = 31
     ("prompt", "sampling", "guidance", "message", "param"),
     [
         ([], {}, {}, "the prompt is empty: at least one token is needed", "prompt"),
-        ([3, VOCAB], {}, {}, "prompt: token id 257 is not in 0 to 256", "prompt"),
-        ([-1, 3], {}, {}, "prompt: token id -1 is not in 0 to 256", "prompt"),
-        ([3], {"stop_token_ids": (300,)}, {}, "stop_token_ids: token id 300 is not in 0 to 256", "stop_token_ids"),
-        ([3], {"logit_bias": {257: 1.0}}, {}, "logit_bias: token id 257 is not in 0 to 256", "logit_bias"),
+        ([3, VOCAB], {}, {}, "prompt: token id 257 is not from 0 to 256", "prompt"),
+        ([-1, 3], {}, {}, "prompt: token id -1 is not from 0 to 256", "prompt"),
+        ([3], {"stop_token_ids": (300,)}, {}, "stop_token_ids: token id 300 is not from 0 to 256", "stop_token_ids"),
+        ([3], {"logit_bias": {257: 1.0}}, {}, "logit_bias: token id 257 is not from 0 to 256", "logit_bias"),
         (
             [3],
             {"stop_token_ids": tuple(range(VOCAB))},
@@ -34,7 +34,7 @@ LONGEST = 31
             [3],
             {},
             {"c": -0.5},
-            "objective_weights.c=-0.5: this value accepts 0 to 2",
+            "objective_weights.c=-0.5: must be 0 to 2",
             "objective_weights.c",
         ),
     ],
@@ -77,9 +77,9 @@ def test_choices_differ_in_index_and_noise_and_wait_for_the_first() -> None:
 
 def test_the_models_own_stops_come_first_unless_ignored() -> None:
     (row,) = admission().rows(request("r", [3], SamplingParams(stop_token_ids=(9,))))
-    assert (row.stop_ids, row.own_stops) == ((STOP, 9), 1)
+    assert (row.stop_ids, row.eos_count) == ((STOP, 9), 1)
     (row,) = admission().rows(request("r", [3], SamplingParams(stop_token_ids=(9,), ignore_eos=True)))
-    assert (row.stop_ids, row.own_stops) == ((9,), 0)
+    assert (row.stop_ids, row.eos_count) == ((9,), 0)
 
 
 def test_all_tokens_may_stop_if_the_models_own_are_ignored() -> None:

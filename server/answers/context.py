@@ -1,4 +1,4 @@
-"""What an answer must know of its request."""
+"""What an answer needs to know of its request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from server.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AnswerContext:
     """Attributes:
     model: the name that the client used.
     prompts: token ids; the answer has ``sampling.n`` choices for each.
@@ -28,5 +28,5 @@ class Asked:
     obfuscated: bool = False
 
     def reading(self, prompt: int) -> Reading:
-        """Of an answer to prompt number ``prompt``."""
+        """A reader of the tokens of an answer to prompt number ``prompt``."""
         return self.token_text.reading(self.sampling.skip_special_tokens, self.prompts[prompt])

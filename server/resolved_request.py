@@ -1,6 +1,6 @@
-"""The first half of every request that generates: from bytes to what is known before there is a prompt.
+"""The first half of every request that generates: it is read, checked and resolved, except for its prompt.
 
-Tools, structure, sampling, model, weights and guidance are settled here and nowhere else, in this order, so that all
+Tools, structure, sampling, model, weights and guidance are resolved here and nowhere else, in this order, so that all
 endpoints refuse the same things with the same words.
 """
 
@@ -16,10 +16,10 @@ from starlette.requests import Request as HttpRequest
 from mavis_core.api.errors import InvalidRequestError, QueueFullError
 from mavis_core.api.messages import EngineInfo, Request
 from mavis_core.api.sampling_params import SamplingParams
-from server.answers.asked import Asked
+from server.answers.context import AnswerContext
 from server.http.body import read_json
 from server.observation import count_request
-from server.protocol.steering import SteeredRequest
+from server.protocol.steered_request import SteeredRequest
 from server.service import Service, service_of
 from server.steering import Steering, resolve_steering
 from server.tools.grammar import constraint_of
@@ -30,7 +30,7 @@ Body = TypeVar("Body", bound=SteeredRequest)
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted(Generic[Body]):
+class ResolvedRequest(Generic[Body]):
     id: str
     http: HttpRequest
     service: Service
@@ -41,10 +41,10 @@ class Accepted(Generic[Body]):
     sampling: SamplingParams
     steering: Steering
 
-    def asked(self, prompts: Sequence[tuple[int, ...]]) -> Asked:
-        """What an answer to these prompts must know; counts the request, which nothing refuses from here on."""
+    def answer_context(self, prompts: Sequence[tuple[int, ...]]) -> AnswerContext:
+        """What an answer to these prompts needs; also counts the request, which has passed the server's checks."""
         count_request(self.service.metrics, self.steering)
-        return Asked(
+        return AnswerContext(
             model=self.steering.model,
             fingerprint=self.service.fingerprint(self.info),
             weights=self.steering.weights,
@@ -63,11 +63,11 @@ class Accepted(Generic[Body]):
         return Request(uuid.uuid4().hex, prompt, sampling, guidance, salt, group=self.id)
 
     def check_room(self, requests: Sequence[Request]) -> None:
-        """Several prompts are taken all or none: a stream could not take back its 200 for the last of them.
+        """Check that several prompts fit together: a stream could not take back its 200 for the last of them.
 
         Raises:
-            InvalidRequestError: more choices than this server ever takes.
-            QueueFullError: more than it takes now.
+            InvalidRequestError: they have more choices than this server ever takes.
+            QueueFullError: they have more than it takes now.
         """
         limit, taken = self.info.max_num_seqs + self.service.settings.max_queue, self.service.engine.in_flight
         places = sum(request.places for request in requests)
@@ -82,8 +82,8 @@ class Accepted(Generic[Body]):
             raise QueueFullError(taken, limit)
 
 
-async def accept(http: HttpRequest, kind: type[Body]) -> Accepted[Body]:
-    """Raises MavisError: whatever is wrong with the request before its prompt is looked at."""
+async def resolve_request(http: HttpRequest, kind: type[Body]) -> ResolvedRequest[Body]:
+    """Read and resolve a request; raises MavisError where anything but its prompt is wrong."""
     service = service_of(http)
     payload = await read_json(http, service.settings.max_body_bytes)
     info = service.ready_info()
@@ -94,4 +94,4 @@ async def accept(http: HttpRequest, kind: type[Body]) -> Accepted[Body]:
     if constraint is not None:
         sampling = replace(sampling, structure=constraint.structure)
     steering = await resolve_steering(http, service, body, info)
-    return Accepted(uuid.uuid4().hex, http, service, info, body, tools, constraint, sampling, steering)
+    return ResolvedRequest(uuid.uuid4().hex, http, service, info, body, tools, constraint, sampling, steering)

@@ -1,4 +1,4 @@
-"""Run the engine requests of one HTTP request and answer with what they give.
+"""Runs the engine requests of one HTTP request and answers with their outputs.
 
 Everything before the first output (queue full, engine down, refused prompt) becomes a proper status, also for a
 stream: its response starts only once the first output is there.
@@ -13,31 +13,31 @@ from typing import Any
 
 from starlette.responses import Response
 
-from mavis_core.api.client import EngineClient
+from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.messages import Request, RequestOutput
-from server.accepted import Accepted
 from server.answers.answer import Answer
 from server.http.disconnect import while_connected
 from server.http.rate_limits import Allowance
 from server.http.streams import AnswerStream, Outputs
 from server.http.throttle import reserve_tokens
 from server.observation import Observation
+from server.resolved_request import ResolvedRequest
 from server.tools.use import Constraint, in_clients_words
 
 
-async def respond_with(accepted: Accepted[Any], requests: Sequence[Request], answer: Answer) -> Response:
-    service, constraint = accepted.service, accepted.constraint
-    allowance = reserve_tokens(accepted.http, requests)
+async def respond_with(resolved: ResolvedRequest[Any], requests: Sequence[Request], answer: Answer) -> Response:
+    service, constraint = resolved.service, resolved.constraint
+    allowance = reserve_tokens(resolved.http, requests)
     runs = [
         run(service.engine, i, request, Observation(service.metrics, request.sampling.n), allowance, constraint)
         for i, request in enumerate(requests)
     ]
     outputs = runs[0] if len(runs) == 1 else fan_in(runs)
-    if accepted.body.stream:
-        first = await while_connected(accepted.http, first_of(outputs))
+    if resolved.body.stream:
+        first = await while_connected(resolved.http, first_of(outputs))
         return AnswerStream(answer, first, outputs)
-    await while_connected(accepted.http, collect(outputs, answer))
+    await while_connected(resolved.http, collect(outputs, answer))
     return Response(answer.whole(), media_type="application/json")
 
 
@@ -59,9 +59,9 @@ async def run(
     allowance: Allowance,
     constraint: Constraint | None,
 ) -> Outputs:
-    """The request's outputs with the number of its prompt."""
+    """The request's outputs, each with the number of its prompt."""
     outputs = engine.generate(request)
-    unread = len(request.prompt_token_ids)  # charged once something has come of it
+    unread = len(request.prompt_token_ids)  # charged with the first output
     async with aclosing(outputs):
         try:
             async for output in outputs:
@@ -74,7 +74,7 @@ async def run(
 
 
 async def fan_in(runs: Sequence[Outputs]) -> Outputs:
-    """Outputs of several requests as they come; the first error ends all.
+    """The outputs of several requests as they come; the first error ends all of them.
 
     Plain tasks and not a TaskGroup: a generator may be advanced from one task and closed from another.
     """

@@ -53,7 +53,7 @@ class GuidanceOptions(Strict):
 
 
 class SteeredRequest(Strict):
-    """What ``server.accepted`` reads of any request that generates, whatever its endpoint."""
+    """What ``server.resolved_request`` reads of any request that generates, whatever its endpoint."""
 
     model: str | None = Field(default=None, description="A name from /v1/models; null is the first of them.")
     stream: bool | None = None
@@ -72,10 +72,10 @@ class SteeredRequest(Strict):
 
     @abstractmethod
     def constraint(self) -> Constraint | None:
-        """What the text of the answer must look like; raises InvalidRequestError where two fields say."""
+        """The form that the answer must have; raises InvalidRequestError if two fields ask for one."""
 
     def tool_use(self) -> ToolUse:
-        """Which tools there are and which must be called; raises InvalidRequestError."""
+        """The tools, and which of them must be called; raises InvalidRequestError."""
         return ToolUse()
 
     @property

@@ -1,7 +1,7 @@
-"""The seam between whoever serves requests and the engine that runs them.
+"""The interface between a server and the engine that runs its requests.
 
-A server holds an ``EngineClient`` and nothing else of the engine. ``engine_thread.py`` implements it with a
-thread and two queues; tests implement it with a table.
+A server holds an ``EngineClient`` and nothing else of the engine. ``process/queue_client.py`` implements it over an
+engine on a thread or in a process; tests implement it with a table.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class EngineClient(Protocol):
         ...
 
     async def load_value(self, source: str) -> EngineInfo:
-        """Load the values at ``source`` that are not loaded yet while requests go on; ``info`` as it is then.
+        """Load the values at ``source`` that are not loaded yet while requests go on; returns the new ``info``.
 
-        Raises LoadError or ValueConflictError if they cannot be loaded, EngineUnavailableError; nothing has changed
-        then.
+        Raises LoadError or ValueConflictError if they cannot be loaded, and EngineUnavailableError; then nothing has
+        changed.
         """
         ...
 

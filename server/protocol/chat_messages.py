@@ -1,7 +1,7 @@
 """The messages of a conversation (OpenAI's "Create chat completion" page).
 
-Audio, images and the older function calls are refused by name. Fields that an assistant message of ours carries
-(``refusal: null`` and so on) are taken back as they are: clients echo our messages in the next turn.
+Audio, images and the older function calls are refused by name. Fields of our assistant messages (``refusal: null`` and
+so on) are accepted: clients send our messages back in the next turn.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _entry(message: ChatMessage, at: str) -> dict[str, Any]:
 
 
 def _check(message: ChatMessage, at: str) -> None:
-    """What the roles differ in and a schema of one message does not say."""
+    """Refuse what the schema of a message allows, but not for this message's role."""
     if message.content is None and not message.tool_calls:
         given = "content" in message.model_fields_set
         problem = "=None: must be string or list" if given else " is required"
@@ -88,7 +88,7 @@ def _check(message: ChatMessage, at: str) -> None:
 
 
 def _arguments(call: ToolCall, at: str) -> dict[str, Any]:
-    """Those of a call that was cut, which clients echo like any other, are none: templates know only objects."""
+    """A call's arguments as an object; a cut call, which clients send back like any other, has none."""
     text = call.function.arguments.strip() or "{}"
     try:
         arguments = orjson.loads(text)
