@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mavis_core.api.config import EngineConfig
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,6 @@ from mavis_core.api.errors import LoadError
     ],
 )
 def test_wrong_settings_are_refused_by_name(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(LoadError) as caught:
+    with pytest.raises(ConfigError) as caught:
         EngineConfig(**settings)
     assert str(caught.value) == message

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import ConfigError
 from server.serving import base_url, server_for
 from server.settings import load_settings
 from tests.server.fake_engine import FakeEngine, FakeTokenizer
@@ -89,5 +89,5 @@ def test_wrong_files_stop_the_server(certificate: tuple[Path, Path], tmp_path: P
         ({"ssl_keyfile": key}, "need ssl_certfile"),
         ({"ssl_ca_certs": cert}, "need ssl_certfile"),
     ):
-        with pytest.raises(LoadError, match=says):
+        with pytest.raises(ConfigError, match=says):
             load_settings(**settings)
