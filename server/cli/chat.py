@@ -47,8 +47,9 @@ async def local_backend(flags: dict[str, Any], console: Console) -> Backend:
     from server.settings import load_settings
     from server.terminal.local import LocalBackend
 
-    with LoadingBar(console) as bar:
-        client = engine_client(load_settings(**flags), bar)
+    bar = LoadingBar(console)
+    client = engine_client(load_settings(**flags), bar)
+    with bar:
         client.start()
         await client.wait_ready()
     if client.state != "ready":

@@ -43,9 +43,9 @@ def _flag(setting: Setting) -> Parameter:
     option = typer.Option(
         None,
         names,
-        help=setting.help,
+        help=f"{setting.help} Default: {setting.shown_default}." if setting.shown_default else setting.help,
         metavar=None if setting.is_switch else f"<{setting.takes}>",
-        show_default=setting.shown_default or False,
+        show_default=False,
         rich_help_panel=setting.section,
     )
     kind: Any = bool | None if setting.is_switch else str | None

@@ -30,19 +30,20 @@ def serve(flags: dict[str, Any]) -> None:
     console = Console(stderr=True)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     tasks: list[asyncio.Task[None]] = []
-    with LoadingBar(console) as bar:
+    bar = LoadingBar(console)
 
-        def announce() -> None:
-            bar.__exit__()
-            gc.freeze()  # what is loaded stays: to go through it again stalls the event loop for half a second
-            console.print(banner(settings, client.info), soft_wrap=True)
+    def announce() -> None:
+        bar.__exit__()
+        gc.freeze()  # what is loaded stays: to go through it again stalls the event loop for half a second
+        console.print(banner(settings, client.info), soft_wrap=True)
 
-        def start() -> None:
-            client.start()
-            tasks.append(asyncio.create_task(watch(client, settings.on_engine_death, announce, server.give_up)))
+    def start() -> None:
+        client.start()
+        tasks.append(asyncio.create_task(watch(client, settings.on_engine_death, announce, server.give_up)))
 
-        client = engine_client(settings, bar)
-        server = server_for(settings, client, lambda: client.tokenizer, start)
+    client = engine_client(settings, bar)
+    server = server_for(settings, client, lambda: client.tokenizer, start)
+    with bar:
         server.run()
     if server.failure is not None:
         typer.secho(server.failure, fg="red", err=True)

@@ -78,7 +78,7 @@ class Setting:
             for name, sign in SIGNS.items()
             if hasattr(m, name)
         ]
-        return " ".join([KINDS[get_origin(kind) or kind], *bounds])
+        return " ".join([KINDS[get_origin(kind) or kind], ", ".join(bounds)]).strip()
 
     @property
     def shown_default(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Container
 from typing import Any
 
@@ -15,9 +16,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mavis_core.api.errors import ConfigError
-from server.settings.declared import PREFIX, SETTINGS
+from server.settings.declared import PREFIX, SETTINGS, Setting
 from server.settings.settings import Settings
 
+WORD = re.compile(r"\w+")
 MAX_SHOWN = 80  # characters of a wrong value
 
 
@@ -33,6 +35,11 @@ def load_settings(**flags: Any) -> Settings:
     except ValidationError as error:
         findings = [_sentence(finding, given) for finding in error.errors(include_url=False)]
         raise ConfigError("; ".join(findings)) from None
+    except ConfigError as error:  # settings of the engine that do not go together, by their names
+        message = WORD.sub(
+            lambda word: _source(SETTINGS[word[0]], given) if word[0] in SETTINGS else word[0], str(error)
+        )
+        raise ConfigError(message) from None
 
 
 def _environment() -> dict[str, str]:
@@ -45,6 +52,12 @@ def _environment() -> dict[str, str]:
     return {known[variable]: text for variable, text in found.items() if text}
 
 
+def _source(setting: Setting, flags: Container[str]) -> str:
+    """What the operator wrote, or could write."""
+    from_environment = setting.name not in flags and setting.variable in os.environ
+    return setting.variable if from_environment else setting.flag
+
+
 def _sentence(finding: ErrorDetails, flags: Container[str]) -> str:
     """``--port='x': must be a valid integer``, or ``MAVIS_PORT=...`` where it comes from there."""
     rule = (
@@ -53,5 +66,5 @@ def _sentence(finding: ErrorDetails, flags: Container[str]) -> str:
     setting = next((SETTINGS[part] for part in finding["loc"] if isinstance(part, str) and part in SETTINGS), None)
     if setting is None:  # a name that is none of ours, or several settings that do not go together
         return f"unknown setting {finding['loc'][0]}" if finding["loc"] else rule
-    source = setting.flag if setting.name in flags else setting.variable
+    source = _source(setting, flags)
     return f"{source}: {rule}" if setting.is_secret else f"{source}={repr(finding['input'])[:MAX_SHOWN]}: {rule}"

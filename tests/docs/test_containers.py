@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from server.settings import Settings
+from server.settings.declared import SETTINGS
 
 yaml: Any = pytest.importorskip("yaml")
-KNOWN = {"MAVIS_" + name.upper() for name in Settings.model_fields}
+KNOWN = {setting.variable for setting in SETTINGS.values()}
 DOCKERFILE = Path("Dockerfile").read_text(encoding="utf-8")
 
 

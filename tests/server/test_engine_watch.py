@@ -92,6 +92,6 @@ async def test_death_is_borne(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_only_a_process_is_restarted() -> None:
-    with pytest.raises(ConfigError, match="on_engine_death='restart' needs engine_process"):
+    with pytest.raises(ConfigError, match="--on-engine-death=restart needs --engine-process"):
         load_settings(on_engine_death="restart")
     assert load_settings(on_engine_death="restart", engine_process=True).on_engine_death == "restart"

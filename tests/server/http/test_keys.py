@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from mavis_core.api.errors import ConfigError
-from server.__main__ import app
+from server.cli.app import app
 from server.http import keys
 from server.http.key_file import key_ring, new_entry, read_keys
 from server.http.keys import ApiKey, KeyRing, digest_of
