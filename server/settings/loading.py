@@ -36,10 +36,8 @@ def load_settings(**flags: Any) -> Settings:
         findings = [_sentence(finding, given) for finding in error.errors(include_url=False)]
         raise ConfigError("; ".join(findings)) from None
     except ConfigError as error:  # settings of the engine that do not go together, by their names
-        message = WORD.sub(
-            lambda word: _source(SETTINGS[word[0]], given) if word[0] in SETTINGS else word[0], str(error)
-        )
-        raise ConfigError(message) from None
+        sources = {name: _source(setting, given) for name, setting in SETTINGS.items()}
+        raise ConfigError(WORD.sub(lambda word: sources.get(word[0], word[0]), str(error))) from None
 
 
 def _environment() -> dict[str, str]:

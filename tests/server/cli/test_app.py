@@ -49,7 +49,7 @@ def test_help_shows_defaults_and_what_is_taken() -> None:
 def test_what_is_wrong_is_one_line(arguments: list[str], says: str) -> None:
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, result.stdout) == (1, "")
-    [line] = result.stderr.split("\n\n")[-1].strip().splitlines()
+    [line] = result.stderr.splitlines()
     assert says in line
 
 

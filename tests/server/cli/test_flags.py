@@ -38,19 +38,5 @@ def test_only_what_was_given_is_passed_on() -> None:
     assert given == {"port": "9001", "playground": False, "engine_process": True, "values": "a,b", "own": "o"}
     del given["own"]
     settings = load_settings(**given)
-    assert (settings.port, settings.playground, settings.engine_process, settings.values) == (
-        9001,
-        False,
-        True,
-        ("a", "b"),
-    )
-
-
-def test_of_a_flag_given_twice_the_last_counts() -> None:
-    assert run("--port", "1", "--port", "2", "--playground", "--no-playground")["port"] == "2"
-    assert seen["playground"] is False
-
-
-def test_a_command_may_take_some() -> None:
-    made = command_with_flags(function, ("model", "values"))
-    assert [option for each in made.params for option in each.opts] == ["--model", "--values", "--own"]
+    assert (settings.port, settings.playground, settings.engine_process) == (9001, False, True)
+    assert settings.values == ("a", "b")

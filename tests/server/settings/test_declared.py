@@ -23,12 +23,9 @@ def test_the_engine_gets_every_setting_of_its_own() -> None:
 
 
 def test_a_server_does_not_repeat_itself_unless_told_to() -> None:
-    assert (ENGINE.seed, load_settings(block_size=8).engine.seed, load_settings(seed="5").engine.seed) == (
-        None,
-        None,
-        5,
-    )
     assert load_settings().engine == ENGINE
+    assert ENGINE.seed is load_settings(block_size=8).engine.seed is None
+    assert load_settings(seed="5").engine.seed == 5
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_loopback_needs_none(host: str) -> None:
 
 
 def test_unknown_settings_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="^unknown setting prot$"):
+    with pytest.raises(ConfigError, match=r"^unknown setting prot$"):
         load_settings(prot=1)
     monkeypatch.setenv("MAVIS_API_KEYS", "secret")
     with pytest.raises(ConfigError, match=r"MAVIS_API_KEYS; did you mean MAVIS_API_KEY\?") as error:
@@ -82,7 +82,7 @@ def test_every_wrong_setting_is_told() -> None:
 
 def test_settings_of_the_engine_that_do_not_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAVIS_MAX_NUM_SEQS", "7")
-    with pytest.raises(ConfigError, match="^--max-num-batched-tokens=5: must be at least MAVIS_MAX_NUM_SEQS=7$"):
+    with pytest.raises(ConfigError, match=r"^--max-num-batched-tokens=5: must be at least MAVIS_MAX_NUM_SEQS=7$"):
         load_settings(max_num_batched_tokens="5")
 
 
