@@ -40,3 +40,13 @@ def test_only_what_was_given_is_passed_on() -> None:
     settings = load_settings(**given)
     assert (settings.port, settings.playground, settings.engine_process) == (9001, False, True)
     assert settings.values == ("a", "b")
+
+
+def test_of_a_flag_given_twice_the_last_counts() -> None:
+    assert run("--port", "1", "--port", "2", "--playground", "--no-playground")["port"] == "2"
+    assert seen["playground"] is False
+
+
+def test_a_command_may_take_some() -> None:
+    made = command_with_flags(function, ("model", "values"))
+    assert [option for each in made.params for option in each.opts] == ["--model", "--values", "--own"]
