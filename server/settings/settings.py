@@ -188,7 +188,7 @@ class Settings(BaseModel):
         if not of_engine:
             return given
         others = {name: value for name, value in given.items() if name not in of_engine}
-        return others | {"engine": asdict(ENGINE) | {name: given[name] for name in of_engine}}
+        return others | {"engine": asdict(given.get("engine", ENGINE)) | {name: given[name] for name in of_engine}}
 
     @model_validator(mode="after")
     def _settings_that_go_together(self) -> Self:

@@ -37,6 +37,10 @@ def test_a_key_is_demanded(service: dict[str, Any]) -> None:
     assert not re.search(r"^(ENV|ARG).*KEY", DOCKERFILE, re.MULTILINE)
 
 
+def test_the_image_can_use_every_database() -> None:
+    assert "*p['optional-dependencies']['postgres']" in DOCKERFILE
+
+
 def test_ports(service: dict[str, Any]) -> None:
     assert "EXPOSE 8000" in DOCKERFILE
     assert "MAVIS_PORT=8000" in DOCKERFILE

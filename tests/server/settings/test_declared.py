@@ -27,6 +27,8 @@ def test_a_server_does_not_repeat_itself_unless_told_to() -> None:
     assert load_settings().engine == ENGINE
     assert ENGINE.seed is load_settings(block_size=8).engine.seed is None
     assert load_settings(seed="5").engine.seed == 5
+    both = Settings.model_validate({"engine": EngineConfig(block_size=8), "seed": "5"})
+    assert both.engine == EngineConfig(block_size=8, seed=5)
 
 
 @pytest.mark.parametrize(
