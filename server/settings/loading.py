@@ -30,8 +30,9 @@ def load_settings(**flags: Any) -> Settings:
         ConfigError: one line, naming each wrong flag or variable, what was got and what is allowed; no secrets.
     """
     given = {name: flag for name, flag in flags.items() if flag is not None}
+    environment = _environment()
     try:
-        return Settings.model_validate(_environment() | given)
+        return Settings.model_validate(environment | given)
     except ValidationError as error:
         findings = [_sentence(finding, given) for finding in error.errors(include_url=False)]
         raise ConfigError("; ".join(findings)) from None
@@ -52,15 +53,14 @@ def _environment() -> dict[str, str]:
 
 def _source(setting: Setting, flags: Container[str]) -> str:
     """What the operator wrote, or could write."""
-    from_environment = setting.name not in flags and setting.variable in os.environ
+    from_environment = setting.name not in flags and os.environ.get(setting.variable)
     return setting.variable if from_environment else setting.flag
 
 
 def _sentence(finding: ErrorDetails, flags: Container[str]) -> str:
     """``--port='x': must be a valid integer``, or ``MAVIS_PORT=...`` where it comes from there."""
-    rule = (
-        finding["msg"].removeprefix("Value error, ").replace("Input should be", "must be").partition(", unable to")[0]
-    )
+    rule = finding["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    rule = rule.partition(", unable to")[0]  # parse what was written, as one can see
     setting = next((SETTINGS[part] for part in finding["loc"] if isinstance(part, str) and part in SETTINGS), None)
     if setting is None:  # a name that is none of ours, or several settings that do not go together
         return f"unknown setting {finding['loc'][0]}" if finding["loc"] else rule
