@@ -6,9 +6,10 @@ ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # pip reads both from the environment: --build-arg PIP_EXTRA_INDEX_URL=... for smaller, CPU-only wheels of torch.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
-# Dependencies first: this layer stays while only our source changes.
+# Dependencies first, with those of PostgreSQL: this layer stays while only our source changes.
 COPY pyproject.toml ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+print(*p['dependencies'], *p['optional-dependencies']['postgres'], sep='\n')" \
         > requirements.txt \
     && pip install -r requirements.txt
 COPY README.md LICENSE ./

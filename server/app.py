@@ -32,8 +32,9 @@ from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
 from server.protocol.values import LoadValueRequest
 from server.routes import chat, completions, listing, operations, preferences, presets, responses, tokens, values
 from server.routes.playground import install_playground
-from server.service import Service, package_version
+from server.service import Service
 from server.settings import Settings
+from server.version import package_version
 from server.wire.header_limit import HeaderLimit
 
 BODIES: list[type[BaseModel]] = [
@@ -51,7 +52,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
     """The app around ``engine``, which it closes at shutdown; ``tokenizer`` is called only once that is ready.
 
     Raises:
-        LoadError: a file that the settings name (keys, presets) cannot be used.
+        ConfigError: a file that the settings name (keys, presets) cannot be used.
     """
     service = Service(settings, engine, tokenizer)
 

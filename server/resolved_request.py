@@ -69,7 +69,7 @@ class ResolvedRequest(Generic[Body]):
             InvalidRequestError: they have more choices than this server ever takes.
             QueueFullError: they have more than it takes now.
         """
-        limit, taken = self.info.max_num_seqs + self.service.settings.max_queue, self.service.engine.in_flight
+        limit, taken = self.info.max_num_seqs + self.service.settings.engine.max_queue, self.service.engine.in_flight
         places = sum(request.places for request in requests)
         if len(requests) > 1 and places > limit:
             each = requests[0].places

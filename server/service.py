@@ -6,8 +6,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 from starlette.requests import Request
 
@@ -26,6 +24,7 @@ from server.stored.presets import Presets, read_presets
 from server.stored.scope import Scope
 from server.text.prompts import Prompts
 from server.text.token_text import TokenText
+from server.version import package_version
 
 UNAVAILABLE = {
     "loading": "the model is still loading; try again shortly",
@@ -35,7 +34,7 @@ UNAVAILABLE = {
 
 
 class Service:
-    """Raises LoadError where a file that the settings name cannot be used."""
+    """Raises ConfigError where a file that the settings name cannot be used."""
 
     def __init__(self, settings: Settings, engine: EngineClient, tokenizer: Callable[[], Tokenizer]) -> None:
         self.settings = settings
@@ -98,11 +97,3 @@ def service_of(request: Request) -> Service:
     service = request.app.state.service
     assert isinstance(service, Service)
     return service
-
-
-@cache  # reading it opens a file, which fails if no file descriptor is free
-def package_version() -> str:
-    try:
-        return version("mavis-server")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "0+checkout"

@@ -1,19 +1,14 @@
-"""``mavis serve``: the port opens at once, the model loads behind it, and the terminal says what to type next."""
+"""The application behind uvicorn: the port opens at once, and the model loads behind it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 import uvicorn
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mavis_core.api.engine_client import EngineClient
-from mavis_core.api.messages import EngineInfo
 from mavis_core.api.tokenizer import Tokenizer
 from server.app import create_app
 from server.settings import Settings
@@ -27,29 +22,6 @@ from server.wire.write_limit import TimedWrites
 
 class TimedProtocol(TimedWrites, TimedRequests):
     """uvicorn's protocol with time limits for reading and writing."""
-
-
-@dataclass(slots=True)
-class LoadingBar:
-    """A progress bar that loading moves."""
-
-    console: Console
-    _bar: Progress = field(init=False)
-
-    def __post_init__(self) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=self.console, transient=True)
-        self._bar.add_task("loading", total=1.0)
-
-    def __enter__(self) -> LoadingBar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, stage: str, fraction: float) -> None:
-        self._bar.update(self._bar.task_ids[0], description=escape(stage), completed=fraction)
 
 
 def server_for(
@@ -88,32 +60,3 @@ def connection_gates(settings: Settings) -> ConnectionGates:
     return ConnectionGates(
         ConnectionLimits(total, settings.max_connections_per_address), http, tls, settings.head_timeout
     )
-
-
-def base_url(settings: Settings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-    scheme = "https" if settings.ssl_certfile else "http"
-    return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
-
-
-def banner(settings: Settings, info: EngineInfo) -> str:
-    """What is served, where, and a command that can be pasted."""
-    url = base_url(settings)
-    names = [objective.name for objective in info.objectives]
-    key = '-H "Authorization: Bearer $MAVIS_API_KEY" ' if settings.api_key or settings.api_key_file else ""
-    weights = f', "objective_weights": {{"{names[0]}": 1}}' if names else ""
-    model = settings.served_model_name[0] if settings.served_model_name else info.model
-    lines = [
-        f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
-        f"steer towards: {escape(', '.join(names)) or 'nothing, no values are loaded'}",
-        f"[dim]KV cache: {info.kv_cache_tokens:,} tokens, {info.kv_cache_bytes / 2**20:,.0f} MiB once all are used[/]",
-        "",
-        *([f"[dim]Open in a browser:[/] [bold]{url}/[/]", ""] if settings.playground else []),
-        "[dim]Type next, in another terminal:[/]",
-        escape(
-            f"curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' \\\n"
-            f'  -d \'{{"messages": [{{"role": "user", "content": "How was your day?"}}]{weights}}}\''
-        ),
-        "[dim]or:[/] " + f"mavis chat --url {url}",
-    ]
-    return "\n".join(lines)

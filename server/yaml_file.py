@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -29,20 +29,20 @@ def read_yaml(path: Path, kind: TypeAdapter[T], *, secret: bool = False) -> T:
     """``path`` as ``kind``; ``secret`` keeps what the file says out of the message.
 
     Raises:
-        LoadError: naming the file and the place in it.
+        ConfigError: naming the file and the place in it.
     """
     try:
         with path.open(encoding="utf-8") as file:
             content = yaml.load(file, UniqueKeys)
         return kind.validate_python(content)
     except (OSError, UnicodeDecodeError) as error:
-        raise LoadError(f"{path}: cannot be read: {error}") from None
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         problem = "" if secret else f": {getattr(error, 'problem', None) or error}"
-        raise LoadError(f"{path}: not YAML{where}{problem}") from None
+        raise ConfigError(f"{path}: not YAML{where}{problem}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise LoadError(f"{path}: {place}: {first['msg']}") from None
+        raise ConfigError(f"{path}: {place}: {first['msg']}") from None

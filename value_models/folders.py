@@ -44,6 +44,12 @@ def kind_of(folder: Path, config: ValueConfig) -> Kind:
     return KINDS[config.kind]
 
 
+def objectives_of(folder: Path) -> list[ObjectiveInfo]:
+    """What a value folder's config says, without its tensors; raises LoadError."""
+    config = ValueConfig.load(folder)
+    return _describe(config, folder, kind_of(folder, config))
+
+
 def load_value(folder: Path, policy: Policy) -> ValueFunction:
     """Load one value folder for ``policy``.
 

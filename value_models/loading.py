@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import LoadError
+from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy, resolve_device, resolve_dtype
 from mavis_core.process.engine_loop import LoadProgress
 from mavis_core.values.protocol import ValueFunction
-from value_models.folders import load_value, resolve
+from value_models.folders import load_value, objectives_of, resolve
 from value_models.kinds.registry import stacked
 from value_models.value_config import CONFIG_FILE
 
@@ -75,6 +76,7 @@ def build_engine(
     values: Sequence[str],
     config: EngineConfig,
     progress: LoadProgress = lambda stage, fraction: None,
+    check: Callable[[Sequence[ObjectiveInfo]], None] = lambda objectives: None,
 ) -> Engine:
     """Load a policy and values and build their engine.
 
@@ -83,6 +85,7 @@ def build_engine(
         values: folders, folders of folders, hub ids, or ``shipped:heads`` / ``shipped:lm``; see ``value_folders``.
         config: see ``EngineConfig``.
         progress: told the stage and the fraction done.
+        check: given the objectives of the values before any tensor is read; may raise.
 
     Raises:
         LoadError: naming the culprit.
@@ -90,9 +93,11 @@ def build_engine(
     name = model
     if model is None:
         name, model, values = SHIPPED_NAME, str(SHIPPED_POLICY), list(values) or ["shipped:heads"]
+    progress("reading the configs of the values", 0.02)
+    folders = [folder for path in values for folder in value_folders(path)]
+    check([objective for folder in folders for objective in objectives_of(folder)])
     progress(f"loading the policy {name}", 0.05)
     policy = load_policy(model, config, name)
-    folders = [folder for path in values for folder in value_folders(path)]
     loaded = []
     for i, folder in enumerate(folders):
         progress(f"loading value {folder.name}", 0.4 + 0.4 * i / len(folders))

@@ -1,59 +1,85 @@
-"""What an engine is built with; frozen, owned by nobody after construction."""
+"""What an engine is built with; frozen, owned by nobody after construction.
+
+Each setting is declared here and nowhere else: its default, its bounds and the words that ``mavis serve --help`` and
+``docs/settings.md`` explain it with. Bounds have pydantic's names, because the server reads them through pydantic.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import operator
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
 
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import ConfigError
+
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+BOUNDS = {"ge": (operator.ge, "at least"), "gt": (operator.gt, "above"), "le": (operator.le, "at most")}
+
+
+def setting(default: Any, description: str, **bounds: float) -> Any:
+    """A field of a dataclass; ``bounds`` are some of ``BOUNDS``, and None is always within them."""
+    return field(default=default, metadata={"description": description, **bounds})
 
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """Settings of one engine's lifetime; vLLM's names where it has them.
 
-    Attributes:
-        max_model_len: most tokens (prompt + answer) of a row; None is the model's own limit.
-        max_num_seqs: rows decoded together.
-        max_num_batched_tokens: tokens of one step (decode rows + prefill chunks).
-        enable_chunked_prefill: False prefills each prompt whole, in one step.
-        enable_prefix_caching: rows that begin alike share the KV of their beginning, also one after the other.
-        block_size: tokens per KV block.
-        kv_cache_tokens: total KV slots; None derives it from max_num_seqs * max_model_len (CPU) or the free
-            device memory (gpu_memory_utilization).
-        gpu_memory_utilization: share of device memory the engine may use, weights included.
-        max_queue: choices in flight beyond max_num_seqs before QueueFullError.
-        dtype: "auto" (float32 on CPU, the checkpoint's on GPU), "float32", "bfloat16", "float16".
-        device: "auto", "cpu", "cuda", "cuda:1", ...
-        seed: seeds of requests that bring none derive from it and from how many came before; None is a random one.
+    Raises:
+        ConfigError: naming the setting, what was got and what is allowed.
     """
 
-    max_model_len: int | None = None
-    max_num_seqs: int = 32
-    max_num_batched_tokens: int = 2048
-    enable_chunked_prefill: bool = True
-    enable_prefix_caching: bool = True
-    block_size: int = 16
-    kv_cache_tokens: int | None = None
-    gpu_memory_utilization: float = 0.85
-    max_queue: int = 128
-    dtype: str = "auto"
-    device: str = "auto"
-    seed: int | None = 0
+    max_model_len: int | None = setting(
+        None, "Most tokens of one prompt and its answer together. Default: as many as the model was made for.", ge=2
+    )
+    max_num_seqs: int = setting(32, "How many answers are generated at the same time, as rows of one batch.", ge=1)
+    max_num_batched_tokens: int = setting(
+        2048, "Most tokens that one step of the engine computes: one per answer, and parts of new prompts.", ge=1
+    )
+    enable_chunked_prefill: bool = setting(
+        True, "Compute long prompts in pieces between the tokens of running answers, which then need not wait."
+    )
+    enable_prefix_caching: bool = setting(
+        True, "Keep the attention keys and values (KV) of prompts, and reuse them for prompts that begin the same way."
+    )
+    block_size: int = setting(16, "Tokens per block of the KV cache, the unit in which prompts share it.", ge=1)
+    kv_cache_tokens: int | None = setting(
+        None,
+        "Size of the KV cache, in tokens of all prompts and answers together. "
+        "Default: as many as max_num_seqs answers of the greatest length need, or as memory holds.",
+        ge=1,
+    )
+    gpu_memory_utilization: float = setting(
+        0.85,
+        "Share of the GPU's memory that model, values and KV cache may take. Without meaning on a CPU.",
+        gt=0,
+        le=1,
+    )
+    max_queue: int = setting(
+        128, "Answers that may wait for their turn beside max_num_seqs running ones; requests beyond get a 429.", ge=0
+    )
+    dtype: DType = setting(  # noqa: RUF009 (it does not look through the alias of a Literal)
+        "auto", "Number type of weights and computation; auto is float32 on a CPU and the model's own on a GPU."
+    )
+    device: str = setting("auto", "Where the model runs: cpu, cuda, cuda:1, ...; auto is the GPU where there is one.")
+    seed: int | None = setting(
+        0,
+        "Requests without a seed of their own get one that follows from this number and their place in the order of "
+        "arrival, so that a restarted server repeats its answers. Default of mavis serve: random at every start.",
+    )
 
     def __post_init__(self) -> None:
-        for name in ("max_num_seqs", "max_num_batched_tokens", "block_size"):
-            if getattr(self, name) < 1:
-                raise LoadError(f"{name}={getattr(self, name)}: must be at least 1")
+        for each in fields(self):
+            value, bounds = getattr(self, each.name), each.metadata.keys() & BOUNDS
+            if value is not None and not all(BOUNDS[bound][0](value, each.metadata[bound]) for bound in bounds):
+                allowed = " and ".join(f"{BOUNDS[bound][1]} {each.metadata[bound]}" for bound in sorted(bounds))
+                raise ConfigError(f"{each.name}={value}: must be {allowed}")
         if self.max_num_batched_tokens < self.max_num_seqs:
-            raise LoadError(
+            raise ConfigError(
                 f"max_num_batched_tokens={self.max_num_batched_tokens}: must be at least "
                 f"max_num_seqs={self.max_num_seqs}"
             )
-        if self.max_queue < 0:
-            raise LoadError(f"max_queue={self.max_queue}: must be at least 0")
-        if self.max_model_len is not None and self.max_model_len < 2:
-            raise LoadError(f"max_model_len={self.max_model_len}: must be at least 2")
-        if not 0 < self.gpu_memory_utilization <= 1:
-            raise LoadError(f"gpu_memory_utilization={self.gpu_memory_utilization}: must be above 0, up to 1")
-        if self.dtype not in ("auto", "float32", "bfloat16", "float16"):
-            raise LoadError(f"dtype={self.dtype!r}: must be auto, float32, bfloat16 or float16")
+        if self.kv_cache_tokens is not None and self.kv_cache_tokens < self.block_size:
+            raise ConfigError(f"kv_cache_tokens={self.kv_cache_tokens}: must be at least block_size={self.block_size}")
+        if self.dtype not in get_args(DType):
+            raise ConfigError(f"dtype={self.dtype!r}: must be one of {', '.join(get_args(DType))}")

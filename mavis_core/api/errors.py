@@ -7,6 +7,7 @@
     ├── QueueFullError             too many requests wait already; try again                429
     ├── RequestFailedError         the engine failed a request through no fault of its own  500
     ├── EngineUnavailableError     loading, draining or dead                                503
+    ├── ConfigError                a setting, or a file that one names, is wrong; names the setting or the file
     ├── LoadError                  a model or value folder cannot be used; names the culprit
     ├── UnknownValueError          no value of that name is loaded                           404
     ├── ValueConflictError         a value is in use, or its name or an objective is taken   409
@@ -75,6 +76,10 @@ class RequestFailedError(MavisError):
 
 class EngineUnavailableError(MavisError):
     """The engine cannot take requests now: it is loading, draining, or dead (the message says which)."""
+
+
+class ConfigError(MavisError):
+    """A setting is wrong, or does not go with another one or with this machine; the message names it."""
 
 
 class LoadError(MavisError):

@@ -26,12 +26,7 @@ def kv_blocks(
     per_token = sum(cache.numbers_per_token for cache in caches) * torch.empty((), dtype=dtype).element_size()
     wanted = -(-max_model_len // config.block_size) * config.max_num_seqs
     if config.kv_cache_tokens is not None:
-        held = config.kv_cache_tokens // config.block_size
-        if held < 1:
-            raise LoadError(
-                f"kv_cache_tokens={config.kv_cache_tokens}: must be at least block_size={config.block_size}"
-            )
-        return held
+        return config.kv_cache_tokens // config.block_size
     memory = _memory(config, device)
     held = min(wanted, int(memory / (per_token * config.block_size)))
     if held < 1:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import ConfigError, LoadError
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.model.paged_model import PagedModel, sliding_window
 
@@ -19,7 +19,7 @@ def resolve_device(device: str) -> torch.device:
     """``device`` as torch means it; "auto" is the GPU where there is one, else the CPU.
 
     Raises:
-        LoadError: this machine, or this build of torch, has no such device.
+        ConfigError: this machine, or this build of torch, has no such device.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -28,7 +28,7 @@ def resolve_device(device: str) -> torch.device:
         torch.empty(0, device=found)  # a device that can be named need not be there
     except (AssertionError, ImportError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]  # CUDA adds a page of advice below the first line
-        raise LoadError(f"device={device!r}: {reason}") from error
+        raise ConfigError(f"device={device!r}: {reason}") from error
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, model_validator
 
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import ConfigError
 from server.http.keys import HASHED, ApiKey, KeyRing, digest_of, make_key, read_digest
 from server.protocol.fields import Strict
 from server.settings import Settings
@@ -53,7 +53,7 @@ def key_ring(settings: Settings) -> KeyRing:
     """Keys of the settings and of the key file, and the admin key.
 
     Raises:
-        LoadError: the key file cannot be used.
+        ConfigError: the key file cannot be used.
     """
     keys = [
         ApiKey(f"key {number}", digest_of(key.get_secret_value())) for number, key in enumerate(settings.api_key, 1)
@@ -78,7 +78,7 @@ def read_keys(path: Path) -> list[ApiKey]:
     seen: dict[bytes, str] = {}
     for key in keys:
         if key.digest in seen:  # the limits of one of the two would silently be ignored
-            raise LoadError(f"{path}: {seen[key.digest]!r} and {key.name!r} are the same key")
+            raise ConfigError(f"{path}: {seen[key.digest]!r} and {key.name!r} are the same key")
         seen[key.digest] = key.name
     return keys
 
@@ -87,10 +87,10 @@ def new_entry(name: str | None, requests_per_minute: int | None, tokens_per_minu
     """A random key, and its line for the file.
 
     Raises:
-        LoadError: the name cannot stand in the file.
+        ConfigError: the file cannot have such a name.
     """
     if name is not None and not (0 < len(name) <= MAX_NAME and name.isprintable()):
-        raise LoadError(f"name={name[:MAX_NAME]!r}: must be 1 to {MAX_NAME} printable characters")
+        raise ConfigError(f"name={name[:MAX_NAME]!r}: must be 1 to {MAX_NAME} printable characters")
     key, stored = make_key()
     limits = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
     entry = {"key": stored, "name": name} | limits

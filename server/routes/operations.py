@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from server.openapi import errors
 from server.protocol.listing import State, Version
-from server.service import package_version, service_of
+from server.service import service_of
+from server.version import package_version
 
 router = APIRouter()
 

@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -110,6 +111,8 @@ def parse_url(address: str) -> URL:
         url = url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("sqlite", "postgresql+psycopg"):
         raise ValueError(f"{url.drivername}: must be sqlite or postgresql")
+    if url.get_backend_name() == "postgresql" and find_spec("psycopg") is None:
+        raise ValueError("postgresql needs psycopg: pip install 'mavis-server[postgres]'")
     return url
 
 

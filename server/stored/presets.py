@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, delete, func, select
 
-from mavis_core.api.errors import InvalidRequestError, LoadError
+from mavis_core.api.errors import ConfigError, InvalidRequestError
 from mavis_core.api.messages import ObjectiveInfo
 from server.errors import ReadOnlyPresetError
 from server.protocol.presets import Preset
@@ -113,20 +113,20 @@ def read_presets(path: Path | None) -> dict[str, Preset]:
     """The presets of the file, checked for form and ranges.
 
     Raises:
-        LoadError: naming file, preset and field.
+        ConfigError: naming file, preset and field.
     """
     if path is None:
         return {}
     presets = read_yaml(path, FILE)
     if len(presets) > MAX_PRESETS:
-        raise LoadError(f"{path}: {len(presets)} presets: at most {MAX_PRESETS}")
+        raise ConfigError(f"{path}: {len(presets)} presets: at most {MAX_PRESETS}")
     for name, preset in presets.items():
         if not NAME.fullmatch(name):
-            raise LoadError(f"{path}: preset {name[:80]!r}: a name is {NAME_RULE}")
+            raise ConfigError(f"{path}: preset {name[:80]!r}: a name is {NAME_RULE}")
         try:
             preset.check_ranges()
         except InvalidRequestError as error:
-            raise LoadError(f"{path}: preset {name!r}: {error}") from None
+            raise ConfigError(f"{path}: preset {name!r}: {error}") from None
     return presets
 
 
@@ -134,11 +134,11 @@ def check_presets(presets: Mapping[str, Preset], path: Path | None, objectives: 
     """Check that the loaded values can serve the file's presets.
 
     Raises:
-        LoadError: naming file, preset and objective.
+        ConfigError: naming file, preset and objective.
     """
     objectives = tuple(objectives)
     for name, preset in presets.items():
         try:
             check_weights(preset.objective_weights, objectives)
         except InvalidRequestError as error:
-            raise LoadError(f"{path}: preset {name!r}: {error}") from None
+            raise ConfigError(f"{path}: preset {name!r}: {error}") from None

@@ -20,7 +20,7 @@ import orjson
 from jinja2 import TemplateError
 
 from mavis_core.api.bounds import check_integer, check_token_ids
-from mavis_core.api.errors import ContextLengthError, InvalidRequestError
+from mavis_core.api.errors import ConfigError, ContextLengthError, InvalidRequestError
 from mavis_core.api.messages import EngineInfo
 from mavis_core.api.sampling_params import MAX_TOKEN_ID, SamplingParams
 from mavis_core.api.tokenizer import Tokenizer
@@ -45,7 +45,7 @@ class Prompts:
 
     def __init__(self, tokenizer: Callable[[], Tokenizer], chat_template: Path | None = None) -> None:
         self._tokenizer = tokenizer
-        self._template = None if chat_template is None else chat_template.read_text(encoding="utf-8")
+        self._template = None if chat_template is None else _template(chat_template)
         self._lanes = TextLanes()
         self._per_token = cache(lambda: characters_per_token(tokenizer()))
 
@@ -232,3 +232,11 @@ def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineI
                 name,
                 "context_length_exceeded",
             )
+
+
+def _template(path: Path) -> str:
+    """Raises ConfigError: it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--chat-template={path}: cannot be read: {error}") from None

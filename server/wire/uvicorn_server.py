@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class DrainingServer(uvicorn.Server):
     """
     Args:
-        on_start: called on the event loop before the port opens (starts the engine's loading).
+        on_start: called on the event loop once the port is open (starts the engine's loading).
 
     Attributes:
         failure: why the server ended by itself, None if it was told to.
@@ -50,8 +50,12 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn has logged the system's words
+            log.error("--host=%s, --port=%d: cannot listen there", self.config.host, self.config.port)
+            raise
         self._on_start()
-        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from server.__main__ import app
+from server.cli.app import app
 from tests.docs.pages import PAGES, README, blocks, commands
 
 ALL = [pytest.param(words, id=f"{page}: {' '.join(words)[:60]}") for page in PAGES for words in commands(page)]
@@ -61,7 +61,7 @@ def test_every_option_of_the_scripts_is_named() -> None:
 
 def _mavis_options(command: str) -> set[str]:
     group = typer.main.get_command(app)
-    parameters = group.commands[command].params  # type: ignore[attr-defined]
+    parameters = group.get_command(None, command).params  # type: ignore[attr-defined]
     return {option for p in parameters for option in (*p.opts, *p.secondary_opts)} | {"--help"}
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from server.settings import Settings
+from server.settings.declared import SETTINGS
 
 yaml: Any = pytest.importorskip("yaml")
-KNOWN = {"MAVIS_" + name.upper() for name in Settings.model_fields}
+KNOWN = {setting.variable for setting in SETTINGS.values()}
 DOCKERFILE = Path("Dockerfile").read_text(encoding="utf-8")
 
 
@@ -34,6 +35,10 @@ def test_a_key_is_demanded(service: dict[str, Any]) -> None:
     assert service["environment"]["MAVIS_API_KEY"].startswith("${MAVIS_API_KEY:?")
     assert "MAVIS_ALLOW_UNAUTHENTICATED" not in DOCKERFILE
     assert not re.search(r"^(ENV|ARG).*KEY", DOCKERFILE, re.MULTILINE)
+
+
+def test_the_image_can_use_every_database() -> None:
+    assert "*p['optional-dependencies']['postgres']" in DOCKERFILE
 
 
 def test_ports(service: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from server.__main__ import app
+from server.cli.app import app
 from value_models.value_config import ValueConfig
 
 EXAMPLE = Path("examples/train")

@@ -16,8 +16,6 @@ import httpx
 import orjson
 import pytest
 
-from server import serving
-from server.settings import load_settings
 from tests.server.conftest import USER, make_app
 from tests.server.fake_engine import FakeEngine
 
@@ -104,11 +102,3 @@ async def test_a_request_that_the_end_cuts_off_gets_the_shape_of_errors(stream: 
     assert b"x-request-id" in dict(sent[0]["headers"])
     assert orjson.loads(sent[1]["body"])["error"]["code"] == "engine_unavailable"
     assert len(engine.aborted) == 1
-
-
-def test_the_banner_can_be_pasted() -> None:
-    text = serving.banner(load_settings(port=8123, api_key="k"), FakeEngine().info)
-    assert "http://127.0.0.1:8123/v1/chat/completions" in text
-    assert '"objective_weights": {"cheerful": 1}' in text
-    assert "KV cache: 4,096 tokens, 3 MiB once all are used" in text
-    assert "$MAVIS_API_KEY" in text

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from mavis_core.api.engine_client import EngineState
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import ConfigError
 from server.engine_watch import OnDeath, watch
 from server.settings import load_settings
 
@@ -92,6 +92,6 @@ async def test_death_is_borne(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_only_a_process_is_restarted() -> None:
-    with pytest.raises(LoadError, match="on_engine_death='restart' needs engine_process"):
+    with pytest.raises(ConfigError, match="--on-engine-death=restart needs --engine-process"):
         load_settings(on_engine_death="restart")
     assert load_settings(on_engine_death="restart", engine_process=True).on_engine_death == "restart"

@@ -10,10 +10,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from mavis_core.api.messages import EngineInfo
 from server.routes.playground import FILES
-from server.serving import banner
-from server.settings import Settings
 from tests.server.conftest import make_app
 from tests.server.fake_engine import FakeEngine
 
@@ -148,9 +145,3 @@ async def test_it_can_be_switched_off() -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
         for path in ("/", "/mavis.js", "/playground/app/main.js"):
             assert (await client.get(path)).status_code == 404
-
-
-def test_the_banner_names_it() -> None:
-    info: EngineInfo = FakeEngine().info
-    assert "http://127.0.0.1:8000/[" in banner(Settings(), info)
-    assert "browser" not in banner(Settings(playground=False), info)

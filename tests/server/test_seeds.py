@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from mavis_core.model.policy import Policy
-from server.__main__ import engine_client
 from server.app import create_app
-from server.settings import Settings
+from server.cli.engine import engine_client
+from server.settings import load_settings
 from tests.models import head_network, save_byte_llama
 from tests.value_models.configs import value_config
 from value_models.kinds.head import save_head
@@ -45,7 +45,7 @@ async def answers(model: tuple[str, str], sequence: list[dict[str, Any]], **sett
     """Of one start of a server."""
     given: dict[str, Any] = {"model": model[0], "values": model[1], "database": "sqlite://", "device": "cpu"}
     given["allowed_hosts"] = ("*",)
-    found = Settings(**given | settings)
+    found = load_settings(**given | settings)
     client = engine_client(found, lambda stage, done: None)
     app = create_app(found, client, lambda: client.tokenizer)
     client.start()

@@ -17,7 +17,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.messages import ChoiceDelta, Request, RequestOutput, StepStats
 from mavis_core.process.engine_thread import EngineThread
 from server import serving
-from server.settings import Settings
+from server.settings import load_settings
 from tests.server.conftest import USER
 from tests.server.fake_engine import FakeEngine, FakeTokenizer
 
@@ -76,7 +76,7 @@ def unread(address: tuple[str, int]) -> socket.socket:
 def test_they_refuse_nobody_and_hold_up_no_drain() -> None:
     build: Any = lambda report: Wordy()  # noqa: E731
     engine = EngineThread(build, EngineConfig(max_num_seqs=4, max_queue=4))
-    settings = Settings(port=0, database="sqlite://", drain_timeout=60, max_num_seqs=4, max_queue=4)
+    settings = load_settings(port=0, database="sqlite://", drain_timeout=60, max_num_seqs=4, max_queue=4)
     server = serving.server_for(settings, engine, FakeTokenizer, engine.start)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

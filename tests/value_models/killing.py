@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PRELOAD = (
-    "server.__main__",
+    "server.cli.app",
     "accelerate",
     "matplotlib.pyplot",
     "value_models.evaluation.evaluate",
@@ -64,7 +64,7 @@ def _run(command: str, path: str, moment: Moment) -> None:
     import torch
 
     from mavis_core.engine import Engine
-    from server.__main__ import app
+    from server.cli.app import app
     from value_models import durable
     from value_models.rewards.judge_cache import JudgeCache
     from value_models.training import trainer

@@ -69,7 +69,8 @@ def test_an_engine_is_built_from_folders_with_progress(model: Path, values: Path
     engine = build_engine(str(model), [str(values)], EngineConfig(), lambda stage, done: seen.append((stage, done)))
     assert {o.name for o in engine.info.objectives} == {"a", "b", "c"}
     assert [done for _, done in seen] == sorted(done for _, done in seen)
-    assert seen[0][0].startswith("loading the policy")
+    assert [stage.split()[0] for stage, _ in seen[:2]] == ["reading", "loading"]
+    assert seen[1][0].startswith("loading the policy")
     assert seen[-1] == ("ready", 1.0)
     (answer,) = generate(engine, ["\x05\x07"], SamplingParams(seed=0, max_tokens=3), Guidance({"a": 1.0, "c": -1.0}))
     assert answer[0].guidance is not None

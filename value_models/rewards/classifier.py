@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from mavis_core.api.errors import LoadError, RewardError
+from mavis_core.api.errors import ConfigError, LoadError, RewardError
 from mavis_core.model.policy import local_or_hub, resolve_device
 from value_models.prompts import Prompt
 
@@ -67,7 +67,7 @@ class Classifier:
         """
         try:
             place, source = resolve_device(device), local_or_hub(path)
-        except LoadError as error:
+        except (ConfigError, LoadError) as error:
             raise RewardError(name, str(error)) from error
         try:
             model, loading = AutoModelForSequenceClassification.from_pretrained(

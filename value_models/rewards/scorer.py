@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mavis_core.api.errors import LoadError, RewardError
+from mavis_core.api.errors import ConfigError, RewardError
 from value_models.prompts import Prompt
 from value_models.rewards.registry import load
 from value_models.rewards.reward import Guarded
@@ -17,7 +17,7 @@ class RewardScorer:
         wanted: their names, which are those of the objectives that they measure.
 
     Raises:
-        LoadError: an unknown name, or one whose package is not installed.
+        ConfigError: an unknown name, or one whose package is not installed.
     """
 
     def __init__(self, wanted: Sequence[str]) -> None:
@@ -26,7 +26,7 @@ class RewardScorer:
             self._rewards = [Guarded(load(name)) for name in wanted]
             self.score([], [])  # what a reward needs is imported when it first scores
         except RewardError as error:
-            raise LoadError(f"search_rewards: {error}") from error
+            raise ConfigError(f"search_rewards: {error}") from error
 
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[tuple[float, ...]]:
         """(N, M), in the units of the rewards; raises RewardError."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaForSequenceClassification, LlamaModel
 
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import ConfigError, LoadError
 from mavis_core.model.policy import Policy, resolve_device, resolve_dtype
 from tests.models import EOS, byte_tokenizer, tiny_config, tiny_model
 
@@ -108,8 +108,8 @@ def test_a_hub_id_without_a_network_is_a_load_error() -> None:
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", ""])
-def test_a_device_that_is_not_there_is_a_load_error_of_one_line(device: str) -> None:
-    with pytest.raises(LoadError, match=f"^device='{device}': .+$") as caught:
+def test_a_device_that_is_not_there_is_an_error_of_one_line(device: str) -> None:
+    with pytest.raises(ConfigError, match=f"^device='{device}': .+$") as caught:
         resolve_device(device)
     assert "\n" not in str(caught.value)
     assert resolve_device("cpu") == CPU

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import ConfigError
 from server.settings import load_settings
 from tests.server.conftest import USER, app_client
 
@@ -50,6 +50,6 @@ async def test_other_origins_and_methods_are_refused() -> None:
 
 @pytest.mark.parametrize("origins", [None, "*"])
 def test_cookies_only_for_named_origins(origins: str | None) -> None:
-    with pytest.raises(LoadError, match="allow_credentials"):
+    with pytest.raises(ConfigError, match="--allow-credentials needs"):
         load_settings(allow_credentials=True, allowed_origins=origins)
     load_settings(allow_credentials=True, allowed_origins="https://app.example")

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from mavis_core.api.errors import LoadError
-from server.__main__ import app
+from mavis_core.api.errors import ConfigError
+from server.cli.app import app
 from server.http import keys
 from server.http.key_file import key_ring, new_entry, read_keys
 from server.http.keys import ApiKey, KeyRing, digest_of
@@ -92,7 +92,7 @@ def test_the_file(tmp_path: Path) -> None:
 def test_wrong_files_are_named_and_not_shown(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "keys.yaml"
     path.write_text(text)
-    with pytest.raises(LoadError) as error:
+    with pytest.raises(ConfigError) as error:
         read_keys(path)
     assert str(path) in str(error.value) and says in str(error.value)
     assert "secret" not in str(error.value)
@@ -120,7 +120,7 @@ def test_whatever_name_a_key_is_made_for_the_file_can_have(tmp_path: Path, name:
 
 @pytest.mark.parametrize("name", ["", "x" * 101, "a\nb", "a\x7f", "\ud800"])
 def test_a_name_that_the_file_cannot_have_makes_no_key(name: str) -> None:
-    with pytest.raises(LoadError, match=r"name=.*: must be 1 to 100 printable characters"):
+    with pytest.raises(ConfigError, match=r"name=.*: must be 1 to 100 printable characters"):
         new_entry(name, None, None)
     if name != "\ud800":
         result = CliRunner().invoke(app, ["key", "--name", name])

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import insert
 
-from mavis_core.api.errors import InvalidRequestError, LoadError
+from mavis_core.api.errors import ConfigError, InvalidRequestError
 from server.protocol.presets import Preset
 from server.stored.database import Database
 from server.stored.presets import MAX_PRESETS, Presets, check_presets, read_presets
@@ -249,7 +249,7 @@ async def test_a_description_may_be_any_text(address: str) -> None:
 def test_wrong_files(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "presets.yaml"
     path.write_text(text)
-    with pytest.raises(LoadError) as error:
+    with pytest.raises(ConfigError) as error:
         read_presets(path)
     assert str(path) in str(error.value)
     assert says in str(error.value)
@@ -258,7 +258,7 @@ def test_wrong_files(tmp_path: Path, text: str, says: str) -> None:
 def test_an_unknown_objective_names_file_preset_and_objective(tmp_path: Path) -> None:
     path = tmp_path / "presets.yaml"
     path.write_text("warm: {objective_weights: {cheery: 1}}")
-    with pytest.raises(LoadError, match=r"presets\.yaml: preset 'warm': .*'cheery'; known: cheerful, concise"):
+    with pytest.raises(ConfigError, match=r"presets\.yaml: preset 'warm': .*'cheery'; known: cheerful, concise"):
         check_presets(read_presets(path), path, FakeEngine().info.objectives)
-    with pytest.raises(LoadError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="cannot be read"):
         read_presets(tmp_path / "missing.yaml")

@@ -13,7 +13,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from server.app import create_app
-from server.settings import Settings
+from server.settings import load_settings
 from server.text.bound import characters_per_token
 from tests.models import byte_tokenizer
 from tests.server.fake_engine import FakeEngine, FakeTokenizer
@@ -127,7 +127,7 @@ class CountingTokenizer(FakeTokenizer):
 )
 async def test_hopeless_prompts_are_refused_unread(path: str, body: Any, field: str) -> None:
     tokenizer = CountingTokenizer()
-    app = create_app(Settings(database="sqlite://", allowed_hosts=("*",)), FakeEngine(), lambda: tokenizer)
+    app = create_app(load_settings(database="sqlite://", allowed_hosts=("*",)), FakeEngine(), lambda: tokenizer)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client:

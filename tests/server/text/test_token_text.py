@@ -16,7 +16,7 @@ from mavis_core.api.messages import ChoiceDelta, Request, RequestOutput, TokenLo
 from mavis_core.text.running_text import RunningText
 from mavis_core.text.token_bytes import token_bytes_of
 from server.app import create_app
-from server.settings import Settings
+from server.settings import load_settings
 from server.text.token_text import TokenText
 from tests.server.fake_engine import FakeEngine
 from tests.vocabularies import KINDS
@@ -59,7 +59,7 @@ class Spelled(FakeEngine):
 
 async def asked(kind: str, path: str, tokens: Sequence[int], **body: Any) -> list[dict[str, Any]]:
     """The choices: one where the answer is whole, one per chunk of a stream."""
-    settings = Settings(database="sqlite://", allowed_hosts=("*",))
+    settings = load_settings(database="sqlite://", allowed_hosts=("*",))
     app = create_app(settings, Spelled(kind, tokens), lambda: tokenizer(kind))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)

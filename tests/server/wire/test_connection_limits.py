@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import ConfigError
 from server.settings import load_settings
 from server.wire import connection_limits
 from server.wire.connection_limits import ConnectionLimits, client_of
@@ -73,7 +73,7 @@ def test_refusals_do_not_fill_the_log(caplog: pytest.LogCaptureFixture, monkeypa
 def test_settings_fit_the_descriptors() -> None:
     assert 1 <= default_connections() <= connections_that_fit()
     if connections_that_fit() < 2**31:
-        with pytest.raises(LoadError, match=r"max_connections: .* fit the limit of file descriptors"):
+        with pytest.raises(ConfigError, match=r"--max-connections=.* fit the limit of file descriptors"):
             load_settings(max_connections=connections_that_fit() + 1)
 
 

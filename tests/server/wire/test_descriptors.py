@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server.service import package_version
+from server.version import package_version
 from tests.server.conftest import USER, app_client
 
 ADMIN = "admin-key-0123456789"

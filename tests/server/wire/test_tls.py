@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from mavis_core.api.errors import LoadError
-from server.serving import base_url, server_for
+from mavis_core.api.errors import ConfigError
+from server.cli.banner import base_url
+from server.serving import server_for
 from server.settings import load_settings
 from tests.server.fake_engine import FakeEngine, FakeTokenizer
 
@@ -86,8 +87,8 @@ def test_wrong_files_stop_the_server(certificate: tuple[Path, Path], tmp_path: P
         ({"ssl_certfile": wrong, "ssl_keyfile": key}, "wrong.pem"),
         ({"ssl_certfile": cert}, "certificate and key in one file"),
         ({"ssl_certfile": cert, "ssl_keyfile": key, "ssl_ca_certs": wrong}, "ssl_ca_certs"),
-        ({"ssl_keyfile": key}, "need ssl_certfile"),
-        ({"ssl_ca_certs": cert}, "need ssl_certfile"),
+        ({"ssl_keyfile": key}, "need --ssl-certfile"),
+        ({"ssl_ca_certs": cert}, "need --ssl-certfile"),
     ):
-        with pytest.raises(LoadError, match=says):
+        with pytest.raises(ConfigError, match=says):
             load_settings(**settings)

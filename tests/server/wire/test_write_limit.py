@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from server import serving
-from server.settings import Settings
+from server.settings import load_settings
 from server.wire.uvicorn_server import DrainingServer
 from server.wire.write_limit import TimedWrites
 from tests.server.conftest import USER
@@ -21,7 +21,7 @@ from tests.server.fake_engine import FakeEngine, FakeTokenizer
 
 @contextmanager
 def serving_thread(engine: FakeEngine, write_timeout: float) -> Iterator[DrainingServer]:
-    settings = Settings(port=0, database="sqlite://", write_timeout=write_timeout)
+    settings = load_settings(port=0, database="sqlite://", write_timeout=write_timeout)
     server = serving.server_for(settings, engine, FakeTokenizer, lambda: None)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

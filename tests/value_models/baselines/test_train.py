@@ -19,7 +19,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
-from server.__main__ import app
+from server.cli.app import app
 from tests.models import save_byte_llama
 from value_models.baselines.config import load_config
 from value_models.baselines.policies import read_log, read_policies

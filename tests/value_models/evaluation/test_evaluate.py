@@ -19,7 +19,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
-from server.__main__ import app
+from server.cli.app import app
 from tests.models import HIDDEN, RANK, WIDTH, save_byte_llama
 from tests.value_models.configs import value_config
 from value_models.evaluation.config import load_config

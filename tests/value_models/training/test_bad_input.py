@@ -19,7 +19,7 @@ from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 from typer.testing import CliRunner
 
 from mavis_core.model.policy import Policy
-from server.__main__ import app
+from server.cli.app import app
 from tests.models import HIDDEN, RANK, WIDTH, byte_tokenizer
 from tests.value_models.configs import value_config
 from tests.value_models.evaluation import test_evaluate as evaluation

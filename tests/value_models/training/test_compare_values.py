@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from server.__main__ import app
+from server.cli.app import app
 from tests.value_models.training.test_run import inputs, place  # noqa: F401
 from value_models import durable
 from value_models.value_config import ValueConfig

@@ -17,7 +17,7 @@ from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
-from server.__main__ import app
+from server.cli.app import app
 from tests.models import HIDDEN, RANK, WIDTH
 from tests.value_models.configs import value_config
 from tests.value_models.evaluation.test_evaluate import folder as tiny  # noqa: F401

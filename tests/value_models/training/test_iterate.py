@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from mavis_core.api.errors import RunError
-from server.__main__ import app
+from server.cli.app import app
 from tests.value_models.evaluation.test_evaluate import HERE
 from tests.value_models.evaluation.test_evaluate import folder as tiny  # noqa: F401
 from value_models.training.iterate import runs

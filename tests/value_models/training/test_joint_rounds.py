@@ -20,7 +20,7 @@ from mavis_core.api.errors import InvalidRequestError, RunError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline import generate
-from server.__main__ import app
+from server.cli.app import app
 from tests.models import save_byte_llama
 from tests.value_models.training.test_iterate import write
 from value_models.loading import build_engine

@@ -12,7 +12,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from server.__main__ import app
+from server.cli.app import app
 from tests.value_models.evaluation import test_evaluate as evaluation
 from tests.value_models.evaluation.test_evaluate import plain
 from tests.value_models.fake_judge import FakeJudge, serving

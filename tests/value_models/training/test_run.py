@@ -22,7 +22,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline import generate
-from server.__main__ import app
+from server.cli.app import app
 from tests.models import save_byte_llama
 from value_models.loading import build_engine
 from value_models.training.run import Run

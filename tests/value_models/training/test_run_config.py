@@ -57,7 +57,7 @@ def test_numbers_that_yaml_reads_as_text(tmp_path: Path, written: str, meant: fl
         ({"rewards": {}}, "rewards: must name at least one objective"),
         ({"rewards": {"a": {"judge": {"url": "u", "model": "m"}}}}, "rewards.a.judge.rubric: is missing"),
         ({"rewards": {"a": {"output": 1.5}}}, "rewards.a.output=1.5: must be of type int or str"),
-        ({"engine": {"dtype": "int8"}}, "engine: dtype='int8'"),
+        ({"engine": {"dtype": "int8"}}, "engine.dtype='int8'"),
         ({"values": "v"}, "values: must be a list, got 'v'"),
         ({"rollouts": {"weights": {"a": 1}}}, "constants: is missing"),
         ({"rollouts": None}, "rollouts: must be a mapping of settings, got None"),

@@ -1,0 +1,36 @@
+"""What ``mavis serve`` prints once the model is loaded: what is served, where, and a command that can be pasted."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from mavis_core.api.messages import EngineInfo
+from server.settings import Settings
+
+
+def base_url(settings: Settings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    scheme = "https" if settings.ssl_certfile else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
+
+
+def banner(settings: Settings, info: EngineInfo) -> str:
+    url = base_url(settings)
+    names = [objective.name for objective in info.objectives]
+    key = '-H "Authorization: Bearer $MAVIS_API_KEY" ' if settings.api_key or settings.api_key_file else ""
+    weights = f', "objective_weights": {{"{names[0]}": 1}}' if names else ""
+    model = settings.served_model_name[0] if settings.served_model_name else info.model
+    lines = [
+        f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
+        f"steer towards: {escape(', '.join(names)) or 'nothing, no values are loaded'}",
+        f"[dim]KV cache: {info.kv_cache_tokens:,} tokens, {info.kv_cache_bytes / 2**20:,.0f} MiB once all are used[/]",
+        "",
+        *([f"[dim]Open in a browser:[/] [bold]{url}/[/]", ""] if settings.playground else []),
+        "[dim]Type next, in another terminal:[/]",
+        escape(
+            f"curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' \\\n"
+            f'  -d \'{{"messages": [{{"role": "user", "content": "How was your day?"}}]{weights}}}\''
+        ),
+        "[dim]or:[/] " + f"mavis chat --url {url}",
+    ]
+    return "\n".join(lines)
