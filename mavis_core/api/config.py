@@ -24,6 +24,7 @@ class EngineConfig:
         max_queue: choices in flight beyond max_num_seqs before QueueFullError.
         dtype: "auto" (float32 on CPU, the checkpoint's on GPU), "float32", "bfloat16", "float16".
         device: "auto", "cpu", "cuda", "cuda:1", ...
+        attention_backend: what computes attention: the name of a module of ``mavis_core.model.backends``.
         seed: seeds of requests that bring none derive from it and from how many came before; None is a random one.
     """
 
@@ -38,6 +39,7 @@ class EngineConfig:
     max_queue: int = 128
     dtype: str = "auto"
     device: str = "auto"
+    attention_backend: str = "sdpa"
     seed: int | None = 0
 
     def __post_init__(self) -> None:

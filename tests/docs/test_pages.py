@@ -1,4 +1,4 @@
-"""Links resolve, the README's tree is the folders and leads to every page, every source file has its line of its own words."""
+"""Links resolve, the README leads to every folder and page, every source file has its line of its own words."""
 
 from __future__ import annotations
 

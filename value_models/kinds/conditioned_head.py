@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mavis_core.api.messages import ObjectiveInfo
-from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.attention import RowsStep
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
 from mavis_core.sample.scoring import ScoreStep
@@ -107,7 +107,7 @@ class ConditionedHeadValue:
         network = self.network.to(device=device, dtype=torch.float32)
         self._table = network.read_tokens(unit_rms(self._embedding.to(device)))
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         """Nothing to read: the policy's hidden state holds the text."""
 
     def score(self, step: ScoreStep) -> Tensor:

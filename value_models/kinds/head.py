@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mavis_core.api.messages import ObjectiveInfo
-from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.attention import RowsStep
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
 from mavis_core.sample.scoring import ScoreStep
@@ -77,7 +77,7 @@ class HeadValue:
         self._first = network.state_in.transpose(1, 2).flatten(0, 1).contiguous()
         self._first_bias = network.state_in_bias.flatten()
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         """Nothing to read: the policy's hidden state holds the text."""
 
     def score(self, step: ScoreStep) -> Tensor:

@@ -16,7 +16,6 @@ in the cache already and writes the same numbers again, which spares the case.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 
 from mavis_core.api.errors import LoadError
 from mavis_core.api.messages import ObjectiveInfo
-from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.attention import RowsStep
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
 from mavis_core.sample.scoring import ScoreStep
@@ -77,15 +76,14 @@ class ImplicitValue:
         self._pools = list(pools)
         self._scale = self._scale.to(device)
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
-        """The models differ in their pools alone: slots and block tables are the row's."""
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         for model, pool in zip(self._models, self._pools, strict=True):
-            model.backbone.forward(tokens, positions, replace(attention, pool=pool))
+            model.backbone.forward(tokens, positions, attention.over(pool))
 
     def score(self, step: ScoreStep) -> Tensor:
         attention, found = step.newest_attention(self._pools[0]), []
         for model, pool in zip(self._models, self._pools, strict=True):
-            hidden = model.backbone.forward(step.last_token, step.length - 1, replace(attention, pool=pool))
+            hidden = model.backbone.forward(step.last_token, step.length - 1, attention.over(pool))
             found.append(_logprobs(model, hidden).gather(1, step.candidates))
         if not self._paired:
             found.append(_logprobs(self._policy, step.hidden).gather(1, step.candidates))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.attention import RowsStep
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.paged_model import PagedModel
 from mavis_core.model.policy import Policy
@@ -54,7 +54,7 @@ class LmValue:
         self.readout.to(device=device, dtype=torch.float32)
         self.model.probe()
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         self.model.forward(tokens, positions, attention)
 
     def score(self, step: ScoreStep) -> Tensor:
