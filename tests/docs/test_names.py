@@ -13,6 +13,7 @@ from tests.docs.pages import PAGES, prose, read
 
 CHANGELOG = Path("CHANGELOG.md")  # tells of what is gone, too
 SOURCE = {".py", ".toml", ".yaml", ".yml", ".js", ".json", ".html", ".css", ".sh", ".jinja"}
+THIS = Path(__file__).name
 # Words of other projects, and of equations.
 FOREIGN = {
     "docker/README.md": {"PIP_EXTRA_INDEX_URL"},
@@ -40,7 +41,7 @@ def files() -> list[Path]:
 @cache
 def words() -> set[str]:
     """Every identifier in the source and every file's name, results aside."""
-    source = [path for path in files() if path.suffix in SOURCE and "results" not in path.parts]
+    source = [path for path in files() if path.suffix in SOURCE and not {"results", THIS} & set(path.parts)]
     found = {word for path in source for word in re.findall(r"[A-Za-z_]\w*", path.read_text(encoding="utf-8"))}
     return found | {path.stem for path in files()}
 
