@@ -1,8 +1,10 @@
 """Kind ``lm``: a separate small causal LM with M regression outputs (MAVIS: one per objective, or a student).
 
-V(s + a) is the readout at token a. The K candidates of a row are K sibling positions that share the row's KV
-and do not see each other, so one forward of G * K positions scores them all; the drawn sibling's KV is kept,
-never recomputed.
+    V(s + a) = readout of the hidden state at a, after reading s and a
+
+The K candidates of a row are read side by side, all at the position after s: they share the row's KV and do not see
+each other. One forward of G * K positions so scores the candidates of G rows. The KV of the one that is drawn is kept
+as the row's, so it is never computed a second time.
 """
 
 from __future__ import annotations
