@@ -1,8 +1,8 @@
 """Ways to compute attention over paged KV; an engine chooses one by name when it is built.
 
 A backend is a module of this folder with the three functions of ``AttentionBackend``, and its file's name is its name.
-It is imported only where it is chosen, so the library that it needs may be missing everywhere else. All of them are
-held to the same tests as ``sdpa``, the reference.
+It is imported only where it is chosen, so the library that it needs may be missing everywhere else. ``sdpa`` is the
+reference that others are compared with.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def attention_backend(name: str) -> AttentionBackend:
     try:
         return cast(AttentionBackend, import_module(module))
     except ModuleNotFoundError as error:
-        if error.name != module:
+        if not module.startswith(str(error.name)):
             raise LoadError(f"attention_backend={name!r}: needs {error.name}, which is not installed") from error
         known = ", ".join(found.name for found in pkgutil.iter_modules(__path__))
         raise LoadError(f"attention_backend={name!r}: must be one of {known}") from error

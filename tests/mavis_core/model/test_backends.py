@@ -16,7 +16,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import Request
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.model.backends import sdpa
+from mavis_core.model.backends import attention_backend, sdpa
 from tests.models import lm_value, run, tiny_policy
 
 
@@ -70,6 +70,16 @@ def test_a_backend_that_computes_something_else_is_found_by_the_probe(monkeypatc
         tokens("other")
 
 
-def test_an_unknown_backend_is_refused() -> None:
-    with pytest.raises(LoadError, match="attention_backend='flush': must be one of sdpa"):
-        tokens("flush")
+@pytest.mark.parametrize("name", ["flush", "sdpa.more", "", "."])
+def test_an_unknown_backend_is_refused(name: str) -> None:
+    with pytest.raises(LoadError, match=f"attention_backend='{name}': must be one of sdpa"):
+        attention_backend(name)
+
+
+def test_a_backend_whose_library_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(f"No module named 'flashy', for {name}", name="flashy")
+
+    monkeypatch.setattr("mavis_core.model.backends.import_module", missing)
+    with pytest.raises(LoadError, match="attention_backend='quick': needs flashy, which is not installed"):
+        tokens("quick")
