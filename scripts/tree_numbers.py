@@ -1,7 +1,7 @@
 """What the source tree looks like in numbers, a column per package, as a Markdown table.
 
     python -m scripts.tree_numbers                 # of this checkout
-    python -m scripts.tree_numbers --root PATH     # of another one
+    python -m scripts.tree_numbers --before PATH   # of another one, and what has changed since
 
 Lines are all lines of a file. A parameter counts as typed where it is annotated; ``self`` and ``cls`` do not count.
 """
@@ -61,15 +61,26 @@ def annotated(function: Function) -> list[bool]:
     return [p.annotation is not None for p in parameters if p.arg not in ("self", "cls")]
 
 
-def table(root: Path) -> str:
+def table(root: Path, before: Path | None = None) -> str:
     columns = [numbers(root / package) for package in PACKAGES]
+    if before is not None:
+        columns = [changed(numbers(before / package), now) for package, now in zip(PACKAGES, columns, strict=True)]
     rows = [["", *PACKAGES], ["---"] * (len(PACKAGES) + 1)]
     rows += [[label, *(column[label] for column in columns)] for label in columns[0]]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def main(root: Annotated[Path, typer.Option(help="Of a checkout.")] = Path()) -> None:
-    print(table(root))
+def changed(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
+    return {
+        label: f"{before[label]} → {figure}" if before[label] != figure else figure for label, figure in now.items()
+    }
+
+
+def main(
+    root: Annotated[Path, typer.Option(help="Of a checkout.")] = Path(),
+    before: Annotated[Path | None, typer.Option(help="Of an earlier one.")] = None,
+) -> None:
+    print(table(root, before))
 
 
 if __name__ == "__main__":

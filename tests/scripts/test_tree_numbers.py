@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.tree_numbers import numbers
+from scripts.tree_numbers import changed, numbers
 
 LONG = "def long():\n" + '    """Told\n    at length."""\n' + "    pass\n" * 41
 SHORT = "class A:\n    def one(self, a: int, b, *c: int, **d):\n        pass\n"
@@ -25,3 +25,7 @@ def test_numbers_of_a_small_tree(tmp_path: Path) -> None:
         "functions over 40 lines": "1",
         "typed parameters": "50.0 %",
     }
+
+
+def test_what_has_changed() -> None:
+    assert changed({"files": "3", "lines": "70"}, {"files": "3", "lines": "64"}) == {"files": "3", "lines": "70 → 64"}
