@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mavis_core.model.attention import AttentionStep, MixedAttention
-from mavis_core.model.backends import AttentionBackend
+from mavis_core.model.backends import AttentionBackend, sdpa
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.prefill import PrefillBatch
 from mavis_core.sample.noise import token_hashes
@@ -39,7 +39,7 @@ class Batch:
 class Batcher:
     """Turns plans into batches, reusing the row tensors while the rows stay."""
 
-    def __init__(self, pool: KVPool, vocab_size: int, device: torch.device, backend: AttentionBackend) -> None:
+    def __init__(self, pool: KVPool, vocab_size: int, device: torch.device, backend: AttentionBackend = sdpa) -> None:
         self._pool = pool
         self._backend = backend
         self._hashes = token_hashes(vocab_size, device)

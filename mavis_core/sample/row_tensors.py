@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mavis_core.api.guidance import Guidance
 from mavis_core.model.attention import DecodeStep, length_mask
-from mavis_core.model.backends import AttentionBackend
+from mavis_core.model.backends import AttentionBackend, sdpa
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.sample.logit_edits import LogitEdits
 from mavis_core.sample.noise_ahead import NoiseAhead
@@ -137,7 +137,7 @@ class RowTensors:
         within = torch.arange(self._block_size, device=self.block_table.device)
         self._slots = (self.block_table[:, :, None] * self._block_size + within).flatten(1)
 
-    def decode_attention(self, pool: KVPool, backend: AttentionBackend) -> DecodeStep:
+    def decode_attention(self, pool: KVPool, backend: AttentionBackend = sdpa) -> DecodeStep:
         """Attention of the newest token of every row."""
         blocks = -(-self.max_length // self._block_size)
         if self._mask is None:
