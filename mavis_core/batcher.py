@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mavis_core.model.attention import AttentionStep, MixedAttention
+from mavis_core.model.backends import AttentionBackend, sdpa
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.prefill import PrefillBatch
 from mavis_core.sample.noise import token_hashes
@@ -38,8 +39,9 @@ class StepBatch:
 class Batcher:
     """Turns plans into batches, reusing the row tensors while the rows stay."""
 
-    def __init__(self, pool: KVPool, vocab_size: int, device: torch.device) -> None:
+    def __init__(self, pool: KVPool, vocab_size: int, device: torch.device, backend: AttentionBackend = sdpa) -> None:
         self._pool = pool
+        self._backend = backend
         self._hashes = token_hashes(vocab_size, device)
         self._device = device
         self._current: RowTensors | None = None
@@ -47,13 +49,13 @@ class Batcher:
     def prepare(self, plan: Plan) -> StepBatch:
         if not plan.prefill:
             steady = self._rows(plan.decode, True)
-            attention = steady.decode_attention(self._pool)
+            attention = steady.decode_attention(self._pool, self._backend)
             return StepBatch(steady.last_token, steady.newest, attention, None, steady)
         drawing, last = _drawing(plan)
         rows = self._rows(drawing, len(drawing) == len(plan.decode)) if drawing else None
         prefill = PrefillBatch.build(plan.prefill, self._pool.block_size, self._device)
         where = torch.tensor(last, dtype=torch.int64).to(self._device)
-        prompts = prefill.attention(self._pool)
+        prompts = prefill.attention(self._pool, self._backend)
         if not plan.decode:
             return StepBatch(prefill.tokens, prefill.positions, prompts, where, rows)
         if rows is not None and rows.rows == plan.decode:
@@ -63,7 +65,7 @@ class Batcher:
         return StepBatch(
             torch.cat((decode.last_token, prefill.tokens)),
             torch.cat((decode.newest, prefill.positions)),
-            MixedAttention(decode.decode_attention(self._pool), prompts),
+            MixedAttention(decode.decode_attention(self._pool, self._backend), prompts),
             where,
             rows,
         )

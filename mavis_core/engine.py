@@ -20,6 +20,7 @@ from mavis_core.batcher import Batcher, StepBatch
 from mavis_core.emitter import Emitter
 from mavis_core.grammar.compiler import GrammarCompiler
 from mavis_core.grammar.matcher import Matcher
+from mavis_core.model.backends import attention_backend
 from mavis_core.model.capacity import kv_blocks
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
@@ -49,7 +50,7 @@ class Engine:
         loader: loads further values at run time, or None.
 
     Raises:
-        LoadError: values collide, or not even one row fits the memory.
+        LoadError: values collide, not even one row fits the memory, or attention cannot be computed as asked.
     """
 
     def __init__(
@@ -62,6 +63,9 @@ class Engine:
         device, dtype = policy.device, policy.dtype
         self.policy = policy
         self.config = config
+        self._attention = attention_backend(config.attention_backend)
+        if config.attention_backend != "sdpa":  # with which models are probed when they are loaded
+            policy.backbone.probe(self._attention)
         self.loader = loader
         self.loaded = list(values)
         self.values = ValueSet(self._stacked(values))
@@ -70,7 +74,7 @@ class Engine:
         blocks = kv_blocks(config, [policy.backbone.cache, *self.values.caches], longest, dtype, device)
         self._max_model_len = min(longest, blocks * config.block_size)
         self.pool = KVPool(policy.backbone.cache, blocks, config.block_size, dtype, device)
-        self.values.bind(blocks, config.block_size, dtype, device)
+        self.values.bind(blocks, config.block_size, dtype, device, self._attention)
         self.scheduler = Scheduler(
             blocks,
             config.block_size,
@@ -108,7 +112,7 @@ class Engine:
             policy.tokenizer,
             self.values.caching_values,
         )
-        self._batcher = Batcher(self.pool, policy.vocab_size, policy.device)
+        self._batcher = Batcher(self.pool, policy.vocab_size, policy.device, self._attention)
         self._emitter = Emitter(objectives)
 
     def _stacked(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
@@ -178,7 +182,8 @@ class Engine:
     def _swap(self, loaded: list[ValueFunction]) -> None:
         """Replace the set of values by one of ``loaded``, and empty the prefix cache, which the old set wrote to."""
         after = ValueSet(self._stacked(loaded))
-        after.bind(self.pool.num_blocks, self.pool.block_size, self.policy.dtype, self.policy.device, self.values)
+        pool, device = self.pool, self.policy.device
+        after.bind(pool.num_blocks, pool.block_size, self.policy.dtype, device, self._attention, self.values)
         move_columns(self._in_flight(), self.values, after)
         self.loaded, self.values = loaded, after
         self._rebuild_for_values()
@@ -318,5 +323,5 @@ class Engine:
         for request_id in ids:
             self.abort(request_id)
         self.scheduler.forget_prefixes()
-        self._batcher = Batcher(self.pool, self.policy.vocab_size, self.policy.device)
+        self._batcher = Batcher(self.pool, self.policy.vocab_size, self.policy.device, self._attention)
         return ids

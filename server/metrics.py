@@ -8,7 +8,7 @@ test compares.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, get_type_hints
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -34,17 +34,11 @@ FORWARD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2,
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.num_requests_running = self._gauge("num_requests_running", "Rows in the batch")
-        self.num_requests_waiting = self._gauge("num_requests_waiting", "Requests waiting for a place in the batch")
-        self.kv_cache_usage_perc = self._gauge("kv_cache_usage_perc", "Share of the KV cache that rows hold, 0 to 1")
-        self.num_preemptions = self._counter("num_preemptions", "Rows preempted for lack of KV")
-        self.prefix_cache_queries = self._counter("prefix_cache_queries", "Prompt tokens looked up in the prefix cache")
-        self.prefix_cache_hits = self._counter("prefix_cache_hits", "Prompt tokens found in the prefix cache")
-        self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens computed")
-        self.generation_tokens = self._counter("generation_tokens", "Tokens generated")
+        self._gauges: dict[str, Gauge] = {}  # these three by field of ``StepStats``
+        self._counters: dict[str, Counter] = {}
+        self._seconds: dict[str, Histogram] = {}
+        self._declare_step_metrics()
         self.iteration_tokens_total = self._histogram("iteration_tokens_total", "Tokens per engine step", STEP_TOKENS)
-        self.policy_forward_seconds = self._histogram("policy_forward_seconds", "Policy forward per step", FORWARD)
-        self.value_forward_seconds = self._histogram("value_forward_seconds", "Values' forward per step", FORWARD)
 
         self.request_success = self._counter("request_success", "Finished choices", ("finished_reason",))
         self.time_to_first_token_seconds = self._histogram(
@@ -74,19 +68,15 @@ class Metrics:
         self.rate_limited = self._counter("rate_limited", "Requests refused by a key's limit", ("limit",))
 
     def on_step(self, step: StepStats) -> None:
-        self.num_requests_running.set(step.running)
-        self.num_requests_waiting.set(step.waiting)
-        self.kv_cache_usage_perc.set(step.kv_cache_usage)
+        for field, gauge in self._gauges.items():
+            gauge.set(getattr(step, field))
         if step.idle:
             return
-        self.num_preemptions.inc(step.preemptions)
-        self.prefix_cache_queries.inc(step.prefix_cache_queries)
-        self.prefix_cache_hits.inc(step.prefix_cache_hits)
-        self.prompt_tokens.inc(step.prompt_tokens)
-        self.generation_tokens.inc(step.generation_tokens)
+        for field, counter in self._counters.items():
+            counter.inc(getattr(step, field))
+        for field, seconds in self._seconds.items():
+            seconds.observe(getattr(step, field))
         self.iteration_tokens_total.observe(step.prompt_tokens + step.generation_tokens)
-        self.policy_forward_seconds.observe(step.policy_forward_seconds)
-        self.value_forward_seconds.observe(step.value_forward_seconds)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
@@ -97,8 +87,17 @@ class Metrics:
             family.name + ("_total" if family.type == "counter" else "") for family in self.registry.collect()
         )
 
-    def _gauge(self, name: str, about: str) -> Gauge:
-        return Gauge(PREFIX + name, about, registry=self.registry)
+    def _declare_step_metrics(self) -> None:
+        """What ``StepStats`` says of its own fields."""
+        for field, annotation in get_type_hints(StepStats, include_extras=True).items():
+            for metric in getattr(annotation, "__metadata__", ()):
+                match metric.kind:
+                    case "gauge":
+                        self._gauges[field] = Gauge(PREFIX + metric.name, metric.about, registry=self.registry)
+                    case "counter":
+                        self._counters[field] = self._counter(metric.name, metric.about)
+                    case "seconds":
+                        self._seconds[field] = self._histogram(metric.name, metric.about, FORWARD)
 
     def _counter(self, name: str, about: str, labels: Iterable[str] = ()) -> Counter:
         return Counter(PREFIX + name, about, labels, registry=self.registry)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.model.attention import AttentionStep, PrefillAttention
+from mavis_core.model.attention import AttentionStep, RowsStep
 from mavis_core.model.kv_pool import CacheSpec, KVPool
 from mavis_core.sample.scoring import ScoringInput
 from mavis_core.values.protocol import ValueSpec
@@ -74,7 +74,7 @@ class TableValue:
     def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
         assert not pools
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         """The history is in the hidden state."""
 
     def score(self, inputs: ScoringInput) -> Tensor:
@@ -128,7 +128,7 @@ class TokenValue:
     def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
         assert not pools
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         """The value does not depend on the text."""
 
     def score(self, inputs: ScoringInput) -> Tensor:

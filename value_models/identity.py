@@ -1,4 +1,4 @@
-"""Which policy a value belongs to: short hashes of the tokenizer and of the output embedding."""
+"""Which policy a value belongs to, told by short hashes of its tokenizer and of its output embedding."""
 
 from __future__ import annotations
 

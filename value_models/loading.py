@@ -1,4 +1,4 @@
-"""From names to a running engine: the policy and its values, with progress. What ``mavis serve`` calls."""
+"""What ``mavis serve`` calls: from the names of a model and its values to an engine that runs, with progress."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""``config.json`` of a value's folder: what it scores, for which policy, and how it was made.
+"""``config.json`` of a value's folder: what the value scores, for which policy, and how it was made.
 
-A value on disk is this file and ``model.safetensors``. Unknown and missing keys are errors that name the key,
-so a folder never means something else than it says.
+A value on disk is this file and ``model.safetensors``. Unknown and missing keys are errors that name the key.
 """
 
 from __future__ import annotations

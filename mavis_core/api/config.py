@@ -62,6 +62,9 @@ class EngineConfig:
         "auto", "Number type of weights and computation; auto is float32 on a CPU and the model's own on a GPU."
     )
     device: str = setting("auto", "Where the model runs: cpu, cuda, cuda:1, ...; auto is the GPU where there is one.")
+    attention_backend: str = setting(
+        "sdpa", "What computes attention: the name of a module of mavis_core.model.backends."
+    )
     seed: int | None = setting(
         0,
         "Requests without a seed of their own get one that follows from this number and their place in the order of "

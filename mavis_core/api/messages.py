@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from mavis_core.api.errors import InvalidRequestError, RequestFailedError
 from mavis_core.api.guidance import Guidance
@@ -213,24 +213,39 @@ class RequestOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class Metric:
+    """How a number of ``StepStats`` is shown to whoever watches: ``seconds`` are a histogram, ``name`` is vLLM's."""
+
+    kind: Literal["gauge", "counter", "seconds"]
+    name: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepStats:
     """One engine step, for metrics, or the state between two where ``idle``. Times in seconds, on the device's clock
-    where it has one.
+    where it has one. A field is a metric by its annotation alone.
 
     ``prefix_cache_queries`` counts the tokens of the rows admitted for the first time, ``prefix_cache_hits`` those of
     them that were in the cache. ``kv_cache_usage`` is the share of blocks that rows hold, cached ones aside.
     """
 
-    running: int
-    waiting: int
-    prompt_tokens: int
-    generation_tokens: int
-    preemptions: int
-    kv_cache_usage: float
-    policy_forward_seconds: float
-    value_forward_seconds: float
-    prefix_cache_queries: int = 0
-    prefix_cache_hits: int = 0
+    running: Annotated[int, Metric("gauge", "num_requests_running", "Rows in the batch")]
+    waiting: Annotated[int, Metric("gauge", "num_requests_waiting", "Requests waiting for a place in the batch")]
+    prompt_tokens: Annotated[int, Metric("counter", "prompt_tokens", "Prompt tokens computed")]
+    generation_tokens: Annotated[int, Metric("counter", "generation_tokens", "Tokens generated")]
+    preemptions: Annotated[int, Metric("counter", "num_preemptions", "Rows preempted for lack of KV")]
+    kv_cache_usage: Annotated[
+        float, Metric("gauge", "kv_cache_usage_perc", "Share of the KV cache that rows hold, 0 to 1")
+    ]
+    policy_forward_seconds: Annotated[float, Metric("seconds", "policy_forward_seconds", "Policy forward per step")]
+    value_forward_seconds: Annotated[float, Metric("seconds", "value_forward_seconds", "Values' forward per step")]
+    prefix_cache_queries: Annotated[
+        int, Metric("counter", "prefix_cache_queries", "Prompt tokens looked up in the prefix cache")
+    ] = 0
+    prefix_cache_hits: Annotated[
+        int, Metric("counter", "prefix_cache_hits", "Prompt tokens found in the prefix cache")
+    ] = 0
     idle: bool = False
 
 

@@ -10,7 +10,7 @@ Grouped-query heads are never repeated in decode: the heads that share a KV head
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -25,8 +25,33 @@ ATTENTION = "mavis_paged"
 
 
 class AttentionStep(Protocol):
+    """What a forward is given as ``kv_step``; ``backends`` say who makes it."""
+
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """query (N, H, D), key and value (N, H_kv, D) of one layer -> (N, H, D)."""
+        ...
+
+
+class RowsStep(AttentionStep, Protocol):
+    """Tokens that become part of their rows. Every model stores them at the same places of its own pool."""
+
+    def over(self, pool: KVPool) -> AttentionStep:
+        """The same for another model, whose KV is in ``pool``."""
+        ...
+
+
+class DecodeStep(RowsStep, Protocol):
+    """One new token per row, stored at ``slots`` (B,)."""
+
+    @property
+    def slots(self) -> Tensor: ...
+
+
+class SiblingStep(AttentionStep, Protocol):
+    """Candidates of each row, of which one may be kept."""
+
+    def keep(self, chosen: Tensor) -> None:
+        """Store one candidate of each row as the row's next token: chosen (G,) int64 index into K."""
         ...
 
 
@@ -52,16 +77,8 @@ class DecodeAttention:
     block_table: Tensor
     mask: Tensor
 
-    @classmethod
-    def newest(cls, pool: KVPool, block_table: Tensor, length: Tensor, longest: int) -> DecodeAttention:
-        """Attention of the newest token of each row, at position ``length`` (B,) - 1.
-
-        Args:
-            block_table: (B, P) int64; blocks beyond ``longest``, the largest length (host integer), are not read.
-        """
-        table = block_table[:, : -(-longest // pool.block_size)]
-        mask = length_mask(length, table.shape[1] * pool.block_size, pool.data.dtype)
-        return cls(pool, pool.slots(table, length - 1), table, mask)
+    def over(self, pool: KVPool) -> DecodeAttention:
+        return replace(self, pool=pool)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         rows, heads, dim = query.shape
@@ -103,6 +120,9 @@ class PrefillAttention:
     slots: Tensor
     chunks: Sequence[Chunk]
 
+    def over(self, pool: KVPool) -> PrefillAttention:
+        return replace(self, pool=pool)
+
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         self.pool.write(layer, self.slots, key, value)
         return torch.cat([self._attend(layer, chunk, query, key, value, scaling) for chunk in self.chunks])
@@ -130,10 +150,10 @@ class PrefillAttention:
 
 @dataclass(slots=True)
 class MixedAttention:
-    """Decode rows first, prompt chunks after them, in one forward."""
+    """Decode rows first, prompt chunks after them, in one forward; each as its backend computes it."""
 
-    decode: DecodeAttention
-    prefill: PrefillAttention
+    decode: DecodeStep
+    prefill: RowsStep
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         rows = self.decode.slots.shape[0]

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mavis_core.api.errors import LoadError
-from mavis_core.model.attention import ATTENTION, AttentionStep, Chunk, DecodeAttention, PrefillAttention, length_mask
+from mavis_core.model.attention import ATTENTION, AttentionStep, Chunk, length_mask
+from mavis_core.model.backends import AttentionBackend, sdpa
 from mavis_core.model.kv_pool import CacheSpec, KVPool
 
 PROBE_BLOCK = 4
@@ -53,7 +54,7 @@ class PagedModel:
         return hidden
 
     @torch.inference_mode()
-    def probe(self) -> None:
+    def probe(self, backend: AttentionBackend = sdpa) -> None:
         """Prefill 6 tokens, decode a 7th, compare with transformers' own forward.
 
         Raises:
@@ -67,9 +68,10 @@ class PagedModel:
         pool = KVPool(self.cache, 2, PROBE_BLOCK, dtype, device)
         table = torch.arange(2, device=device)[None]
         pool.clear(table[0])
-        prefill = PrefillAttention(pool, positions[:split], [Chunk(0, split, 0, table)])
-        mask = length_mask(torch.tensor([count], device=device), 2 * PROBE_BLOCK, dtype)
-        decode = DecodeAttention(pool, positions[split:], table, mask)
+        prefill = backend.prefill(pool, positions[:split], [Chunk(0, split, 0, table)])
+        length = torch.tensor([count], device=device)
+        mask = length_mask(length, 2 * PROBE_BLOCK, dtype)
+        decode = backend.decode(pool, positions[split:], table, length, mask)
         self.forward(tokens[:split], positions[:split], prefill)
         ours = self.forward(tokens[split:], positions[split:], decode)[0].float()
         theirs = self.forward_plain(tokens)[-1].float()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mavis_core.model.attention import Chunk, PrefillAttention
+from mavis_core.model.attention import Chunk, RowsStep
+from mavis_core.model.backends import AttentionBackend
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.schedule.scheduler import PrefillChunk
 
@@ -44,5 +45,5 @@ class PrefillBatch:
         flat = torch.tensor([tokens, positions, slots]).to(device)
         return cls(flat[0], flat[1], flat[2], chunks)
 
-    def attention(self, pool: KVPool) -> PrefillAttention:
-        return PrefillAttention(pool, self.slots, self.chunks)
+    def attention(self, pool: KVPool, backend: AttentionBackend) -> RowsStep:
+        return backend.prefill(pool, self.slots, self.chunks)

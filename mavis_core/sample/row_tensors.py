@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from mavis_core.api.guidance import Guidance
-from mavis_core.model.attention import DecodeAttention, length_mask
+from mavis_core.model.attention import DecodeStep, length_mask
+from mavis_core.model.backends import AttentionBackend, sdpa
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.sample.logit_edits import LogitEdits
 from mavis_core.sample.noise_ahead import NoiseAhead
@@ -136,7 +137,7 @@ class RowTensors:
         within = torch.arange(self._block_size, device=self.block_table.device)
         self._slots = (self.block_table[:, :, None] * self._block_size + within).flatten(1)
 
-    def decode_attention(self, pool: KVPool) -> DecodeAttention:
+    def decode_attention(self, pool: KVPool, backend: AttentionBackend = sdpa) -> DecodeStep:
         """Attention of the newest token of every row."""
         blocks = -(-self.max_length // self._block_size)
         if self._mask is None:
@@ -144,4 +145,5 @@ class RowTensors:
         at = self.newest[:, None]
         self._mask[:, 0, 0].scatter_(1, at, 0.0)
         slots = self._slots.gather(1, at)[:, 0]
-        return DecodeAttention(pool, slots, self.block_table[:, :blocks], self._mask[..., : blocks * self._block_size])
+        mask = self._mask[..., : blocks * self._block_size]
+        return backend.decode(pool, slots, self.block_table[:, :blocks], self.length, mask)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from mavis_core.model.attention import DecodeAttention, SiblingAttention
+from mavis_core.model.attention import DecodeStep, SiblingStep, length_mask
+from mavis_core.model.backends import AttentionBackend, sdpa
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.sample.candidates import Candidates
 
@@ -27,6 +28,7 @@ class ScoringInput:
         max_length: largest ``length`` (host integer), for trimming.
         last_token: (G,) int64, the newest token of each row, at position ``length`` - 1.
         tilt_weights: (G, M) float32, beta * lambda of a conditioned value's own objectives; None for other values.
+        backend: the engine's; it computes attention for models beside the policy too.
     """
 
     candidates: Tensor
@@ -39,15 +41,18 @@ class ScoringInput:
     max_length: int
     last_token: Tensor
     tilt_weights: Tensor | None = None
+    backend: AttentionBackend = sdpa
 
-    def newest_attention(self, pool: KVPool) -> DecodeAttention:
-        """Attention for a forward of ``last_token``, one position per row, by a model whose KV is in ``pool``."""
-        return DecodeAttention.newest(pool, self.block_table, self.length, self.max_length)
+    def newest_attention(self, pool: KVPool) -> DecodeStep:
+        """How a model whose KV is in ``pool`` reads ``last_token``, one position a row."""
+        table = self.block_table[:, : -(-self.max_length // pool.block_size)]
+        mask = length_mask(self.length, table.shape[1] * pool.block_size, pool.data.dtype)
+        return self.backend.decode(pool, pool.slots(table, self.length - 1), table, self.length, mask)
 
-    def sibling_attention(self, pool: KVPool) -> SiblingAttention:
-        """Attention for a forward of the G * K ``candidates``: a row's share one position, unseen by each other."""
+    def sibling_attention(self, pool: KVPool) -> SiblingStep:
+        """How it reads the G * K ``candidates``, all of a row at position ``length`` and blind to one another."""
         width = self.candidates.shape[1]
-        return SiblingAttention(pool, self.block_table, self.length, self.max_length, width)
+        return self.backend.siblings(pool, self.block_table, self.length, self.max_length, width)
 
     def take(self, rows: Tensor) -> ScoringInput:
         """The same for some of the rows: (R,) int64 indices."""
@@ -62,6 +67,7 @@ class ScoringInput:
             self.max_length,
             self.last_token[rows],
             None if self.tilt_weights is None else self.tilt_weights[rows],
+            self.backend,
         )
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mavis_core.api.messages import ObjectiveInfo
-from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.attention import RowsStep
 from mavis_core.model.kv_pool import CacheSpec, KVPool
 from mavis_core.sample.scoring import ScoringInput
 
@@ -63,7 +63,7 @@ class ValueFunction(Protocol):
         """Move to the engine's device and take the pools for ``spec.caches``; called once."""
         ...
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         """Read prompt chunks of the rows this value guides: tokens and positions (N,) int64."""
         ...
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mavis_core.api.errors import LoadError
 from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.model.backends import AttentionBackend
 from mavis_core.model.kv_pool import CacheSpec, KVPool
 from mavis_core.model.prefill import PrefillBatch
 from mavis_core.sample.candidates import Candidates
@@ -69,10 +70,11 @@ class ValueSet:
         block_size: int,
         dtype: torch.dtype,
         device: torch.device,
+        backend: AttentionBackend,
         before: ValueSet | None = None,
     ) -> None:
         """Give every value its pools; values that ``before`` has bound keep theirs."""
-        self._device, self._block_size = device, block_size
+        self._device, self._block_size, self._backend = device, block_size, backend
         bound = {} if before is None else dict(zip(map(id, before.values), before._pools, strict=True))
         for value in self.values:
             pools = bound.get(id(value))
@@ -87,7 +89,7 @@ class ValueSet:
             mine = [chunk for chunk in planned if pools and _reads(chunk.row, columns)]
             if mine:
                 prefill = PrefillBatch.build(mine, self._block_size, self._device)
-                value.extend(prefill.tokens, prefill.positions, prefill.attention(pools[0]))
+                value.extend(prefill.tokens, prefill.positions, prefill.attention(pools[0], self._backend))
 
     def score(self, rows: RowTensors, candidates: Candidates, hidden: Tensor) -> Scored:
         """Values of every candidate of the G guided rows, hidden (G, D), and the KL still to come.
@@ -106,6 +108,7 @@ class ValueSet:
             candidates.reference,
             rows.max_length,
             first(rows.last_token, guided),
+            backend=self._backend,
         )
         parts = [
             self._part(value, columns, self._readers(value, columns, rows), inputs, rows)

@@ -36,10 +36,10 @@ def links(page: Path) -> list[str]:
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """Every simple command of the page's shell blocks, as words."""
+    """Every simple command of the page's shell blocks, as words, without variables that are set for it alone."""
     for block in blocks(page, "sh"):
         for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
+            words = shlex.split(re.sub(r"^[A-Z_]+=\S+ ", "", line), comments=True)
             while "&&" in words:
                 end = words.index("&&")
                 yield words[:end]

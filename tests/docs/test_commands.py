@@ -39,6 +39,8 @@ def test_a_shown_command_is_real(words: list[str]) -> None:
     if name == "mavis":
         known = _mavis_options(words[1])
         assert set(_options(words)) <= known
+        ours = [word for word in words if word.startswith(("benchmarks/", "examples/")) and word.endswith(".yaml")]
+        assert [path for path in ours if not Path(path).is_file()] == []
     elif name in ("python", "python3") and words[1] == "-m":
         if words[2] != "venv":
             module = Path(*words[2].split("."))

@@ -1,7 +1,8 @@
-"""Links resolve, the README's tree is the tree, and every source file has its line in the architecture page."""
+"""Links resolve, the README leads to every folder and page, every source file has its line of its own words."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,16 @@ def test_links(page: Path) -> None:
         found = (page.parent / target) if target else page
         assert found.exists(), link
         assert not anchor or anchor in anchors(found), link
+
+
+def test_every_result_is_on_the_page_of_results() -> None:
+    page = Path("docs/results.md")
+    linked = {Path(os.path.normpath(page.parent / link.partition("#")[0])) for link in links(page) if "://" not in link}
+    results = Path("benchmarks/results")
+    folders = {path.parent for path in results.rglob("*.md")}
+    assert len(folders) > 4
+    missing = [path for path in results.rglob("*.json") if path.parent not in folders and path not in linked]
+    assert missing + [folder for folder in folders if not {path.parent for path in linked} & {folder}] == []
 
 
 def tree() -> list[Path]:
@@ -46,7 +57,11 @@ def test_the_tree_is_whole() -> None:
         assert Path(top) in shown
     packages = {init.parent for name in (*PACKAGES, "scripts") for init in Path(name).rglob("__init__.py")}
     assert packages <= shown
-    assert set(Path("docs").glob("*.md")) <= shown
+    assert all(path.is_dir() for path in shown), "folders only: docs/architecture.md has the files"
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    assert {str(page) for page in Path("docs").glob("*.md")} <= set(links(README))
 
 
 def test_every_source_file_has_a_line_of_its_own_words() -> None:

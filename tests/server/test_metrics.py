@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import httpx
 import pytest
 
+from mavis_core.api.messages import StepStats
 from server.metrics import Metrics
 from tests.server.conftest import USER
 from tests.server.fake_engine import CACHED
@@ -43,3 +45,12 @@ async def test_a_client_cannot_make_series(client: httpx.AsyncClient) -> None:
 def test_every_metric_is_documented() -> None:
     page = Path("docs/metrics.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `(mavis:[a-z0-9_]+)", page, re.MULTILINE)) == Metrics().names()
+
+
+def test_every_number_of_a_step_is_a_metric() -> None:
+    metrics, known = Metrics(), {field.name for field in dataclasses.fields(StepStats)} - {"idle"}
+    before = metrics.text()
+    metrics.on_step(StepStats(**dict.fromkeys(known, 7)))
+    numbers = dict(re.findall(r"^(mavis:\w+?)(?:_total|_sum)? (\S+)$", metrics.text().decode(), re.MULTILINE))
+    assert before != metrics.text()
+    assert len([name for name, number in numbers.items() if number == "7.0"]) == len(known)

@@ -1,10 +1,10 @@
-"""Policies trained by RL on disk: what ``mavis baseline`` leaves and ``mavis evaluate`` reads. Torch-free.
+"""Policies trained by RL, on disk: ``mavis baseline`` writes them, ``mavis evaluate`` reads them. Torch-free.
 
 FOLDER/NAME/manifest.json   the weights that it was trained for
 FOLDER/NAME/step-100/       a model folder as transformers saves it, with the tokenizer; one per checkpoint
 FOLDER/NAME/log.jsonl       rewards, KL and length, step by step
 FOLDER/NAME/trainer/        what is needed to go on
-FOLDER/mod/                 a value of kind ``policy``: the last checkpoints of the policies of one reward, to mix
+FOLDER/mod/                 a value of kind ``policy``: the last checkpoints of those policies that have one reward each
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ RLOO (arXiv 2402.14740) and not GRPO: its objective is E[sum_m lambda_m z_m] - k
 response, which is what MORLHF is. GRPO divides by the group's standard deviation, so that prompts count unequally,
 and puts a per-token estimate of the KL into the loss, so that the price of a nat depends on how long responses are.
 
-What is trained differs from what samples in one point: responses are drawn from the k likeliest tokens without a stop
-token as the first, and their log-probabilities are those of the full softmax, as everywhere in TRL.
+What is trained differs from what samples in one point. Responses are drawn from the k most likely tokens, and never
+begin with a stop token; the log-probabilities in the loss are those of the whole vocabulary, as everywhere in TRL.
 """
 
 from __future__ import annotations

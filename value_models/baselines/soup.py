@@ -1,4 +1,4 @@
-"""RSoup: parameters of policies averaged (rewarded soups, arXiv 2306.04488)."""
+"""RSoup: several policies averaged parameter by parameter into one (rewarded soups, arXiv 2306.04488)."""
 
 from __future__ import annotations
 

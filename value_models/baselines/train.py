@@ -1,4 +1,7 @@
-"""``mavis baseline`` at work: policy after policy, each resumable; at the end those of one reward become one value."""
+"""What ``mavis baseline`` does: trains one policy after the other, each resumable, and makes a MOD value of them.
+
+Only the policies that were trained for a single reward become part of that value.
+"""
 
 from __future__ import annotations
 

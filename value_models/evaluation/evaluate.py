@@ -1,4 +1,4 @@
-"""An evaluation's file at work: sample every point, score every answer, write the report; each step resumable.
+"""What ``mavis evaluate`` does: samples every point, scores every answer, writes the report; each step resumable.
 
 What decides the outcome (reference point, budgets, claims) is on disk before the first token and cannot be changed in
 the same folder. Arms may be added later; one that is there may not change.

@@ -1,9 +1,9 @@
 """What the answers say: every arm at matched KL with its uncertainty, and what became of the claims.
 
-A budget is what may be spent. A strength that another one of the same arm and weights beats for less is left out:
-nobody would choose it, and checkpoints of RL go back in KL. An arm that spends less at its greatest strength counts
-with what it has at most: the least that it can do within the budget. A difference to it is then a bound, and a claim
-stands or falls only on the side that the bound leaves no doubt about.
+A budget is the most that an arm may spend. Along an arm's strengths only those count that no cheaper one beats: nobody
+would choose the others, and checkpoints of RL do not always spend more than the one before. An arm whose greatest
+strength spends less than the budget counts with what it has there. That is the least it can do within the budget, so a
+difference to it is a bound, and a claim is decided only where the bound leaves no doubt.
 """
 
 from __future__ import annotations

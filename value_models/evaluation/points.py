@@ -1,4 +1,4 @@
-"""Points: what is sampled of an arm. One point is one weight vector at one strength, the same answers for all."""
+"""A point: one way of steering, one set of weights, one strength. Answers are sampled once per point."""
 
 from __future__ import annotations
 

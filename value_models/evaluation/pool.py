@@ -1,7 +1,8 @@
-"""Best-of-N without a tilt: its draws are the base model's own, whatever the weights, so all such points share them.
+"""Best-of-N without a tilt, all points of it from one pool of answers.
 
-Draw i of an answer has the noise of a search's i-th successor, and the first N of 64 draws are those of best-of-N: what
-is chosen here is what ``guidance.search`` chooses. A pool costs what its largest point would cost alone.
+Such draws are the base model's own and do not depend on the weights, so the points differ only in which answer they
+choose. Draw i has the noise that successor i of a search would have, and the first N of 64 draws are the N of
+best-of-N: what is chosen here is what ``guidance.search`` would choose, and all points cost what the largest does.
 """
 
 from __future__ import annotations

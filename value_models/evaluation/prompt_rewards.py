@@ -1,4 +1,4 @@
-"""An evaluation's own rewards as the scorer of a search, on prompts as their authors wrote them."""
+"""An evaluation's own rewards as what ranks the texts of a search; they read prompts as their authors wrote them."""
 
 from __future__ import annotations
 

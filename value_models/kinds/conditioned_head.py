@@ -1,14 +1,18 @@
-"""Kind ``conditioned_head``: a ``head`` that takes the weights as an input, and also says what KL will still be paid.
+"""Kind ``conditioned_head``: a ``head`` whose input is the row's weights too, and which also predicts the KL to come.
 
-    V_m(s + a; w) = u_m(h, w) . A_m[a] + c_m(h, w);    W, that KL in nats, likewise, as one more output
+    V_m(s + a; w) = u_m(h, w) . A_m[a] + c_m(h, w)       value of objective m, z-units
+    W(s + a; w)                                          the same form, one more output, nats
     [u_m, c_m] = two-layer network of h whose hidden units are scaled and shifted by f(w) (FiLM, arXiv 1709.07871)
     f(w) = gelu(P w + p) - gelu(p)
 
-w is beta times the row's weights, ``tilt_weights`` in the code. The value of a text depends on how it goes on, and that
-depends on w; without w a value can only say how the base model would go on. The network is given f(w) and not w,
-because values level off as w grows and W begins as its square: with units scaled by w the error is four times as large
-(docs/theory.md). w enters this network, never the policy, so rows of any weights share KV. A, the table over the
-vocabulary, does not depend on w and is computed once at load.
+s is the text so far, a a candidate for the next token, h the policy's hidden state at s, and w is beta times the row's
+weights. A plain ``head`` predicts the reward of a text that the base model would finish. But the text will be finished
+under the same weights, and what it becomes depends on them; so V takes them as an input. W is the KL that the tilted
+policy will still spend after a, which the tilt subtracts: a token that leads into expensive text is worth less.
+
+The network is given f(w), not w, because V levels off as w grows and W begins as its square; with units scaled by w
+itself the error is four times as large (docs/theory.md). w enters this network and never the policy, so rows of any
+weights share their KV. A is a table over the vocabulary that does not depend on w; it is computed once, at load.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from mavis_core.api.messages import ObjectiveInfo
-from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.attention import RowsStep
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
 from mavis_core.sample.scoring import ScoringInput
@@ -113,7 +117,7 @@ class ConditionedHeadValue:
         network = self.network.to(device=device, dtype=torch.float32)
         self._table = network.read_tokens(unit_rms(self._embedding.to(device)))
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         """Nothing to read: the policy's hidden state holds the text."""
 
     def score(self, inputs: ScoringInput) -> Tensor:

@@ -2,9 +2,10 @@
 
     V_m(s + a) = u_m(h) . A_m[a] + c_m(h)        (``head_network``)
 
-h is the policy's hidden state at s after the final norm, which the policy computes anyway. A is a table over the
-vocabulary, computed once at load, so a step reads K rows of it. This is IVG's vocabulary-sized score head
-(arXiv 2409.17819) in factored form, and the MAVIS paper's open question 1.
+s is the text so far, a a candidate for the next token, h the policy's hidden state at s after the final norm, which the
+policy computes anyway. A is a table over the vocabulary, computed once at load, so a step reads one row of it per
+candidate. This is the score head of IVG (arXiv 2409.17819), which has an output per token of the vocabulary, factored
+into a product; whether that works is the first open question of the MAVIS paper.
 
 Heads of equal shape are stacked into one network, so four objectives cost as many kernels as one.
 """
@@ -23,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mavis_core.api.messages import ObjectiveInfo
-from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.attention import RowsStep
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
 from mavis_core.sample.scoring import ScoringInput
@@ -77,7 +78,7 @@ class HeadValue:
         self._first = network.state_in.transpose(1, 2).flatten(0, 1).contiguous()
         self._first_bias = network.state_in_bias.flatten()
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         """Nothing to read: the policy's hidden state holds the text."""
 
     def score(self, inputs: ScoringInput) -> Tensor:

@@ -1,6 +1,4 @@
-"""A value on the policy's hidden state while it is trained: the frozen policy reads packed trees, a small network
-learns on its states.
-"""
+"""A ``head`` in training: the frozen policy reads packed trees, and a small network learns on its hidden states."""
 
 from __future__ import annotations
 

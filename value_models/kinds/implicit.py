@@ -1,22 +1,23 @@
-"""Kind ``implicit``: how much more likely a tuned causal LM makes a token than an untuned one.
+"""Kind ``implicit``: how much more likely a tuned causal LM makes a token than an untuned one does.
 
     V_m(s + a) = (log pi_m(a | s) - log pi_0(a | s) - mean_m) / std_m        nats, z-scored over the policy's tokens
 
-pi_m, the tuned models, and pi_0, the untuned one, share the policy's vocabulary and may be much smaller (IVG, arXiv
-2409.17819). pi_0 may also be the policy itself.
+pi_m is the model tuned for objective m, pi_0 the untuned one (IVG, arXiv 2409.17819). Both share the policy's
+vocabulary and may be much smaller than it; pi_0 may also be the policy itself.
 
-Both terms are at T = 1 and before any edit: a value belongs to the text, not to how it is sampled. So where pi_0 is
-the policy it is read from the policy's own hidden state, one product with the output layer and no second forward.
-(The step's reference would not do: it is of the edited logits divided by T.)
+A value belongs to the text, not to how the text is sampled. So both log-probabilities are at temperature 1, of logits
+that nothing has edited. Where pi_0 is the policy, its logits are one product of the policy's hidden state with its
+output layer, no further forward; the logits of the step itself cannot be used, since bias, penalties and temperature
+have changed them.
 
-Every model has its own KV. ``last_token`` is fed in ``score``, one position per model; a row that was just read has it
-in the cache already and writes the same numbers again, which spares the case.
+Every model has a KV cache of its own. When candidates are scored, each model first reads the newest token of the row.
+For a row whose prompt was read in this very step the token is in the cache already; it is then read a second time and
+gives the same numbers, so the code needs no second case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 
 from mavis_core.api.errors import LoadError
 from mavis_core.api.messages import ObjectiveInfo
-from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.attention import RowsStep
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
 from mavis_core.sample.scoring import ScoringInput
@@ -77,15 +78,14 @@ class ImplicitValue:
         self._pools = list(pools)
         self._scale = self._scale.to(device)
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
-        """The models differ in their pools alone: slots and block tables are the row's."""
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         for model, pool in zip(self._models, self._pools, strict=True):
-            model.backbone.forward(tokens, positions, replace(attention, pool=pool))
+            model.backbone.forward(tokens, positions, attention.over(pool))
 
     def score(self, inputs: ScoringInput) -> Tensor:
         attention, found = inputs.newest_attention(self._pools[0]), []
         for model, pool in zip(self._models, self._pools, strict=True):
-            hidden = model.backbone.forward(inputs.last_token, inputs.length - 1, replace(attention, pool=pool))
+            hidden = model.backbone.forward(inputs.last_token, inputs.length - 1, attention.over(pool))
             found.append(_logprobs(model, hidden).gather(1, inputs.candidates))
         if not self._paired:
             found.append(_logprobs(self._policy, inputs.hidden).gather(1, inputs.candidates))

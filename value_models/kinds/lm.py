@@ -1,8 +1,10 @@
 """Kind ``lm``: a separate small causal LM with M regression outputs (MAVIS: one per objective, or a student).
 
-V(s + a) is the readout at token a. The K candidates of a row are K sibling positions that share the row's KV
-and do not see each other, so one forward of G * K positions scores them all; the drawn sibling's KV is kept,
-never recomputed.
+    V(s + a) = readout of the hidden state at a, after reading s and a
+
+The K candidates of a row are read side by side, all at the position after s: they share the row's KV and do not see
+each other. One forward of G * K positions so scores the candidates of G rows. The KV of the one that is drawn is kept
+as the row's, so it is never computed a second time.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.attention import RowsStep
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.paged_model import PagedModel
 from mavis_core.model.policy import Policy
@@ -54,7 +56,7 @@ class LmValue:
         self.readout.to(device=device, dtype=torch.float32)
         self.model.probe()
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         self.model.forward(tokens, positions, attention)
 
     def score(self, inputs: ScoringInput) -> Tensor:

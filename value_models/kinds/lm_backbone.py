@@ -1,4 +1,4 @@
-"""What an ``lm`` is made of: a causal LM from its architecture, or one to train from, whole or through LoRA."""
+"""The transformer inside an ``lm``: built as its config says, or made to be trained, whole or through LoRA."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Kind ``policy``: fine-tuned policies to mix (MOD).
 
-    V_m(s + a) = log pi_m(a | s) - log pi_0(a | s)        nats; pi_0 the served policy
+    V_m(s + a) = log pi_m(a | s) - log pi_0(a | s)        nats; pi_0 is the served policy
 
-so an ``implicit`` value without an untuned model of its own and without z-scoring. At T = 1 and beta = 1 the tilt is
-then MOD: p ~ exp(sum_m lambda_m logits_m) where the lambda sum to 1; where not, the policy keeps the rest.
+This is an ``implicit`` value whose untuned model is the policy itself, without z-scoring. At temperature 1 and beta 1
+the tilt then is MOD: p ~ exp(sum_m lambda_m logits_m) where the lambda sum to 1. What they leave to 1 stays with the
+policy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The kinds there are, and what is done across them."""
+"""All kinds by name, and the stacking of values, which asks every kind."""
 
 from __future__ import annotations
 

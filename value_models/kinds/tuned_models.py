@@ -1,9 +1,10 @@
-"""Causal LMs that a value is made of, each in the value's folder or in a model folder beside it.
+"""The causal LMs that ``implicit`` and ``policy`` values are made of, in the value's folder or in one beside it.
 
-``architecture`` is ``{"tuned": [MODEL, ...], "untuned": MODEL or "policy"}``, without ``untuned`` for kind
-``policy``. A MODEL is a transformers config with its ``model_type``, whose tensors are ``tuned.0.*``, ``tuned.1.*``
-and ``untuned.*``, or ``{"path": "../name"}``: a folder as transformers saves it, relative to the value's own and not
-outside the folder that holds both (a downloaded config must not name any file of the machine).
+``architecture`` in the value's config is ``{"tuned": [MODEL, ...], "untuned": MODEL or "policy"}``, without ``untuned``
+for kind ``policy``. A MODEL is either a transformers config with its ``model_type``, and then its tensors are in the
+value's own file as ``tuned.0.*``, ``tuned.1.*`` and ``untuned.*``; or it is ``{"path": "../name"}``, a folder as
+transformers saves it. The path is relative to the value's folder and must stay within the folder that holds both: a
+downloaded config must not be able to name any file of the machine.
 """
 
 from __future__ import annotations

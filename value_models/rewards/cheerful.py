@@ -1,7 +1,7 @@
 """Cheerful: how positive the wording is, by VADER's compound score.
 
-A lexicon with rules, not a network: it is what the issue's figures are stated in, costs microseconds, and its
-mistakes (irony, "no problem") are easy to see in samples.
+A lexicon with rules, not a network: it is well known, costs microseconds, and its mistakes (irony, "no problem") are
+easy to see in samples.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What scores are a function of, for manifests: one folder holds the scores of one version of each reward.
+"""What a reward's scores depend on, as manifests keep it, so that one folder never mixes scores of two versions.
 
-Not where a judge runs, how often it is asked at once, or on which device a classifier reads: these may change between
-one shard and the next.
+Left out is what changes no score, and may therefore change from one shard to the next: where a judge runs, how many of
+its requests are in flight, on which device a classifier reads.
 """
 
 from __future__ import annotations

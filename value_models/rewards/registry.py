@@ -1,4 +1,4 @@
-"""Rewards by what a run's YAML says of them: a name that ships, a function, a classifier or a judge."""
+"""From what a run's YAML says of a reward to the reward: one that ships, a function, a classifier or a judge."""
 
 from __future__ import annotations
 

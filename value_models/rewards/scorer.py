@@ -1,4 +1,4 @@
-"""Rewards as the scorer of a search: the loaded ones, side by side."""
+"""A run's rewards side by side, as what ranks the texts of a search."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Trees of responses as flat arrays: what a shard holds, and what labels and targets are computed on.
+"""Trees of responses as flat arrays: what a file of rollouts holds, and what labels and targets are computed on.
 
-A node is a segment of tokens below its parent; a root is a prompt. Nodes stand in depth-first order, parents before
-children and every tree in one piece.
+A node is a segment of tokens that continues its parent; a root is a prompt. Nodes stand in depth-first order: parents
+before their children, and every tree in one piece.
 """
 
 from __future__ import annotations

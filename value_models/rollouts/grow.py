@@ -1,9 +1,9 @@
-"""Grows trees on an engine, level by level: the open nodes of all prompts continue in one batch.
+"""Grows trees on an engine, level by level: all open nodes of all prompts are continued in one batch.
 
-Each open node is one engine request with as many choices as it has children, which share its text's KV. The text is
-submitted again at every level; the engine's prefix cache finds what the level before left of it.
+Each open node is one engine request, with as many choices as the node has children; they share the KV of its text. At
+the next level the longer text is a request of its own, most of which the engine's prefix cache still holds.
 
-Every draw derives from (seed, prompt, path), so a tree does not depend on the others of its batch.
+Every draw derives from (seed, prompt, path in the tree), so a tree does not depend on the others of its batch.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Which weights a tree is rolled out under, where every tree has its own: what a value conditioned on w learns from.
+"""Weights that trees are rolled out under, drawn anew for each tree: what a value that takes weights learns from.
 
-    w = s * lambda,    s uniform in (0, beta],    lambda: 1 for one objective, whichever; 0 for all others in a
-                                                  quarter of the trees, else uniform in [0, 1) for each of them
+    w = s * lambda,    s uniform in (0, beta]
+    lambda: 1 for one objective, drawn evenly; for all others 0 in a quarter of the trees, else uniform in [0, 1)
 
-so w fills the box [0, beta]^M, its corner at 0 more densely than the others, and its axes are met too. The box is what
-a folder can say and what a server can refuse; w drawn from a simplex would leave most of a box untrained and allowed.
+So w fills the box [0, beta]^M, with more trees near 0, and also meets the axes, where one objective steers alone. A
+box, because a value's folder states one range per objective and the server refuses what lies outside: weights that sum
+to a constant would leave most of what is allowed untrained.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Forests on disk: safetensors, one file per shard of fixed composition, never pickle, never half a file."""
+"""Trees on disk: one safetensors file per shard, a fixed part of the prompts; never pickle, never half a file."""
 
 from __future__ import annotations
 

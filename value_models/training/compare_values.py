@@ -1,7 +1,7 @@
-"""How well values predict a run's rewards, on trees that its own value was not trained on: ``mavis measure``.
+"""What ``mavis measure`` does: how well values predict a run's rewards, on trees that the run's own value never saw.
 
-Puts values side by side, such as an old one and its successor: the same trees, the same targets, the z-units of the
-run. Decoding decides in the end (``mavis evaluate``); this says why.
+It puts values side by side, such as an old one and its successor: the same trees, the same targets, in the z-units of
+the run. Which of them steers better, only decoding can tell (``mavis evaluate``); these figures help to say why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Labelled rollouts as what a value learns from: packed trees with z-scored targets, split by prompt."""
+"""From labelled rollouts to what a value is trained on: packed trees with z-scored targets, split by prompt."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def prepare(forest: Forest, rewards: Array, settings: TargetSettings, held_out: 
 
 
 def held_out_count(share: float, distinct: int) -> int:
-    """How many of so many different prompts are only measured on.
+    """How many of ``distinct`` different prompts are held out: measured on and not trained on.
 
     Raises:
         RunError: none, or all.
@@ -107,10 +107,10 @@ def held_out_count(share: float, distinct: int) -> int:
 
 
 def split_keys(texts: Sequence[Any]) -> list[Any]:
-    """By what trees are split, given their prompts: trees of equal keys stay on one side.
+    """One key per tree, given the trees' prompts: trees of equal keys are all trained on, or all held out.
 
-    The key is the prompt, so that no text is both learned and measured. Where all prompts are one, it is the tree:
-    there is no other text that such a value could be asked for.
+    The key is the prompt, so that no text is both learned and measured. If all trees have one and the same prompt, each
+    tree is its own key: such a value is never asked for another text.
     """
     return list(range(len(texts))) if len(set(texts)) == 1 else list(texts)
 
@@ -134,7 +134,12 @@ def split(trees: Sequence[Forest], held_out: float, seed: int) -> tuple[list[int
 def labelled(
     trees: Sequence[Forest], rewards: Sequence[Array], keys: Sequence[int], settings: TargetSettings
 ) -> LabelledTrees:
-    """Trees, each with the z-scored rewards (L, M) of its leaves, as one side; keys are unique among both sides."""
+    """Pack trees to be trained on, or to be held out.
+
+    Args:
+        rewards: of each tree's leaves, z-scored, (L, M).
+        keys: one number per tree, unique among all trees of the run.
+    """
     packed = [
         pack(
             key,

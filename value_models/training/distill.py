@@ -1,7 +1,7 @@
-"""Several values into one: ``mavis distill`` teaches a student what its teachers say, and exports it.
+"""What ``mavis distill`` does: teaches one value, the student, what several others say, and writes it as a folder.
 
-Four heads and an ``lm`` become one ``lm``, or one ``head``; what the student then costs does not grow with the number
-of teachers. The rollouts of any training run are the texts; no reward is computed.
+Four heads and an ``lm`` become one ``lm``, or one ``head``; what the student costs in decoding does not grow with the
+number of its teachers. The texts are the rollouts of any training run; no reward is computed.
 """
 
 from __future__ import annotations

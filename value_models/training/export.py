@@ -1,4 +1,4 @@
-"""A trained value as a folder that the server loads, and what its making was like."""
+"""Writes a trained value as a folder that the server loads, with what is known of its training."""
 
 from __future__ import annotations
 

@@ -1,16 +1,20 @@
-"""Rounds: values learned again on the policies that the last ones make (the paper's iterations, and ours).
+"""Rounds: values learned again on the policies that the last round's values make (the paper's iterations, and ours).
+
+A value predicts how a text ends if somebody finishes it. Round 0 learns from texts that the base model finished. But a
+steered text is finished by the steered policy, so the next round learns from texts of that one, and so on:
 
     pi_{j+1} ~ pi_ref exp(beta Q^{pi_j}),    Q counts R - KL still to come / beta
 
-Round 0 learns all objectives at once on the base model. From then on each objective rolls out under its own
-single-objective policy, with the penalty zeta = 1 / beta on the future, for which the iteration climbs to the soft
-optimum of that objective (``independent``, the paper). Mixed by other weights, such values foresee policies that are
-not followed. ``joint`` rolls out every tree under weights w of its own and learns one value that knows them,
+``independent`` (the paper): round 0 learns all objectives at once; then each objective is rolled out under its own
+policy, with a price of zeta = 1 / beta per nat of KL still to come, for which the rounds climb to the best policy of
+that objective alone. Requests that mix objectives then use values of policies that nobody follows.
+
+``joint`` (ours): every tree is rolled out under weights w of its own, and one value learns them as an input,
 
     pi_{j+1}(. ; w) ~ pi_ref exp(sum_m w_m V_m^{pi_j}(. ; w) - W^{pi_j}(. ; w))
 
-with W the KL still to come, which climbs to the soft optimum of every w at once. Trees of round 0 are those of w = 0
-and are learned from in all rounds; those of rounds between are of policies that are gone.
+with W the KL still to come; this climbs to the best policy of every w at once. Trees of round 0 are those of w = 0, so
+all rounds learn from them. Trees of the rounds between are not used again: their policies are gone.
 
 Every round is a run of its own whose folder stays, so that rounds can be compared.
 """

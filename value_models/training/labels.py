@@ -1,7 +1,7 @@
-"""Labels: the reward of every leaf, shard beside shard, resumed where they stopped.
+"""Labels: the reward of every finished text, one file per shard of rollouts, resumed where it stopped.
 
-On rollouts of the base model the z-scoring constants are measured at the end, and stored with the labels; rollouts of
-a steered policy are labelled with the same rewards but are no sample to measure them on.
+On rollouts of the base model the constants for z-scoring are measured at the end and stored with the labels. Rollouts
+of a steered policy get the same rewards, but are no sample to measure those constants on.
 """
 
 from __future__ import annotations

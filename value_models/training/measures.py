@@ -1,9 +1,9 @@
-"""What a value is good for, measured on trees it has not seen.
+"""What a value is good for, measured on trees that it has not seen.
 
-Decoding compares candidates after one and the same text, so beside the squared error it is told how often a value
-ranks siblings as their targets do; and a squared error is told beside the two predictors that know nothing of the
-response: the mean over all training nodes, and the mean over the tree's own responses (which no value is given).
-Targets are noisy samples themselves, so neither an error of 0 nor an accuracy of 1 can be reached.
+Decoding compares candidates after one and the same text. So beside the squared error there is how often a value ranks
+siblings as their targets do. The squared error itself stands beside those of two predictors that know nothing of the
+response: the mean over all training nodes, and the mean over the tree's own responses, which no value is given. Targets
+are noisy samples, so neither an error of 0 nor a ranking of 1 can be reached.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The recommended beta of each objective: 0.2 nats of steering KL per token at weight 1, on held-out prompts.
+"""Finds the recommended beta of each objective: 0.2 nats of steering KL per token at weight 1, on held-out prompts.
 
-Steering KL grows with beta, near zero as its square; a secant in log-log space finds the target in a few runs. Betas
-of different values then mean the same price, which is what makes weights comparable.
+Steering KL grows with beta, near zero as its square, so a secant through the logarithms of both finds the target in a
+few runs. The same weight then costs the same KL with every value, which is what makes weights comparable.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Regression targets of trees, as pure functions of the forest's arrays. Monte-Carlo only, nothing bootstrapped.
+"""Regression targets of trees, as pure functions of their arrays: means over sampled texts, nothing bootstrapped.
 
-With R the reward of a finished text, KL_t the steering KL of its steps (nats) and zeta the price of a nat, the target
-at the end of node n is
+With R the reward of a finished text, KL_t the steering KL of step t (nats) and zeta the price of a nat, the target at
+the end of node n is
 
     future   Y(n) = mean over children c of [Y(c) - zeta * sum of KL_t over c],    Y(leaf) = R
     path     the same with kl_t = log p(a_t) - log ref(a_t) for KL_t, less zeta * sum of kl_t from the prompt to n
@@ -9,21 +9,19 @@ at the end of node n is
 ``future`` is what maximising E[R] - zeta KL(p || ref) needs: what is paid already cannot be changed. ``path`` is what
 the papers' public code computes; at beta = 1 / zeta its iterations oscillate. It is here to be compared with.
 
-KL_t is exact, and that to the base model over its k candidates. Its expectation is that of kl_t less truncation, with
-far less noise. Truncation must stay out: every policy pays it, about evenly with every token, so that pricing it is a
-penalty on length.
+KL_t is computed exactly, between the tilted policy and the base model over the same k candidates. On average it is kl_t
+without what leaving out all other tokens costs (truncation), and it has far less noise. Truncation must stay out: every
+policy pays it with every token, about evenly, so a price on it is a penalty on length.
 
-Values conditioned on the weights (``with_kl_to_go``) learn reward and price apart: R without penalty, and in one more
-column
+Values that take the weights as an input (``with_kl_to_go``) learn reward and price apart: R without penalty, and as one
+more column the KL still to come, in nats,
 
     W(n) = mean over children c of [W(c) + sum of KL_t over c],    W(leaf) = 0
 
-the KL still to come in nats.
-
-The mean is over children, level by level, and not over leaves in one go: a branch that ended early has one leaf where
-its sibling has many, and an equal share for every leaf would give long texts more than their probability. A child that
-was cut so that its tree branches counts in its parent's mean as what it was, with its tail: it was chosen by how it
-ended. Its own target is the mean of its fresh children, in which the tail has no part.
+Means are taken over children, level by level, and not over all leaves at once: a branch that ended early has one leaf
+where its sibling has many, so an equal share for every leaf would give long texts more than their probability. A child
+whose text was cut so that the tree branches there counts in its parent's mean as it was drawn, with the rest of its
+text: it was chosen by how it ended. Its own target is the mean of its fresh children only.
 """
 
 from __future__ import annotations

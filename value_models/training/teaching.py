@@ -1,8 +1,8 @@
-"""Rollouts with teachers' values in place of rewards: at every drawn token, and where decoding asks.
+"""What a student is taught: its teachers' values, at every drawn token and at candidates beside some of them.
 
-Decoding never asks for the token that was drawn alone: it compares k candidates at one place, most of which no rollout
-contains. So some places of every tree get candidates as further tokens, one beside the other: each sees the text before
-it and itself (MAVIS v3's distilled student is taught in the same way). What is taught has no noise, unlike rewards.
+Decoding never asks for the one token that was drawn: it compares k candidates at one place, and most of them are in no
+rollout. So at some places of every tree candidates are added as further tokens, side by side, each of which sees the
+text before it and itself (as the student of MAVIS v3 is taught). Unlike rewards, what teachers say has no noise.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mavis_core.api.messages import ObjectiveInfo
-from mavis_core.model.attention import PrefillAttention
+from mavis_core.model.attention import RowsStep
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
 from mavis_core.sample.scoring import ScoringInput
@@ -39,7 +39,7 @@ class ToyValue:
     def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
         self.table.to(device)
 
-    def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
+    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
         """Nothing to read."""
 
     def score(self, inputs: ScoringInput) -> Tensor:

@@ -1,0 +1,22 @@
+"""The reference: torch's scaled_dot_product_attention over gathered blocks, on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from mavis_core.model.attention import Chunk, DecodeAttention, PrefillAttention, SiblingAttention
+from mavis_core.model.kv_pool import KVPool
+
+
+def decode(pool: KVPool, slots: Tensor, block_table: Tensor, length: Tensor, mask: Tensor) -> DecodeAttention:
+    return DecodeAttention(pool, slots, block_table, mask)
+
+
+def prefill(pool: KVPool, slots: Tensor, chunks: Sequence[Chunk]) -> PrefillAttention:
+    return PrefillAttention(pool, slots, chunks)
+
+
+def siblings(pool: KVPool, block_table: Tensor, length: Tensor, longest: int, width: int) -> SiblingAttention:
+    return SiblingAttention(pool, block_table, length, longest, width)
