@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mavis_core.api.config import EngineConfig
@@ -70,6 +71,6 @@ class EngineThread(QueueClient):
 
     def _run_engine(self, inbox: Inbox) -> None:
         try:
-            run_engine(self._keep, inbox, self._post)
+            run_engine(self._keep, inbox, partial(self._post, inbox))
         finally:
-            self._post(Dead("the engine's thread has ended"))  # whatever ended it; a reason given before stays
+            self._post(inbox, Dead("the engine's thread has ended"))  # whatever ended it; a reason given before stays

@@ -150,7 +150,7 @@ async def test_leaving_early_aborts(how: str) -> None:
         if how == "aclose":
             stream = client.generate(wanted(tokens=1500, n=3))
             await anext(stream)
-            await stream.aclose()  # type: ignore[attr-defined]
+            await stream.aclose()
         else:
             task = asyncio.create_task(answer(client, wanted(tokens=1500, n=3)))
             await until(lambda: engine.has_work if how == "cancel" else client.in_flight == 3)
@@ -321,7 +321,7 @@ async def test_a_dead_engine_frees_places_and_gauges() -> None:
         stream = client.generate(wanted(tokens=1500, n=3))
         await anext(stream)
         assert seen[-1].running == 3
-        client._post(Dead("it broke"))
+        client._post(client._inbox, Dead("it broke"))
         await client.wait_dead()
         assert client.in_flight == 0
         assert (seen[-1].running, seen[-1].waiting, seen[-1].kv_cache_usage) == (0, 0, 0.0)
@@ -353,10 +353,12 @@ async def test_a_dead_engine_restarts_and_a_closed_one_has_not_died() -> None:
             with pytest.raises((RequestFailedError, EngineUnavailableError)):
                 await answer(client, wanted())
         await asyncio.wait_for(client.wait_dead(), 10)
+        before = client._inbox
         client.restart()
         assert client.state == "loading"
         with pytest.raises(EngineUnavailableError, match="loading again"):
             await answer(client, wanted())
+        client._post(before, Dead("its thread ended late"))  # which says nothing about the new one
         await client.wait_ready()
         assert await answer(client, wanted()) == alone(wanted())
         assert client.engine is not engine
