@@ -90,7 +90,8 @@ class FakeTokenizer:
         if kwargs.pop("continue_final_message", False):
             kwargs["open"] = True
         template = Template(kwargs.pop("chat_template"))
-        return template.render(messages=conversation, raise_exception=refuse, **kwargs)
+        rendered: str = template.render(messages=conversation, raise_exception=refuse, **kwargs)
+        return rendered
 
     def __len__(self) -> int:
         return VOCAB

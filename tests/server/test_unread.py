@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import orjson
+from pydantic import SecretStr
 
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.messages import ChoiceDelta, Request, RequestOutput, StepStats
@@ -46,7 +47,7 @@ class Wordy:
         self._steps.pop(request_id, None)
 
     def idle_stats(self) -> StepStats:
-        return StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0)
+        return StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0)
 
     def step(self) -> list[RequestOutput]:
         outputs = []
@@ -76,7 +77,7 @@ def unread(address: tuple[str, int]) -> socket.socket:
 def test_they_refuse_nobody_and_hold_up_no_drain() -> None:
     build: Any = lambda report: Wordy()  # noqa: E731
     engine = EngineThread(build, EngineConfig(max_num_seqs=4, max_queue=4))
-    settings = Settings(port=0, database="sqlite://", drain_timeout=60, max_num_seqs=4, max_queue=4)
+    settings = Settings(port=0, database=SecretStr("sqlite://"), drain_timeout=60, max_num_seqs=4, max_queue=4)
     server = serving.server_for(settings, engine, FakeTokenizer, engine.start)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -133,7 +133,7 @@ async def test_the_limit_ends_an_answer(subject: Subject) -> None:
     assert [len(delta.token_ids) for delta in deltas] == [1] * 6
     assert (deltas[-1].finish_reason, deltas[-1].stop_reason) == ("length", None)
     assert text(deltas) == bytes(token for token in tokens(deltas) if token != EOS).decode()
-    assert all(delta.logprobs == delta.reports == () and delta.guidance is None for delta in deltas)
+    assert all((delta.logprobs, delta.reports, delta.guidance) == ((), (), None) for delta in deltas)
     assert subject.client.in_flight == 0
 
 
@@ -395,11 +395,9 @@ async def test_draining_refuses_and_closing_fails_what_is_left(subject: Subject)
     assert client.in_flight == 1
     await client.close()
     await refused(task)
-    assert (client.state, client.in_flight) == ("dead", 0)
     await refused(outputs(client, wanted("late")))
     await refused(client.unload_value("nobody"))
-    assert await client.drain(0.01) is True
-    assert client.state == "dead"
+    assert (await client.drain(0.01), client.state, client.in_flight) == (True, "dead", 0)
     await client.close()
 
 

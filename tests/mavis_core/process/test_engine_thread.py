@@ -45,7 +45,7 @@ class FlakyEngine(Engine):
 
     def step(self) -> list[RequestOutput]:
         time.sleep(self.pause)
-        outputs = super().step()
+        outputs: list[RequestOutput] = super().step()
         if self.failures > 0:
             self.failures -= 1
             raise self.error("out of luck")
@@ -115,7 +115,7 @@ async def test_loading_refuses_and_reports_progress() -> None:
         gate.wait(5)
         return build(progress)
 
-    client = EngineThread(slow, CONFIG, lambda stage, fraction: stages.append((stage, fraction)))
+    client: Any = EngineThread(slow, CONFIG, lambda stage, fraction: stages.append((stage, fraction)))
     client.start()
     assert client.state == "loading"
     with pytest.raises(EngineUnavailableError, match="the model is loading"):
@@ -364,8 +364,7 @@ async def test_a_dead_engine_restarts_and_a_closed_one_has_not_died() -> None:
         assert client.engine is not engine
         died = asyncio.ensure_future(client.wait_dead())
     await asyncio.sleep(0.05)
-    assert client.state == "dead"
-    assert not died.done()
+    assert (client.state, died.done()) == ("dead", False)
     died.cancel()
 
 

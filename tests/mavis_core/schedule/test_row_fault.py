@@ -30,6 +30,7 @@ from mavis_core.model.policy import Policy
 from mavis_core.schedule.row import Row
 from mavis_core.schedule.row_fault import NOT_FINITE, alone
 from mavis_core.text.detokenizer import Detokenizer
+from mavis_core.values.protocol import ValueFunction
 from tests.mavis_core.rows import rows
 from tests.models import HIDDEN, assert_idle, byte_tokenizer, head_value, objective
 from tests.structures import byte_model, byte_policy
@@ -75,7 +76,7 @@ def templates(count: int, seed: int) -> list[Request]:
 
 
 def engine(policy: Policy, lm: Any, **settings: Any) -> Engine:
-    values = [head_value(policy, "a", seed=1), head_value(policy, "b", seed=2)]
+    values: list[ValueFunction] = [head_value(policy, "a", seed=1), head_value(policy, "b", seed=2)]
     torch.manual_seed(8)
     values.append(LmValue("lm", [objective("c")], lm, torch.nn.Linear(HIDDEN, 1)))
     config = {"block_size": 5, "max_num_seqs": 41, "max_num_batched_tokens": 67, **settings}
@@ -216,7 +217,7 @@ def test_a_prefix_that_was_not_finite_is_not_found_again() -> None:
         target.pool.data[:, target.scheduler.running[0].blocks[1]] = torch.nan
         return forward(*args) * torch.nan
 
-    target.policy.backbone.forward = wrong  # type: ignore[method-assign]
+    target.policy.backbone.forward = wrong  # type: ignore[assignment, method-assign]
     (failed,) = target.step()
     assert failed.error == NOT_FINITE
     del target.policy.backbone.forward

@@ -49,8 +49,8 @@ def test_best_of_k_has_its_distribution(tilt: bool) -> None:
     k, beta = 3, 0.4
     base = torch.tensor(LOGITS).double().softmax(0).tolist()
     mass = [p * math.exp(beta * v * tilt) for p, v in zip(base, V, strict=True)]
-    drawn = {(a,): m / sum(mass) for a, m in enumerate(mass)}
-    expected = {
+    drawn: dict[tuple[int, ...], float] = {(a,): m / sum(mass) for a, m in enumerate(mass)}
+    expected: dict[tuple[int, ...], float] = {
         (a,): sum(p for (b,), p in drawn.items() if V[b] <= V[a]) ** k
         - sum(p for (b,), p in drawn.items() if V[b] < V[a]) ** k
         for a in range(len(V))
@@ -90,7 +90,7 @@ def test_two_rounds_have_the_distribution_of_the_algorithm(beams: int, successor
     logits, values = [0.6, -0.1, -0.5], [0.0, 1.0, 2.0]
     p = torch.tensor(logits).double().softmax(0).tolist()
     expected = chunk_distribution(p, values, beams, successors)
-    base = {(a, b): p[a] * p[b] for a in range(3) for b in range(3)}
+    base: dict[tuple[int, ...], float] = {(a, b): p[a] * p[b] for a in range(3) for b in range(3)}
     assert divergence(expected, base) <= chunk_bound(beams, successors, 2)
     params = SearchParams("chunk", beams, successors, chunk_tokens=1, tilt=False)
     answers = searched(table_engine(logits, values), params, 700, 2, beta=1.0)

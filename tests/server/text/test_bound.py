@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from server.app import create_app
@@ -127,7 +128,7 @@ class CountingTokenizer(FakeTokenizer):
 )
 async def test_hopeless_prompts_are_refused_unread(path: str, body: Any, field: str) -> None:
     tokenizer = CountingTokenizer()
-    app = create_app(Settings(database="sqlite://", allowed_hosts=("*",)), FakeEngine(), lambda: tokenizer)
+    app = create_app(Settings(database=SecretStr("sqlite://"), allowed_hosts=("*",)), FakeEngine(), lambda: tokenizer)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from server.app import create_app
 from server.errors import TextsWaitingError
@@ -54,7 +55,9 @@ def tokenizer() -> Iterator[HeldTokenizer]:
 @asynccontextmanager
 async def served(tokenizer: HeldTokenizer, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     engine = FakeEngine(max_model_len=1_000_000)
-    app = create_app(Settings(database="sqlite://", allowed_hosts=("*",), **settings), engine, lambda: tokenizer)
+    app = create_app(
+        Settings(database=SecretStr("sqlite://"), allowed_hosts=("*",), **settings), engine, lambda: tokenizer
+    )
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client:
@@ -88,7 +91,7 @@ async def test_books_hold_up_no_page_and_are_bounded(tokenizer: HeldTokenizer) -
 async def test_what_waits_for_a_client_that_left_never_begins(tokenizer: HeldTokenizer) -> None:
     """A client's leaving is a message, which a real server's ``receive`` gives."""
     engine = FakeEngine()
-    app = create_app(Settings(database="sqlite://", allowed_hosts=("*",)), engine, lambda: tokenizer)
+    app = create_app(Settings(database=SecretStr("sqlite://"), allowed_hosts=("*",)), engine, lambda: tokenizer)
     body = b'{"prompt": "%s"}' % BOOK.encode()
     headers = [(b"content-type", b"application/json")]
 

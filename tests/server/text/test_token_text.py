@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from pydantic import SecretStr
 from transformers import PreTrainedTokenizerFast
 
 from mavis_core.api.messages import ChoiceDelta, Request, RequestOutput, TokenLogprobs, TokenReport
@@ -59,7 +60,7 @@ class Spelled(FakeEngine):
 
 async def asked(kind: str, path: str, tokens: Sequence[int], **body: Any) -> list[dict[str, Any]]:
     """The choices: one where the answer is whole, one per chunk of a stream."""
-    settings = Settings(database="sqlite://", allowed_hosts=("*",))
+    settings = Settings(database=SecretStr("sqlite://"), allowed_hosts=("*",))
     app = create_app(settings, Spelled(kind, tokens), lambda: tokenizer(kind))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import orjson
 import pytest
+from pydantic import SecretStr
 
 from server import serving
 from server.settings import Settings
@@ -21,7 +22,7 @@ from tests.server.fake_engine import FakeEngine, FakeTokenizer
 
 @contextmanager
 def serving_thread(engine: FakeEngine, write_timeout: float) -> Iterator[DrainingServer]:
-    settings = Settings(port=0, database="sqlite://", write_timeout=write_timeout)
+    settings = Settings(port=0, database=SecretStr("sqlite://"), write_timeout=write_timeout)
     server = serving.server_for(settings, engine, FakeTokenizer, lambda: None)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
