@@ -7,7 +7,8 @@ restart, search) is in the tests beside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,9 +32,11 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ChoiceDelta, Request, RequestOutput, StepStats
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.search_params import SearchParams
+from mavis_core.api.structure import Structure
 from mavis_core.process.engine_process import EngineProcess
 from mavis_core.process.engine_thread import EngineThread
 from mavis_core.process.queue_client import QueueClient
+from tests.mavis_core.clients import until
 from tests.server.fake_engine import FakeEngine
 from tests.spawned import letters_engine
 from tests.vocabularies import byte_tokenizer
@@ -118,14 +121,6 @@ def tokens(deltas: list[ChoiceDelta]) -> list[int]:
 
 def text(deltas: list[ChoiceDelta]) -> str:
     return "".join(delta.text for delta in deltas)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never happened")
 
 
 async def test_the_limit_ends_an_answer(subject: Subject) -> None:
@@ -246,6 +241,18 @@ async def test_a_search_says_at_its_end_what_it_did(subject: Subject) -> None:
     assert last is not None and last.search is not None
     assert (last.search.method, last.search.rounds, last.search.samples) == ("best_of", 1, 3)
     assert len(tokens(deltas)) == 6
+
+
+async def test_a_structure_is_kept_to_or_refused_by_name(subject: Subject) -> None:
+    if isinstance(subject.client, FakeEngine):
+        pytest.skip("its script goes on whatever is asked for")
+    form = Structure("json_schema", '{"type": "array", "items": {"enum": [1, 2]}, "minItems": 2, "maxItems": 2}')
+    deltas = (await choices(subject.client, wanted(structure=form, max_tokens=40)))[0]
+    assert json.loads(text(deltas)) in ([1, 1], [1, 2], [2, 1], [2, 2])
+    assert deltas[-1].finish_reason == "stop"
+    with pytest.raises(InvalidRequestError, match="unclosed group") as refusal:
+        await outputs(subject.client, wanted(structure=Structure("regex", "(a")))
+    assert refusal.value.param == "structure"
 
 
 BAD: list[tuple[Request, str, str | None]] = [

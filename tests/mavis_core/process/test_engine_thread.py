@@ -24,6 +24,7 @@ from mavis_core.grammar.matcher import Matcher
 from mavis_core.offline import generate
 from mavis_core.process.engine_loop import Dead
 from mavis_core.process.engine_thread import EngineThread
+from tests.mavis_core.clients import until
 from tests.models import assert_idle, byte_tokenizer, objective, request, run
 from tests.table import TokenValue, memoryless_policy
 
@@ -81,14 +82,6 @@ async def answer(client: EngineThread, one: Request) -> dict[int, list[int]]:
         for delta in output.deltas:
             found.setdefault(delta.index, []).extend(delta.token_ids)
     return found
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never happened")
 
 
 def alone(one: Request) -> dict[int, list[int]]:

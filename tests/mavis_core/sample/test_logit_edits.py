@@ -49,7 +49,7 @@ def slowly(raw: list[float], prompt: list[int], output: list[int], sampling: Sam
     return edited
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(asked=st.lists(st.tuples(TOKENS, TOKENS, SAMPLINGS), min_size=1, max_size=4))
 def test_equals_the_equations_row_by_row(asked: list[tuple[list[int], list[int], SamplingParams]]) -> None:
     """Also after one more token was drawn, without being built again."""
