@@ -1,6 +1,6 @@
 """Nothing about one row may fail a step: what goes wrong for one request ends that request and leaves no trace.
 
-Hundreds of mixed requests run while every stage that works on one row at a time raises at random; others meet rows whose
+Hundreds of requests run while every stage that works on one row at a time raises at random; others meet rows whose
 numbers are not finite. Whoever is left gets exactly the answer that it gets alone.
 """
 
