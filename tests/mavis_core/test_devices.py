@@ -131,7 +131,7 @@ def test_steps_that_only_read_a_prompt_are_timed_too(device: torch.device) -> No
         assert target.last_step.policy_forward_seconds > 0
         assert target.last_step.value_forward_seconds == 0
     assert len(run(target)["r"][0]) == 2
-    assert target.last_step.value_forward_seconds > 0
+    assert target.last_step is not None and target.last_step.value_forward_seconds > 0
     assert_idle(target)
 
 

@@ -13,8 +13,8 @@ from mavis_core.grammar.deep_stack import call_deep
 
 def test_what_is_given_or_raised_comes_back() -> None:
     assert call_deep(lambda: threading.current_thread().name) == "mavis-deep"
-    with pytest.raises(KeyError, match="'x'"):
-        call_deep(lambda: {}["x"])
+    with pytest.raises(ValueError, match="'x'"):
+        call_deep(lambda: int("x"))
     with pytest.raises(SystemExit):
         call_deep(sys.exit)
 

@@ -23,7 +23,7 @@ from mavis_core.process.engine_process import EngineProcess
 from mavis_core.process.engine_thread import EngineThread
 from mavis_core.process.queue_client import QueueClient
 from tests.mavis_core.clients import running, until
-from tests.models import byte_tokenizer, request, tiny_model
+from tests.models import request, save_tiny_llama
 from tests.spawned import hang, refuse, slow_engine
 from value_models.loading import build_engine
 
@@ -33,8 +33,7 @@ CONFIG = EngineConfig(max_num_seqs=3, max_queue=5, block_size=4, device="cpu")
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-llama")
-    tiny_model("llama").save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
+    save_tiny_llama(folder)
     return folder
 
 

@@ -97,11 +97,11 @@ def test_steps_on_the_device_equal_rows_built_anew() -> None:
         logits = torch.randn(len(made), VOCAB)
         assert torch.equal(going.edits.apply(logits), anew.edits.apply(logits))
         ours, theirs = going.decode_attention(POOL), anew.decode_attention(POOL)
-        seen = [torch.randn(4, heads, 2) for heads in (3, 1, 1)]
+        query, key, value = (torch.randn(4, heads, 2) for heads in (3, 1, 1))
         POOL.data.zero_()
-        one = ours.attend(0, *seen, 1.0)
+        one = ours.attend(0, query, key, value, 1.0)
         POOL.data.zero_()
-        assert torch.equal(one, theirs.attend(0, *seen, 1.0))
+        assert torch.equal(one, theirs.attend(0, query, key, value, 1.0))
     assert going.max_length == max(len(each.tokens) for each in made)
 
 
