@@ -24,12 +24,11 @@ def hang(report: Callable[[str, float], None]) -> Any:
     time.sleep(600)
 
 
-def slow_engine(folder: str, report: Callable[[str, float], None]) -> Any:
+def slow_engine(folder: str, config: EngineConfig, report: Callable[[str, float], None]) -> Any:
     """An engine whose answers last long enough to be interrupted."""
-    from mavis_core.api.config import EngineConfig
     from value_models.loading import build_engine
 
-    engine: Any = build_engine(folder, [], EngineConfig(block_size=4, device="cpu"), report)
+    engine: Any = build_engine(folder, [], config, report)
     step = engine.step
 
     def slowly() -> object:

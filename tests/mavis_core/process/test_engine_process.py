@@ -54,7 +54,7 @@ async def answer(client: QueueClient, one: Request) -> dict[int, list[tuple[str,
 async def test_answers_equal_the_threads_until_it_is_killed(saved: Path) -> None:
     """And those of the one that takes its place; the whole life of a process, since starting one takes seconds."""
     stages: list[str] = []
-    client = EngineProcess(partial(slow_engine, str(saved)), CONFIG, lambda stage, _: stages.append(stage))
+    client = EngineProcess(partial(slow_engine, str(saved), CONFIG), CONFIG, lambda stage, _: stages.append(stage))
     with pytest.raises(EngineUnavailableError, match="loading"):
         _ = client.tokenizer
     steps: list[StepStats] = []
