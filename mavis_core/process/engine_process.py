@@ -115,7 +115,7 @@ class EngineProcess(QueueClient):
         process.kill()  # nothing to one that has ended; one that only closed its end has nothing more to say
         process.join()
         why = f"the engine process {_end(process.exitcode)}"
-        if self._state != "dead":
+        if self._state != "dead" and inbox is self._inbox:
             log.error(why)
         self._post(inbox, Dead(why))
 

@@ -98,7 +98,7 @@ class QueueClient(ABC):
 
     @abstractmethod
     def _start(self) -> None:
-        """Start loading; from then on every event of the engine's loop goes to ``_post``, with this inbox."""
+        """Start loading; from then on every event of the engine's loop goes to ``_post``, beside the inbox of now."""
 
     @abstractmethod
     def _join(self) -> None:
