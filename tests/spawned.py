@@ -58,7 +58,7 @@ def letters_engine(tokenizer: str, config: EngineConfig, report: Callable[[str, 
                 raise LoadError("unfit: trained for another policy")
             return [value(name, [name])]
 
-        def arrange(self, values: Any) -> Any:
+        def stack(self, values: Any) -> Any:
             return values
 
     class SlowEngine(Engine):

@@ -18,7 +18,7 @@ from typing import Any
 
 from jinja2 import Template, TemplateError
 
-from mavis_core.api.client import EngineState
+from mavis_core.api.engine_client import EngineState
 from mavis_core.api.errors import (
     EngineUnavailableError,
     InvalidRequestError,
@@ -297,7 +297,7 @@ class FakeEngine:
         sampling = row.request.sampling
         if token in row.stop_ids:
             row.finish_reason = "stop"
-            return row.detokenizer.flush(), None if token in row.stop_ids[: row.own_stops] else token
+            return row.detokenizer.flush(), None if token in row.stop_ids[: row.eos_count] else token
         text, stop = row.detokenizer.push(token, row.output_length > sampling.min_tokens)
         if stop is not None:
             row.finish_reason = "stop"

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from mavis_core.api.client import EngineClient
 from mavis_core.api.config import EngineConfig
+from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.errors import (
     EngineUnavailableError,
     InvalidRequestError,

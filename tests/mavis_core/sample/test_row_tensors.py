@@ -50,7 +50,7 @@ def test_settings_stand_where_their_rows_do() -> None:
     assert (tensors.k.tolist(), tensors.width) == ([7, 5], 7)
     assert tensors.beta.tolist() == [2, 3]  # the second one's is what its objective recommends
     assert tensors.weights.tolist() == [[1, 0, 0], [0, -2, 0]]
-    assert tensors.pull.tolist() == [[2, 0, 0], [0, -6, 0]]
+    assert tensors.tilt_weights.tolist() == [[2, 0, 0], [0, -6, 0]]
     assert tensors.named[:, 0].tolist() == [[True, False, True], [False, True, False]]
     assert tensors.limit.tolist() == [0.5, torch.inf]
     assert tensors.minmax.tolist() == [False, True]

@@ -16,7 +16,7 @@ from mavis_core.sample.kl import measure_draws
 from mavis_core.sample.noise import gumbel_reference, token_hashes
 from mavis_core.sample.row_tensors import RowTensors
 from mavis_core.sample.sampler import Drawn, Tilted, draw, process_logits, tilt
-from mavis_core.sample.scoring import Scored, ScoreStep
+from mavis_core.sample.scoring import Scored, ScoringInput
 from mavis_core.sample.tilt import tilted_logprobs
 from tests.mavis_core.rows import VOCAB as TOKENS
 from tests.mavis_core.rows import rows
@@ -109,27 +109,27 @@ def test_edits_come_before_the_temperature_and_filters_last() -> None:
 WEIGHTS = [{"a": 1.0, "b": -2.0}, {"b": 0.7}, {"a": 3.0, "c": 0.5}]
 
 
-def scored(raw: torch.Tensor, asked: RowTensors, to_go: torch.Tensor | None = None) -> Scored:
+def scored(raw: torch.Tensor, asked: RowTensors, future_kls: torch.Tensor | None = None) -> Scored:
     """All rows guided, three objectives."""
     found = find_candidates(raw, raw, asked.k, asked.width, asked.full)
     values = torch.randn(*found.ids.shape, 3, generator=torch.Generator().manual_seed(9)) * asked.named
-    step: Any = ScoreStep  # only ``commit`` reads it
-    return Scored(found, step, values, to_go)
+    step: Any = ScoringInput  # only ``commit`` reads it
+    return Scored(found, step, values, future_kls)
 
 
 @pytest.mark.parametrize("to_go", [False, True])
-def test_the_tilt_is_its_equation(to_go: bool) -> None:
+def test_the_tilt_is_its_equation(future_kls: bool) -> None:
     """log p = ell / T + beta * sum_m lambda_m V_m - W over the row's own candidates, less its normaliser."""
     beta = (2.0, 0.5, 1.5)
     asked = tensors(*(({}, {"weights": w, "beta": beta[i], "top_k": 4 + i}) for i, w in enumerate(WEIGHTS)))
     raw = random_logits(3)
-    one = scored(raw, asked, torch.rand(3, 6) if to_go else None)
+    one = scored(raw, asked, torch.rand(3, 6) if future_kls else None)
     found = tilt(one, asked)
     assert found is not None
     for i in range(3):
         names, width = list("abc"), 4 + i
         weights = torch.tensor([WEIGHTS[i].get(name, 0.0) for name in names])
-        amount = beta[i] * one.values[i] @ weights - (0.0 if one.kl_to_go is None else one.kl_to_go[i])
+        amount = beta[i] * one.values[i] @ weights - (0.0 if one.future_kl is None else one.future_kl[i])
         expected = (raw[i, one.candidates.ids[i]] + amount)[:width].log_softmax(0)
         torch.testing.assert_close(found.logprobs[i, :width], expected, rtol=1e-4, atol=1e-5)
         assert (found.logprobs[i, width:] == -torch.inf).all()
