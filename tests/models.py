@@ -24,6 +24,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo, Request
 from mavis_core.api.sampling_params import SamplingParams
@@ -119,6 +120,11 @@ def mixed_values(architecture: str) -> list[HeadValue | LmValue]:
     return [heads, lm_value(architecture, "c", "d")]
 
 
+def mixed_engine(**config: Any) -> Engine:
+    """Of a Llama and ``mixed_values``."""
+    return Engine(tiny_policy("llama"), mixed_values("llama"), EngineConfig(**({"block_size": 3} | config)))
+
+
 def request(
     name: str, prompt: Sequence[int], sampling: SamplingParams | None = None, guidance: Guidance | None = None
 ) -> Request:
@@ -150,6 +156,12 @@ def assert_idle(engine: Engine) -> None:
     assert not engine.scheduler.running
     assert not engine.scheduler.waiting
     assert engine.scheduler.blocks.free == engine.scheduler.blocks.num_blocks
+
+
+def save_tiny_llama(folder: Path) -> None:
+    """``tiny_model``, with a tokenizer that knows more tokens than it."""
+    tiny_model("llama").save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
 
 
 def save_byte_llama(folder: Path) -> None:

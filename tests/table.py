@@ -121,8 +121,8 @@ class MemorylessPolicy(TablePolicy):
 class TokenValue:
     """V(s + a) = table[a], whatever s: table (V, M) float32."""
 
-    def __init__(self, objectives: Sequence[ObjectiveInfo], table: Tensor) -> None:
-        self.spec = ValueSpec("tokens", tuple(objectives), (), None)
+    def __init__(self, objectives: Sequence[ObjectiveInfo], table: Tensor, name: str = "tokens") -> None:
+        self.spec = ValueSpec(name, tuple(objectives), (), None)
         self.table = table
 
     def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:

@@ -70,7 +70,7 @@ class EngineProcess(QueueClient):
         atexit.register(self._process.kill)  # multiprocessing would wait at exit for one that was never closed
         threading.Thread(target=self._send, args=(ours, self._inbox), name="mavis-engine-in", daemon=True).start()
         self._listener = threading.Thread(
-            target=self._listen, args=(ours, self._process), name="mavis-engine-out", daemon=True
+            target=self._listen, args=(ours, self._process, self._inbox), name="mavis-engine-out", daemon=True
         )
         self._listener.start()
         threading.Thread(target=_import_tokenizers, daemon=True).start()  # takes seconds, so while the child loads
@@ -92,9 +92,9 @@ class EngineProcess(QueueClient):
                 pipe.send(message)
             pipe.send(None)
 
-    def _listen(self, pipe: Pipe, process: BaseProcess) -> None:
+    def _listen(self, pipe: Pipe, process: BaseProcess, inbox: Inbox) -> None:
         try:
-            self._hand_on(pipe, process)
+            self._hand_on(pipe, process, inbox)
         except Exception as error:
             if not isinstance(error, EOFError | OSError):  # those say that it has ended
                 log.exception("what the engine process says cannot be read")
@@ -102,11 +102,11 @@ class EngineProcess(QueueClient):
         process.kill()  # nothing to one that has ended; one that only closed its end has nothing more to say
         process.join()
         why = f"the engine process {_end(process.exitcode)}"
-        if self._state != "dead":
+        if self._state != "dead" and inbox is self._inbox:
             log.error(why)
-        self._post(Dead(why))
+        self._post(inbox, Dead(why))
 
-    def _hand_on(self, pipe: Pipe, process: BaseProcess) -> None:
+    def _hand_on(self, pipe: Pipe, process: BaseProcess, inbox: Inbox) -> None:
         while pipe in wait([pipe, process.sentinel]):
             event = pipe.recv()
             if isinstance(event, Ready) and event.tokenizer_source is not None:
@@ -115,7 +115,7 @@ class EngineProcess(QueueClient):
                 except Exception as error:
                     log.exception("loading the tokenizer failed")
                     event = Dead(f"loading failed: {error}")
-            self._post(event)
+            self._post(inbox, event)
 
 
 def _import_tokenizers() -> None:

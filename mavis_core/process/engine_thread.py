@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mavis_core.api.errors import EngineUnavailableError
@@ -53,6 +54,6 @@ class EngineThread(QueueClient):
 
     def _run_engine(self, inbox: Inbox) -> None:
         try:
-            run_engine(self._keep, inbox, self._post)
+            run_engine(self._keep, inbox, partial(self._post, inbox))
         finally:
-            self._post(Dead("the engine's thread has ended"))  # if it gave a reason before, that one stays
+            self._post(inbox, Dead("the engine's thread has ended"))  # whatever ended it; a reason given before stays

@@ -113,7 +113,7 @@ class QueueClient(ABC):
 
     @abstractmethod
     def _start(self) -> None:
-        """Start loading; from then on every event of the engine's loop goes to ``_post``."""
+        """Start loading; from then on every event of the engine's loop goes to ``_post``, beside the inbox of now."""
 
     @abstractmethod
     def _join(self) -> None:
@@ -277,13 +277,15 @@ class QueueClient(ABC):
         self._inbox.put(None)
         await asyncio.to_thread(self._join)
 
-    def _post(self, event: EngineEvent) -> None:
-        """Hand an event to the event loop; from any thread."""
+    def _post(self, inbox: Inbox, event: EngineEvent) -> None:
+        """Hand an event of the engine that ``inbox`` feeds to the event loop; from any thread."""
         assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._handle, event)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
+            self._loop.call_soon_threadsafe(self._handle, inbox, event)
 
-    def _handle(self, event: EngineEvent) -> None:
+    def _handle(self, inbox: Inbox, event: EngineEvent) -> None:
+        if inbox is not self._inbox:
+            return  # the last words of an engine that another one has taken the place of
         match event:
             case Loading():
                 self._progress(event.stage, event.fraction)

@@ -50,8 +50,8 @@ def test_curl(live: Live) -> None:
         words = shlex.split(line)
         body = words[words.index("-d") + 1]
         url = words[1].replace(URL, live.url + "/v1")
-        header = words[words.index("-H") + 1]
-        answer = httpx.post(url, content=body, headers=[tuple(header.split(": "))])
+        name, _, value = words[words.index("-H") + 1].partition(": ")
+        answer = httpx.post(url, content=body, headers={name: value})
         assert answer.status_code == 200
         assert answer.json()["choices"][0]["guidance"]["kl_nats"] > 0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def lm() -> Values:
         return found
 
     return {
-        objective.name: lambda text, hidden, candidates, column=column: read(text, candidates, column)
+        objective.name: partial(lambda column, text, hidden, candidates: read(text, candidates, column), column)
         for column, objective in enumerate(config.objectives)
     }
 

@@ -79,6 +79,20 @@ def test_no_circle(package: str) -> None:
     assert graph == {}
 
 
+def test_the_engines_tests_do_without_the_server() -> None:
+    """They run where it cannot be imported: on a machine with a GPU and little else."""
+    known = modules("tests")
+    open_ = [name for name in known if name.startswith("tests.mavis_core")]
+    reached = set(open_)
+    while open_:
+        found = set(imports(known[open_.pop()]))
+        assert not {module.split(".")[0] for module in found} & {"server", "fastapi", "pydantic", "uvicorn"}
+        new = found & set(known) - reached
+        reached |= new
+        open_ += new
+    assert "tests.server.fake_engine" in reached
+
+
 def test_mavis_core_needs_torch_transformers_what_they_need_and_llguidance() -> None:
     allowed = set(sys.stdlib_module_names) | {
         "mavis_core",

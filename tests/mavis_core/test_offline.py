@@ -34,7 +34,7 @@ def test_texts_and_ids_are_answered_in_order() -> None:
 
 def test_choices_run_beside_each_other_on_one_prefill(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many prompts wait: fairness is for requests of different people."""
-    engine, filled = letters_engine(), []
+    engine, filled = letters_engine(), list[int]()
     plan = engine.scheduler.schedule
 
     def watched() -> Any:

@@ -137,17 +137,17 @@ def wanted(n: int = 1) -> list[tuple[list[int], SamplingParams, Guidance]]:
     ]
 
 
-def run(engine: Engine, n: int = 1) -> list[list[CompletionOutput] | str]:
-    """Answers of ``wanted``; the error of one that could not go on."""
+def run(engine: Engine, n: int = 1, every: int = 1) -> list[list[CompletionOutput] | str]:
+    """Answers of every so many of ``wanted``; the error of one that could not go on."""
     outputs: dict[str, list[RequestOutput]] = {}
-    for i, one in enumerate(wanted(n)):
+    for i, one in enumerate(wanted(n)[::every]):
         engine.add(request(str(i), *one))
     while engine.has_work:
         for output in engine.step():
             outputs.setdefault(output.request_id, []).append(output)
     assert_idle(engine)
     answers: list[list[CompletionOutput] | str] = []
-    for i in range(len(wanted())):
+    for i in range(len(wanted()[::every])):
         found = outputs[str(i)]
         if found[-1].error is not None:
             assert found[-1].error_param == "structure"
@@ -213,20 +213,20 @@ def test_what_stops_is_whole() -> None:
 def test_each_gets_what_it_gets_alone() -> None:
     """Guided or not, with a structure or without: the batch, its blocks and its neighbours do not show."""
     expected = tokens(together())
-    assert tokens(run(tiny_engine(max_num_seqs=1))) == expected
-    assert tokens(run(tiny_engine(max_num_batched_tokens=3, max_num_seqs=3, block_size=1))) == expected
+    assert tokens(run(tiny_engine(max_num_seqs=1), every=4)) == expected[::4]
+    assert tokens(run(tiny_engine(max_num_batched_tokens=3, max_num_seqs=3, block_size=1), every=3)) == expected[::3]
 
 
 def test_forks_and_preemption_do_not_show() -> None:
-    roomy = tokens(run(tiny_engine(), n=3))
-    assert tokens(run(tiny_engine(kv_cache_tokens=130), n=3)) == roomy
-    pairs = list(zip(roomy, tokens(together()), strict=True))
+    roomy = tokens(run(tiny_engine(), n=3, every=2))
+    assert tokens(run(tiny_engine(kv_cache_tokens=130), n=3, every=2)) == roomy
+    pairs = list(zip(roomy, tokens(together())[::2], strict=True))
     whole = [
         (several[0], single[0])
         for several, single in pairs
         if not isinstance(several, str) and not isinstance(single, str)
     ]
-    assert len(whole) > 40
+    assert len(whole) > 20
     assert all(first == single for first, single in whole)
 
 
@@ -299,10 +299,10 @@ def test_refused_before_it_is_queued() -> None:
 
 
 def test_sampled_json_of_the_shipped_model_is_valid() -> None:
-    """A small part of claim B (``benchmarks/structure.py``): T = 1, random weights, three schemas, 66 answers."""
+    """A small part of claim B (``benchmarks/structure.py``): T = 1, random weights, three schemas, 30 answers."""
     engine = build_engine(None, [], EngineConfig(device="cpu"))
     prompts, samplings, guidances = [], [], []
-    for i in range(66):
+    for i in range(30):
         prompts.append(engine.tokenizer.encode("<|begin|><|user|>Hello there!<|end|><|assistant|>"))  # type: ignore[union-attr]
         samplings.append(SamplingParams(max_tokens=150, seed=i, structure=structure(SCHEMAS[i % 3])))
         weights = {"cheerful": (i % 7) - 3.0, "concise": (i % 5) - 2.0, "curious": (i % 3) - 1.0}
@@ -313,4 +313,4 @@ def test_sampled_json_of_the_shipped_model_is_valid() -> None:
         if answer.finish_reason == "stop":
             stopped += 1
             jsonschema.validate(json.loads(answer.text), SCHEMAS[i % 3])
-    assert stopped >= 60
+    assert stopped >= 27

@@ -1,5 +1,9 @@
 """An ``EngineClient`` and a tokenizer without a model: every answer is a script, one byte per token and step.
 
+It keeps the same promises as the real ones (``tests/mavis_core/api/test_client.py`` holds all of them to these), takes
+and refuses requests by the same checks, and makes text with the same code. What it leaves out is the drawing: the
+script goes on whatever a request asks about sampling, and from the start again where it is too short.
+
 Numbers that a test can predict: each guided token costs 0.25 nats of steering and 0.05 of truncation, and an
 objective's value is twice its weight. Of every prompt four tokens are cached.
 """
@@ -7,6 +11,7 @@ objective's value is twice its weight. Of every prompt four tokens are cached.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,15 +30,20 @@ from mavis_core.api.errors import (
 from mavis_core.api.messages import (
     ChoiceDelta,
     EngineInfo,
-    FinishReason,
     GuidanceStats,
     ObjectiveInfo,
     Request,
     RequestOutput,
+    SearchStats,
     StepStats,
     TokenLogprobs,
     TokenReport,
+    failure,
 )
+from mavis_core.api.search_params import SearchParams
+from mavis_core.schedule.admission import Admission
+from mavis_core.schedule.row import Row
+from mavis_core.search.driver import check_search
 from tests.vocabularies import byte_tokenizer
 
 SCRIPT = b"Hello there, friend."
@@ -79,7 +89,9 @@ class FakeTokenizer:
         assert kwargs.pop("tokenize") is False
         if kwargs.pop("continue_final_message", False):
             kwargs["open"] = True
-        return Template(kwargs.pop("chat_template")).render(messages=conversation, raise_exception=refuse, **kwargs)
+        template = Template(kwargs.pop("chat_template"))
+        rendered: str = template.render(messages=conversation, raise_exception=refuse, **kwargs)
+        return rendered
 
     def __len__(self) -> int:
         return VOCAB
@@ -94,7 +106,8 @@ class FakeEngine:
         script: bytes = SCRIPT,
         ends: bool = False,
     ) -> None:
-        """``ends``: after the script comes the stop token, which is no text."""
+        """``ends``: after the script comes the stop token, which is no text. Without it the end of the script is the
+        answer's where the request sets no limit."""
         self.script = [*script, *([EOS] if ends else [])]
         self.refused_structure = ""  # refuse a structure whose source contains this
         self.state: EngineState = "ready"
@@ -103,8 +116,10 @@ class FakeEngine:
         self.requests: list[Request] = []
         self.aborted: list[str] = []
         self.running: set[str] = set()
-        self.fail_at: int | None = None  # raise out of the iterator at this token
+        self.fail_at: int | None = None  # die at this token of a request
         self.closed = False
+        self._rows: dict[str, list[Row]] = {}
+        self._places: dict[str, int] = {}
         self._callbacks: list[Callable[[StepStats], None]] = []
         self._info = EngineInfo(
             model="fake/model",
@@ -129,57 +144,93 @@ class FakeEngine:
 
     @property
     def in_flight(self) -> int:
-        return len(self.running)
+        return sum(self._places.get(name, 1) for name in self.running)
 
     def on_step(self, callback: Callable[[StepStats], None]) -> None:
         self._callbacks.append(callback)
 
     async def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
-        if self.state != "ready":
-            raise EngineUnavailableError(f"the engine is {self.state}")
-        if len(self.running) >= self.limit:
-            raise QueueFullError(len(self.running), self.limit)
-        assert request.id not in self.running
-        structure = request.sampling.structure
-        if structure is not None and self.refused_structure and self.refused_structure in structure.source:
-            raise InvalidRequestError("structure: cannot be followed", "structure")
-        self.requests.append(request)
-        self.running.add(request.id)
-        finished = False
+        rows = self._admit(request)
+        prompt = len(request.prompt_token_ids)
+        cached = 0 if request.cache_salt else min(CACHED, prompt - 1)
+        step, ended = 0, False
         try:
-            most = request.sampling.max_tokens
-            if most == 0:
-                finished = True
-                deltas = tuple(ChoiceDelta(i, "", (), finish_reason="length") for i in range(request.sampling.n))
-                yield RequestOutput(
-                    request.id, len(request.prompt_token_ids), deltas, True, prompt_logprobs=self._scored(request)
-                )
-            for step in range(len(self.script) if most is None else most):
+            while not ended:
                 await asyncio.sleep(self.latency)
                 if step == self.fail_at:
-                    finished = True
+                    self.state = "dead"
+                if self.state == "dead":
+                    ended = True
                     raise EngineUnavailableError("the engine died")
-                last = step == (len(self.script) if most is None else most) - 1
-                prompt = len(request.prompt_token_ids)
-                cached = 0 if request.cache_salt else min(CACHED, prompt - 1)
-                queried, hits = (0, 0) if step else (prompt, cached)
-                for callback in self._callbacks:
-                    callback(
-                        StepStats(len(self.running), 0, 0 if step else prompt, 1, 0, 0.5, 0.01, 0.002, queried, hits)
-                    )
-                deltas = tuple(self._delta(request, index, step, last) for index in range(request.sampling.n))
-                finished = last
+                deltas = tuple(self._delta(row, step) for row in rows if row.finish_reason is None)
+                if (search := request.guidance.search) is not None:
+                    deltas = tuple(_searched(delta, search) for delta in deltas)
+                if ended := all(row.finish_reason is not None for row in rows):
+                    self._forget(request.id)
+                self._tell(sum(len(delta.token_ids) for delta in deltas), *((0, 0) if step else (prompt, cached)))
                 scored = None if step else self._scored(request)
-                yield RequestOutput(request.id, prompt, deltas, last, prompt_logprobs=scored, cached_tokens=cached)
+                yield RequestOutput(request.id, prompt, deltas, ended, prompt_logprobs=scored, cached_tokens=cached)
+                step += 1
         finally:
-            self.running.discard(request.id)
-            if not finished:
+            self._forget(request.id)
+            if not ended:
                 self.aborted.append(request.id)
-            for callback in self._callbacks:
-                callback(StepStats(len(self.running), 0, 0, 0, 0, 0.0, 0.0, 0.0, idle=True))
+                if not self.running:
+                    self._tell_idle()
+
+    def _admit(self, request: Request) -> list[Row]:
+        """Take a request in, or refuse it as the real ones do: by the queue first, then by the engine's own checks."""
+        places = request.places
+        if self.state != "ready":
+            raise EngineUnavailableError(f"the engine is {self.state}")
+        if places > self.limit:
+            param = "n" if request.guidance.search is None else "guidance.search"
+            raise InvalidRequestError(f"{param} takes {places} rows: this server has {self.limit} places", param)
+        if self.in_flight + places > self.limit:
+            raise QueueFullError(self.in_flight, self.limit)
+        if request.id in self.running:
+            raise InvalidRequestError(f"request id {request.id!r} is in flight already", "id")
+        try:
+            rows = self._made(request)
+        except InvalidRequestError as error:
+            refused = failure(request.id, len(request.prompt_token_ids), str(error), error.param or "").exception
+            assert refused is not None
+            raise refused from error
+        self.requests.append(request)
+        self.running.add(request.id)
+        self._rows[request.id], self._places[request.id] = rows, places
+        return rows
+
+    def _made(self, request: Request) -> list[Row]:
+        structure, guidance = request.sampling.structure, request.guidance
+        if structure is not None and self.refused_structure and self.refused_structure in structure.source:
+            raise InvalidRequestError("structure: cannot be followed", "structure")
+        if guidance.search is not None:
+            check_search(request, self._info, None)
+            guidance = replace(guidance, search=None)
+        plain = replace(request, guidance=guidance, sampling=replace(request.sampling, seed=request.sampling.seed or 0))
+        tokenizer, info = FakeTokenizer(), self._info
+        return Admission(info.max_model_len, VOCAB, (EOS,), info.objectives, tokenizer, {}).rows(plain)
+
+    def _forget(self, name: str) -> None:
+        self.running.discard(name)
+        self._rows.pop(name, None)
+        self._places.pop(name, None)
+
+    def _tell(self, drawn: int, prompt: int, cached: int) -> None:
+        """One step's statistics, of one request: that all rows are in one batch cannot be seen."""
+        usage = 0.5 if self.running else 0.0
+        stats = StepStats(self.in_flight, 0, prompt - cached, drawn, 0, usage, 0.01, 0.002, prompt, cached)
+        for callback in self._callbacks:
+            callback(stats)
+
+    def _tell_idle(self) -> None:
+        for callback in self._callbacks:
+            callback(StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, idle=True))
 
     async def load_value(self, source: str) -> EngineInfo:
         """Every folder holds one objective of its own name; one named ``unfit`` is refused."""
+        self._check_ready()
         name = source.rpartition("/")[2]
         if name == "unfit":
             raise LoadError("unfit: trained for another policy")
@@ -190,24 +241,32 @@ class FakeEngine:
         return self._info
 
     async def unload_value(self, name: str) -> EngineInfo:
-        left = tuple(objective for objective in self._info.objectives if objective.value != name)
-        if left == self._info.objectives:
+        self._check_ready()
+        gone = {objective.name for objective in self._info.objectives if objective.value == name}
+        if not gone:
             raise UnknownValueError(f"no value named {name!r} is loaded")
-        if self.running:
+        if any(gone & row.request.guidance.weights.keys() for rows in self._rows.values() for row in rows):
             raise ValueConflictError(f"value {name!r} is in use")
+        left = tuple(objective for objective in self._info.objectives if objective.name not in gone)
         self._info = replace(self._info, objectives=left)
         return self._info
 
-    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 (the Protocol's)
-        self.state = "draining"
-        for _ in range(int(timeout / 0.01)):
-            if not self.running:
-                break
-            await asyncio.sleep(0.01)
+    def _check_ready(self) -> None:
+        if self.state != "ready":
+            raise EngineUnavailableError(f"the engine is {self.state}")
+
+    async def drain(self, seconds: float) -> bool:
+        if self.state == "ready":
+            self.state = "draining"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.running:  # noqa: ASYNC110 (tests put names into it)
+                    await asyncio.sleep(0.01)
         return not self.running
 
     async def close(self) -> None:
         self.closed = True
+        self.state = "dead"
 
     def _scored(self, request: Request) -> tuple[TokenLogprobs | None, ...] | None:
         """Log-probability -id / 100; "z" is always likelier than the prompt's own."""
@@ -216,22 +275,56 @@ class FakeEngine:
         top = ((ord("z"), -0.01), (ord("y"), -0.02))[: request.sampling.prompt_logprobs]
         return (None, *(TokenLogprobs(i, -i / 100, top, -i / 100) for i in request.prompt_token_ids[1:]))
 
-    def _delta(self, request: Request, index: int, step: int, last: bool) -> ChoiceDelta:
-        token, sampling, guidance = self.script[step % len(self.script)], request.sampling, request.guidance
-        values = {name: 2 * weight for name, weight in guidance.weights.items()}
+    def _delta(self, row: Row, step: int) -> ChoiceDelta:
+        if row.limit == row.prompt_length:
+            row.finish_reason = "length"
+            return ChoiceDelta(row.index, "", (), finish_reason="length")
+        token, sampling, guidance = self.script[step % len(self.script)], row.request.sampling, row.request.guidance
+        row.tokens.append(token)
+        text, stop = self._finish(row, token)
         logprobs: tuple[TokenLogprobs, ...] = ()
         if sampling.logprobs is not None:
             top = ((token, -0.5), (ord("z"), -1.5), (0xE2, -2.5))[: sampling.logprobs]
             logprobs = (TokenLogprobs(token, -0.5, top, -0.5),)
         reports: tuple[TokenReport, ...] = ()
-        if guidance.active and guidance.report:
-            reports = (TokenReport(token, -0.5, -0.75, STEERING, TRUNCATION, values),)
-        stats = None
-        if guidance.active:
-            n = step + 1
-            beta = 1.5 if guidance.beta is None else guidance.beta
-            spread = dict.fromkeys(values, 1.0)
-            stats = GuidanceStats(beta, n, n * STEERING, n * TRUNCATION, n * 0.2, values, 0.9, spread)
-        reason: FinishReason | None = None if not last else "length" if sampling.max_tokens else "stop"
-        text = "" if token == EOS else chr(token)
-        return ChoiceDelta(index, text, (token,), logprobs, reports, reason, None, stats)
+        if row.guided and guidance.report:
+            reports = (TokenReport(token, -0.5, -0.75, STEERING, TRUNCATION, _values(row)),)
+        stats = self._stats(row, step + 1) if row.guided else None
+        return ChoiceDelta(row.index, text, (token,), logprobs, reports, row.finish_reason, stop, stats)
+
+    def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
+        """Text that became final, and what stopped the row beyond the script's end; sets its ``finish_reason``."""
+        sampling = row.request.sampling
+        if token in row.stop_ids:
+            row.finish_reason = "stop"
+            return row.detokenizer.flush(), None if token in row.stop_ids[: row.eos_count] else token
+        text, stop = row.detokenizer.push(token, row.output_length > sampling.min_tokens)
+        if stop is not None:
+            row.finish_reason = "stop"
+            return text, stop
+        at_limit = len(row.tokens) >= row.limit
+        over = sampling.max_tokens is None and not sampling.ignore_eos and row.output_length == len(self.script)
+        if at_limit or over:
+            row.finish_reason = "length" if at_limit else "stop"
+            text += row.detokenizer.flush()
+        return text, None
+
+    def _stats(self, row: Row, count: int) -> GuidanceStats:
+        """Of ``count`` tokens so far."""
+        values = _values(row)
+        spread = dict.fromkeys(values, 1.0)
+        steering, truncation = count * STEERING, count * TRUNCATION
+        return GuidanceStats(row.beta, count, steering, truncation, count * 0.2, values, 0.9, spread)
+
+
+def _values(row: Row) -> dict[str, float]:
+    return {name: 2 * weight for name, weight in row.request.guidance.weights.items()}
+
+
+def _searched(delta: ChoiceDelta, search: SearchParams) -> ChoiceDelta:
+    """A searched choice says at its end what steering did, and what the search."""
+    if delta.finish_reason is None or delta.guidance is None:
+        return replace(delta, guidance=None)
+    bound = None if search.method == "beam" else 0.7
+    stats = SearchStats(search.method, 1, search.rows, search.rows * delta.guidance.tokens, 1.25, bound)
+    return replace(delta, guidance=replace(delta.guidance, search=stats))

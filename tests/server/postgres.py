@@ -35,13 +35,24 @@ def postgres_url() -> Iterator[str]:
         data = Path(folder, "data")
         if user is not None:
             os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
-        initdb = [binaries / "initdb", "-D", data, "-U", "mavis", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        initdb: list[str | Path] = [
+            binaries / "initdb",
+            "-D",
+            data,
+            "-U",
+            "mavis",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ]
         subprocess.run(initdb, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
         options = ["-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", "fsync=off", "-k", folder]
-        command = [binaries / "postgres", "-D", data, *options]
+        command: list[str | Path] = [binaries / "postgres", "-D", data, *options]
         with subprocess.Popen(command, user=user, cwd=folder, stderr=subprocess.DEVNULL) as process:
             try:
                 url = f"postgresql://mavis@127.0.0.1:{port}/postgres"

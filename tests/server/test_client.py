@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import openai
 import pytest
@@ -65,7 +66,7 @@ def test_weights_are_numbers(live: Live, weight: float) -> None:
 
 
 def test_other_servers_and_newer_ones() -> None:
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant"}}
+    choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant"}}
     assert guidance_of(Choice.model_construct(**choice)) is None
     numbers = dict.fromkeys(("beta", "kl_nats", "kl_per_token", "steering_nats", "truncation_nats"), 0.5)
     given = numbers | {"weights": {}, "values": {}, "source": "body", "new": 1}

@@ -86,7 +86,13 @@ async def test_a_request_that_the_end_cuts_off_gets_the_shape_of_errors(stream: 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "raw_path": b"", "query_string": b""}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "raw_path": b"",
+        "query_string": b"",
+    }
     headers = [(b"content-type", b"application/json")]
     scope |= {"headers": headers, "client": None, "server": None, "scheme": "http"}
     app = make_app(engine)

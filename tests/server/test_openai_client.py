@@ -163,7 +163,8 @@ def test_typed_exceptions(serve: Callable[..., Live]) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
         ask(model="gpt-9")
     assert missing.value.code == "model_not_found"
-    engine.limit = 0
+    engine.limit = 1
+    engine.running.add("another")
     with pytest.raises(openai.RateLimitError) as full:
         ask()
     assert full.value.response.headers["retry-after"] == "1"

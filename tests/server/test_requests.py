@@ -358,7 +358,7 @@ async def test_a_search_takes_its_rows_of_the_room_for_every_prompt(engine: Fake
     async with app_client(engine, max_queue=0) as client:
         for successors, status in ((4, 200), (5, 400)):
             guidance = {"search": {"method": "best_of", "successors": successors}}
-            body = {"prompt": ["a", "b"], "objective_weights": {"cheerful": 1}, "guidance": guidance}
+            body: dict[str, Any] = {"prompt": ["a", "b"], "objective_weights": {"cheerful": 1}, "guidance": guidance}
             assert (await ask(client, TEXT, **body)).status_code == status
         assert len(engine.requests) == 2
         assert len({(request.id, request.group) for request in engine.requests}) == 2

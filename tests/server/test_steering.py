@@ -17,7 +17,7 @@ from tests.server.fake_engine import FakeEngine
 WAYS = ("body", "header", "preset", "preference", "default")  # the order of precedence
 WEIGHTS = {way: {"cheerful": i / 4} for i, way in enumerate(WAYS, 1) if way != "preset"} | {"preset": {"concise": 3.0}}
 USED = [ways for size in range(len(WAYS) + 1) for ways in itertools.combinations(WAYS, size)]
-PATHS = {"/v1/chat/completions": {"messages": USER}, "/v1/completions": {"prompt": "hi"}}
+PATHS: dict[str, dict[str, Any]] = {"/v1/chat/completions": {"messages": USER}, "/v1/completions": {"prompt": "hi"}}
 
 
 def test_the_order_is_the_documented_one() -> None:
@@ -40,7 +40,7 @@ async def test_the_first_way_wins_and_replaces_the_whole_map(
 ) -> None:
     file = tmp_path / "presets.yaml"
     file.write_bytes(b"p: " + orjson.dumps({"objective_weights": WEIGHTS["preset"]}))
-    settings = {"objective_weights": WEIGHTS["default"]} if "default" in ways else {}
+    settings: dict[str, Any] = {"objective_weights": WEIGHTS["default"]} if "default" in ways else {}
     engine = FakeEngine()
     async with app_client(engine, presets=file, database=address, **settings) as client:
         await client.put("/v1/preferences/ann", json={"objective_weights": WEIGHTS["preference"]})
@@ -66,9 +66,10 @@ async def test_an_empty_map_is_the_plain_model(way: str, tmp_path: Path) -> None
     file.write_text("p: {objective_weights: {}}")
     async with app_client(presets=file, objective_weights="cheerful=1") as client:
         await client.put("/v1/preferences/ann", json={"objective_weights": {}})
-        body: dict[str, Any] = {
+        asked: dict[str, dict[str, Any]] = {
             "body": {"objective_weights": {}}, "preset": {"model": "fake/model:p"}, "preference": {"user": "ann"},
-        }.get(way, {})  # fmt: skip
+        }  # fmt: skip
+        body = asked.get(way, {})
         headers = {HEADER: ""} if way == "header" else {}
         for path, prompt in PATHS.items():
             guidance = await guidance_of(client, path, False, headers, prompt | body)

@@ -46,7 +46,7 @@ class Wordy:
         self._steps.pop(request_id, None)
 
     def idle_stats(self) -> StepStats:
-        return StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0)
+        return StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0)
 
     def step(self) -> list[RequestOutput]:
         outputs = []

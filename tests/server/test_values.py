@@ -9,6 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import Request
+from mavis_core.api.sampling_params import SamplingParams
 from tests.server.conftest import USER, make_app
 from tests.server.fake_engine import FakeEngine
 
@@ -64,7 +67,8 @@ async def test_load_use_and_unload(admin: httpx.AsyncClient, engine: FakeEngine)
 
 async def test_refusals(admin: httpx.AsyncClient, engine: FakeEngine) -> None:
     await load(admin, "polite")
-    engine.running.add("somebody")
+    using = engine.generate(Request("somebody", (1,), SamplingParams(), Guidance({"polite": 1.0})))
+    await anext(using)
     cases = [
         (await load(admin, "polite"), 409, "value_conflict", None),
         (await load(admin, "unfit"), 400, "value_refused", "source"),

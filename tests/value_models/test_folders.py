@@ -114,10 +114,14 @@ def truncate(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
 
 
+def spoil(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"pickle")
+
+
 SHARED: list[tuple[Damage, str]] = [
     (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
     (truncate, "model.safetensors: .*incomplete"),
-    (lambda folder: (folder / "model.safetensors").write_bytes(b"pickle"), "model.safetensors: "),
+    (spoil, "model.safetensors: "),
     (lambda folder: (folder / "config.json").unlink(), "config.json"),
     (
         config(lambda data: data.update(kind="tail")),

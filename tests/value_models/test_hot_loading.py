@@ -23,19 +23,12 @@ from mavis_core.model.policy import Policy
 from mavis_core.process.engine_process import EngineProcess
 from mavis_core.process.engine_thread import EngineThread
 from mavis_core.process.queue_client import QueueClient
-from tests.models import byte_tokenizer, head_network, request, tiny_model
+from tests.models import head_network, request
 from tests.value_models.configs import value_config
 from value_models.kinds.head import save_head
 from value_models.loading import FolderLoader, build_engine
 
 CONFIG = EngineConfig(max_num_seqs=4, block_size=4, device="cpu")
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    tiny_model("llama").save_pretrained(tmp_path / "model")
-    byte_tokenizer().save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def test_a_tokenizer_is_its_vocabulary() -> None:
         ("lm", "fingerprint", "abc", False),
     ],
 )
-def test_only_what_matters_to_the_kind_is_compared(kind: str, field: str, value: object, refused: bool) -> None:
+def test_only_what_matters_to_the_kind_is_compared(kind: str, field: str, value: Any, refused: bool) -> None:
     policy = tiny_policy("llama")
     trained = dataclasses.replace(identify(policy), **{field: value})
     if not refused:

@@ -12,18 +12,11 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
-from tests.models import HIDDEN, byte_tokenizer, head_network, tiny_model
+from tests.models import HIDDEN, head_network
 from tests.value_models.configs import HEAD, value_config
 from value_models.kinds.head import save_head
 from value_models.kinds.head_network import HeadNetwork
 from value_models.loading import build_engine, value_folders
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    tiny_model("llama").save_pretrained(tmp_path / "model")
-    byte_tokenizer().save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
 
 
 @pytest.fixture

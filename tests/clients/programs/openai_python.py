@@ -46,7 +46,7 @@ chunks = list(
 steered = client.with_options(default_headers={"X-Objective-Weights": json.dumps(ASK["weights"])})
 found = {
     "stream": [chunk.choices[0].delta.content for chunk in chunks if chunk.choices[0].delta.content],
-    "stream_guidance": chunks[-1].choices[0].guidance,
+    "stream_guidance": getattr(chunks[-1].choices[0], "guidance", None),
     "required": calls(tool_choice="required"),
     "named": calls(tool_choice=NAMED),
     "streamed": streamed_calls(),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -23,28 +22,17 @@ from mavis_core.grammar.compiler import Vocabulary
 from mavis_core.grammar.processes import GrammarProcess, GrammarProcesses
 from mavis_core.grammar.wire import Limits
 from mavis_core.process import engine_loop
-from mavis_core.process.engine_process import EngineProcess
 from mavis_core.process.engine_thread import EngineThread
 from mavis_core.process.queue_client import QueueClient
+from tests.mavis_core.clients import running
 from tests.models import assert_idle, request
 from tests.structures import EXPLODES, EXPLODES_LATER, byte_policy
-from value_models.loading import build_engine
 
 CONFIG = EngineConfig(max_num_seqs=4, max_queue=4, block_size=4, device="cpu")
 
 
 def build(report: Callable[[str, float], None]) -> Engine:
     return Engine(byte_policy(), [], CONFIG)
-
-
-@asynccontextmanager
-async def running(client: QueueClient) -> AsyncIterator[None]:
-    client.start()
-    await client.wait_ready()
-    try:
-        yield
-    finally:
-        await client.close()
 
 
 def wanted(name: str, kind: Any = None, source: str = "", n: int = 1, max_tokens: int = 6) -> Request:
@@ -173,15 +161,3 @@ async def test_those_who_have_left_hold_no_thread(monkeypatch: pytest.MonkeyPatc
         for task in gone:
             task.cancel()
         assert await waits == ["yes"]
-
-
-async def test_in_a_process() -> None:
-    client = EngineProcess(partial(build_engine, None, [], CONFIG), CONFIG)
-    schema = {"type": "array", "items": {"enum": [1, 2]}, "minItems": 2, "maxItems": 2}
-    async with running(client):
-        (text,) = await texts(client, wanted("1", "json_schema", json.dumps(schema)))
-        assert json.loads(text) in ([1, 1], [1, 2], [2, 1], [2, 2])
-        with pytest.raises(InvalidRequestError, match="unclosed group") as refused:
-            async with aclosing(client.generate(wanted("2", "regex", "(a"))) as answer:
-                await anext(answer)
-        assert refused.value.param == "structure"

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mavis_core.api.config import EngineConfig
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import ConfigError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import Request
 from mavis_core.api.sampling_params import SamplingParams
@@ -66,13 +66,13 @@ def test_another_backend_serves_policy_and_values(monkeypatch: pytest.MonkeyPatc
 
 def test_a_backend_that_computes_something_else_is_found_by_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mavis_core.model.backends.other", other(Counter(), scale=0.5))
-    with pytest.raises(LoadError, match="paged decoding differs"):
+    with pytest.raises(ConfigError, match="paged decoding differs"):
         tokens("other")
 
 
 @pytest.mark.parametrize("name", ["flush", "sdpa.more", "", "."])
 def test_an_unknown_backend_is_refused(name: str) -> None:
-    with pytest.raises(LoadError, match=f"attention_backend='{name}': must be one of sdpa"):
+    with pytest.raises(ConfigError, match=f"attention_backend='{name}': must be one of sdpa"):
         attention_backend(name)
 
 
@@ -81,5 +81,5 @@ def test_a_backend_whose_library_is_missing_says_which(monkeypatch: pytest.Monke
         raise ModuleNotFoundError(f"No module named 'flashy', for {name}", name="flashy")
 
     monkeypatch.setattr("mavis_core.model.backends.import_module", missing)
-    with pytest.raises(LoadError, match="attention_backend='quick': needs flashy, which is not installed"):
+    with pytest.raises(ConfigError, match="attention_backend='quick': needs flashy, which is not installed"):
         tokens("quick")

@@ -81,7 +81,8 @@ def test_prefill_in_parts_equals_transformers_own_forward(architecture: str) -> 
     found: list[list[torch.Tensor]] = [[], []]
     with torch.inference_mode():
         for parts in ([(0, 4), (0, 1)], [(4, 5), (1, 6)], [(5, 11), (6, 7)]):
-            tokens, positions, slots, chunks = [], [], [], []
+            tokens, positions, slots = list[torch.Tensor](), list[torch.Tensor](), list[torch.Tensor]()
+            chunks: list[Chunk] = []
             for text, table, (start, stop) in zip(texts, tables, parts, strict=True):
                 at = torch.arange(start, stop)
                 first = sum(len(t) for t in tokens)

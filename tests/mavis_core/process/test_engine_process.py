@@ -9,22 +9,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from mavis_core.api.config import EngineConfig
-from mavis_core.api.errors import EngineUnavailableError, InvalidRequestError
-from mavis_core.api.guidance import Guidance
+from mavis_core.api.errors import EngineUnavailableError
 from mavis_core.api.messages import Request, StepStats
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.process.engine_process import EngineProcess
 from mavis_core.process.engine_thread import EngineThread
 from mavis_core.process.queue_client import QueueClient
-from tests.models import byte_tokenizer, request, tiny_model
+from tests.mavis_core.clients import running, until
+from tests.models import request, save_tiny_llama
 from tests.spawned import hang, refuse, slow_engine
 from value_models.loading import build_engine
 
@@ -34,19 +33,8 @@ CONFIG = EngineConfig(max_num_seqs=3, max_queue=5, block_size=4, device="cpu")
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-llama")
-    tiny_model("llama").save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
+    save_tiny_llama(folder)
     return folder
-
-
-@asynccontextmanager
-async def running(client: QueueClient) -> AsyncIterator[None]:
-    client.start()
-    await client.wait_ready()
-    try:
-        yield
-    finally:
-        await client.close()
 
 
 def wanted(name: str, tokens: int = 6, n: int = 1) -> Request:
@@ -63,62 +51,19 @@ async def answer(client: QueueClient, one: Request) -> dict[int, list[tuple[str,
     return found
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never happened")
-
-
-async def test_answers_equal_the_threads(saved: Path) -> None:
-    build = partial(build_engine, str(saved), [], CONFIG)
+async def test_answers_equal_the_threads_until_it_is_killed(saved: Path) -> None:
+    """And those of the one that takes its place; the whole life of a process, since starting one takes seconds."""
     stages: list[str] = []
-    process, thread = EngineProcess(build, CONFIG, lambda stage, _: stages.append(stage)), EngineThread(build, CONFIG)
+    client = EngineProcess(partial(slow_engine, str(saved), CONFIG), CONFIG, lambda stage, _: stages.append(stage))
     with pytest.raises(EngineUnavailableError, match="loading"):
-        _ = process.tokenizer
-    async with running(process), running(thread):
-        assert stages[-1] == "ready"
-        assert process.info == thread.info
-        assert process.tokenizer.encode("héllo") == thread.tokenizer.encode("héllo")
-        requests = [wanted(str(i), 4 + i, n=1 + i % 2) for i in range(4)]
-        answers = [await asyncio.gather(*(answer(c, one) for one in requests)) for c in (process, thread)]
-        assert answers[0] == answers[1]
-        with pytest.raises(InvalidRequestError, match="unknown objective 'joy'") as caught:
-            await answer(process, request("bad", [1], guidance=Guidance({"joy": 1.0})))
-        assert caught.value.param == "objective_weights"
-    assert process.state == "dead"
-    assert multiprocessing.active_children() == []
-
-
-async def test_interrupting_and_leaving_and_being_killed(saved: Path) -> None:
-    client = EngineProcess(partial(slow_engine, str(saved)), CONFIG)
+        _ = client.tokenizer
     steps: list[StepStats] = []
     client.on_step(steps.append)
     async with running(client):
-        assert client.pid is not None
-        os.kill(client.pid, signal.SIGINT)  # as Ctrl-C does, which reaches parent and child
-        os.kill(client.pid, signal.SIGTERM)
-        async with aclosing(client.generate(wanted("left", 100, n=2))) as stream:
-            await anext(stream)
-        assert client.in_flight == 0
-        await until(lambda: (steps[-1].running, steps[-1].waiting, steps[-1].kv_cache_usage) == (0, 0, 0.0))
-        assert sum(stats.generation_tokens for stats in steps) < 50
-
-        task = asyncio.create_task(answer(client, wanted("cut off", 100)))
-        count = len(steps)
-        await until(lambda: len(steps) > count)
-        os.kill(client.pid, signal.SIGKILL)
-        killed = time.monotonic()
-        with pytest.raises(EngineUnavailableError, match="the engine process was ended by SIGKILL"):
-            await task
-        assert time.monotonic() - killed < 1
-        assert client.state == "dead"
-        with pytest.raises(EngineUnavailableError, match="SIGKILL"):
-            await answer(client, wanted("late"))
-        assert (steps[-1].running, steps[-1].waiting, steps[-1].kv_cache_usage) == (0, 0, 0.0)
-
-        await client.wait_dead()
+        assert stages[-1] == "ready"
+        await equals_a_thread(client, saved)
+        await leaving_and_signals_are_survived(client, steps)
+        await being_killed_fails_what_is_in_flight(client, steps)
         killed_pid = client.pid
         client.restart()
         with pytest.raises(EngineUnavailableError, match="loading again"):
@@ -126,7 +71,47 @@ async def test_interrupting_and_leaving_and_being_killed(saved: Path) -> None:
         await client.wait_ready()
         assert client.pid != killed_pid
         assert len((await answer(client, wanted("after", 5)))[0]) == 5
+    assert client.state == "dead"
     assert multiprocessing.active_children() == []
+
+
+async def equals_a_thread(process: EngineProcess, saved: Path) -> None:
+    thread = EngineThread(partial(build_engine, str(saved), [], CONFIG), CONFIG)
+    async with running(thread):
+        assert process.info == thread.info
+        assert process.tokenizer.encode("héllo") == thread.tokenizer.encode("héllo")
+        requests = [wanted(str(i), 4 + i, n=1 + i % 2) for i in range(4)]
+        answers = [await asyncio.gather(*(answer(c, one) for one in requests)) for c in (process, thread)]
+        assert answers[0] == answers[1]
+
+
+async def leaving_and_signals_are_survived(client: EngineProcess, steps: list[StepStats]) -> None:
+    assert client.pid is not None
+    os.kill(client.pid, signal.SIGINT)  # as Ctrl-C does, which reaches parent and child
+    os.kill(client.pid, signal.SIGTERM)
+    del steps[:]
+    async with aclosing(client.generate(wanted("left", 100, n=2))) as stream:
+        await anext(stream)
+    assert client.in_flight == 0
+    await until(lambda: (steps[-1].running, steps[-1].waiting, steps[-1].kv_cache_usage) == (0, 0, 0.0))
+    assert sum(stats.generation_tokens for stats in steps) < 50
+
+
+async def being_killed_fails_what_is_in_flight(client: EngineProcess, steps: list[StepStats]) -> None:
+    task = asyncio.create_task(answer(client, wanted("cut off", 100)))
+    count = len(steps)
+    await until(lambda: len(steps) > count)
+    assert client.pid is not None
+    os.kill(client.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    with pytest.raises(EngineUnavailableError, match="the engine process was ended by SIGKILL"):
+        await task
+    assert time.monotonic() - killed < 1
+    assert client.state == "dead"
+    with pytest.raises(EngineUnavailableError, match="SIGKILL"):
+        await answer(client, wanted("late"))
+    assert (steps[-1].running, steps[-1].waiting, steps[-1].kv_cache_usage) == (0, 0, 0.0)
+    await client.wait_dead()
 
 
 async def test_a_load_error_is_told() -> None:

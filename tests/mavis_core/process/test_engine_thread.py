@@ -24,6 +24,7 @@ from mavis_core.grammar.matcher import Matcher
 from mavis_core.offline import generate
 from mavis_core.process.engine_loop import Dead
 from mavis_core.process.engine_thread import EngineThread
+from tests.mavis_core.clients import until
 from tests.models import assert_idle, byte_tokenizer, objective, request, run
 from tests.table import TokenValue, memoryless_policy
 
@@ -45,7 +46,7 @@ class FlakyEngine(Engine):
 
     def step(self) -> list[RequestOutput]:
         time.sleep(self.pause)
-        outputs = super().step()
+        outputs: list[RequestOutput] = super().step()
         if self.failures > 0:
             self.failures -= 1
             raise self.error("out of luck")
@@ -83,14 +84,6 @@ async def answer(client: EngineThread, one: Request) -> dict[int, list[int]]:
     return found
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never happened")
-
-
 def alone(one: Request) -> dict[int, list[int]]:
     engine = build(lambda stage, fraction: None)
     engine.add(one)
@@ -115,7 +108,7 @@ async def test_loading_refuses_and_reports_progress() -> None:
         gate.wait(5)
         return build(progress)
 
-    client = EngineThread(slow, CONFIG, lambda stage, fraction: stages.append((stage, fraction)))
+    client: Any = EngineThread(slow, CONFIG, lambda stage, fraction: stages.append((stage, fraction)))
     client.start()
     assert client.state == "loading"
     with pytest.raises(EngineUnavailableError, match="the model is loading"):
@@ -150,7 +143,7 @@ async def test_leaving_early_aborts(how: str) -> None:
         if how == "aclose":
             stream = client.generate(wanted(tokens=1500, n=3))
             await anext(stream)
-            await stream.aclose()  # type: ignore[attr-defined]
+            await stream.aclose()
         else:
             task = asyncio.create_task(answer(client, wanted(tokens=1500, n=3)))
             await until(lambda: engine.has_work if how == "cancel" else client.in_flight == 3)
@@ -321,7 +314,7 @@ async def test_a_dead_engine_frees_places_and_gauges() -> None:
         stream = client.generate(wanted(tokens=1500, n=3))
         await anext(stream)
         assert seen[-1].running == 3
-        client._post(Dead("it broke"))
+        client._post(client._inbox, Dead("it broke"))
         await client.wait_dead()
         assert client.in_flight == 0
         assert (seen[-1].running, seen[-1].waiting, seen[-1].kv_cache_usage) == (0, 0, 0.0)
@@ -353,17 +346,18 @@ async def test_a_dead_engine_restarts_and_a_closed_one_has_not_died() -> None:
             with pytest.raises((RequestFailedError, EngineUnavailableError)):
                 await answer(client, wanted())
         await asyncio.wait_for(client.wait_dead(), 10)
+        before = client._inbox
         client.restart()
         assert client.state == "loading"
         with pytest.raises(EngineUnavailableError, match="loading again"):
             await answer(client, wanted())
+        client._post(before, Dead("its thread ended late"))  # which says nothing about the new one
         await client.wait_ready()
         assert await answer(client, wanted()) == alone(wanted())
         assert client.engine is not engine
         died = asyncio.ensure_future(client.wait_dead())
     await asyncio.sleep(0.05)
-    assert client.state == "dead"
-    assert not died.done()
+    assert (client.state, died.done()) == ("dead", False)
     died.cancel()
 
 

@@ -1,6 +1,6 @@
 """Nothing about one row may fail a step: what goes wrong for one request ends that request and leaves no trace.
 
-A thousand mixed requests run while every stage that works on one row at a time raises at random; others meet rows whose
+Hundreds of requests run while every stage that works on one row at a time raises at random; others meet rows whose
 numbers are not finite. Whoever is left gets exactly the answer that it gets alone.
 """
 
@@ -30,6 +30,7 @@ from mavis_core.model.policy import Policy
 from mavis_core.schedule.row import Row
 from mavis_core.schedule.row_fault import NOT_FINITE, alone
 from mavis_core.text.detokenizer import Detokenizer
+from mavis_core.values.protocol import ValueFunction
 from tests.mavis_core.rows import rows
 from tests.models import HIDDEN, assert_idle, byte_tokenizer, head_value, objective
 from tests.structures import byte_model, byte_policy
@@ -75,7 +76,7 @@ def templates(count: int, seed: int) -> list[Request]:
 
 
 def engine(policy: Policy, lm: Any, **settings: Any) -> Engine:
-    values = [head_value(policy, "a", seed=1), head_value(policy, "b", seed=2)]
+    values: list[ValueFunction] = [head_value(policy, "a", seed=1), head_value(policy, "b", seed=2)]
     torch.manual_seed(8)
     values.append(LmValue("lm", [objective("c")], lm, torch.nn.Linear(HIDDEN, 1)))
     config = {"block_size": 5, "max_num_seqs": 41, "max_num_batched_tokens": 67, **settings}
@@ -150,10 +151,10 @@ def raising(function: Callable[..., Any], hit: set[str], choose: random.Random, 
     return call
 
 
-def test_of_a_thousand_requests_those_fail_that_were_hit_and_all_others_are_as_alone(
+def test_of_many_requests_those_fail_that_were_hit_and_all_others_are_as_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wanted = [replace(one, id=f"{one.id}/{copy}") for one in templates(100, 1) for copy in range(10)]
+    wanted = [replace(one, id=f"{one.id}/{copy}") for one in templates(100, 1) for copy in range(3)]
     alone_answers = expected()
     target = engine(byte_policy(), byte_model(5))
     choose = random.Random(7)
@@ -166,7 +167,7 @@ def test_of_a_thousand_requests_those_fail_that_were_hit_and_all_others_are_as_a
     assert_idle(target)
     assert set(errors) == hit
     assert all(by_stage.values()), by_stage
-    assert 50 < len(hit) < 500
+    assert 20 < len(hit) < 150
     assert all(error.startswith("the engine failed this request") for error in errors.values())
     for one in wanted:
         if one.id not in hit:
@@ -216,7 +217,7 @@ def test_a_prefix_that_was_not_finite_is_not_found_again() -> None:
         target.pool.data[:, target.scheduler.running[0].blocks[1]] = torch.nan
         return forward(*args) * torch.nan
 
-    target.policy.backbone.forward = wrong  # type: ignore[method-assign]
+    target.policy.backbone.forward = wrong  # type: ignore[assignment, method-assign]
     (failed,) = target.step()
     assert failed.error == NOT_FINITE
     del target.policy.backbone.forward

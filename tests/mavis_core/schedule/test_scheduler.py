@@ -339,7 +339,7 @@ def test_no_history_leaks_a_block_or_starves_a_row(data: st.DataObject) -> None:
             name = data.draw(st.sampled_from(known)).request.id
             for row in [row for row in known if row.request.id == name]:
                 row.forks = []
-                row.finish_reason = row.finish_reason or "abort"
+                row.finish_reason = row.finish_reason or "stop"
                 target.finish(row)
         else:
             check(target, plan := target.schedule(), known)

@@ -51,7 +51,7 @@ def complete() -> list[tuple[int, ...]]:
 
 def test_a_beam_as_wide_as_the_tree_finds_the_likeliest_text() -> None:
     """Greedy decoding does not, or the test would show nothing."""
-    steer = {"weights": {"a": 1.0}, "beta": BETA, "top_k": TOKENS, "allow_empty": True}
+    steer: dict[str, Any] = {"weights": {"a": 1.0}, "beta": BETA, "top_k": TOKENS, "allow_empty": True}
     sampling = SamplingParams(max_tokens=HORIZON, temperature=1.0)
     best = max(complete(), key=logprob)
     engine = table_engine()
@@ -68,7 +68,7 @@ def test_a_beam_as_wide_as_the_tree_finds_the_likeliest_text() -> None:
 
 def test_a_beam_of_one_is_greedy() -> None:
     engine = Engine(tiny_policy("llama"), mixed_values("llama"), EngineConfig(block_size=3))
-    steer = {"weights": {"a": 1.0, "c": -0.7}, "beta": 0.8, "top_k": 7}
+    steer: dict[str, Any] = {"weights": {"a": 1.0, "c": -0.7}, "beta": 0.8, "top_k": 7}
     ((greedy,),) = generate(engine, [[3, 5, 7]], SamplingParams(max_tokens=9, temperature=0), Guidance(**steer))
     params = SearchParams("beam", 1, 3)
     ((found,),) = generate(

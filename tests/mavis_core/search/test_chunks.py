@@ -18,7 +18,7 @@ from mavis_core.engine import Engine
 from mavis_core.offline import CompletionOutput, generate
 from mavis_core.search.kl_bound import best_of_bound, chunk_bound
 from tests.chi_square import p_value
-from tests.models import assert_idle, mixed_values, objective, tiny_policy
+from tests.models import assert_idle, mixed_engine, objective
 from tests.table import TokenValue, memoryless_policy
 
 LOGITS = [0.3, -0.4, 0.9, 0.1, -1.2]
@@ -49,8 +49,8 @@ def test_best_of_k_has_its_distribution(tilt: bool) -> None:
     k, beta = 3, 0.4
     base = torch.tensor(LOGITS).double().softmax(0).tolist()
     mass = [p * math.exp(beta * v * tilt) for p, v in zip(base, V, strict=True)]
-    drawn = {(a,): m / sum(mass) for a, m in enumerate(mass)}
-    expected = {
+    drawn: dict[tuple[int, ...], float] = {(a,): m / sum(mass) for a, m in enumerate(mass)}
+    expected: dict[tuple[int, ...], float] = {
         (a,): sum(p for (b,), p in drawn.items() if V[b] <= V[a]) ** k
         - sum(p for (b,), p in drawn.items() if V[b] < V[a]) ** k
         for a in range(len(V))
@@ -90,7 +90,7 @@ def test_two_rounds_have_the_distribution_of_the_algorithm(beams: int, successor
     logits, values = [0.6, -0.1, -0.5], [0.0, 1.0, 2.0]
     p = torch.tensor(logits).double().softmax(0).tolist()
     expected = chunk_distribution(p, values, beams, successors)
-    base = {(a, b): p[a] * p[b] for a in range(3) for b in range(3)}
+    base: dict[tuple[int, ...], float] = {(a, b): p[a] * p[b] for a in range(3) for b in range(3)}
     assert divergence(expected, base) <= chunk_bound(beams, successors, 2)
     params = SearchParams("chunk", beams, successors, chunk_tokens=1, tilt=False)
     answers = searched(table_engine(logits, values), params, 700, 2, beta=1.0)
@@ -104,15 +104,11 @@ def test_two_rounds_have_the_distribution_of_the_algorithm(beams: int, successor
 GUIDANCE: dict[str, Any] = {"weights": {"a": 1.0, "c": -0.7}, "beta": 0.8, "top_k": 7}
 
 
-def tiny_engine(**config: Any) -> Engine:
-    return Engine(tiny_policy("llama"), mixed_values("llama"), EngineConfig(**({"block_size": 3} | config)))
-
-
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 50])
 @pytest.mark.parametrize("settings", [{}, {"min_tokens": 9}, {"frequency_penalty": 1.0, "temperature": 0.6}])
 def test_one_beam_with_one_successor_is_the_plain_answer(length: int, settings: dict[str, Any]) -> None:
     """To the token, whatever the chunks: their seams do not show, in the text or in what it cost."""
-    engine = tiny_engine()
+    engine = mixed_engine()
     sampling = SamplingParams(max_tokens=11, seed=9, logprobs=2, **settings)
     ((plain,),) = generate(engine, [[3, 5, 7]], sampling, Guidance(**GUIDANCE, report=True))
     params = SearchParams("chunk", 1, 1, length)
@@ -132,7 +128,7 @@ def test_one_beam_with_one_successor_is_the_plain_answer(length: int, settings: 
 
 def test_each_chunk_is_the_best_of_its_round() -> None:
     """By the weighted values of its last token, drawn as the plain choices are."""
-    engine = tiny_engine()
+    engine = mixed_engine()
     sampling = SamplingParams(max_tokens=6, seed=2, ignore_eos=True)
     params = SearchParams("chunk", 1, 5, 3)
     ((found,),) = generate(engine, [[3, 5]], sampling, Guidance(**GUIDANCE, search=params))
@@ -153,7 +149,7 @@ def test_a_search_does_not_depend_on_what_else_runs() -> None:
     samplings = [SamplingParams(max_tokens=7, seed=i) for i in range(3)]
     guidances = [Guidance(**GUIDANCE, search=p) for p in params]
     prompts = [[3, 5, 7], [11], [13, 17]]
-    together = generate(tiny_engine(max_num_seqs=5), prompts, samplings, guidances)
+    together = generate(mixed_engine(max_num_seqs=5), prompts, samplings, guidances)
     for i in range(3):
-        ((alone,),) = generate(tiny_engine(), prompts[i : i + 1], samplings[i], guidances[i])
+        ((alone,),) = generate(mixed_engine(), prompts[i : i + 1], samplings[i], guidances[i])
         assert together[i][0].token_ids == alone.token_ids

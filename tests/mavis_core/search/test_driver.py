@@ -22,12 +22,15 @@ from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
 from mavis_core.offline_search import SteppedEngine
 from mavis_core.search.driver import search
-from tests.models import assert_idle, byte_tokenizer, head_value, mixed_values, objective, tiny_model, tiny_policy
+from tests.models import (
+    assert_idle,
+    byte_tokenizer,
+    head_value,
+    mixed_engine,
+    objective,
+    tiny_model,
+)
 from value_models.kinds.head import HeadValue
-
-
-def tiny_engine(**config: Any) -> Engine:
-    return Engine(tiny_policy("llama"), mixed_values("llama"), EngineConfig(**({"block_size": 3} | config)))
 
 
 def wanted(params: SearchParams, sampling: SamplingParams | None = None, weights: Any = None) -> Request:
@@ -43,7 +46,7 @@ async def outputs_of(engine: Engine, request: Request, **settings: Any) -> list[
 @pytest.mark.parametrize("beams", [1, 3])
 async def test_chunks_go_out_as_they_become_certain(beams: int) -> None:
     """One beam: chunk by chunk. Several: only what all of them begin with, so never anything taken back."""
-    engine = tiny_engine()
+    engine = mixed_engine()
     outputs = await outputs_of(engine, wanted(SearchParams("chunk", beams, 3, 2)))
     assert [output.finished for output in outputs] == [False] * (len(outputs) - 1) + [True]
     sizes = [len(output.deltas[0].token_ids) for output in outputs]
@@ -63,7 +66,7 @@ async def test_chunks_go_out_as_they_become_certain(beams: int) -> None:
 
 @pytest.mark.parametrize("method", ["chunk", "beam"])
 async def test_leaving_in_the_middle_of_a_round_leaves_nothing_behind(method: Any) -> None:
-    engine = tiny_engine()
+    engine = mixed_engine()
     outputs = search(SteppedEngine(engine).generate, wanted(SearchParams(method, 2, 3)), engine.info, None)
     waiting = asyncio.ensure_future(anext(outputs))
     await asyncio.sleep(0)
@@ -77,7 +80,7 @@ async def test_leaving_in_the_middle_of_a_round_leaves_nothing_behind(method: An
 
 
 async def test_leaving_between_rounds_leaves_nothing_behind() -> None:
-    engine = tiny_engine()
+    engine = mixed_engine()
     async with aclosing(
         search(SteppedEngine(engine).generate, wanted(SearchParams("chunk", 1, 3, 2)), engine.info, None)
     ) as o:
@@ -86,7 +89,7 @@ async def test_leaving_between_rounds_leaves_nothing_behind() -> None:
 
 
 async def test_a_failing_row_fails_the_search_and_frees_the_others() -> None:
-    engine = tiny_engine()
+    engine = mixed_engine()
     stepping = SteppedEngine(engine)
 
     async def failing(request: Request) -> AsyncGenerator[RequestOutput, None]:
@@ -193,7 +196,7 @@ async def test_a_stop_token_is_counted_and_not_shown() -> None:
 async def test_what_cannot_be_searched_is_refused_before_anything_runs(
     params: SearchParams, sampling: Any, weights: Any, message: str, param: str
 ) -> None:
-    engine = tiny_engine()
+    engine = mixed_engine()
     request = wanted(params, SamplingParams(**({"max_tokens": 4} | sampling)), weights)
     with pytest.raises(InvalidRequestError) as caught:
         await outputs_of(engine, request, scorer=Byte("o"))
@@ -204,7 +207,7 @@ async def test_what_cannot_be_searched_is_refused_before_anything_runs(
 
 async def test_what_was_cached_of_the_prompt_before_is_told() -> None:
     """Not what later rounds find: that is the search's own."""
-    engine = tiny_engine()
+    engine = mixed_engine()
     request = wanted(SearchParams("chunk", 2, 3, 2))
     for expected in (0, 0, 3):
         prompt = (3, 5, 7, 11) if expected else (3, 5, 7)
@@ -213,7 +216,7 @@ async def test_what_was_cached_of_the_prompt_before_is_told() -> None:
 
 
 async def test_rounds_share_nothing_with_another_salt() -> None:
-    engine = tiny_engine()
+    engine = mixed_engine()
     salts: set[str | None] = set()
 
     async def watched(request: Request) -> AsyncGenerator[RequestOutput, None]:
@@ -229,7 +232,7 @@ async def test_rounds_share_nothing_with_another_salt() -> None:
 
 @pytest.mark.parametrize("weights", [{"a": 0.0}, {"joy": 1.0}])
 def test_offline_a_refused_search_leaves_nothing_behind(weights: dict[str, float]) -> None:
-    engine = tiny_engine()
+    engine = mixed_engine()
     search = Guidance(weights, search=SearchParams("best_of"))
     with pytest.raises(InvalidRequestError):
         generate(engine, [[3], [5]], SamplingParams(max_tokens=3), [Guidance(), search])
@@ -238,12 +241,12 @@ def test_offline_a_refused_search_leaves_nothing_behind(weights: dict[str, float
 
 def test_the_engine_itself_does_not_search() -> None:
     with pytest.raises(InvalidRequestError, match=r"guidance.search: is run by mavis_core.search"):
-        tiny_engine().add(wanted(SearchParams("best_of")))
+        mixed_engine().add(wanted(SearchParams("best_of")))
 
 
 @pytest.mark.parametrize("params", [SearchParams("chunk", 2, 2, 5), SearchParams("beam", 2, 3)])
 async def test_the_context_ends_a_search(params: SearchParams) -> None:
-    engine = tiny_engine(max_model_len=12)
+    engine = mixed_engine(max_model_len=12)
     request = wanted(params, SamplingParams(seed=1, ignore_eos=True))
     outputs = [o async for o in search(SteppedEngine(engine).generate, request, engine.info, None)]
     assert sum(len(output.deltas[0].token_ids) for output in outputs) == 9

@@ -48,7 +48,7 @@ def byte_tokens(data: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *ODD_KINDS])
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.data())
 def test_it_is_what_a_whole_decode_says(kind: str, data: st.DataObject) -> None:
     """Ids that no token has included."""
@@ -64,7 +64,7 @@ def test_it_is_what_a_whole_decode_says(kind: str, data: st.DataObject) -> None:
         assert shown == expected
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.lists(st.sampled_from([b"a", b" ", b"\n", "é".encode(), "😀".encode(), b"\xff", b"\xe2", b"\x82"])))
 def test_rows_of_bytes_are_what_a_whole_decode_says(parts: list[bytes]) -> None:
     tokens = byte_tokens(b"".join(parts)[:HELD])

@@ -60,7 +60,11 @@ def test_rows_in_flight_do_not_notice() -> None:
         request("plain", [3, 3, 3], LONG),
         guided("waits", [11, 12], n=4, b=1.0, d=0.5),
     ]
-    values = [head_value(POLICY, "b", seed=2), lm_value("llama", "c", "d"), head_value(POLICY, "a", seed=1)]
+    values: list[ValueFunction] = [
+        head_value(POLICY, "b", seed=2),
+        lm_value("llama", "c", "d"),
+        head_value(POLICY, "a", seed=1),
+    ]
     expected = {one.id: alone(one, *values) for one in wanted}
     target = engine(*values, kv_cache_tokens=130)
     found: dict[str, dict[int, list[int]]] = {}

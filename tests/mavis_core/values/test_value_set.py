@@ -11,6 +11,7 @@ from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
 from mavis_core.offline import generate
 from mavis_core.schedule.row_fault import NOT_FINITE
+from mavis_core.values.protocol import ValueFunction
 from mavis_core.values.value_set import ValueSet
 from tests.models import head_value, lm_value, mixed_values, objective, tiny_policy
 from tests.table import TokenValue, memoryless_policy
@@ -33,7 +34,7 @@ def test_the_order_of_values_does_not_show() -> None:
     guidance = Guidance({"a": 2.0, "c": -2.0, "d": 1.0}, beta=1.0, top_k=7)
     answers = []
     for reverse in (False, True):
-        values = [head_value(policy, "a"), lm_value("llama", "c", "d")]
+        values: list[ValueFunction] = [head_value(policy, "a"), lm_value("llama", "c", "d")]
         engine = Engine(policy, values[::-1] if reverse else values, EngineConfig(block_size=4))
         answers.append(generate(engine, prompts, SamplingParams(seed=5, max_tokens=9), guidance))
     for (one,), (other,) in zip(*answers, strict=True):

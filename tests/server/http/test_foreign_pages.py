@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mavis_core.api.errors import ConfigError
@@ -14,7 +16,7 @@ CHAT = "/v1/chat/completions"
 BODY = {"messages": USER, "max_tokens": 1}
 
 
-async def status(method: str, path: str, headers: dict[str, str], **settings: object) -> tuple[int, str | None]:
+async def status(method: str, path: str, headers: dict[str, str], **settings: Any) -> tuple[int, str | None]:
     settings.setdefault("allowed_hosts", ())
     async with app_client(**settings) as client:
         response = await client.request(method, path, json=BODY if method == "POST" else None, headers=headers)

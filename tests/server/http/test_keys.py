@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +12,6 @@ from typer.testing import CliRunner
 
 from mavis_core.api.errors import ConfigError
 from server.cli.app import app
-from server.http import keys
 from server.http.key_file import key_ring, new_entry, read_keys
 from server.http.keys import ApiKey, KeyRing, digest_of
 from server.settings import load_settings
@@ -32,7 +32,7 @@ def test_a_token_is_compared_with_every_key(monkeypatch: pytest.MonkeyPatch) -> 
         compared.append(right)
         return left == right
 
-    monkeypatch.setattr(keys.hmac, "compare_digest", compare)
+    monkeypatch.setattr("server.http.keys.hmac.compare_digest", compare)
     ring = KeyRing([ApiKey(name, digest_of(name)) for name in ("one", "two", "three")])
     found = ring.find("one")
     assert found is not None and found.name == "one"
@@ -129,7 +129,7 @@ def test_a_name_that_the_file_cannot_have_makes_no_key(name: str) -> None:
 
 async def test_a_line_break_after_a_key_is_none_of_it() -> None:
     """As files and secrets of orchestrators have it; what a client sends is stripped too."""
-    keys = {"api_key": '["user-key-1\\n"]', "admin_api_key": ADMIN + "\n"}
+    keys: dict[str, Any] = {"api_key": '["user-key-1\\n"]', "admin_api_key": ADMIN + "\n"}
     async with app_client(**keys) as client:
         assert (await client.get("/v1/models", headers=bearer("user-key-1"))).status_code == 200
         assert (await client.get("/v1/values", headers=bearer(ADMIN))).status_code == 200
@@ -152,6 +152,6 @@ async def test_an_admin_key_alone_closes_nothing_else() -> None:
         for headers in ({}, bearer("none"), bearer(ADMIN)):
             response = await client.post("/v1/chat/completions", json={"messages": USER}, headers=headers)
             assert response.status_code == 200
-        preset = {"objective_weights": {}}
+        preset: dict[str, Any] = {"objective_weights": {}}
         assert (await client.put("/v1/presets/p", json=preset)).status_code == 403
         assert (await client.put("/v1/presets/p", json=preset, headers=bearer(ADMIN))).status_code == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import psycopg
 import pytest
@@ -54,7 +55,8 @@ async def test_a_write_that_fails_leaves_nothing(address: str) -> None:
 
     with pytest.raises(ValueError, match="ours"):
         await database.write(work)
-    assert await database.read(lambda connection: connection.execute(select(PRESETS)).all(), []) == []
+    nothing: list[Any] = []
+    assert await database.read(lambda connection: list(connection.execute(select(PRESETS))), nothing) == []
     database.close()
 
 

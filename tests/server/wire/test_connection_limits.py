@@ -57,7 +57,7 @@ def test_whose_address_that_is() -> None:
 
 def test_refusals_do_not_fill_the_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr(connection_limits.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("server.wire.connection_limits.time.monotonic", lambda: now[0])
     limits = ConnectionLimits(total=1, per_address=None)
     limits.take("192.0.2.1")
     with caplog.at_level(logging.WARNING, "server"):

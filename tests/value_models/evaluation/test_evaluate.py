@@ -29,12 +29,12 @@ from value_models.folders import load_value
 from value_models.kinds.head import save_head
 from value_models.kinds.head_network import HeadNetwork
 
-HERE = "tests.value_models.evaluation.test_evaluate"
+REWARDS = "tests.value_models.toy_rewards"
 SETTINGS: dict[str, Any] = {
     "folder": "out",
     "prompts": "prompts.jsonl",
     "policy": "policy",
-    "rewards": {"low": {"function": f"{HERE}:low"}, "short": {"function": f"{HERE}:short"}},
+    "rewards": {"low": {"function": f"{REWARDS}:low"}, "short": {"function": f"{REWARDS}:short"}},
     "axes": ["low", "short"],
     "reference_point": [-3, -3],
     "arms": {"head": {"values": ["value"], "betas": [2, 0.5]}, "scaled": {"values": ["value"], "betas": [3]}},
@@ -45,16 +45,6 @@ SETTINGS: dict[str, Any] = {
     "max_tokens": 6,
     "resamples": 100,
 }
-
-
-def low(prompts: Any, responses: Sequence[str]) -> list[float]:
-    """Share of characters in the lower half of the byte range."""
-    return [sum(ord(c) < 64 for c in text) / max(1, len(text)) for text in responses]
-
-
-def short(prompts: Any, responses: Sequence[str]) -> list[float]:
-    """Few characters."""
-    return [-float(len(text)) for text in responses]
 
 
 @pytest.fixture
@@ -130,7 +120,7 @@ def test_what_decides_the_outcome_cannot_be_changed_afterwards_but_arms_may_be_a
 
 
 def test_values_that_do_not_score_an_axis_are_found_before_anything_is_sampled(folder: Path) -> None:
-    rewards = {**SETTINGS["rewards"], "kind": {"function": f"{HERE}:short"}}
+    rewards = {**SETTINGS["rewards"], "kind": {"function": f"{REWARDS}:short"}}
     path = write(folder, rewards=rewards, axes=["low", "kind"]) / "e.yaml"
     result = CliRunner().invoke(app, ["evaluate", str(path)])
     assert result.exit_code == 1 and "arms.head: its values do not score 'kind'; they score low, short" in result.output
@@ -151,7 +141,7 @@ def test_answers_survive_a_reward_that_fails(folder: Path, monkeypatch: pytest.M
             raise ValueError("no more quota")
         return [0.0] * len(responses)
 
-    monkeypatch.setattr(f"{HERE}.short", failing)
+    monkeypatch.setattr(f"{REWARDS}.short", failing)
     with pytest.raises(RewardError, match=r"'short'.*no more quota"):
         run(folder)
     monkeypatch.undo()

@@ -17,6 +17,7 @@ from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
 from mavis_core.offline import generate
 from mavis_core.reference import reference_generate
+from mavis_core.values.protocol import ValueFunction
 from tests.models import HIDDEN, RANK, WIDTH, head_value, lm_value, tiny_policy
 from tests.value_models.configs import value_config
 from value_models.folders import load_value
@@ -64,7 +65,7 @@ def test_without_conditioning_it_is_a_head_of_one_objective_more() -> None:
 
 def test_batched_equals_the_reference_and_values_of_others_stay(value: ConditionedHeadValue) -> None:
     policy = tiny_policy("llama")
-    others = [head_value(policy, "c"), lm_value("llama", "d")]
+    others: list[ValueFunction] = [head_value(policy, "c"), lm_value("llama", "d")]
     engine = Engine(policy, [*others, value], EngineConfig())
     asked = [Guidance({"a": a, "b": b}, 1.0, 11) for a, b in PULLS]
     asked += [Guidance({"c": 1.0, "d": -1.0}, 1.5, 11), Guidance()]

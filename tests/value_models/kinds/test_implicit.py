@@ -100,7 +100,7 @@ def wanted() -> list[Any]:
 def test_rows_do_not_meet(blocks: int | None, rows: int) -> None:
     """Together, forked, and preempted (10 blocks of 5 tokens) each choice gets what it gets alone."""
     alone = engine(pair(), max_num_seqs=1)
-    expected = {}
+    expected: dict[str, dict[int, list[int]]] = {}
     for one in wanted():
         alone.add(one)
         expected |= run(alone)
@@ -108,7 +108,7 @@ def test_rows_do_not_meet(blocks: int | None, rows: int) -> None:
     together = engine(pair(), max_num_seqs=rows, max_num_batched_tokens=23, **bounded)
     for one in wanted():
         together.add(one)
-    preempted, found = 0, {}
+    preempted, found = 0, dict[str, dict[int, list[int]]]()
     while together.has_work:
         for output in together.step():
             for delta in output.deltas:

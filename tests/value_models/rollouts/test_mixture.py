@@ -43,6 +43,7 @@ def test_shards_keep_the_weights_and_the_kl_of_every_step(tmp_path: Path) -> Non
     config = RolloutConfig(CONFIG.shape, shard_prompts=3, mixture=Mixture(2.0, ["a"]))
     make(tmp_path / "once", config)
     make(tmp_path / "again", config)
+    assert config.mixture is not None
     for index in range(-(-len(PROMPTS) // 3)):
         path = shard_path(tmp_path / "once", index)
         assert path.read_bytes() == shard_path(tmp_path / "again", index).read_bytes()

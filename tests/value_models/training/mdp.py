@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tests.mavis_core.test_exactness import VOCAB, ended, histories, reference, rewards
+from tests.mavis_core.test_exactness import VOCAB, reference, rewards
+from tests.mavis_core.test_exactness import ended as ended
+from tests.mavis_core.test_exactness import histories as histories
 
 Text = tuple[int, ...]
 Policy = Callable[[Text], np.ndarray]
@@ -18,11 +20,11 @@ REFERENCE = {text: np.array(reference(text)) for text in OPEN_TEXTS}
 
 
 def reward(text: Text) -> float:
-    return rewards()["mix"][text]
+    return float(rewards()["mix"][text])
 
 
 def base(text: Text) -> np.ndarray:
-    return np.exp(REFERENCE[text])
+    return np.asarray(np.exp(REFERENCE[text]))
 
 
 def tilted(values: Values, beta: float) -> Policy:
@@ -57,7 +59,7 @@ def evaluate(policy: Policy, zeta: float = 0.0, path: bool = False, of: Callable
 
 def paid(policy: Policy, text: Text) -> float:
     """log p(text) / ref(text), nats."""
-    return sum(math.log(policy(text[:i])[token]) - REFERENCE[text[:i]][token] for i, token in enumerate(text))
+    return float(sum(math.log(policy(text[:i])[token]) - REFERENCE[text[:i]][token] for i, token in enumerate(text)))
 
 
 def outcome(policy: Policy, of: Callable[[Text], float] = reward) -> tuple[float, float]:

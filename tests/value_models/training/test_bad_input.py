@@ -341,8 +341,16 @@ def test_a_backbone_with_another_tokenizer(inputs: Path, tmp_path: Path) -> None
 @pytest.fixture(scope="module")
 def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that is done."""
-    path = place(inputs, tmp_path_factory.mktemp("whole") / "it", train={"epochs": 2, "beta_prompts": 0})
-    return fit(path).parents[1]
+    return fit(small(inputs, tmp_path_factory.mktemp("whole") / "it")).parents[1]
+
+
+def small(inputs: Path, folder: Path) -> Path:
+    """The file of a run of three shards."""
+    rollouts = {**test_run.SETTINGS["rollouts"], "shard_prompts": 8}
+    path = place(inputs, folder, rollouts=rollouts, train={"epochs": 2, "beta_prompts": 0})
+    prompts = path.parent / "prompts.jsonl"
+    prompts.write_text("".join(prompts.read_text().splitlines(keepends=True)[:24]))
+    return path
 
 
 @pytest.mark.parametrize(
@@ -400,7 +408,7 @@ def test_the_command_says_one_line_and_no_traceback(inputs: Path, tmp_path: Path
 
 
 def test_a_full_disk_is_said_and_what_was_made_stays(inputs: Path, whole: Path, tmp_path: Path) -> None:
-    path = place(inputs, tmp_path / "it", train={"epochs": 2, "beta_prompts": 0})
+    path = small(inputs, tmp_path / "it")
     first = whole / "run" / "rollouts" / "shard-00000.safetensors"
     result = mavis("fit", path, largest=first.stat().st_size // 2)
     told = result.stderr.splitlines()[-1]

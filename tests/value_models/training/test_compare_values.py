@@ -40,7 +40,7 @@ def test_a_value_speaks_in_its_own_units(run: Path) -> None:
     shutil.copytree(value, other)
     config = ValueConfig.load(other)
     halved = tuple(replace(o, reward_std=o.reward_std / 2, reward_mean=o.reward_mean) for o in config.objectives)
-    replace(config, objectives=list(halved)).save(other)
+    replace(config, objectives=halved).save(other)
     out = run.parent / "both.json"
     command = ["measure", str(run), "--values", f"{value}, {other}", "--values", str(value), "--out", str(out)]
     assert CliRunner().invoke(app, command).exit_code == 0
@@ -53,7 +53,7 @@ def test_a_value_of_other_objectives_is_named(run: Path) -> None:
     value, other = run.parent / "run" / "value", run.parent / "alien"
     shutil.copytree(value, other)
     config = ValueConfig.load(other)
-    replace(config, objectives=[replace(config.objectives[0], name="high")]).save(other)
+    replace(config, objectives=(replace(config.objectives[0], name="high"),)).save(other)
     done = CliRunner().invoke(app, ["measure", str(run), "--values", str(other)])
     assert done.exit_code == 1
     assert "alien: scores high; the run's rewards are low" in done.output

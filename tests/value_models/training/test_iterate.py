@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mavis_core.api.errors import RunError
 from server.cli.app import app
-from tests.value_models.evaluation.test_evaluate import HERE
+from tests.value_models.evaluation.test_evaluate import REWARDS
 from tests.value_models.evaluation.test_evaluate import folder as tiny  # noqa: F401
 from value_models.training.iterate import runs
 from value_models.training.run_config import load_config
@@ -24,7 +24,7 @@ def write(folder: Path, **changes: Any) -> Path:
         "folder": "run",
         "prompts": "prompts.jsonl",
         "policy": "policy",
-        "rewards": {"low": {"function": f"{HERE}:low"}, "short": {"function": f"{HERE}:short"}},
+        "rewards": {"low": {"function": f"{REWARDS}:low"}, "short": {"function": f"{REWARDS}:short"}},
         "rollouts": {"shape": {"layers": 2, "max_tokens": 6}},
         "train": {"epochs": 2, "held_out": 0.2, "beta_prompts": 0},
         "iterate": {"rounds": 1, "beta": 4},

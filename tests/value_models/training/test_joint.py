@@ -64,7 +64,8 @@ def single(seed: int, m: int) -> Callable[[Text], float]:
 
 def joint(seed: int, tilt_weights: Pull, rounds: int) -> tuple[list[Values], Values]:
     """V_m(.; w) and W(.; w) after some rounds: those of the policy that the round before defines at the same w."""
-    policy, found = base, ([evaluate(base, of=single(seed, m)) for m in range(2)], dict[Text, float]())
+    policy: Policy = base
+    found = ([evaluate(base, of=single(seed, m)) for m in range(2)], dict[Text, float]())
     for _ in range(rounds):
         policy = tilted(combined(tilt_weights, *found), 1.0)
         values = [evaluate(policy, of=single(seed, m)) for m in range(2)]
@@ -217,11 +218,16 @@ def test_what_it_was_not_trained_for_is_refused(steer: Guidance, told: str) -> N
         answers(engine(Conditioned(0, 0), other), [steer])
 
 
-def test_values_that_are_not_conditioned_pay_nothing_for_those_that_could_be() -> None:
+def test_values_that_are_not_conditioned_pay_nothing_for_those_that_could_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """No W is made for them, so the tilt has nothing to subtract."""
     made = engine(TableValue([objective("c")], torch.zeros(BASE ** (HORIZON + 1), 1), VOCAB))
     seen: list[Any] = []
     score = made.values.score
-    made.values.score = lambda *args: seen.append(score(*args)) or seen[-1]  # type: ignore[method-assign]
+
+    def watched(*args: Any) -> Any:
+        seen.append(score(*args))
+        return seen[-1]
+
+    monkeypatch.setattr(made.values, "score", watched)
     answers(made, [Guidance({"c": 1.0}, 1.0, VOCAB)])
     assert seen and all(scored.future_kl is None and scored.inputs.tilt_weights is None for scored in seen)

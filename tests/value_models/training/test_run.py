@@ -24,6 +24,7 @@ from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline import generate
 from server.cli.app import app
 from tests.models import save_byte_llama
+from tests.value_models.toy_rewards import low
 from value_models.loading import build_engine
 from value_models.training.run import Run
 from value_models.training.run_config import load_config
@@ -33,17 +34,12 @@ SETTINGS: dict[str, Any] = {
     "folder": "run",
     "prompts": "prompts.jsonl",
     "policy": "policy",
-    "rewards": {"low": {"function": "tests.value_models.training.test_run:low"}},
+    "rewards": {"low": {"function": "tests.value_models.toy_rewards:low"}},
     "seed": 3,
     "engine": {"max_num_seqs": 32},
     "rollouts": {"shape": {"layers": 3, "root_children": 3, "max_tokens": 10}, "shard_prompts": 20},
     "train": {"epochs": 6, "learning_rate": 0.003, "batch_trees": 2, "beta_prompts": 8, "held_out": 0.2},
 }
-
-
-def low(prompts: Any, responses: list[str]) -> list[float]:
-    """Share of characters in the lower half of the byte range."""
-    return [sum(ord(c) < 64 for c in text) / max(1, len(text)) for text in responses]
 
 
 @pytest.fixture(scope="module")
