@@ -8,7 +8,7 @@ import torch
 
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
-from mavis_core.batcher import StepBatch, Batcher
+from mavis_core.batcher import Batcher, StepBatch
 from mavis_core.model.attention import DecodeAttention, MixedAttention, PrefillAttention
 from mavis_core.model.kv_pool import CacheSpec, KVPool
 from mavis_core.schedule.row import Row

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mavis_core.api.config import EngineConfig
-from mavis_core.api.errors import ConfigError
+from mavis_core.api.errors import ConfigError, LoadError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import Request
 from mavis_core.api.sampling_params import SamplingParams
@@ -66,7 +66,7 @@ def test_another_backend_serves_policy_and_values(monkeypatch: pytest.MonkeyPatc
 
 def test_a_backend_that_computes_something_else_is_found_by_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mavis_core.model.backends.other", other(Counter(), scale=0.5))
-    with pytest.raises(ConfigError, match="paged decoding differs"):
+    with pytest.raises(LoadError, match="paged decoding differs"):
         tokens("other")
 
 
