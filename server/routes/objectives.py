@@ -27,7 +27,7 @@ NAME_RULE = "1 to 64 characters without '=', ',', braces and spaces at its ends"
 @router.put(
     "/v1/objectives/{name}",
     summary="Declare an objective in words (admin)",
-    responses=errors(400, 403, 409, 413, 415, 503),
+    responses=errors(400, 403, 404, 409, 413, 415, 503),
     openapi_extra=body_of(Declaration),
 )
 async def declare_objective(http: HttpRequest, name: str) -> DeclaredObjective:
