@@ -20,7 +20,7 @@ from mavis_core.schedule.track import Track
 
 
 @dataclass(slots=True)
-class Batch:
+class StepBatch:
     """One step: N tokens to run, B rows that draw (``rows``), of which the first G are guided, and their C companions.
 
     Attributes:
@@ -47,24 +47,24 @@ class Batcher:
         self._device = device
         self._current: RowTensors | None = None
 
-    def prepare(self, plan: Plan) -> Batch:
+    def prepare(self, plan: Plan) -> StepBatch:
         chunks = [*plan.prefill, *plan.beside]
         if not chunks:
             steady = self._rows(plan.decode, True)
             tracks = steady.tracks
-            return Batch(tracks.last_token, tracks.newest, tracks.decode_attention(self._pool), None, steady)
+            return StepBatch(tracks.last_token, tracks.newest, tracks.decode_attention(self._pool), None, steady)
         drawing, last = _drawing(plan)
         rows = self._rows(drawing, len(drawing) == len(plan.decode)) if drawing else None
         prefill = PrefillBatch.build(chunks, self._pool.block_size, self._device)
         where = torch.tensor(last, dtype=torch.int64).to(self._device)
         prompts = prefill.attention(self._pool)
         if not plan.decode:
-            return Batch(prefill.tokens, prefill.positions, prompts, where, rows)
+            return StepBatch(prefill.tokens, prefill.positions, prompts, where, rows)
         if rows is not None and rows.rows == plan.decode:
             decode = rows.tracks
         else:
             decode = TrackTensors(_decoding(plan), self._pool, self._device)
-        return Batch(
+        return StepBatch(
             torch.cat((decode.last_token, prefill.tokens)),
             torch.cat((decode.newest, prefill.positions)),
             MixedAttention(decode.decode_attention(self._pool), prompts),

@@ -31,7 +31,7 @@ TOGETHER = "offline"  # nobody waits for one answer: in order of arrival, choice
 
 
 @dataclass(slots=True)
-class Completion:
+class CompletionOutput:
     """One finished choice."""
 
     index: int
@@ -53,7 +53,7 @@ def generate(
     progress: bool = False,
     scorer: SequenceScorer | None = None,
     prompted: Sequence[Sequence[PromptedObjective]] | None = None,
-) -> list[list[Completion]]:
+) -> list[list[CompletionOutput]]:
     """Answer every prompt; per prompt its ``n`` choices, in the order of the prompts. Searches run last, together.
 
     Args:
@@ -73,14 +73,14 @@ def generate(
     samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingParams) else list(sampling)
     plain = guidance if guidance is not None else Guidance()
     guidances = [plain] * len(prompts) if isinstance(plain, Guidance) else list(plain)
-    answers: list[list[Completion]] = []
+    answers: list[list[CompletionOutput]] = []
     searched: list[Request] = []
     in_words: list[tuple[PromptedObjective, ...]] = (
         [()] * len(prompts) if prompted is None else list(map(tuple, prompted))
     )
     for i, (prompt, params, steer, words) in enumerate(zip(prompts, samplings, guidances, in_words, strict=True)):
         request = Request(str(i), tuple(_encode(engine, prompt)), params, steer, group=TOGETHER, prompted=tuple(words))
-        answers.append([Completion(index) for index in range(params.n)])
+        answers.append([CompletionOutput(index) for index in range(params.n)])
         try:
             if steer.search is None:
                 engine.add(request)
@@ -105,7 +105,7 @@ def generate(
     return answers
 
 
-def _collect(output: RequestOutput, answers: list[list[Completion]]) -> None:
+def _collect(output: RequestOutput, answers: list[list[CompletionOutput]]) -> None:
     choices = answers[int(output.request_id)]
     if output.prompt_logprobs is not None:
         for choice in choices:

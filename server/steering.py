@@ -16,7 +16,7 @@ from server.http.auth import caller_of
 from server.objectives.known import Known
 from server.protocol.objectives import in_words
 from server.protocol.presets import Preset
-from server.protocol.steering import GuidanceOptions
+from server.protocol.steered_request import GuidanceOptions
 from server.service import Service
 from server.weights import HEADER, Sources, Weights, refuse_taken, resolve_weights
 

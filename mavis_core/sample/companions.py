@@ -23,7 +23,7 @@ class CompanionTensors:
         beta: (G,) float32.
 
     Attributes:
-        weights: (G, P) float32, lambda; 0 where a row has fewer objectives. ``pull`` is beta * weights.
+        weights: (G, P) float32, lambda; 0 where a row has fewer objectives. ``tilt_weights`` is beta * weights.
         count: C, at least 0: an objective whose prompt is the row's own has none.
         leaders: (C,) int64, the row that each companion belongs to.
     """
@@ -32,7 +32,7 @@ class CompanionTensors:
         width = max(len(row.in_words) for row in rows)
         weights = [[weight for _, weight in row.in_words] + [0.0] * (width - len(row.in_words)) for row in rows]
         self.weights = torch.tensor(weights, dtype=torch.float32).to(beta.device)
-        self.pull = self.weights * beta[:, None]
+        self.tilt_weights = self.weights * beta[:, None]
         pairs = [(i, companion.column) for i, row in enumerate(rows) for companion in row.companions]
         self.count = len(pairs)
         self.leaders, self._columns = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).to(beta.device).T

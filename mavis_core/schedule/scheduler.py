@@ -95,11 +95,11 @@ class Scheduler:
     """
 
     def __init__(
-        self, num_blocks: int, block_size: int, max_rows: int, max_tokens: int, chunked: bool, caching: bool
+        self, num_blocks: int, block_size: int, max_rows: int, max_tokens: int, chunked: bool, prefix_caching: bool
     ) -> None:
         self.blocks = BlockAllocator(num_blocks)
         self.block_size = block_size
-        self._tables = KVTables(self.blocks, block_size, caching)
+        self._tables = KVTables(self.blocks, block_size, prefix_caching)
         self.max_rows = max_rows
         self.max_tokens = max_tokens
         self.chunked = chunked

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mavis_core.api.errors import InvalidRequestError
-from server.protocol.messages import ChatMessage
+from server.protocol.chat_messages import ChatMessage
 
 Render = Callable[[list[dict[str, Any]]], str]
 TOLD, SAID = "mavis-instruction-7", "mavis-question-7"  # what nobody's template has in it

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import cached_property
 
-from mavis_core.api.client import EngineClient
+from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.errors import MavisError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo, Request
@@ -17,7 +17,7 @@ from mavis_core.api.tokenizer import Tokenizer
 from server.objectives.declared import Declared, Objectives
 from server.objectives.instruction import Place, find_place, instructed
 from server.objectives.known import Known
-from server.protocol.messages import ChatMessage
+from server.protocol.chat_messages import ChatMessage
 from server.terminal.backend import BackendError, Piece, Turn
 from server.text.prompts import Prompts, check_fits
 from server.weights import check_weights

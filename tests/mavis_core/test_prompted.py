@@ -21,7 +21,7 @@ from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.search_params import SearchParams
 from mavis_core.api.structure import Structure
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from mavis_core.reference import reference_generate
 from tests.models import assert_idle, head_value, mixed_values, request, run, text_policy, tiny_policy
 
@@ -72,7 +72,7 @@ def engine(**config: Any) -> Engine:
     return Engine(POLICY, mixed_values("llama"), EngineConfig(**{**defaults, **config}))
 
 
-def answers(target: Engine, n: int = 1) -> list[list[Completion]]:
+def answers(target: Engine, n: int = 1) -> list[list[CompletionOutput]]:
     prompts, samplings, guidances, words = parts(n)
     found = generate(target, prompts, samplings, guidances, prompted=words)
     assert_idle(target)

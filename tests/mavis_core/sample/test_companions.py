@@ -36,7 +36,7 @@ def test_values_are_log_ratios_at_the_candidates_of_the_companions_row() -> None
         assert values[g, :, column].tolist() == pytest.approx(expected[candidates[g]].tolist(), abs=1e-5)
     assert not values[1].any() and not values[2, :, 0].any()
     assert found.weights.tolist() == [[1, 1], [1, 0], [1, 1]]
-    assert found.pull.tolist() == [[2, 2], [1, 0], [0.5, 0.5]]
+    assert found.tilt_weights.tolist() == [[2, 2], [1, 0], [0.5, 0.5]]
 
 
 def test_a_rows_numbers_do_not_depend_on_how_many_its_neighbours_have() -> None:
@@ -46,8 +46,8 @@ def test_a_rows_numbers_do_not_depend_on_how_many_its_neighbours_have() -> None:
     raw, beside, candidates = numbers(9)
     alone, together = tensors(one), tensors(one, many)
     combined = torch.randn(2, K, generator=torch.Generator().manual_seed(2))
-    first = add_columns(combined[:1], alone.values(raw, beside[:3], candidates[:1]), alone.pull)
-    both = add_columns(combined, together.values(raw, beside, candidates[:2]), together.pull)
+    first = add_columns(combined[:1], alone.values(raw, beside[:3], candidates[:1]), alone.tilt_weights)
+    both = add_columns(combined, together.values(raw, beside, candidates[:2]), together.tilt_weights)
     assert torch.equal(first[0], both[0])
 
 
@@ -55,6 +55,6 @@ def test_what_is_not_finite_stays_with_its_row() -> None:
     found = tensors(row([5, 3, 4]), row([6, 3, 4]))
     raw, beside, candidates = numbers(2)
     beside[0, 0] = torch.nan
-    values = add_columns(torch.zeros(2, K), found.values(raw, beside, candidates[:2]), found.pull)
+    values = add_columns(torch.zeros(2, K), found.values(raw, beside, candidates[:2]), found.tilt_weights)
     assert values[0].isnan().all()
     assert values[1].isfinite().all()

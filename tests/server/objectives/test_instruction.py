@@ -9,7 +9,7 @@ from jinja2 import TemplateError
 
 from mavis_core.api.errors import InvalidRequestError
 from server.objectives.instruction import Place, find_place, instructed
-from server.protocol.messages import ChatMessage
+from server.protocol.chat_messages import ChatMessage
 from tests.server.fake_engine import TEMPLATE, FakeTokenizer
 
 CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
