@@ -18,6 +18,7 @@ from mavis_core.api.messages import (
     TokenLogprobs,
     TokenReport,
 )
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline_search import run_searches
 from mavis_core.search.driver import check_search
@@ -52,6 +53,7 @@ def generate(
     guidance: Guidance | Sequence[Guidance] | None = None,
     progress: bool = False,
     scorer: SequenceScorer | None = None,
+    prompted: Sequence[Sequence[PromptedObjective]] | None = None,
 ) -> list[list[CompletionOutput]]:
     """Answer every prompt: its ``n`` choices, in the order of the prompts. Searches run last, together.
 
@@ -62,6 +64,7 @@ def generate(
         guidance: likewise; None is unguided.
         progress: show a bar.
         scorer: for requests that search by rewards.
+        prompted: objectives in words, per prompt; None is none.
 
     Raises:
         InvalidRequestError: a prompt cannot be served (nothing has run then, but what a search asks of the engine is
@@ -73,8 +76,11 @@ def generate(
     guidances = [plain] * len(prompts) if isinstance(plain, Guidance) else list(plain)
     answers: list[list[CompletionOutput]] = []
     searched: list[Request] = []
-    for i, (prompt, params, steer) in enumerate(zip(prompts, samplings, guidances, strict=True)):
-        request = Request(str(i), tuple(_encode(engine, prompt)), params, steer, group=TOGETHER)
+    in_words: list[tuple[PromptedObjective, ...]] = (
+        [()] * len(prompts) if prompted is None else list(map(tuple, prompted))
+    )
+    for i, (prompt, params, steer, words) in enumerate(zip(prompts, samplings, guidances, in_words, strict=True)):
+        request = Request(str(i), tuple(_encode(engine, prompt)), params, steer, group=TOGETHER, prompted=tuple(words))
         answers.append([CompletionOutput(index) for index in range(params.n)])
         searched += _add(engine, request, scorer)
     with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:

@@ -76,7 +76,7 @@ class Metrics:
             counter.inc(getattr(step, field))
         for field, seconds in self._seconds.items():
             seconds.observe(getattr(step, field))
-        self.iteration_tokens_total.observe(step.prompt_tokens + step.generation_tokens)
+        self.iteration_tokens_total.observe(step.prompt_tokens + step.generation_tokens + step.companion_tokens)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -30,7 +30,7 @@ async def respond_with(resolved: ResolvedRequest[Any], requests: Sequence[Reques
     service, constraint = resolved.service, resolved.constraint
     allowance = reserve_tokens(resolved.http, requests)
     runs = [
-        run(service.engine, i, request, Observation(service.metrics, request.sampling.n), allowance, constraint)
+        run(service.engine, i, request, _observation(resolved, request), allowance, constraint)
         for i, request in enumerate(requests)
     ]
     outputs = runs[0] if len(runs) == 1 else fan_in(runs)
@@ -39,6 +39,10 @@ async def respond_with(resolved: ResolvedRequest[Any], requests: Sequence[Reques
         return AnswerStream(answer, first, outputs)
     await while_connected(resolved.http, collect(outputs, answer))
     return Response(answer.whole(), media_type="application/json")
+
+
+def _observation(resolved: ResolvedRequest[Any], request: Request) -> Observation:
+    return Observation(resolved.service.metrics, request.sampling.n, resolved.steering.brought)
 
 
 async def collect(outputs: Outputs, answer: Answer) -> None:
@@ -59,14 +63,15 @@ async def run(
     allowance: Allowance,
     constraint: Constraint | None,
 ) -> Outputs:
-    """The request's outputs, each with the number of its prompt."""
-    outputs = engine.generate(request)
-    unread = len(request.prompt_token_ids)  # charged with the first output
+    """The request's outputs with the number of its prompt. Companions are charged as what they are: prompts more."""
+    outputs, prompts = engine.generate(request), request.prompts
+    unread = sum(map(len, prompts))  # charged once something has come of it
     async with aclosing(outputs):
         try:
             async for output in outputs:
                 observation.see(output)
-                allowance.spent += unread + sum(len(delta.token_ids) for delta in output.deltas)
+                drawn = sum(len(delta.token_ids) for delta in output.deltas)
+                allowance.spent += unread + drawn * len(prompts)
                 unread = 0
                 yield number, output
         except InvalidRequestError as error:

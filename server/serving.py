@@ -11,6 +11,7 @@ import uvicorn
 from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.tokenizer import Tokenizer
 from server.app import create_app
+from server.service import Service
 from server.settings import Settings
 from server.wire.connection_limits import ConnectionGates, ConnectionLimits
 from server.wire.deadlines import TimedRequests
@@ -60,3 +61,9 @@ def connection_gates(settings: Settings) -> ConnectionGates:
     return ConnectionGates(
         ConnectionLimits(total, settings.max_connections_per_address), http, tls, settings.head_timeout
     )
+
+
+def objectives_of(server: DrainingServer, engine: EngineClient) -> list[str]:
+    """Names of all objectives that answers can be steered towards, those in words too."""
+    service: Service = server.config.app.state.service  # type: ignore[union-attr]  # it is the app of ``server_for``
+    return [objective.name for objective in service.known(engine.info).infos]

@@ -77,12 +77,14 @@ class Scored(NamedTuple):
     Attributes:
         candidates: those that were scored.
         inputs: the values' input, which ``commit`` gets again.
-        values: V, (G, K, M) float32, z-units; 0 where a row does not name the objective.
+        values: V of the loaded objectives, (G, K, M) float32, z-units; 0 where a row does not name the objective.
         future_kl: W, (G, K) float32, the KL in nats that later tokens are expected to cost; 0 for rows without a
             conditioned value, None where none is loaded.
+        in_words: V of the objectives in words, (G, K, P) float32, nats; None where no row brings one.
     """
 
     candidates: Candidates
     inputs: ScoringInput
     values: Tensor
     future_kl: Tensor | None
+    in_words: Tensor | None = None

@@ -46,9 +46,10 @@ async def search(
     check_search(request, info, scorer)
     params = request.guidance.search
     assert params is not None
-    room = info.max_model_len - len(request.prompt_token_ids)
-    if room < 1:
-        raise ContextLengthError(len(request.prompt_token_ids), info.max_model_len - 1)
+    longest = max(map(len, request.prompts))
+    if longest >= info.max_model_len:
+        raise ContextLengthError(longest, info.max_model_len - 1)
+    room = max(1, info.room.answer(list(map(len, request.prompts))))  # where nothing fits, the engine says what to do
     most = room if request.sampling.max_tokens is None else min(request.sampling.max_tokens, room)
     rounds = Rounds(generate, _inner(request, params), most)
     if params.method == "beam":
@@ -93,6 +94,7 @@ def check_search(request: Request, info: EngineInfo, scorer: SequenceScorer | No
         )
     if params.scorer == "rewards":
         additive = {objective.name for objective in info.objectives if objective.additive}  # not scaled as rewards
+        additive |= {objective.name for objective in request.prompted}
         known = [] if scorer is None else [name for name in scorer.names if name not in additive]
         if missing := [name for name, weight in request.guidance.weights.items() if weight and name not in known]:
             raise InvalidRequestError(

@@ -118,6 +118,8 @@ class ValueSet:
         if future_kls:
             spans = zip(parts, self._columns, strict=True)
             parts = [part[:, :, : columns.stop - columns.start] for part, columns in spans]
+        if not parts:  # rows are guided by what they bring in words
+            return Scored(candidates, inputs, candidates.reference.new_zeros((*candidates.ids.shape, 0)), None)
         out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         future_kl = sum(future_kls[1:], future_kls[0]) if future_kls else None
         return Scored(candidates, inputs, out.masked_fill(~rows.named, 0.0), future_kl)

@@ -27,6 +27,8 @@ def guidance_report(
         "truncation_nats": truncation,
         "values": stats.values if stats else {},
     }
+    if stats and stats.companion_tokens:
+        report["companion_tokens"] = stats.companion_tokens
     if stats and stats.search:
         report["search"] = asdict(stats.search)
     return report | {"tokens": tokens} if context.wants_report else report

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.markup import escape
 
 from mavis_core.api.messages import EngineInfo
@@ -14,15 +16,15 @@ def base_url(settings: Settings) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
 
 
-def banner(settings: Settings, info: EngineInfo) -> str:
+def banner(settings: Settings, info: EngineInfo, names: Sequence[str]) -> str:
+    """``names`` are those of the objectives."""
     url = base_url(settings)
-    names = [objective.name for objective in info.objectives]
     key = '-H "Authorization: Bearer $MAVIS_API_KEY" ' if settings.api_key or settings.api_key_file else ""
     weights = f', "objective_weights": {{"{names[0]}": 1}}' if names else ""
     model = settings.served_model_name[0] if settings.served_model_name else info.model
     lines = [
         f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
-        f"steer towards: {escape(', '.join(names)) or 'nothing, no values are loaded'}",
+        f"steer towards: {escape(', '.join(names)) or 'what a request says in words'}",
         f"[dim]KV cache: {info.kv_cache_tokens:,} tokens, {info.kv_cache_bytes / 2**20:,.0f} MiB once all are used[/]",
         "",
         *([f"[dim]Open in a browser:[/] [bold]{url}/[/]", ""] if settings.playground else []),

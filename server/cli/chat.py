@@ -44,14 +44,17 @@ async def local_backend(flags: dict[str, Any], console: Console) -> Backend:
     """An engine right here; raises ConfigError or LoadError."""
     from server.cli.engine import engine_client
     from server.cli.loading_bar import LoadingBar
+    from server.objectives.declared import Declared
     from server.settings import load_settings
     from server.terminal.local import LocalBackend
 
     bar = LoadingBar(console)
-    client = engine_client(load_settings(**flags), bar)
+    settings = load_settings(**flags)
+    client = engine_client(settings, bar)
+    declared = Declared.read(settings.objectives, settings.model is None)
     with bar:
         client.start()
         await client.wait_ready()
     if client.state != "ready":
         raise LoadError(client.reason)
-    return LocalBackend(client, lambda: client.tokenizer)
+    return LocalBackend(client, lambda: client.tokenizer, declared)

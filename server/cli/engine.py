@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mavis_core.api.config import EngineConfig
-    from mavis_core.api.messages import ObjectiveInfo
     from mavis_core.engine import Engine
     from mavis_core.process.queue_client import QueueClient
     from mavis_core.search.scorer import SequenceScorer
-    from server.protocol.presets import Preset
+    from server.cli.steering_checks import SteeringChecks
     from server.settings import Settings
 
 
 def engine_client(settings: Settings, progress: Callable[[str, float], None]) -> QueueClient:
     """Raises ConfigError: a file or a reward that the settings name cannot be used."""
+    from server.cli.steering_checks import SteeringChecks
+    from server.objectives.declared import Declared
     from server.stored.presets import read_presets
 
     scorer = reward_scorer(settings.search_rewards)
-    check = partial(check_steering, settings.objective_weights, read_presets(settings.presets), settings.presets)
-    build = partial(load_engine, settings.model, settings.values, check, settings.engine)
+    checks = SteeringChecks(
+        settings.objective_weights,
+        read_presets(settings.presets),
+        settings.presets,
+        Declared.read(settings.objectives, settings.model is None),
+        settings.chat_template,
+    )
+    build = partial(load_engine, settings.model, settings.values, checks, settings.engine)
     if settings.engine_process:
         from mavis_core.process.engine_process import EngineProcess
 
@@ -45,33 +51,17 @@ def reward_scorer(names: Sequence[str]) -> SequenceScorer | None:
 def load_engine(
     model: str | None,
     values: Sequence[str],
-    check: Callable[[Sequence[ObjectiveInfo]], None],
+    checks: SteeringChecks,
     config: EngineConfig,
     report: Callable[[str, float], None],
 ) -> Engine:
-    """The engine, if ``check`` accepts the objectives of its values; runs where the engine will."""
+    """The engine, if ``checks`` accept its objectives and its tokenizer; runs where the engine will."""
     report("importing torch", 0.0)
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # ours is enough
     from value_models.loading import build_engine
 
-    return build_engine(model, values, config, report, check)
-
-
-def check_steering(
-    default: Mapping[str, float],
-    presets: Mapping[str, Preset],
-    presets_file: Path | None,
-    objectives: Sequence[ObjectiveInfo],
-) -> None:
-    """That the values can serve the default weights and the presets of the file; raises ConfigError."""
-    from mavis_core.api.errors import ConfigError, InvalidRequestError
-    from server.stored.presets import check_presets
-    from server.weights import check_weights
-
-    try:
-        check_weights(default, objectives)
-    except InvalidRequestError as error:
-        raise ConfigError(f"--objective-weights: {str(error).removeprefix('objective_weights: ')}") from None
-    check_presets(presets, presets_file, objectives)
+    engine = build_engine(model, values, config, report, checks.of_objectives)
+    checks.of_template(engine.info.objectives, engine.tokenizer)
+    return engine

@@ -28,8 +28,10 @@ router = APIRouter()
 async def create_response(http: HttpRequest) -> Response:
     resolved = await resolve_request(http, ResponsesRequest)
     body = resolved.body
-    reading = resolved.service.prompts.chat(body.messages(), body.rendering(), resolved.info.max_model_len - 1)
+    messages, rendering = body.messages(), body.rendering()
+    reading = resolved.service.prompts.chat(messages, rendering, resolved.info.max_model_len - 1)
     prompt = await while_connected(http, reading)
     check_fits(prompt, resolved.sampling, resolved.info, "input", "max_output_tokens")
+    prompted = await while_connected(http, resolved.prompted(messages, rendering, prompt))
     answer = ResponseAnswer(f"resp_{resolved.id}", resolved.answer_context([prompt]), body, resolved.tools)
-    return await respond_with(resolved, [resolved.request(prompt)], answer)
+    return await respond_with(resolved, [resolved.request(prompt, prompted=prompted)], answer)

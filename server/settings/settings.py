@@ -21,6 +21,7 @@ from server.settings.texts import (
     Folder,
     HostList,
     KeyList,
+    ObjectiveSources,
     RootPath,
     TextList,
     WeightMap,
@@ -82,6 +83,14 @@ class Settings(BaseModel):
     )
     objective_weights: WeightMap = setting(
         {}, "How strongly requests that say nothing about it are steered: cheerful=0.5,concise=1, or the same as JSON."
+    )
+    objectives: ObjectiveSources = setting(
+        ("auto",),
+        "Objectives in words, comma-separated: shipped (a set for everyday use), YAML files of yours, or both; none; "
+        "or auto, which is shipped for any model but the small one that ships.",
+    )
+    max_request_objectives: int = setting(
+        8, "Most objectives that one request may describe in words of its own; 0 forbids it.", ge=0, le=64
     )
     presets: Path | None = setting(
         None, "YAML file of presets: named sets of weights, which clients choose by asking for <model>:<preset>."

@@ -87,6 +87,15 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
+def _objectives(sources: tuple[str, ...]) -> tuple[str, ...]:
+    for source in sources:
+        if source in ("auto", "none") and len(sources) > 1:
+            raise ValueError(f"{source!r} stands alone")
+        if source not in ("auto", "none", "shipped") and not Path(source).expanduser().is_file():
+            raise ValueError(f"{source!r}: must be auto, none, shipped or a YAML file")
+    return sources
+
+
 def _connections(count: int) -> int:
     if count > connections_that_fit():
         raise ValueError(f"at most {connections_that_fit()} fit the limit of file descriptors (ulimit -n)")
@@ -115,6 +124,7 @@ def _root_path(path: str) -> str:
 
 TextList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 KeyList = Annotated[tuple[SecretStr, ...], BeforeValidator(_split), AfterValidator(_keys)]
+ObjectiveSources = Annotated[TextList, AfterValidator(_objectives)]
 HostList = Annotated[TextList, AfterValidator(_hosts)]
 AdminKey = Annotated[SecretStr, AfterValidator(_admin_key)]
 WeightMap = Annotated[dict[str, float], BeforeValidator(_weights)]

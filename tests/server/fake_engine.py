@@ -210,7 +210,7 @@ class FakeEngine:
             guidance = replace(guidance, search=None)
         plain = replace(request, guidance=guidance, sampling=replace(request.sampling, seed=request.sampling.seed or 0))
         tokenizer, info = FakeTokenizer(), self._info
-        return Admission(info.max_model_len, VOCAB, (EOS,), info.objectives, tokenizer, {}).rows(plain)
+        return Admission(info.room, VOCAB, (EOS,), info.objectives, tokenizer, {}).rows(plain)
 
     def _forget(self, name: str) -> None:
         self.running.discard(name)

@@ -20,7 +20,7 @@ def test_every_token_is_where_its_row_has_it(parts: list[tuple[int, int, int]], 
     for start, count, more in parts:
         (row,) = rows([(3 * i + start) % 200 for i in range(start + count + more)])
         row.blocks = [next(numbers) for _ in range(-(-len(row.tokens) // block))]
-        planned.append(PrefillChunk(row, start, count, more == 0))
+        planned.append(PrefillChunk(row, row, start, count, more == 0))
     found = PrefillBatch.build(planned, block, torch.device("cpu"))
     expected = [
         (part.row.tokens[at], at, part.row.blocks[at // block] * block + at % block)

@@ -87,16 +87,16 @@ def test_steps_on_the_device_equal_rows_built_anew() -> None:
         going.advance(torch.tensor(tokens))
         grow(made, tokens)
         assert going.follows(made)
-        going.sync_blocks()
+        going.tracks.sync_blocks()
         anew = RowTensors(made, POOL, HASHES)
         for name in ("last_token", "newest", "length"):
-            assert torch.equal(getattr(going, name), getattr(anew, name)), name
+            assert torch.equal(getattr(going.tracks, name), getattr(anew.tracks, name)), name
         columns = max(len(each.blocks) for each in made)
-        assert torch.equal(going.block_table[:, :columns], anew.block_table[:, :columns])
+        assert torch.equal(going.tracks.block_table[:, :columns], anew.tracks.block_table[:, :columns])
         assert torch.equal(going.noise.over_vocabulary(), anew.noise.over_vocabulary())
         logits = torch.randn(len(made), VOCAB)
         assert torch.equal(going.edits.apply(logits), anew.edits.apply(logits))
-        ours, theirs = going.decode_attention(POOL), anew.decode_attention(POOL)
+        ours, theirs = going.tracks.decode_attention(POOL), anew.tracks.decode_attention(POOL)
         query, key, value = (torch.randn(4, heads, 2) for heads in (3, 1, 1))
         POOL.data.zero_()
         one = ours.attend(0, query, key, value, 1.0)

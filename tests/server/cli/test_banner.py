@@ -8,7 +8,7 @@ INFO = FakeEngine().info
 
 
 def test_it_can_be_pasted() -> None:
-    text = banner(load_settings(port=8123, api_key="k"), INFO)
+    text = banner(load_settings(port=8123, api_key="k"), INFO, ["cheerful", "concise"])
     assert "http://127.0.0.1:8123/v1/chat/completions" in text
     assert '"objective_weights": {"cheerful": 1}' in text
     assert "KV cache: 4,096 tokens, 3 MiB once all are used" in text
@@ -16,5 +16,5 @@ def test_it_can_be_pasted() -> None:
 
 
 def test_it_names_the_playground() -> None:
-    assert "http://127.0.0.1:8000/[" in banner(load_settings(), INFO)
-    assert "browser" not in banner(load_settings(playground=False), INFO)
+    assert "http://127.0.0.1:8000/[" in banner(load_settings(), INFO, [])
+    assert "browser" not in banner(load_settings(playground=False), INFO, [])

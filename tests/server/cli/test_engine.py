@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import ConfigError
-from server.cli.engine import check_steering, load_engine
+from server.cli.engine import load_engine
+from server.cli.steering_checks import SteeringChecks
+from server.objectives.declared import Declared
 from server.stored.presets import read_presets
 from value_models import loading
 
@@ -28,6 +29,6 @@ def test_weights_that_no_value_serves(
     monkeypatch.setattr(loading, "load_policy", None)
     path = tmp_path / "presets.yaml"
     path.write_text(f"warm: {{objective_weights: {{{preset}: 1}}}}")
-    check = partial(check_steering, weights, read_presets(path), path)
+    checks = SteeringChecks(weights, read_presets(path), path, Declared({}, {}), None)
     with pytest.raises(ConfigError, match=says):
-        load_engine(None, [], check, EngineConfig(), lambda stage, done: None)
+        load_engine(None, [], checks, EngineConfig(), lambda stage, done: None)
