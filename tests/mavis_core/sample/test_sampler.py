@@ -117,7 +117,7 @@ def scored(raw: torch.Tensor, asked: RowTensors, future_kls: torch.Tensor | None
     return Scored(found, step, values, future_kls)
 
 
-@pytest.mark.parametrize("to_go", [False, True])
+@pytest.mark.parametrize("future_kls", [False, True])
 def test_the_tilt_is_its_equation(future_kls: bool) -> None:
     """log p = ell / T + beta * sum_m lambda_m V_m - W over the row's own candidates, less its normaliser."""
     beta = (2.0, 0.5, 1.5)
