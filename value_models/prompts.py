@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,20 @@ class Prompt:
     def chat(cls, messages: Sequence[Message]) -> Prompt:
         """A conversation; ``text`` is its last message."""
         return cls(messages[-1]["content"], tuple(messages))
+
+    def told(self, instruction: str) -> Prompt:
+        """The same conversation with an instruction at the end of its system message, or as one of its own.
+
+        Raises:
+            RunError: it is a plain text, which has nowhere to put one.
+        """
+        if not self.messages:
+            raise RunError(f"prompt {self.text[:60]!r}: is a plain text; only a conversation can carry an instruction")
+        first, *rest = self.messages
+        if first["role"] != "system":
+            return replace(self, messages=({"role": "system", "content": instruction}, *self.messages))
+        said = f"{first['content']}\n\n{instruction}"
+        return replace(self, messages=({**first, "content": said}, *rest))
 
     def encode(self, tokenizer: Tokenizer) -> list[int]:
         """Token ids up to where the response begins.

@@ -2,7 +2,8 @@
 
 Every arm is decoded over the base model's own k candidates and its KL is measured there. A tuned policy is no
 exception: it is served as the value log pi - log pi_0 at weight 1 and beta 1, so that the tilted distribution is the
-policy's over these candidates. Then a policy cannot win by tokens that the others are not allowed.
+policy's over these candidates. Then a policy cannot win by tokens that the others are not allowed. An instructed policy
+is: it stands for what people do without any of this, so it draws as they let it, and pays for that (``instructed.py``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mavis_core.values.protocol import ValueFunction
 from value_models.baselines.policies import Trained, at_weights, read_policies
 from value_models.baselines.soup import soup
 from value_models.evaluation.config import ArmConfig, EvaluationConfig
+from value_models.evaluation.instructed_arm import InstructedArm
 from value_models.evaluation.points import Point, points_of, search_strength
 from value_models.folders import kind_of, load_value
 from value_models.identity import check_tokenizer
@@ -57,10 +59,17 @@ class Arm(Protocol):
 
     def guidance(self, point: Point) -> Guidance: ...
 
+    def instruction(self, point: Point) -> str | None:
+        """What the policy is told before it answers, or None where it is steered and not told."""
+        ...
+
 
 def build_arm(name: str, config: EvaluationConfig) -> Arm:
-    """Raises RunError: a folder of policies is not what the arm needs."""
-    return PolicyArm(name, config) if config.arms[name].policies else ValueArm(name, config)
+    """Raises RunError: a folder of policies, or what shares there are, is not what the arm needs."""
+    arm = config.arms[name]
+    if arm.instructions:
+        return InstructedArm(name, config)
+    return PolicyArm(name, config) if arm.policies else ValueArm(name, config)
 
 
 class ValueArm:
@@ -102,6 +111,9 @@ class ValueArm:
     def guidance(self, point: Point) -> Guidance:
         settings: dict[str, Any] = {"weights": point.weights(self._config.axes), "top_k": self._config.top_k}
         return replace(self._arm.guidance, **settings, **self._strengths[point.strength])
+
+    def instruction(self, point: Point) -> None:
+        return None
 
 
 class PolicyArm:
@@ -167,6 +179,9 @@ class PolicyArm:
 
     def guidance(self, point: Point) -> Guidance:
         return replace(self._arm.guidance, weights={POLICY.name: 1.0}, beta=1.0, top_k=self._config.top_k)
+
+    def instruction(self, point: Point) -> None:
+        return None
 
     def _folders(self, point: Point) -> list[Path]:
         assert point.share is not None

@@ -29,6 +29,8 @@ class ArmConfig:
         policies: folder of a ``mavis baseline`` run, in place of values: for each share the policy of these weights.
         averaged: the parameters of the axes' policies averaged by the weights (RSoup), in place of their own policies.
         steps: checkpoints of ``policies``; none is all.
+        instructions: axis -> what the policy is told, in its system message, in place of all of that: the arm has the
+            weights above 0 that choose which of them it is told, and no strengths.
         guidance: its other settings; weights and top_k belong to the evaluation.
     """
 
@@ -38,13 +40,16 @@ class ArmConfig:
     policies: str | None = None
     averaged: bool = False
     steps: list[int] = field(default_factory=list)
+    instructions: dict[str, str] = field(default_factory=dict)
     guidance: Guidance = field(default_factory=Guidance)
 
     def __post_init__(self) -> None:
         if self.policies and (self.values or self.betas or self.searches):
             raise RunError("policies: have checkpoints; values, betas and searches belong to other arms")
-        if not self.policies and (not self.values or bool(self.betas) == bool(self.searches)):
-            raise RunError("arms: every arm needs values with betas or searches, or policies")
+        if self.instructions:
+            self._check_instructions()
+        elif not self.policies and (not self.values or bool(self.betas) == bool(self.searches)):
+            raise RunError("arms: every arm needs values with betas or searches, or policies, or instructions")
         if not self.policies and (self.steps or self.averaged):
             raise RunError("steps and averaged: belong to policies")
         if not all(0 < beta <= MAX_BETA for beta in self.betas) or len(set(self.betas)) < len(self.betas):
@@ -58,6 +63,12 @@ class ArmConfig:
         for name in ("weights", "top_k", "allow_empty", "report", "search", *(() if self.searches else ("beta",))):
             if getattr(self.guidance, name) != getattr(plain, name):
                 raise RunError(f"guidance.{name}: is the same for all arms; set by the evaluation")
+
+    def _check_instructions(self) -> None:
+        if self.policies or self.values or self.betas or self.searches or self.guidance != Guidance():
+            raise RunError("instructions: are all that is told; values, betas, searches and guidance are of other arms")
+        if empty := [axis for axis, instruction in self.instructions.items() if not instruction.strip()]:
+            raise RunError(f"instructions.{empty[0]}: must say something")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,10 @@ class EvaluationConfig:
         if not 1 <= self.top_k <= MAX_CANDIDATES:
             raise RunError(f"top_k={self.top_k}: must be 1 to {MAX_CANDIDATES}")
         self._check_names()
+        for name, arm in self.arms.items():
+            if arm.instructions and arm.instructions.keys() != set(self.axes):
+                told = ", ".join(arm.instructions)
+                raise RunError(f"arms.{name}.instructions: must be one for each of the axes {self.axes}, got {told}")
 
     def _check_names(self) -> None:
         named = {"regret_to": [self.regret_to] if self.regret_to else []}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from value_models.evaluation import figures, tables
 from value_models.evaluation.arms import Arm, build_arm
 from value_models.evaluation.config import EvaluationConfig
 from value_models.evaluation.findings import Findings, find
+from value_models.evaluation.instructed import answer_instructed
 from value_models.evaluation.points import BASE, Point
 from value_models.evaluation.pool import Pool, is_pooled
 from value_models.evaluation.prompt_rewards import PromptRewards
@@ -109,9 +110,17 @@ class Evaluation:
         pooled = [is_pooled(steer, engine.info.objectives) for steer in steers]
         sizes = [steer.search.successors for steer, own in zip(steers, pooled, strict=True) if own and steer.search]
         pool = Pool(engine, encoded, max(sizes, default=0), *same)
+
+        @cache  # weights only choose what is said
+        def told(instruction: str) -> list[Answer]:
+            return answer_instructed(engine, self._encode(engine, instruction), encoded, config.top_k, *same)
+
         for point, steer, own in zip(points, steers, pooled, strict=True):
-            scorer = self._scorer(steer)
-            made = pool.answer(steer, scorer) if own else answer(engine, encoded, steer, *same, scorer)
+            scorer, instruction = self._scorer(steer), self._instruction(point)
+            if instruction is not None:
+                made = told(instruction)
+            else:
+                made = pool.answer(steer, scorer) if own else answer(engine, encoded, steer, *same, scorer)
             write(self._answers(point), made)
             done()
 
@@ -157,11 +166,14 @@ class Evaluation:
     def _begin(self) -> None:
         """Check every arm's values, then write, or compare with, what this evaluation is and what each arm is."""
         config = self.config
-        prompt = self._encode(self._engine(Point(BASE)))[0]
+        engine = self._engine(Point(BASE))
+        prompt = self._encode(engine)[0]
         for name, arm in self.arms.items():
             arm.check(self.policy)
             if config.arms[name].values:
                 self._check_requests(arm, prompt)
+            for instruction in filter(None, map(arm.instruction, arm.points)):
+                self._encode(engine, instruction)
         shared = {key: value for key, value in asdict(config).items() if key not in NOT_SHARED}
         shared["rewards"] = identities(config.rewards, self.rewards)
         shared |= {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(config.prompts))}
@@ -206,15 +218,21 @@ class Evaluation:
         assert self.policy.tokenizer is not None
         return PromptRewards(self.rewards, self.prompts, self.policy.tokenizer)
 
-    def _encode(self, engine: Engine) -> list[list[int]]:
+    def _encode(self, engine: Engine, instruction: str | None = None) -> list[list[int]]:
         assert engine.tokenizer is not None
-        encoded = [prompt.encode(engine.tokenizer) for prompt in self.prompts]
+        asked = [prompt.told(instruction) if instruction else prompt for prompt in self.prompts]
+        encoded = [prompt.encode(engine.tokenizer) for prompt in asked]
         most = engine.info.max_model_len - self.config.max_tokens - 1
         for number, ids in enumerate(encoded):
             if not 1 <= len(ids) <= most:
                 limit = f"1 to {most} leave room for {self.config.max_tokens} more"
-                raise RunError(f"prompt {number} ({self.prompts[number].text[:60]!r}) has {len(ids)} tokens: {limit}")
+                with_words = f" with {instruction[:60]!r}" if instruction else ""
+                told = f"prompt {number} ({asked[number].text[:60]!r}){with_words} has {len(ids)} tokens"
+                raise RunError(f"{told}: {limit}")
         return encoded
+
+    def _instruction(self, point: Point) -> str | None:
+        return None if point.arm == BASE else self.arms[point.arm].instruction(point)
 
     def _guidance(self, point: Point) -> Guidance:
         if point.arm == BASE:
