@@ -13,18 +13,21 @@ from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.prefill import PrefillBatch
 from mavis_core.sample.noise import token_hashes
 from mavis_core.sample.row_tensors import RowTensors
+from mavis_core.sample.track_tensors import TrackTensors
 from mavis_core.schedule.row import Row
 from mavis_core.schedule.scheduler import Plan
+from mavis_core.schedule.track import Track
 
 
 @dataclass(slots=True)
 class Batch:
-    """One step: N tokens to run, B rows that draw (``rows``), of which the first G are guided.
+    """One step: N tokens to run, B rows that draw (``rows``), of which the first G are guided, and their C companions.
 
     Attributes:
         tokens, positions: (N,) int64.
         attention: of the policy.
-        last: (B,) int64, where among the N tokens each drawing row's newest one is; None if N = B in order.
+        last: (B + C,) int64, where among the N tokens each drawing row's newest one is, then each companion's; None if
+            N = B + C in order.
         rows: state of the rows that draw, or None if none does (a chunk that ends before its prompt).
     """
 
@@ -45,21 +48,22 @@ class Batcher:
         self._current: RowTensors | None = None
 
     def prepare(self, plan: Plan) -> Batch:
-        if not plan.prefill:
+        chunks = [*plan.prefill, *plan.beside]
+        if not chunks:
             steady = self._rows(plan.decode, True)
-            attention = steady.decode_attention(self._pool)
-            return Batch(steady.last_token, steady.newest, attention, None, steady)
+            tracks = steady.tracks
+            return Batch(tracks.last_token, tracks.newest, tracks.decode_attention(self._pool), None, steady)
         drawing, last = _drawing(plan)
         rows = self._rows(drawing, len(drawing) == len(plan.decode)) if drawing else None
-        prefill = PrefillBatch.build(plan.prefill, self._pool.block_size, self._device)
+        prefill = PrefillBatch.build(chunks, self._pool.block_size, self._device)
         where = torch.tensor(last, dtype=torch.int64).to(self._device)
         prompts = prefill.attention(self._pool)
         if not plan.decode:
             return Batch(prefill.tokens, prefill.positions, prompts, where, rows)
         if rows is not None and rows.rows == plan.decode:
-            decode = rows
+            decode = rows.tracks
         else:
-            decode = RowTensors(plan.decode, self._pool, self._hashes)
+            decode = TrackTensors(_decoding(plan), self._pool, self._device)
         return Batch(
             torch.cat((decode.last_token, prefill.tokens)),
             torch.cat((decode.newest, prefill.positions)),
@@ -73,19 +77,27 @@ class Batcher:
         if not decoding or self._current is None or not self._current.follows(drawing):
             self._current = RowTensors(drawing, self._pool, self._hashes)
         else:
-            self._current.sync_blocks()
+            self._current.tracks.sync_blocks()
         return self._current
 
 
+def _decoding(plan: Plan) -> list[Track]:
+    """What feeds one token: the rows, then their companions, as in ``RowTensors``."""
+    return [*plan.decode, *(companion for row in plan.decode for companion in row.companions)]
+
+
 def _drawing(plan: Plan) -> tuple[list[Row], list[int]]:
-    """The rows that draw in a mixed step, guided ones first, and where each one's newest token lies."""
-    found = [(row, i) for i, row in enumerate(plan.decode)]
-    end, ends = len(plan.decode), {}
-    for chunk in plan.prefill:
+    """The rows that draw, guided ones first, and where the newest token of each lies, then of each companion."""
+    at = {id(track): i for i, track in enumerate(_decoding(plan))}
+    end, found = plan.decode_tokens, [*plan.decode]
+    for chunk in (*plan.prefill, *plan.beside):
         end += chunk.count
         if chunk.last:
-            ends[id(chunk.row)] = end - 1
-            found.append((chunk.row, end - 1))
-    found += [(child, ends[id(parent)]) for parent, child in plan.forks]
-    found.sort(key=lambda item: not item[0].guided)
-    return [row for row, _ in found], [at for _, at in found]
+            at[id(chunk.track)] = end - 1
+            found += [chunk.row] if chunk.track is chunk.row else []
+    for parent, child in plan.forks:
+        at |= {id(new): at[id(old)] for old, new in zip(parent.tracks, child.tracks, strict=True)}
+        found.append(child)
+    found.sort(key=lambda row: not row.guided)
+    beside = (companion for row in found for companion in row.companions)
+    return found, [at[id(track)] for track in (*found, *beside)]

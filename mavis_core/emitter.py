@@ -41,7 +41,7 @@ class Emitter:
         if row.limit == row.prompt_length:  # max_tokens=0 asked to read the prompt; what was drawn is nobody's
             row.finish_reason = "length"
             return ChoiceDelta(row.index, "", (), finish_reason="length")
-        row.tokens.append(token)
+        row.append(token)
         text, stop_reason = self._finish(row, token)
         guidance = None
         reports: tuple[TokenReport, ...] = ()
@@ -90,22 +90,36 @@ class Emitter:
 
     def _add(self, row: Row, stats: DrawStats) -> None:
         """Add a step to the row's totals, in the order of ``Row.totals``."""
-        columns = row.named
+        columns = [column for _, column in self._reported(row)]
         step = [stats.steering, stats.truncation, stats.sampled, stats.base_mass]
         step += [stats.values[c] for c in columns] + [stats.spreads[c] for c in columns]
         row.totals = list(map(add, row.totals, step)) if row.totals else step
         row.guided_tokens += 1
 
+    def _reported(self, row: Row) -> list[tuple[str, int]]:
+        """Name and column of every objective that the row names: the loaded ones first, then those in words."""
+        loaded = [(self._names[column], column) for column in row.named]
+        return loaded + [(name, column) for column, (name, _) in enumerate(row.in_words, len(self._names))]
+
     def _summary(self, row: Row) -> GuidanceStats:
-        count, named = row.guided_tokens, len(row.named)
-        names = [self._names[column] for column in row.named]
+        count, names = row.guided_tokens, [name for name, _ in self._reported(row)]
         steering, truncation, sampled, mass = row.totals[:4]
         means = [total / count for total in row.totals[4:]]
-        values, spreads = dict(zip(names, means[:named], strict=True)), dict(zip(names, means[named:], strict=True))
-        return GuidanceStats(row.beta, count, steering, truncation, sampled, values, mass / count, spreads)
+        values, spreads = (dict(zip(names, part, strict=True)) for part in (means[: len(names)], means[len(names) :]))
+        return GuidanceStats(
+            row.beta,
+            count,
+            steering,
+            truncation,
+            sampled,
+            values,
+            mass / count,
+            spreads,
+            sum(companion.fed for companion in row.companions),
+        )
 
     def _report(self, row: Row, token: int, stats: DrawStats) -> TokenReport:
-        values = {self._names[column]: stats.values[column] for column in row.named}
+        values = {name: stats.values[column] for name, column in self._reported(row)}
         return TokenReport(token, stats.logprob, stats.base_logprob, stats.steering, stats.truncation, values)
 
 

@@ -1,8 +1,9 @@
 """The engine: schedule → forward → score → tilt → sample → emit, for any number of rows at once.
 
-Per decode step of B rows: one policy forward of B positions, one scoring of the G guided rows' K candidates
-(for ``head`` no further forward, for ``lm`` one small forward of G * K positions), one host sync, which is the
-copy of the drawn tokens and their statistics. Row state stays on the device between steps (``batcher.py``).
+Per decode step of B rows: one policy forward of B positions, and of one more for each companion (an objective in
+words), one scoring of the G guided rows' K candidates (for ``head`` no further forward, for ``lm`` one small forward of
+G * K positions), one host sync, which is the copy of the drawn tokens and their statistics. Row state stays on the
+device between steps (``batcher.py``).
 """
 
 from __future__ import annotations
@@ -99,9 +100,10 @@ class Engine:
             sampling_defaults=policy.sampling_defaults,
             kv_cache_tokens=self.pool.num_blocks * self.pool.block_size,
             kv_cache_bytes=sum(pool.data.nbytes for pool in self.pools),
+            block_size=self.pool.block_size,
         )
         self._admission = Admission(
-            self._max_model_len,
+            self.info.room,
             policy.vocab_size,
             policy.stop_token_ids,
             objectives,
@@ -206,7 +208,11 @@ class Engine:
         return self._record(plan, timer, self._outputs(plan, deltas))
 
     def _forward(self, plan: Plan, batch: Batch, timer: StepTimer) -> Tensor:
-        """Run the policy, and let values read prompts; the last hidden state of the rows that draw, (B, D)."""
+        """Run the policy, and let values read prompts.
+
+        Returns:
+            (B + C, D), the last hidden state of the rows that draw, then of their companions.
+        """
         self._clear(plan)
         with timer.stage("policy"):
             hidden = self.policy.backbone.forward(batch.tokens, batch.positions, batch.attention)
@@ -223,7 +229,10 @@ class Engine:
         scaled, surviving = first(logits.scaled, guided), first(logits.surviving, guided)
         candidates = find_candidates(scaled, surviving, rows.k, rows.width, rows.full)
         with timer.stage("value"):
-            return self.values.score(rows, candidates, first(hidden, guided))
+            scored = self.values.score(rows, candidates, first(hidden, guided))
+            if rows.companions is None:
+                return scored
+            return scored._replace(in_words=rows.companions.values(logits.raw, logits.beside, candidates.ids))
 
     def _sample(self, rows: RowTensors, logits: Logits, scored: Scored | None, tilted: Tilted | None) -> Drawn:
         """One token per row; values keep what the drawn candidates leave behind."""
@@ -301,6 +310,7 @@ class Engine:
             value_forward_seconds=timer.seconds("value"),
             prefix_cache_queries=plan.queried,
             prefix_cache_hits=plan.cached,
+            companion_tokens=plan.companion_tokens,
         )
         return outputs
 

@@ -12,6 +12,8 @@ from typing import Literal
 
 from mavis_core.api.errors import InvalidRequestError, RequestFailedError
 from mavis_core.api.guidance import Guidance
+from mavis_core.api.prompted import PromptedObjective
+from mavis_core.api.room import Room
 from mavis_core.api.sampling_params import SamplingParams
 
 FinishReason = Literal["stop", "length"]
@@ -29,6 +31,9 @@ class Request:
 
     Requests read each other's cached prefixes only under the same ``cache_salt``: how long a prompt takes tells
     whether somebody sent its beginning before, and whoever minds gives every user a salt of their own.
+
+    ``prompted`` are objectives in words, weighed by ``guidance.weights`` like loaded ones; those that it does not name
+    are not looked at.
     """
 
     id: str
@@ -38,12 +43,25 @@ class Request:
     cache_salt: str | None = None
     output_token_ids: tuple[int, ...] = ()
     group: str | None = None
+    prompted: tuple[PromptedObjective, ...] = ()
+
+    @property
+    def in_words(self) -> tuple[PromptedObjective, ...]:
+        """Those of ``prompted`` that are evaluated."""
+        weights = self.guidance.weights if self.guidance.active else {}
+        return tuple(objective for objective in self.prompted if objective.name in weights)
+
+    @property
+    def prompts(self) -> tuple[tuple[int, ...], ...]:
+        """What every choice reads in parallel: the prompt, then one for each companion."""
+        others = (objective.prompt_token_ids for objective in self.in_words)
+        return (self.prompt_token_ids, *(prompt for prompt in others if prompt != self.prompt_token_ids))
 
     @property
     def places(self) -> int:
-        """Rows that it may have in the batch at once."""
+        """Places that it may have in the batch at once, those of companions too."""
         search = self.guidance.search
-        return self.sampling.n if search is None else search.rows
+        return (self.sampling.n if search is None else search.rows) * len(self.prompts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +114,7 @@ class TokenReport:
         logprob: log p of the sampled token under the tilted distribution, nats.
         base_logprob: its log-probability under the policy at the request's temperature, full vocabulary.
         steering_nats, truncation_nats: this step's exact KL in its two parts.
-        values: objective -> V(s + token), z-scored reward.
+        values: objective -> V(s + token), z-scored reward; nats for objectives in words.
     """
 
     token_id: int
@@ -139,9 +157,10 @@ class GuidanceStats:
         steering_nats: sum of KL(p || ref renormalised over the candidates).
         truncation_nats: sum of -log ref(candidates). The exact full-vocabulary KL is the sum of the two.
         sampled_nats: sum of log p(a)/ref(a) over the sampled tokens, the papers' one-sample estimate.
-        values: objective -> mean of V over the chosen tokens, z units.
+        values: objective -> mean of V over the chosen tokens, z units; nats for objectives in words.
         topk_base_mass: mean of ref(candidates).
         value_spread: objective -> mean over steps of (max - min over the candidates).
+        companion_tokens: tokens that the policy has read beside this choice for its objectives in words.
         search: what found the answer, of a searched choice.
     """
 
@@ -153,6 +172,7 @@ class GuidanceStats:
     values: dict[str, float]
     topk_base_mass: float
     value_spread: dict[str, float]
+    companion_tokens: int = 0
     search: SearchStats | None = None
 
 
@@ -218,7 +238,8 @@ class StepStats:
     where it has one.
 
     ``prefix_cache_queries`` counts the tokens of the rows admitted for the first time, ``prefix_cache_hits`` those of
-    them that were in the cache. ``kv_cache_usage`` is the share of blocks that rows hold, cached ones aside.
+    them that were in the cache, companions included. ``kv_cache_usage`` is the share of blocks that rows hold, cached
+    ones aside. ``companion_tokens`` were computed for companions; ``running`` and ``prompt_tokens`` are without them.
     """
 
     running: int
@@ -231,6 +252,7 @@ class StepStats:
     value_forward_seconds: float
     prefix_cache_queries: int = 0
     prefix_cache_hits: int = 0
+    companion_tokens: int = 0
     idle: bool = False
 
 
@@ -278,6 +300,12 @@ class EngineInfo:
     sampling_defaults: Mapping[str, float] = field(default_factory=dict)
     kv_cache_tokens: int = 0
     kv_cache_bytes: int = 0
+    block_size: int = 1
+
+    @property
+    def room(self) -> Room:
+        blocks = self.kv_cache_tokens // self.block_size
+        return Room(self.max_model_len, self.max_num_seqs, blocks, self.block_size)
 
 
 def failure(request_id: str, prompt_tokens: int, message: str, param: str | None = None) -> RequestOutput:

@@ -29,18 +29,18 @@ class PrefillBatch:
         slots: list[int] = []
         chunks: list[Chunk] = []
         for part in planned:
-            row, stop = part.row, part.start + part.count
+            track, stop = part.track, part.start + part.count
             chunks.append(
                 Chunk(
                     len(tokens),
                     len(tokens) + part.count,
                     part.start,
-                    torch.tensor([row.blocks[: -(-stop // block_size)]]).to(device),
+                    torch.tensor([track.blocks[: -(-stop // block_size)]]).to(device),
                 )
             )
-            tokens += row.tokens[part.start : stop]
+            tokens += track.tokens[part.start : stop]
             positions += range(part.start, stop)
-            slots += [row.blocks[p // block_size] * block_size + p % block_size for p in range(part.start, stop)]
+            slots += [track.blocks[p // block_size] * block_size + p % block_size for p in range(part.start, stop)]
         flat = torch.tensor([tokens, positions, slots]).to(device)
         return cls(flat[0], flat[1], flat[2], chunks)
 

@@ -23,9 +23,9 @@ def score_prompts(policy: Policy, plan: Plan, hidden: Tensor) -> None:
     """Extend ``prompt_logprobs`` of the planned rows that ask for them.
 
     Args:
-        hidden: (N, D) of the whole step: one position per decoding row, then the chunks in their order.
+        hidden: (N, D) of the whole step: one position for each that decodes, then the chunks in their order.
     """
-    start = len(plan.decode)
+    start = plan.decode_tokens
     for chunk in plan.prefill:
         row, scored = chunk.row, chunk.row.prompt_logprobs
         if row.scores_prompt and scored is not None:

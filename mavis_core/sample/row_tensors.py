@@ -2,7 +2,7 @@
 
 Rebuilt only when those rows change; a steady decode step only advances it (two in-place adds, one copy of the drawn
 tokens that never leave the device, and the block numbers of rows that entered a new block). Guided rows come first, so
-that everything guided is a prefix slice and costs unguided rows nothing.
+that everything guided is a prefix slice and costs unguided rows nothing. Companions come behind all rows.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from mavis_core.api.guidance import Guidance
-from mavis_core.model.attention import DecodeAttention, length_mask
 from mavis_core.model.kv_pool import KVPool
+from mavis_core.sample.companions import CompanionTensors
 from mavis_core.sample.logit_edits import LogitEdits
 from mavis_core.sample.noise_ahead import NoiseAhead
+from mavis_core.sample.track_tensors import TrackTensors
 from mavis_core.schedule.row import Row
-
-TABLE_SLACK = 8
 
 
 def first(rows: Tensor, count: int) -> Tensor:
@@ -31,8 +30,10 @@ class RowTensors:
     """Per-row state of the B rows that draw in a step, the first G of them guided.
 
     Attributes:
-        last_token, newest, length: (B,) int64; the newest token, its position, and how many tokens there are with it.
+        tracks: the rows, then their companions in the same order, B + C of them; what the policy reads.
+        last_token, length: (B,) int64; the newest token, and how many tokens there are with it.
         block_table: (B, P) int64, filled up with the pools' padding.
+        companions: what they say, or None where no row brings an objective in words.
         noise: Gumbel noise at this position; 0 for greedy rows.
         temperature: (B,) float32, 1 for greedy rows.
         top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on, ``widest`` is
@@ -50,16 +51,13 @@ class RowTensors:
         self.rows = list(rows)
         self.guided = sum(row.guided for row in rows)
         self.readers: dict[int, Tensor | None] = {}
-        self._block_size = pool.block_size
         sampling = [row.request.sampling for row in rows]
         guidance = [row.request.guidance for row in rows[: self.guided]]
-        integers = torch.tensor(
-            [
-                (row.tokens[-1], len(row.tokens) - 1, len(row.tokens), s.top_k if s.top_k > 0 else vocab_size)
-                for row, s in zip(rows, sampling, strict=True)
-            ]
-        ).to(device)
-        self.last_token, self.newest, self.length, self.top_k = integers.T.contiguous()
+        self.tracks = TrackTensors([*rows, *(c for row in rows for c in row.companions)], pool, device)
+        self.last_token = first(self.tracks.last_token, len(rows))
+        self.length = first(self.tracks.length, len(rows))
+        self.block_table = first(self.tracks.block_table, len(rows))
+        self.top_k = torch.tensor([s.top_k if s.top_k > 0 else vocab_size for s in sampling]).to(device)
         floats = torch.tensor(
             [(s.temperature or 1.0, float(s.temperature > 0), s.top_p, s.min_p) for s in sampling],
             dtype=torch.float32,
@@ -85,14 +83,10 @@ class RowTensors:
         named = [[column in row.named for column in range(len(row.weights))] for row in rows[: self.guided]]
         self.named = torch.tensor(named, dtype=torch.bool)[:, None].to(device)
         self.pull = self.weights * self.beta[:, None] if self.guided else self.weights
+        in_words = any(row.in_words for row in rows[: self.guided])
+        self.companions = CompanionTensors(rows[: self.guided], self.beta) if in_words else None
         ranks = [row.index if row.request.sampling.ranked else -1 for row in rows[: self.guided]]
         self.ranks = torch.tensor(ranks).to(device) if any(rank >= 0 for rank in ranks) else None
-        self._columns = max(len(row.blocks) for row in rows) + TABLE_SLACK
-        self._known = [len(row.blocks) for row in rows]
-        table = [row.blocks + [pool.padding] * (self._columns - len(row.blocks)) for row in rows]
-        self.block_table = torch.tensor(table).to(device)
-        self._mask: Tensor | None = None
-        self._lay_out_slots()
 
     def _full(self, guidance: Sequence[Guidance], vocab_size: int) -> bool:
         """Whether every guided row surely has ``width`` candidates, whatever tokens are banned."""
@@ -107,41 +101,13 @@ class RowTensors:
 
     def follows(self, rows: Sequence[Row]) -> bool:
         """Whether ``rows`` are these rows and every block table still fits."""
-        return self.rows == list(rows) and max(len(row.blocks) for row in rows) <= self._columns
+        return self.rows == list(rows) and self.tracks.fit
 
     def advance(self, drawn: Tensor) -> None:
-        """Append the drawn tokens (B,) int64: the state of the next step."""
-        self.last_token.copy_(drawn)
-        self.length += 1
-        self.newest += 1
+        """Append the drawn tokens (B,) int64, to companions those of their rows: the state of the next step."""
+        if self.companions is None:
+            self.tracks.advance(drawn)
+        else:
+            self.tracks.advance(torch.cat((drawn, drawn[self.companions.leaders])))
         self.noise.advance()
         self.edits.advance(drawn)
-
-    def sync_blocks(self) -> None:
-        """Write the blocks that rows gained since the last step."""
-        gained = [
-            (i, column, block)
-            for i, row in enumerate(self.rows)
-            if len(row.blocks) > self._known[i]
-            for column, block in enumerate(row.blocks[self._known[i] :], self._known[i])
-        ]
-        if gained:
-            where = torch.tensor(gained).to(self.block_table.device)
-            self.block_table[where[:, 0], where[:, 1]] = where[:, 2]
-            self._known = [len(row.blocks) for row in self.rows]
-            self._lay_out_slots()
-
-    def _lay_out_slots(self) -> None:
-        """The pool slot of every position of every row, (B, P * block); changes only with the blocks."""
-        within = torch.arange(self._block_size, device=self.block_table.device)
-        self._slots = (self.block_table[:, :, None] * self._block_size + within).flatten(1)
-
-    def decode_attention(self, pool: KVPool) -> DecodeAttention:
-        """Attention of the newest token of every row."""
-        blocks = -(-self.max_length // self._block_size)
-        if self._mask is None:
-            self._mask = length_mask(self.length, self._slots.shape[1], pool.data.dtype)
-        at = self.newest[:, None]
-        self._mask[:, 0, 0].scatter_(1, at, 0.0)
-        slots = self._slots.gather(1, at)[:, 0]
-        return DecodeAttention(pool, slots, self.block_table[:, :blocks], self._mask[..., : blocks * self._block_size])

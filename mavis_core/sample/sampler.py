@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from mavis_core.sample.candidates import Candidates
+from mavis_core.sample.companions import add_columns
 from mavis_core.sample.filters import apply_filters
 from mavis_core.sample.kl import DrawStats, measure_draws, read_draw
-from mavis_core.sample.row_tensors import RowTensors
+from mavis_core.sample.row_tensors import RowTensors, first
 from mavis_core.sample.scoring import Scored
 from mavis_core.sample.tilt import combine, limit_tilt, minmax, tilted_logprobs
 
@@ -24,11 +25,13 @@ class Logits(NamedTuple):
         raw: as the model gave them.
         scaled: ell / T: with bias, masks and penalties, divided by the temperature (1 for greedy rows).
         surviving: ``scaled`` with -inf where the request's own top_k, top_p or min_p removes a token.
+        beside: (C, V) float32, those of the rows' companions, as the model gave them.
     """
 
     raw: Tensor
     scaled: Tensor
     surviving: Tensor
+    beside: Tensor
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class Tilted:
 
     Attributes:
         candidates: what competes.
-        values: (G, K, M) float32.
+        values: (G, K, M + P) float32: of the loaded objectives, then of those in words.
         logprobs: (G, K) float32 log p, -inf where not valid.
     """
 
@@ -69,7 +72,7 @@ class Drawn:
         scores: (B - G,) float32, noisy logits of the tokens that unguided rows drew. Not finite where any of the row's
             logits was NaN or infinite, which the maximum lets through: a row is checked without another look at it.
         chosen: (G,) int64, index of the drawn candidate; None without guided rows.
-        measured: (G, 4 + 3 M) float32, see ``measure_draws``; None without guided rows.
+        measured: (G, 4 + 3 (M + P)) float32, see ``measure_draws``; None without guided rows.
     """
 
     tokens: Tensor
@@ -95,31 +98,38 @@ class Drawn:
 
 
 def process_logits(raw: Tensor, rows: RowTensors) -> Logits:
-    """What the requests of B rows make of the model's logits (B, V) float32."""
+    """What the requests of B rows make of the model's logits (B + C, V) float32, those of companions last."""
+    raw, beside = first(raw, len(rows.rows)), raw[len(rows.rows) :]
     edited = rows.edits.apply(raw)
     scaled = edited / rows.temperature[:, None] if rows.scaled else edited
     if not rows.filtered:
-        return Logits(raw, scaled, scaled)
-    return Logits(raw, scaled, apply_filters(scaled, rows.top_k, rows.top_p, rows.min_p, rows.widest))
+        return Logits(raw, scaled, scaled, beside)
+    return Logits(raw, scaled, apply_filters(scaled, rows.top_k, rows.top_p, rows.min_p, rows.widest), beside)
 
 
 def tilt(scored: Scored | None, rows: RowTensors) -> Tilted | None:
     """p over the candidates: p(a) ~ exp(ell_a / T + beta * sum_m lambda_m V_m - W) with the row's options."""
     if scored is None:
         return None
-    candidates, values = scored.candidates, scored.values
+    candidates, values, in_words = scored.candidates, scored.values, rows.companions
     if rows.normalised:
         combined = combine(values, rows.weights)
+        if in_words is not None:
+            combined = add_columns(combined, scored.in_words, in_words.weights)
         combined = torch.where(rows.minmax[:, None], minmax(combined, candidates.valid), combined)
         amount = combined * rows.beta[:, None]
     else:
         amount = combine(values, rows.pull)
+        if in_words is not None:
+            amount = add_columns(amount, scored.in_words, in_words.pull)
     if scored.kl_to_go is not None:
         amount = amount - scored.kl_to_go
     if candidates.valid is not None:
         amount = amount.masked_fill(~candidates.valid, 0.0)
     if rows.limited:
         amount = limit_tilt(candidates.reference, amount, rows.limit)
+    if in_words is not None:
+        values = torch.cat((values, scored.in_words), dim=2)
     return Tilted(candidates, values, tilted_logprobs(candidates.reference, amount))
 
 

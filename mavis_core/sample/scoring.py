@@ -71,12 +71,14 @@ class Scored(NamedTuple):
     Attributes:
         candidates: that were scored.
         step: what the values were asked, for ``commit``.
-        values: V, (G, K, M) float32, z-units; 0 where a row does not name the objective.
+        values: V of the loaded objectives, (G, K, M) float32, z-units; 0 where a row does not name the objective.
         kl_to_go: W, (G, K) float32, the KL still to come in nats; 0 for rows that do not read a conditioned value, None
             where none is loaded.
+        in_words: V of the objectives in words, (G, K, P) float32, nats; None where no row brings one.
     """
 
     candidates: Candidates
     step: ScoreStep
     values: Tensor
     kl_to_go: Tensor | None
+    in_words: Tensor | None = None

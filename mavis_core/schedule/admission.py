@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from mavis_core.api.errors import ContextLengthError, InvalidRequestError, UnknownObjectiveError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo, Request
+from mavis_core.api.prompted import RECOMMENDED_BETA
+from mavis_core.api.room import Room
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.grammar.matcher import Matcher
 from mavis_core.schedule.prefix_keys import prefix_root
 from mavis_core.schedule.row import Row
 from mavis_core.schedule.seeds import row_key
+from mavis_core.schedule.track import Companion
 from mavis_core.text.detokenizer import Detokenizer
 from mavis_core.text.token_bytes import token_bytes_of
 
@@ -24,7 +27,7 @@ class Admission:
     """What an engine allows.
 
     Attributes:
-        max_model_len: most tokens of a row.
+        room: for rows and their companions.
         vocab_size: V.
         stop_token_ids: the model's own.
         objectives: loaded, in column order.
@@ -32,7 +35,7 @@ class Admission:
         caching: by the objectives of values that keep a KV cache, what stands for the value.
     """
 
-    max_model_len: int
+    room: Room
     vocab_size: int
     stop_token_ids: tuple[int, ...]
     objectives: Sequence[ObjectiveInfo]
@@ -52,7 +55,7 @@ class Admission:
         own = () if sampling.ignore_eos else self.stop_token_ids
         prompt = list(request.prompt_token_ids)
         resumed = list(request.output_token_ids)
-        longest = self.max_model_len - len(prompt)
+        longest = self.room.answer(list(map(len, request.prompts)))
         most = longest if sampling.max_tokens is None else min(sampling.max_tokens, longest)
         weights, named = self._weights(guidance)
         self._check_conditioned(guidance)
@@ -76,6 +79,8 @@ class Admission:
                 named=named,
                 detokenizer=self._detokenizer(request),
                 matcher=None if matcher is None else matcher.copy(),
+                in_words=tuple((o.name, guidance.weights[o.name]) for o in request.in_words),
+                companions=_companions(request),
             )
             for index in range(sampling.n)
         ]
@@ -115,8 +120,8 @@ class Admission:
         if not prompt:
             raise InvalidRequestError("the prompt is empty: at least one token is needed", "prompt")
         resumed = request.output_token_ids
-        if len(prompt) + len(resumed) >= self.max_model_len:
-            raise ContextLengthError(len(prompt) + len(resumed), self.max_model_len - 1)
+        if len(prompt) + len(resumed) >= self.room.max_model_len:
+            raise ContextLengthError(len(prompt) + len(resumed), self.room.max_model_len - 1)
         if resumed and sampling.structure is not None:
             raise InvalidRequestError("output_token_ids: cannot be combined with structure", "output_token_ids")
         if resumed and sampling.max_tokens is not None and len(resumed) >= sampling.max_tokens:
@@ -130,6 +135,7 @@ class Admission:
             ("output_token_ids", resumed),
             ("stop_token_ids", sampling.stop_token_ids),
             ("logit_bias", tuple(sampling.logit_bias)),
+            *((f"objectives.{o.name}", o.prompt_token_ids) for o in request.in_words),
         ):
             if tokens and not 0 <= min(tokens) <= max(tokens) < self.vocab_size:
                 wrong = next(t for t in tokens if not 0 <= t < self.vocab_size)
@@ -142,10 +148,23 @@ class Admission:
             )
         if sampling.stop and self.tokenizer is None:
             raise InvalidRequestError("stop: this engine has no tokenizer, use stop_token_ids", "stop")
+        self._check_objectives(request)
+        self._check_room(request)
+
+    def _check_objectives(self, request: Request) -> None:
+        """That each name means one objective, and its weight is one that it accepts."""
         known = {objective.name: objective for objective in self.objectives}
-        if unknown := [name for name in request.guidance.weights if name not in known]:
-            raise UnknownObjectiveError(unknown, known)
+        in_words: set[str] = set()
+        for name in (objective.name for objective in request.prompted):
+            if name in known or name in in_words:
+                whose = f"is scored by the value {known[name].value!r} already" if name in known else "is given twice"
+                raise InvalidRequestError(f"objectives.{name}: {whose}; choose another name", f"objectives.{name}")
+            in_words.add(name)
+        if unknown := [name for name in request.guidance.weights if name not in known and name not in in_words]:
+            raise UnknownObjectiveError(unknown, [*known, *in_words])
         for name, weight in request.guidance.weights.items():
+            if name in in_words:
+                continue
             low, high = known[name].weight_range
             if not low <= weight <= high:
                 raise InvalidRequestError(
@@ -153,10 +172,33 @@ class Admission:
                     f"objective_weights.{name}",
                 )
 
+    def _check_room(self, request: Request) -> None:
+        """That a row with its companions can ever run, to the end that it asks for."""
+        lengths = list(map(len, request.prompts))
+        if len(lengths) == 1:
+            return
+        if min(lengths) == 0:
+            raise InvalidRequestError("objectives: the prompt of an objective in words is empty", "objectives")
+        if len(lengths) > self.room.max_num_seqs:
+            raise InvalidRequestError(
+                f"objective_weights: {len(lengths) - 1} objectives in words take {len(lengths)} places beside each "
+                f"other: this engine has {self.room.max_num_seqs}",
+                "objective_weights",
+            )
+        wanted = request.sampling.max_tokens
+        least = max(1, len(request.output_token_ids) + 1, wanted or 0)
+        if (fits := self.room.answer(lengths)) < least:
+            raise InvalidRequestError(
+                f"objective_weights: with its objectives in words the request reads {len(lengths)} prompts of up to "
+                f"{max(lengths)} tokens, which leaves {max(0, fits)} tokens for the answer: {least} are needed; send "
+                "a shorter prompt, a smaller max_tokens or fewer objectives",
+                "objective_weights",
+            )
+
     def _check_conditioned(self, guidance: Guidance) -> None:
         """A conditioned value knows the KL still to come of its own tilt alone, in the range it was trained for."""
         known = {objective.name: objective for objective in self.objectives}
-        conditioned = [name for name in guidance.weights if known[name].pull_range is not None]
+        conditioned = [name for name in guidance.weights if name in known and known[name].pull_range is not None]
         if not conditioned or not guidance.active:
             return
         first = known[conditioned[0]]
@@ -197,7 +239,18 @@ class Admission:
             return guidance.beta
         recommended = {objective.name: objective.recommended_beta for objective in self.objectives}
         total = sum(abs(weight) for weight in guidance.weights.values())
-        return sum(abs(weight) * recommended[name] for name, weight in guidance.weights.items()) / total
+        betas = {name: recommended.get(name, RECOMMENDED_BETA) for name in guidance.weights}
+        return sum(abs(weight) * betas[name] for name, weight in guidance.weights.items()) / total
+
+
+def _companions(request: Request) -> tuple[Companion, ...]:
+    """Fresh ones for one choice. No loaded value reads them, whatever it is that reads the row."""
+    root, resumed = prefix_root((), request.cache_salt), list(request.output_token_ids)
+    return tuple(
+        Companion(tokens=[*objective.prompt_token_ids, *resumed], keys=[root], column=column)
+        for column, objective in enumerate(request.in_words)
+        if objective.prompt_token_ids != request.prompt_token_ids
+    )
 
 
 def _run_start(tokens: Sequence[int], end: int, lone: Container[int]) -> int:

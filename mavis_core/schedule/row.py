@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from mavis_core.api.messages import FinishReason, Request, TokenLogprobs
 from mavis_core.grammar.matcher import Matcher
+from mavis_core.schedule.track import Companion, Track
 from mavis_core.text.detokenizer import Detokenizer
 
 
@@ -24,14 +25,13 @@ class RowFault:
     spoiled: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Row:
-    """One choice.
+@dataclass(slots=True, eq=False, kw_only=True)
+class Row(Track):
+    """One choice; as a track, the one whose tokens are drawn.
 
     Attributes:
         request: set by the engine, never changed.
         index: which of the request's choices.
-        tokens: prompt, then output; the emitter appends what is sampled.
         prompt_length: tokens of the prompt.
         limit: most tokens of prompt and output together.
         stop_ids: tokens that end the row; the first ``own_stops`` of them are the model's own.
@@ -40,16 +40,15 @@ class Row:
         beta: resolved strength (0 for an unguided row).
         weights: lambda of every loaded objective, in the engine's order (empty for an unguided row).
         named: columns of the objectives that the request named; these are evaluated and reported.
+        in_words: likewise named, those that the request brings in words, with their lambda; their columns follow those
+            of the loaded ones.
+        companions: of the objectives in words; one whose prompt is the row's own needs none.
         detokenizer: text so far.
         matcher: place in the structure that the answer must have, or None; moved by the emitter.
-        computed: tokens whose KV is in the pools; set by the scheduler.
-        blocks: block table; set by the scheduler.
-        target: tokens to prefill before the next draw; set by the scheduler at admission.
-        keys: of its full blocks, the root first (``prefix_keys.py``); set by admission, extended by the scheduler.
         cached_tokens: of the prompt, read from the cache at its first admission, None before; set by the scheduler.
-        published: how many of its blocks others can find; set by the scheduler.
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
-        totals: running sums [steering, truncation, sampled, base mass, V and spread of the named objectives].
+        totals: running sums [steering, truncation, sampled, base mass, V and spread of the objectives that were
+            named].
         finish_reason: set once, by the emitter.
         fault: why its request ends without an answer, or None; its tokens and text mean nothing from then on.
         prompt_logprobs: of the prompt's tokens as far as they are scored; None if not asked for or handed out, and
@@ -58,24 +57,20 @@ class Row:
 
     request: Request
     index: int
-    tokens: list[int]
     prompt_length: int
     limit: int
     stop_ids: tuple[int, ...]
     own_stops: int
     key: int
-    keys: list[bytes]
     guided: bool
     beta: float
     weights: tuple[float, ...]
     named: tuple[int, ...]
     detokenizer: Detokenizer
     matcher: Matcher | None = None
-    computed: int = 0
-    blocks: list[int] = field(default_factory=list)
-    target: int = 0
+    in_words: tuple[tuple[str, float], ...] = ()
+    companions: tuple[Companion, ...] = ()
     cached_tokens: int | None = None
-    published: int = 0
     forks: list[Row] = field(default_factory=list)
     totals: list[float] = field(default_factory=list)
     guided_tokens: int = 0
@@ -89,12 +84,23 @@ class Row:
         return self.request.group or self.request.id
 
     @property
-    def output_length(self) -> int:
-        return len(self.tokens) - self.prompt_length
+    def tracks(self) -> tuple[Track, ...]:
+        """Itself and its companions: what runs, waits and is freed together."""
+        return (self, *self.companions)
 
     @property
-    def prefilling(self) -> bool:
-        return self.computed < self.target
+    def places(self) -> int:
+        """Of the batch, that it takes."""
+        return 1 + len(self.companions)
+
+    def append(self, token: int) -> None:
+        """Add a drawn token."""
+        for track in self.tracks:
+            track.tokens.append(token)
+
+    @property
+    def output_length(self) -> int:
+        return len(self.tokens) - self.prompt_length
 
     @property
     def scores_prompt(self) -> bool:

@@ -6,6 +6,9 @@ takes what places are free and keeps others waiting for the next one only. When 
 preempted: its blocks are freed and it is prefilled again later, prompt and output, which changes nothing in its text
 (noise is counter-based).
 
+A row and its companions are one: they take their places together, wait for blocks together, and none of them reads its
+last token before all can, because a draw needs the hidden states of all at the same token.
+
 A row starts with the longest prefix that another row has left in the blocks. Blocks are published once the step that
 filled them is over; at least one token is always computed, because the row's next draw needs its hidden state.
 """
@@ -16,16 +19,20 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from mavis_core.schedule.blocks import BlockAllocator
-from mavis_core.schedule.prefix_keys import extend_keys
+from mavis_core.schedule.kv_tables import KVTables
 from mavis_core.schedule.row import Row
+from mavis_core.schedule.track import Track
 from mavis_core.schedule.waiting import WaitingRows
 
 
 @dataclass(slots=True)
 class PrefillChunk:
-    """``count`` tokens of ``row`` from position ``start``; ``last`` if its next token is drawn in this step."""
+    """``count`` tokens of ``track``, which is ``row`` or a companion of it, from position ``start``; ``last`` if the
+    row's next token is drawn in this step.
+    """
 
     row: Row
+    track: Track
     start: int
     count: int
     last: bool
@@ -37,7 +44,8 @@ class Plan:
 
     Attributes:
         decode: rows that feed one token and draw the next, guided ones first.
-        prefill: prompt chunks.
+        prefill: prompt chunks of rows.
+        beside: prompt chunks of companions.
         forks: (parent, child): the child draws its first token from the parent's prompt in this step.
         fresh: blocks that rows were given in this step, to be cleared before the forward.
         copies: (source, target) blocks to copy after the forward and before anything is drawn.
@@ -47,6 +55,7 @@ class Plan:
 
     decode: list[Row] = field(default_factory=list)
     prefill: list[PrefillChunk] = field(default_factory=list)
+    beside: list[PrefillChunk] = field(default_factory=list)
     forks: list[tuple[Row, Row]] = field(default_factory=list)
     fresh: list[int] = field(default_factory=list)
     copies: list[tuple[int, int]] = field(default_factory=list)
@@ -56,19 +65,29 @@ class Plan:
 
     @property
     def rows(self) -> list[Row]:
-        """All that have a part in it."""
+        """All that have a part in it; one of which only companions go on has none."""
         return [*self.decode, *(chunk.row for chunk in self.prefill), *(child for _, child in self.forks)]
 
     @property
+    def decode_tokens(self) -> int:
+        """Tokens that decoding rows and their companions feed."""
+        return sum(row.places for row in self.decode)
+
+    @property
+    def companion_tokens(self) -> int:
+        """Tokens that are computed for companions."""
+        return self.decode_tokens - len(self.decode) + sum(chunk.count for chunk in self.beside)
+
+    @property
     def empty(self) -> bool:
-        return not self.decode and not self.prefill
+        return not self.decode and not self.prefill and not self.beside
 
 
 class Scheduler:
     """Continuous batching over ``num_blocks`` blocks of ``block_size`` tokens.
 
     Args:
-        max_rows: rows that run together.
+        max_rows: rows and companions that run together.
         max_tokens: tokens of one step.
         chunked: whether a prompt may be prefilled in parts. If not, a prompt longer than ``max_tokens`` runs
             in a step of its own.
@@ -80,10 +99,10 @@ class Scheduler:
     ) -> None:
         self.blocks = BlockAllocator(num_blocks)
         self.block_size = block_size
+        self._tables = KVTables(self.blocks, block_size, caching)
         self.max_rows = max_rows
         self.max_tokens = max_tokens
         self.chunked = chunked
-        self.caching = caching
         self.waiting = WaitingRows()
         self.running: list[Row] = []
 
@@ -93,27 +112,27 @@ class Scheduler:
     def schedule(self) -> Plan:
         plan = Plan()
         for row in self.running:
-            self._publish(row)
+            self._tables.publish(row)
         self._plan_decode(plan)
-        budget = self.max_tokens - len(plan.decode)
+        budget = self.max_tokens - plan.decode_tokens
         for row in self.running:
             if row.prefilling:
-                budget -= self._plan_chunk(plan, row, budget)
+                budget -= self._plan_chunks(plan, row, budget)
         if self.waiting and not plan.preempted:
             self._plan_admissions(plan, budget)
         plan.decode.sort(key=lambda row: not row.guided)
         for row in plan.decode:
-            row.computed += 1
+            for track in row.tracks:
+                track.feed(1)
         return plan
 
     def finish(self, row: Row) -> None:
         """Forget a row wherever it is; its blocks are freed, and kept from others if its fault has spoiled them."""
         if row.fault is not None and row.fault.spoiled:
-            self.blocks.unpublish(row.blocks)
+            self._tables.unpublish(row)
         else:
-            self._publish(row)
-        self.blocks.release(row.blocks)
-        row.blocks = []
+            self._tables.publish(row)
+        self._tables.close(row)
         if row in self.running:
             self.running.remove(row)
         elif row in self.waiting:
@@ -135,33 +154,22 @@ class Scheduler:
         """Share of the blocks in use, 0 to 1."""
         return 1 - self.blocks.free / self.blocks.num_blocks
 
-    def _allocate(self, plan: Plan, count: int) -> list[int]:
-        blocks = self.blocks.allocate(count)
-        plan.fresh += blocks
-        return blocks
-
-    def _blocks_for(self, tokens: int) -> int:
-        return -(-tokens // self.block_size)
-
     def _plan_decode(self, plan: Plan) -> None:
         for row in list(self.running):
             if row.prefilling or row not in self.running:
                 continue
-            missing = self._blocks_for(len(row.tokens) + 1) - len(row.blocks)
-            while missing > 0 and not self.blocks.can_allocate(missing):
+            while (fresh := self._tables.grow(row)) is None:
                 victim = self.running[-1]
                 self._preempt(victim, plan)
                 if victim is row:
                     break
             else:
-                if missing > 0:
-                    row.blocks += self._allocate(plan, missing)
+                plan.fresh += fresh
                 plan.decode.append(row)
 
     def _preempt(self, row: Row, plan: Plan) -> None:
         self.running.remove(row)
-        self.blocks.release(row.blocks)
-        row.blocks, row.computed, row.published = [], 0, 0
+        self._tables.close(row)
         self.waiting.appendleft(row)
         if row in plan.decode:
             plan.decode.remove(row)
@@ -170,96 +178,78 @@ class Scheduler:
     def _plan_admissions(self, plan: Plan, budget: int) -> None:
         taken = self._taken()
         while self.waiting and budget > 0 and (admitted := self._admit(plan, budget, taken)):
-            budget -= self._plan_chunk(plan, admitted, budget)
+            budget -= self._plan_chunks(plan, admitted, budget)
 
     def _admit(self, plan: Plan, budget: int, taken: Counter[str]) -> Row | None:
-        """Move the next waiting row to the running ones if it has a place, blocks and budget; it joins ``taken``."""
+        """Move the next waiting row to the running ones if it has places, blocks and budget; it joins ``taken``."""
         places = self.max_rows - taken.total()
         if places < 1:
             return None
         row = self.waiting.next(taken)
-        cached = self._cached(row)
-        computed = len(cached) * self.block_size
-        needed = self._blocks_for(len(row.tokens) + 1) - len(cached)
-        alone = not plan.decode and not plan.prefill
-        whole = self.chunked or len(row.tokens) - computed <= budget or alone
-        self.blocks.share(cached)  # before the count of free ones: they may be among those
-        if not self.blocks.can_allocate(needed) or not whole:
-            self.blocks.release(cached)
+        whole = not self.chunked and not plan.empty  # alone a prompt may be longer than a step
+        if row.places > places or (fresh := self._tables.open(row, budget if whole else None)) is None:
             return None
         self.waiting.remove(row)
-        beside = self._places_for_forks(row, places - 1, taken)
+        beside = self._places_for_forks(row, places - row.places, taken)
         late = row.forks[beside:]
         del row.forks[beside:]
-        taken[row.group] += 1 + len(row.forks)
+        taken[row.group] += _places(row)
         for fork in reversed(late):
             self.waiting.appendleft(fork)
-        row.blocks = cached + self._allocate(plan, needed)
-        row.computed, row.target = computed, len(row.tokens)
+        plan.fresh += fresh
         if row.cached_tokens is None:
-            row.cached_tokens = min(computed, row.prompt_length)  # a resumed answer may be cached further
-            plan.queried += row.target
-            plan.cached += computed
+            row.cached_tokens = min(row.computed, row.prompt_length)  # a resumed answer may be cached further
+            plan.queried += sum(track.target for track in row.tracks)
+            plan.cached += sum(track.computed for track in row.tracks)
         self.running.append(row)
         return row
 
     def _places_for_forks(self, row: Row, free: int, taken: Counter[str]) -> int:
-        """All that are free, less one for each of the others that has nothing running."""
+        """How many fit into all that are free, less one place for each of the others that has nothing running."""
         if not row.forks:
             return 0
         others = sum(group != row.group and not taken[group] for group in self.waiting.groups)
-        return max(0, free - others)
+        return max(0, free - others) // row.places
 
     def _taken(self) -> Counter[str]:
         """Places of each group: its running rows, and the forks that wait for a prompt that is being prefilled."""
         taken: Counter[str] = Counter()
         for row in self.running:
-            taken[row.group] += 1 + len(row.forks)
+            taken[row.group] += _places(row)
         return taken
 
-    def _cached(self, row: Row) -> list[int]:
-        """The blocks of the longest cached prefix of ``row``, one token at least left out."""
-        if not self.caching or row.scores_prompt:
-            return []
-        most = (len(row.tokens) - 1) // self.block_size
-        extend_keys(row.keys, row.tokens, self.block_size, most)
-        return self.blocks.find(row.keys[1 : most + 1])
-
-    def _publish(self, row: Row) -> None:
-        """Let others find the blocks that ``row`` has filled in finished steps."""
-        full = row.computed // self.block_size
-        if self.caching and full > row.published:
-            extend_keys(row.keys, row.tokens, self.block_size, full)
-            for block in range(row.published, full):
-                self.blocks.publish(row.blocks[block], row.keys[block + 1])
-            row.published = full
-
-    def _plan_chunk(self, plan: Plan, row: Row, budget: int) -> int:
-        remaining = row.target - row.computed
-        count = min(budget, remaining) if self.chunked else remaining
-        if count <= 0:
-            return 0
-        last = count == remaining
-        plan.prefill.append(PrefillChunk(row, row.computed, count, last))
-        row.computed += count
+    def _plan_chunks(self, plan: Plan, row: Row, budget: int) -> int:
+        """Let the prompts of a row and its companions go on by at most ``budget`` tokens; how many these are."""
+        left = [track.target - track.computed for track in row.tracks]
+        last = sum(left) <= budget or not self.chunked
+        used = 0
+        for track, tokens in zip(row.tracks, left, strict=True):
+            count = tokens if last else min(budget - used, tokens - 1)
+            if count > 0:
+                chunks = plan.prefill if track is row else plan.beside
+                chunks.append(PrefillChunk(row, track, track.computed, count, last))
+                track.feed(count)
+                used += count
         if last:
             self._fork(plan, row)
-        return count
+        return used
 
     def _fork(self, plan: Plan, parent: Row) -> None:
-        """Give the waiting choices of ``parent`` its prompt: full blocks shared, the last one copied."""
-        full = parent.target // self.block_size
+        """Give the waiting choices of ``parent`` its prompt."""
         for child in parent.forks:
-            own = len(parent.blocks) - full
-            if not self.blocks.can_allocate(own):
+            forked = self._tables.fork(parent, child)
+            if forked is None:
                 self.waiting.appendleft(child)
                 continue
-            self.blocks.share(parent.blocks[:full])
-            child.blocks = parent.blocks[:full] + self._allocate(plan, own)
-            child.computed = child.target = parent.target
-            child.keys, child.cached_tokens = list(parent.keys), 0
-            if parent.target % self.block_size:
-                plan.copies.append((parent.blocks[full], child.blocks[full]))
+            fresh, copies = forked
+            plan.fresh += fresh
+            plan.copies += copies
+            child.cached_tokens = 0
             plan.forks.append((parent, child))
             self.running.append(child)
         parent.forks = []
+
+
+def _places(row: Row) -> int:
+    """Of a running row, and of the forks that wait for its prompt."""
+    return row.places * (1 + len(row.forks))

@@ -47,9 +47,10 @@ async def search(
     check_search(request, info, scorer)
     params = request.guidance.search
     assert params is not None
-    room = info.max_model_len - len(request.prompt_token_ids)
-    if room < 1:
-        raise ContextLengthError(len(request.prompt_token_ids), info.max_model_len - 1)
+    longest = max(map(len, request.prompts))
+    if longest >= info.max_model_len:
+        raise ContextLengthError(longest, info.max_model_len - 1)
+    room = max(1, info.room.answer(list(map(len, request.prompts))))  # where nothing fits, the engine says what to do
     most = room if request.sampling.max_tokens is None else min(request.sampling.max_tokens, room)
     rounds = Rounds(generate, _inner(request, params), most)
     if params.method == "beam":

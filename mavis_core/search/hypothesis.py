@@ -75,4 +75,5 @@ def _add(first: GuidanceStats | None, second: GuidanceStats | None) -> GuidanceS
         values={name: mean(value, second.values[name]) for name, value in first.values.items()},
         topk_base_mass=mean(first.topk_base_mass, second.topk_base_mass),
         value_spread={name: mean(spread, second.value_spread[name]) for name, spread in first.value_spread.items()},
+        companion_tokens=first.companion_tokens + second.companion_tokens,
     )

@@ -75,7 +75,7 @@ def check_unload(name: str, loaded: Sequence[ValueFunction], rows: Iterable[Row]
     if not objectives:
         known = ", ".join(sorted(value.spec.name for value in loaded)) or "none"
         raise UnknownValueError(f"no value named {name!r} is loaded; loaded: {known}")
-    users = {row.request.id for row in rows if objectives & row.request.guidance.weights.keys()}
+    users = {row.request.id for row in rows if objectives & row.request.guidance.weights.keys() - dict(row.in_words)}
     if users:
         raise ValueConflictError(f"value {name!r} is in use by {len(users)} request(s); try again when they are done")
 
@@ -87,5 +87,6 @@ def move_columns(rows: Iterable[Row], before: ValueSet, after: ValueSet) -> None
     for row in rows:
         if row.guided:
             row.named = tuple(columns[names[column]] for column in row.named)
-            weights = row.request.guidance.weights
+            in_words = dict(row.in_words)  # one of these names stays the request's own
+            weights = {name: w for name, w in row.request.guidance.weights.items() if name not in in_words}
             row.weights = tuple(float(weights.get(name, 0.0)) for name in columns)

@@ -115,6 +115,8 @@ class ValueSet:
         if to_go:
             spans = zip(parts, self._columns, strict=True)
             parts = [part[:, :, : columns.stop - columns.start] for part, columns in spans]
+        if not parts:  # rows are guided by what they bring in words
+            return Scored(candidates, step, candidates.reference.new_zeros((*candidates.ids.shape, 0)), None)
         out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         kl_to_go = sum(to_go[1:], to_go[0]) if to_go else None
         return Scored(candidates, step, out.masked_fill(~rows.named, 0.0), kl_to_go)

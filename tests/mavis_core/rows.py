@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mavis_core.api.guidance import Guidance
+from mavis_core.api.room import Room
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.schedule.admission import Admission
 from mavis_core.schedule.row import Row
@@ -18,7 +19,7 @@ def admission(max_model_len: int = 31, tokenizer: bool = False, stops: tuple[int
     """Of an engine with objectives a (beta 1), b (beta 3) and c (weights 0 to 2, beta 5), whose value keeps a cache."""
     objectives = [objective("a", 1.0), objective("b", 3.0), objective("c", 5.0, (0, 2))]
     encoder = byte_tokenizer() if tokenizer else None
-    return Admission(max_model_len, VOCAB, stops, objectives, encoder, {"c": "value-c"})
+    return Admission(Room(max_model_len, 5, 99, 16), VOCAB, stops, objectives, encoder, {"c": "value-c"})
 
 
 def rows(
