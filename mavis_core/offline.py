@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from mavis_core.api.messages import (
     TokenLogprobs,
     TokenReport,
 )
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline_search import run_searches
 from mavis_core.search.driver import check_search
@@ -49,8 +50,9 @@ def generate(
     prompts: Sequence[str | Sequence[int]],
     sampling: SamplingParams | Sequence[SamplingParams],
     guidance: Guidance | Sequence[Guidance] | None = None,
-    progress: bool = False,
+    progress: bool | Callable[[int], object] = False,
     scorer: SequenceScorer | None = None,
+    prompted: Sequence[Sequence[PromptedObjective]] | None = None,
 ) -> list[list[Completion]]:
     """Answer every prompt; per prompt its ``n`` choices, in the order of the prompts. Searches run last, together.
 
@@ -59,8 +61,9 @@ def generate(
         prompts: texts (encoded by the engine's tokenizer, special tokens added) or token ids.
         sampling: one for all, or one per prompt.
         guidance: likewise; None is unguided.
-        progress: show a bar.
+        progress: show a bar, or what is told how many more prompts are answered.
         scorer: of requests that search by rewards.
+        prompted: objectives in words, per prompt; None is none.
 
     Raises:
         InvalidRequestError: a prompt cannot be served (nothing has run then, but what a search asks of the engine is
@@ -72,8 +75,11 @@ def generate(
     guidances = [plain] * len(prompts) if isinstance(plain, Guidance) else list(plain)
     answers: list[list[Completion]] = []
     searched: list[Request] = []
-    for i, (prompt, params, steer) in enumerate(zip(prompts, samplings, guidances, strict=True)):
-        request = Request(str(i), tuple(_encode(engine, prompt)), params, steer, group=TOGETHER)
+    in_words: list[tuple[PromptedObjective, ...]] = (
+        [()] * len(prompts) if prompted is None else list(map(tuple, prompted))
+    )
+    for i, (prompt, params, steer, words) in enumerate(zip(prompts, samplings, guidances, in_words, strict=True)):
+        request = Request(str(i), tuple(_encode(engine, prompt)), params, steer, group=TOGETHER, prompted=tuple(words))
         answers.append([Completion(index) for index in range(params.n)])
         try:
             if steer.search is None:
@@ -84,18 +90,19 @@ def generate(
         except InvalidRequestError:
             engine.abort_all()
             raise
-    with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:
+    with tqdm(total=len(prompts), disable=progress is not True, unit="prompt") as bar:
+        answered = progress if callable(progress) else bar.update
         while engine.has_work:
             for output in engine.step():
                 if output.exception is not None:
                     engine.abort_all()
                     raise output.exception
                 _collect(output, answers)
-                bar.update(output.finished)
+                answered(output.finished)
         for outputs in run_searches(engine, searched, scorer) if searched else ():
             for output in outputs:
                 _collect(output, answers)
-            bar.update(1)
+            answered(1)
     return answers
 
 

@@ -95,6 +95,7 @@ def check_search(request: Request, info: EngineInfo, scorer: SequenceScorer | No
         )
     if params.scorer == "rewards":
         additive = {objective.name for objective in info.objectives if objective.additive}  # not scaled as rewards
+        additive |= {objective.name for objective in request.prompted}
         known = [] if scorer is None else [name for name in scorer.names if name not in additive]
         if missing := [name for name, weight in request.guidance.weights.items() if weight and name not in known]:
             raise InvalidRequestError(

@@ -22,10 +22,13 @@ class SequenceScorer(Protocol):
 
 
 def text_values(reports: Sequence[TokenReport], objectives: Sequence[ObjectiveInfo]) -> dict[str, float]:
-    """The values of a text by the reports of its tokens: V at the last one, or the sum of additive ones."""
-    additive = {objective.name for objective in objectives if objective.additive}
+    """The values of a text by the reports of its tokens: V at the last one, or the sum of additive ones.
+
+    Objectives in words, which are not among the loaded ``objectives``, are additive.
+    """
+    whole = {objective.name for objective in objectives if not objective.additive}
     last = reports[-1].values
-    return {name: sum(r.values[name] for r in reports) if name in additive else last[name] for name in last}
+    return {name: last[name] if name in whole else sum(r.values[name] for r in reports) for name in last}
 
 
 def standardise(names: Sequence[str], scores: Sequence[float], objectives: Sequence[ObjectiveInfo]) -> dict[str, float]:

@@ -22,7 +22,7 @@ from mavis_core.values.protocol import ValueFunction
 from value_models.baselines.policies import Trained, at_weights, read_policies
 from value_models.baselines.soup import soup
 from value_models.evaluation.config import ArmConfig, EvaluationConfig
-from value_models.evaluation.instructed_arm import InstructedArm
+from value_models.evaluation.instructed import InstructedArm
 from value_models.evaluation.points import Point, points_of, search_strength
 from value_models.folders import kind_of, load_value
 from value_models.identity import check_tokenizer
@@ -63,6 +63,11 @@ class Arm(Protocol):
         """What the policy is told before it answers, or None where it is steered and not told."""
         ...
 
+    @property
+    def objectives(self) -> dict[str, str]:
+        """Those in words that it is steered by: name -> words."""
+        ...
+
 
 def build_arm(name: str, config: EvaluationConfig) -> Arm:
     """Raises RunError: a folder of policies, or what shares there are, is not what the arm needs."""
@@ -73,7 +78,7 @@ def build_arm(name: str, config: EvaluationConfig) -> Arm:
 
 
 class ValueArm:
-    """Values that tilt, at several betas, or choose, in several sizes of search."""
+    """Values and objectives in words that tilt, at several betas, or choose, in several sizes of search."""
 
     def __init__(self, name: str, config: EvaluationConfig) -> None:
         self._name, self._config = name, config
@@ -92,12 +97,14 @@ class ValueArm:
 
     def check(self, policy: Policy) -> None:
         scored = [objective.name for folder in self._folders for objective in ValueConfig.load(folder).objectives]
+        scored += self.objectives
         if lacking := [axis for axis in self._config.axes if axis not in scored]:
             raise RunError(f"arms.{self._name}: its values do not score {lacking[0]!r}; they score {', '.join(scored)}")
 
     def about(self) -> dict[str, Any]:
         files = [[folder.name, *map(file_hash, _files(folder))] for folder in self._folders]
-        return {"guidance": asdict(self._arm.guidance), "values": files}
+        about = {"guidance": asdict(self._arm.guidance), "values": files}
+        return {**about, "objectives": self.objectives} if self.objectives else about
 
     def about_point(self, point: Point) -> dict[str, Any]:
         return {}
@@ -114,6 +121,10 @@ class ValueArm:
 
     def instruction(self, point: Point) -> None:
         return None
+
+    @property
+    def objectives(self) -> dict[str, str]:
+        return self._arm.objectives
 
 
 class PolicyArm:
@@ -182,6 +193,10 @@ class PolicyArm:
 
     def instruction(self, point: Point) -> None:
         return None
+
+    @property
+    def objectives(self) -> dict[str, str]:
+        return {}
 
     def _folders(self, point: Point) -> list[Path]:
         assert point.share is not None

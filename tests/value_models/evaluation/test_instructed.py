@@ -1,4 +1,4 @@
-"""The arm that is only told: what it says to the model, and what it is charged for it, against plain forwards."""
+"""Arms of words: told in so many words and charged for it, against plain forwards; and steered by the same words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from value_models.evaluation.findings import find
 from value_models.evaluation.instructed import answer_instructed, price
 from value_models.evaluation.points import Point
 from value_models.evaluation.report import page
-from value_models.evaluation.sampling import sampling_params
+from value_models.evaluation.sampling import read, sampling_params
 from value_models.prompts import Prompt
 
 WORDS = {"low": "Be low.", "short": "Be short."}
@@ -163,3 +163,40 @@ def test_it_has_the_shares_that_can_be_told(folder: Path) -> None:  # noqa: F811
     assert [point.share for point in build(folder, **one, shares=[-1, 0, 0.5, 1]).points] == [0.5, 1]
     with pytest.raises(RunError, match=r"arms.told: no share of \[-1.0, 0.0\] has a weight above 0"):
         build(folder, **one, shares=[-1, 0])
+
+
+def test_steered_by_words_at_weight_1_over_all_candidates_it_says_what_it_says_when_told(chats: Path) -> None:
+    """Same distributions, same noise, and the same price by two ways; the strengths are a curve beyond it."""
+    arms = {"words": {"objectives": WORDS, "betas": [1, 3]}, "told": {"instructions": WORDS}}
+    made = told(chats, arms=arms, shares=[0, 0.5, 1], top_k=256, samples=1)
+    made.sample()
+    for share in (0.0, 1.0):
+        steered, instructed = (read(made._answers(Point(*p))) for p in ends(share))
+        assert [a.text for a in steered] == [a.text for a in instructed]
+        for field in ("steering_nats", "truncation_nats", "base_nll"):
+            assert [getattr(a, field) for a in steered] == pytest.approx(
+                [getattr(a, field) for a in instructed], rel=1e-3, abs=1e-3
+            )
+    strong = read(made._answers(Point("words", 0.5, "beta-3")))
+    weak = read(made._answers(Point("words", 0.5, "beta-1")))
+    assert sum(a.steering_nats for a in strong) > 2 * sum(a.steering_nats for a in weak) > 0
+
+
+def ends(share: float) -> tuple[tuple[str, float, str], tuple[str, float, str]]:
+    return ("words", share, "beta-1"), ("told", share, "told")
+
+
+def test_words_stand_beside_values_of_other_axes_and_search(chats: Path) -> None:
+    best = {"method": "best_of", "successors": 2, "tilt": False}
+    arms = {"mixed": {"values": ["value#low"], "objectives": {"short": "Be short."}, "betas": [1]}}
+    arms["search"] = {"objectives": WORDS, "searches": [best]}
+    made = told(chats, arms=arms, shares=[0.5], samples=1)
+    made.sample()
+    for point in made.points[1:]:
+        assert sum(a.steering_nats for a in read(made._answers(point))) > 0
+    both = {"both": {"values": ["value"], "objectives": {"short": "Be short."}, "betas": [1]}}
+    with pytest.raises(RunError, match=r"arms.both: objectives.short: is scored by the value"):
+        Evaluation(replace(told(chats, arms=both).config, folder=str(chats / "other")), progress=False).sample()
+    lacking = told(chats, arms={"half": {"objectives": {"low": "Be low."}, "betas": [1]}})
+    with pytest.raises(RunError, match=r"arms.half: its values do not score 'short'; they score low"):
+        lacking.sample()
