@@ -14,6 +14,7 @@ from typing import cast
 import torch
 
 from mavis_core.api.guidance import Guidance
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.grammar.compiler import GrammarCompiler
 from mavis_core.grammar.matcher import Matcher
@@ -39,6 +40,7 @@ def reference_generate(
     guidance: Guidance,
     beta: float,
     choice: int = 0,
+    prompted: Sequence[PromptedObjective] = (),
 ) -> ReferenceRow:
     """Generate one choice of at most ``sampling.max_tokens`` tokens; ``sampling.seed`` must be set."""
     assert sampling.seed is not None and sampling.max_tokens is not None
@@ -55,6 +57,7 @@ def reference_generate(
             text = torch.tensor(tokens, device=policy.device)
             hidden = policy.backbone.forward_plain(text)[-1]
             logits: list[float] = policy.logits(hidden[None])[0].double().tolist()
+        raw = logits
         banned = position < sampling.min_tokens or (guidance.active and position == 0 and not guidance.allow_empty)
         forbidden = stops if banned else set()
         if matcher is not None:
@@ -68,7 +71,8 @@ def reference_generate(
         }
         if guidance.active:
             candidates = survivors[: guidance.top_k]
-            tilt = _tilt(values, tokens, candidates, hidden, guidance, beta)
+            combined = _in_words(policy, prompted, out.tokens, raw, candidates, guidance)
+            tilt = _tilt(values, tokens, candidates, hidden, guidance, beta, combined)
             log_p, log_ref, mass = _tilted(scaled, candidates, tilt, guidance.max_kl_per_token)
             out.steering.append(sum(math.exp(p) * (p - r + mass) for p, r in zip(log_p, log_ref, strict=True)))
             out.truncation.append(-mass)
@@ -143,6 +147,27 @@ def _survivors(scaled: list[float], sampling: SamplingParams) -> list[int]:
     return order
 
 
+def _in_words(
+    policy: Policy,
+    prompted: Sequence[PromptedObjective],
+    output: list[int],
+    raw: list[float],
+    candidates: list[int],
+    guidance: Guidance,
+) -> list[float]:
+    """sum_m lambda_m (log pi(a | s with the instruction m) - log pi(a | s)) of every candidate."""
+    combined, normaliser = [0.0] * len(candidates), _log_normaliser(raw)
+    for objective in prompted:
+        weight = guidance.weights.get(objective.name, 0.0)
+        text = torch.tensor([*objective.prompt_token_ids, *output], device=policy.device)
+        with torch.inference_mode():
+            instructed: list[float] = policy.logits(policy.backbone.forward_plain(text)[-1:])[0].double().tolist()
+        theirs = _log_normaliser(instructed)
+        for i, a in enumerate(candidates):
+            combined[i] += weight * ((instructed[a] - theirs) - (raw[a] - normaliser))
+    return combined
+
+
 def _tilt(
     values: Sequence[ValueFunction],
     tokens: list[int],
@@ -150,8 +175,10 @@ def _tilt(
     hidden: torch.Tensor,
     guidance: Guidance,
     beta: float,
+    combined: list[float],
 ) -> list[float]:
-    combined, to_go = [0.0] * len(candidates), [0.0] * len(candidates)
+    """beta * V of every candidate, ``combined`` and what the loaded values add to it."""
+    combined, to_go = list(combined), [0.0] * len(candidates)
     for value in values:
         weights = [guidance.weights.get(objective.name, 0.0) for objective in value.spec.objectives]
         if any(weights):

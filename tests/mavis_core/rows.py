@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mavis_core.api.guidance import Guidance
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.room import Room
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.schedule.admission import Admission
@@ -29,6 +30,11 @@ def rows(
     name: str = "r",
     salt: str | None = None,
     group: str | None = None,
+    prompted: Sequence[Sequence[int]] = (),
 ) -> list[Row]:
+    """``prompted``: the prompts of objectives in words, each at weight 1."""
+    words = tuple(PromptedObjective(f"word {i}", tuple(tokens)) for i, tokens in enumerate(prompted))
+    if words:
+        guidance = Guidance({objective.name: 1.0 for objective in words})
     wanted = request(name, prompt, sampling or SamplingParams(), guidance)
-    return admission().rows(replace(wanted, cache_salt=salt, group=group))
+    return admission().rows(replace(wanted, cache_salt=salt, group=group, prompted=words))

@@ -1,12 +1,14 @@
 """Nobody shares a row: 32 requests that join and leave in random order get exactly the tokens each gets alone.
 
-Half of them begin alike and so read each other's prefixes; alone, with the cache off, nobody does.
+Half of them begin alike and so read each other's prefixes; alone, with the cache off, nobody does. Some bring
+objectives in words, and so companions.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import Request
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
 from mavis_core.offline import generate
@@ -24,7 +27,7 @@ BEGINNING = [random.Random(0).randrange(VOCAB) for _ in range(20)]
 
 
 def requests(seed: int) -> list[Request]:
-    """32 requests, no two alike: a third unguided, the others by heads, by the LM, or both."""
+    """32 requests, no two alike: a third unguided, the others by heads, by the LM, in words, or by several of these."""
     choose = random.Random(seed)
     found = []
     for i in range(32):
@@ -56,8 +59,18 @@ def requests(seed: int) -> list[Request]:
         )
         prompt = BEGINNING[: choose.choice([0, 0, 7, 20, 20])]
         prompt += [choose.randrange(VOCAB) for _ in range(choose.randint(1, 30 - len(prompt)))]
-        found.append(request(f"{seed}-{i}", prompt, sampling, guidance))
+        one = request(f"{seed}-{i}", prompt, sampling, guidance)
+        found.append(one if i % 4 else in_words(one, choose))
     return found
+
+
+def in_words(one: Request, choose: random.Random) -> Request:
+    """``one`` with up to two objectives in words more, one of which may say nothing."""
+    weights = {name: choose.uniform(-2, 2) for name in ("x", "y")[: choose.randint(1, 2)]}
+    told = [(EOS + 1 + choose.randrange(3), 9, 11), (choose.randrange(VOCAB),) * 12, ()]
+    prompted = tuple(PromptedObjective(name, choose.choice(told) + one.prompt_token_ids) for name in weights)
+    guidance = replace(one.guidance, weights={**one.guidance.weights, **weights})
+    return replace(one, guidance=guidance, prompted=prompted)
 
 
 def engine(architecture: str, chunked: bool, rows: int = 61, caching: bool = True) -> Engine:
@@ -73,10 +86,11 @@ def engine(architecture: str, chunked: bool, rows: int = 61, caching: bool = Tru
 
 @cache
 def alone(architecture: str) -> dict[str, dict[int, list[int]]]:
-    """One request at a time, one row at a time."""
-    single = engine(architecture, True, rows=1, caching=False)
+    """One request at a time, one row at a time, with its companions."""
+    singles = {places: engine(architecture, True, rows=places, caching=False) for places in (1, 2, 3)}
     found: dict[str, dict[int, list[int]]] = {}
     for one in requests(1):
+        single = singles[len(one.prompts)]
         single.add(one)
         found |= run(single)
     return found
