@@ -41,4 +41,6 @@ MEASURES = {
     "vivid": Measure("words of the senses, share", "vivid"),
     "cautious": Measure("hedges, share", "cautious"),
     "playful": Measure("marks of play per word", "playful"),
+    "empathetic": Measure("words of feeling, share", "empathetic"),
+    "structured": Measure("lines that are points, share", "structured"),
 }

@@ -139,11 +139,11 @@ class Evaluation:
     def _begin(self) -> None:
         """Check every arm's values, then write, or compare with, what this evaluation is and what each arm is."""
         config = self.config
-        self.sampler(Point(BASE)).check()
+        self.sampler(Point(BASE)).check([Point(BASE)])
         for name, arm in self.arms.items():
             arm.check(self.policy)
             if not config.arms[name].policies:  # each point of those is an engine of its own
-                self.sampler(arm.points[0]).check()
+                self.sampler(arm.points[0]).check(arm.points)
         shared = {key: value for key, value in asdict(config).items() if key not in NOT_SHARED}
         shared["rewards"] = identities(config.rewards, self.rewards)
         shared |= {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(config.prompts))}
@@ -166,13 +166,12 @@ class Evaluation:
         Raises:
             RunError: its arm's values do not go together.
         """
-        arm = self.arms.get(point.arm)
         try:
-            values = arm.values(point, self.policy) if arm else []
+            values = [] if point.arm == BASE else self.arms[point.arm].values(point, self.policy)
             engine = Engine(self.policy, values, self.config.engine, FolderLoader(self.policy))
         except LoadError as error:
             raise RunError(f"arms.{point.arm}: {error}") from error
-        return PointSampler(engine, self.prompts, self.rewards, self.config, arm)
+        return PointSampler(engine, self.prompts, self.rewards, self.config, self.arms)
 
     def _answers(self, point: Point) -> Path:
         return self.folder / "answers" / f"{point.name}.jsonl"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -17,7 +17,7 @@ from mavis_core.search.scorer import SequenceScorer
 from value_models.evaluation.arms import Arm
 from value_models.evaluation.config import EvaluationConfig
 from value_models.evaluation.instructed import answer_instructed
-from value_models.evaluation.points import Point
+from value_models.evaluation.points import BASE, Point
 from value_models.evaluation.pool import Pool, is_pooled
 from value_models.evaluation.prompt_rewards import PromptRewards
 from value_models.evaluation.sampling import Answer, answer
@@ -29,7 +29,7 @@ class PointSampler:
     """Args:
     engine: idle.
     prompts, rewards: of the evaluation.
-    arm: what the points belong to, or None for the base model.
+    arms: name -> arm; several may share the engine.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class PointSampler:
         prompts: Sequence[Prompt],
         rewards: Sequence[Guarded],
         config: EvaluationConfig,
-        arm: Arm | None,
+        arms: Mapping[str, Arm],
     ) -> None:
-        self._engine, self._prompts, self._rewards, self._config, self._arm = engine, prompts, rewards, config, arm
+        self._engine, self._prompts, self._rewards, self._config, self._arms = engine, prompts, rewards, config, arms
         self._same = config.samples, config.max_tokens, config.seed
         self.encode = cache(self._encode)
 
@@ -61,17 +61,17 @@ class PointSampler:
                 raise RunError(f"{told}: 1 to {most} leave room for {self._config.max_tokens} more")
         return encoded
 
-    def check(self) -> None:
-        """Ask for every point of the arm, as sampling will after hours.
+    def check(self, points: Sequence[Point]) -> None:
+        """Ask for every point, as sampling will after hours.
 
         Raises:
             RunError: a prompt does not fit, or the engine refuses what it is asked; naming the arm.
         """
-        prompt, words = tuple(self.encode()[0]), self._in_words()[0]
-        for point in self._arm.points if self._arm else ():
-            if instruction := self._arm.instruction(point) if self._arm else None:
+        prompt = tuple(self.encode()[0])
+        for point in points:
+            if instruction := self._instruction(point):
                 self.encode(instruction)
-            steer = self._guidance(point)
+            steer, words = self._guidance(point), self._in_words(point)[0]
             limit = SamplingParams(max_tokens=self._config.max_tokens)
             asked = Request("check", prompt, limit, replace(steer, search=None), prompted=words)
             try:
@@ -83,40 +83,45 @@ class PointSampler:
                 raise RunError(f"arms.{point.arm}: {error}") from error
 
     def answers(self, points: Sequence[Point]) -> Iterator[tuple[Point, list[Answer]]]:
-        """One point after the other, all of them of the arm."""
+        """One point after the other."""
         steers = [self._guidance(point) for point in points]
-        pooled = [self._is_pooled(steer) for steer in steers]
+        pooled = [self._is_pooled(point, steer) for point, steer in zip(points, steers, strict=True)]
         sizes = [steer.search.successors for steer, own in zip(steers, pooled, strict=True) if own and steer.search]
         pool = Pool(self._engine, self.encode(), max(sizes, default=0), *self._same)
         told = cache(self._told)  # weights only choose what is said
         for point, steer, own in zip(points, steers, pooled, strict=True):
-            if instruction := self._arm.instruction(point) if self._arm else None:
+            if instruction := self._instruction(point):
                 yield point, told(instruction)
             elif own:
                 yield point, pool.answer(steer, self.scorer(steer))
             else:
-                yield point, self._steered(steer)
+                yield point, self._steered(point, steer)
 
-    def _steered(self, steer: Guidance) -> list[Answer]:
-        scorer, words = self.scorer(steer), self._in_words()
+    def _steered(self, point: Point, steer: Guidance) -> list[Answer]:
+        scorer, words = self.scorer(steer), self._in_words(point)
         return answer(self._engine, self.encode(), steer, *self._same, scorer=scorer, prompted=words)
 
     def _told(self, instruction: str) -> list[Answer]:
         told, plain = self.encode(instruction), self.encode()
         return answer_instructed(self._engine, told, plain, self._config.top_k, *self._same)
 
-    def _in_words(self) -> list[tuple[PromptedObjective, ...]]:
+    def _in_words(self, point: Point) -> list[tuple[PromptedObjective, ...]]:
         """The objectives in words that steer, per prompt."""
-        objectives = self._arm.objectives if self._arm else {}
-        told = {name: self.encode(words) for name, words in objectives.items()}
+        told = {name: self.encode(words) for name, words in self._objectives(point).items()}
         numbers = range(len(self._prompts))
         return [tuple(PromptedObjective(name, tuple(ids[i])) for name, ids in told.items()) for i in numbers]
 
-    def _is_pooled(self, steer: Guidance) -> bool:
-        return not (self._arm and self._arm.objectives) and is_pooled(steer, self._engine.info.objectives)
+    def _is_pooled(self, point: Point, steer: Guidance) -> bool:
+        return not self._objectives(point) and is_pooled(steer, self._engine.info.objectives)
+
+    def _objectives(self, point: Point) -> dict[str, str]:
+        return {} if point.arm == BASE else self._arms[point.arm].objectives
+
+    def _instruction(self, point: Point) -> str | None:
+        return None if point.arm == BASE else self._arms[point.arm].instruction(point)
 
     def _guidance(self, point: Point) -> Guidance:
-        return self._arm.guidance(point) if self._arm else Guidance(top_k=self._config.top_k)
+        return Guidance(top_k=self._config.top_k) if point.arm == BASE else self._arms[point.arm].guidance(point)
 
     def scorer(self, guidance: Guidance) -> SequenceScorer | None:
         if guidance.search is None or guidance.search.scorer != "rewards":

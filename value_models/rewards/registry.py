@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Literal
 
 from mavis_core.api.errors import RewardError, RunError
-from value_models.rewards.cautious import Cautious
 from value_models.rewards.cheerful import Cheerful
 from value_models.rewards.concise import Concise
 from value_models.rewards.curious import Curious
 from value_models.rewards.factual import Factual
-from value_models.rewards.formal import Formal
 from value_models.rewards.imported import Imported
-from value_models.rewards.playful import Playful
+from value_models.rewards.manners.cautious import Cautious
+from value_models.rewards.manners.empathetic import Empathetic
+from value_models.rewards.manners.formal import Formal
+from value_models.rewards.manners.playful import Playful
+from value_models.rewards.manners.simple import Simple
+from value_models.rewards.manners.structured import Structured
+from value_models.rewards.manners.vivid import Vivid
 from value_models.rewards.reward import Guarded, Reward
-from value_models.rewards.simple import Simple
-from value_models.rewards.vivid import Vivid
 
 _REWARDS: dict[str, Callable[[], Reward]] = {
     "cheerful": Cheerful,
@@ -30,6 +32,8 @@ _REWARDS: dict[str, Callable[[], Reward]] = {
     "vivid": Vivid,
     "cautious": Cautious,
     "playful": Playful,
+    "empathetic": Empathetic,
+    "structured": Structured,
 }
 
 

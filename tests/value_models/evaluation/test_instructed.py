@@ -15,6 +15,8 @@ from mavis_core.api.errors import RunError
 from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy
 from mavis_core.offline import generate
+from tests.models import HIDDEN, RANK, WIDTH
+from tests.value_models.configs import value_config
 from tests.value_models.evaluation.test_evaluate import folder, plain, write  # noqa: F401
 from value_models.evaluation.arms import build_arm
 from value_models.evaluation.config import load_config
@@ -24,6 +26,8 @@ from value_models.evaluation.instructed import answer_instructed, price
 from value_models.evaluation.points import Point
 from value_models.evaluation.report import page
 from value_models.evaluation.sampling import read, sampling_params
+from value_models.kinds.head import save_head
+from value_models.kinds.head_network import HeadNetwork
 from value_models.prompts import Prompt
 
 WORDS = {"low": "Be low.", "short": "Be short."}
@@ -166,7 +170,7 @@ def test_it_has_the_shares_that_can_be_told(folder: Path) -> None:  # noqa: F811
 
 
 def test_steered_by_words_at_weight_1_over_all_candidates_it_says_what_it_says_when_told(chats: Path) -> None:
-    """Same distributions, same noise, and the same price by two ways; the strengths are a curve beyond it."""
+    """Same distributions but for one token of 257, same noise, and the same price by two ways."""
     arms = {"words": {"objectives": WORDS, "betas": [1, 3]}, "told": {"instructions": WORDS}}
     made = told(chats, arms=arms, shares=[0, 0.5, 1], top_k=256, samples=1)
     made.sample()
@@ -175,7 +179,7 @@ def test_steered_by_words_at_weight_1_over_all_candidates_it_says_what_it_says_w
         assert [a.text for a in steered] == [a.text for a in instructed]
         for field in ("steering_nats", "truncation_nats", "base_nll"):
             assert [getattr(a, field) for a in steered] == pytest.approx(
-                [getattr(a, field) for a in instructed], rel=1e-3, abs=1e-3
+                [getattr(a, field) for a in instructed], rel=2e-2, abs=1e-3
             )
     strong = read(made._answers(Point("words", 0.5, "beta-3")))
     weak = read(made._answers(Point("words", 0.5, "beta-1")))
@@ -188,7 +192,8 @@ def ends(share: float) -> tuple[tuple[str, float, str], tuple[str, float, str]]:
 
 def test_words_stand_beside_values_of_other_axes_and_search(chats: Path) -> None:
     best = {"method": "best_of", "successors": 2, "tilt": False}
-    arms = {"mixed": {"values": ["value#low"], "objectives": {"short": "Be short."}, "betas": [1]}}
+    save_head(chats / "one", value_config(load(chats), "low"), HeadNetwork(1, HIDDEN, WIDTH, RANK))
+    arms: dict[str, Any] = {"mixed": {"values": ["one"], "objectives": {"short": "Be short."}, "betas": [1]}}
     arms["search"] = {"objectives": WORDS, "searches": [best]}
     made = told(chats, arms=arms, shares=[0.5], samples=1)
     made.sample()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from value_models.prompts import Prompt
+from value_models.rewards.manners.simple import reading_ease, syllables
+from value_models.rewards.manners.wording import words
 from value_models.rewards.registry import load
-from value_models.rewards.simple import reading_ease, syllables
-from value_models.rewards.wording import words
 
 STIFF = "The committee recommends an evaluation of the proposal in accordance with the regulations of the institution."
 CHATTY = "Hey! You're gonna love it, it's so cool, haha!!! :)"
 PLAIN = "The cat sat on the mat. It is a big cat. The dog saw it and ran."
 LUSH = "The golden sun sank like a coin into warm, whispering waves."
 HEDGED = "It may rain, perhaps; it usually depends on the season, but I'm not sure."
+KIND = "I'm so sorry, that must hurt. You are not alone, and it is okay to feel sad."
+LISTED = "Do this:\n1. Boil the water.\n2) Add salt.\n- Wait."
 SURE = "It rains tomorrow and never in June."
 
 
@@ -29,6 +31,8 @@ def score(name: str, *responses: str) -> list[float]:
         ("vivid", LUSH, SURE),
         ("cautious", HEDGED, SURE),
         ("playful", CHATTY, STIFF),
+        ("empathetic", KIND, SURE),
+        ("structured", LISTED, PLAIN),
     ],
 )
 def test_they_order_texts_as_anybody_would(name: str, more: str, less: str) -> None:
@@ -61,6 +65,12 @@ def test_shares_are_of_words() -> None:
     assert score("vivid", "A red door opens as quiet as snow.", "") == [pytest.approx(3 / 8), 0.0]
     assert score("cautious", "It might be so.", "I'm not sure.") == [0.25, pytest.approx(1 / 3)]
     assert score("playful", "Hahaha that is sooo funny 😀", "Fun!!!") == [pytest.approx(4 / 5), 1.0]
+
+
+def test_structured_is_the_share_of_lines_that_are_points() -> None:
+    assert score("structured", LISTED, "1. One point is no list.\nAs here.", "") == [0.75, 0.0, 0.0]
+    marks = "# Tea\n\n**Water**\n* hot\n• fresh\nStep 1: boil\n(a) wait\nA cup is 1.5 dl.\n12 cups\nI am full."
+    assert score("structured", marks) == [6 / 9]
 
 
 def test_words_are_lower_case_and_keep_their_apostrophes() -> None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from value_models.prompts import Prompt
-from value_models.rewards.wording import count, listed, phrases, share, words
+from value_models.rewards.manners.wording import count, listed, phrases, share, words
 
 HEDGES = listed(
     """

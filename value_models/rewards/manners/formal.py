@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from value_models.prompts import Prompt
-from value_models.rewards.wording import count, listed, share, words
+from value_models.rewards.manners.wording import count, listed, share, words
 
 ARTICLES = frozenset(("a", "an", "the"))
 PREPOSITIONS = listed(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 
 from value_models.prompts import Prompt
-from value_models.rewards.wording import words
+from value_models.rewards.manners.wording import words
 
 LOWEST, HIGHEST = -1.0, 1.25
 _END = re.compile(r"[.!?]+|\n+")
