@@ -21,9 +21,11 @@ import typer
 if TYPE_CHECKING:
     from mavis_core.api.config import EngineConfig
     from mavis_core.api.messages import ObjectiveInfo
+    from mavis_core.api.tokenizer import Tokenizer
     from mavis_core.engine import Engine
     from mavis_core.process.queue_client import QueueClient
     from mavis_core.search.scorer import SequenceScorer
+    from server.objectives.declared import Declared
     from server.protocol.presets import Preset
     from server.settings import Settings
     from value_models.training.run import Run
@@ -36,6 +38,7 @@ Share = float | None
 Switch = bool | None
 TheModel = Annotated[Text, typer.Option(help="Policy: folder or hub id. Default: the model that ships.")]
 TheValues = Annotated[Text, typer.Option(help="Value folders or hub ids, comma-separated.")]
+TheObjectives = Annotated[Text, typer.Option(help="In words: auto, none, or of shipped and YAML files.")]
 
 
 @app.command()
@@ -51,6 +54,8 @@ def serve(
     admin_api_key: Annotated[Text, typer.Option(help="Opens admin endpoints; better in MAVIS_ADMIN_API_KEY.")] = None,
     allow_unauthenticated: Annotated[Switch, typer.Option(help="Other addresses than loopback without keys.")] = None,
     objective_weights: Annotated[Text, typer.Option(help="Default weights: cheerful=0.5,concise=1.")] = None,
+    objectives: TheObjectives = None,
+    max_request_objectives: Annotated[Number, typer.Option(help="In words, of one request. Default: 8.")] = None,
     presets: Annotated[Path | None, typer.Option(help="YAML file of presets: weights under a name.")] = None,
     database: Annotated[Text, typer.Option(help="URL, sqlite or postgresql. Default: a file of yours.")] = None,
     requests_per_minute: Annotated[Number, typer.Option(help="Of each key. Default: no limit.")] = None,
@@ -108,7 +113,7 @@ def serve(
         def announce() -> None:
             bar.__exit__()
             gc.freeze()  # what is loaded stays: to go through it again stalls the event loop for half a second
-            console.print(serving.banner(settings, client.info), soft_wrap=True)
+            console.print(serving.banner(settings, client.info, serving.objectives_of(server, client)), soft_wrap=True)
 
         def start() -> None:
             client.start()
@@ -152,6 +157,7 @@ def chat(
     api_key: Annotated[Text, typer.Option(envvar="MAVIS_API_KEY", help="Bearer key for --url.")] = None,
     model: TheModel = None,
     values: TheValues = None,
+    objectives: TheObjectives = None,
 ) -> None:
     """Chat in the terminal; weights change between turns and the KL is shown."""
     from rich.console import Console
@@ -166,13 +172,15 @@ def chat(
             await Repl(HttpBackend(url, api_key), console).run()
             return
         from mavis_core.api.errors import LoadError
+        from server.objectives.declared import Declared
         from server.serving import LoadingBar
         from server.terminal.local import LocalBackend
 
-        settings = settings_or_exit(model=model, values=values)
+        settings = settings_or_exit(model=model, values=values, objectives=objectives)
         with LoadingBar(console) as bar:
             try:
                 client = engine_client(settings, bar)
+                declared = Declared.read(settings.objectives, settings.model is None)
             except LoadError as error:
                 bar.__exit__()
                 fail(str(error))
@@ -180,7 +188,7 @@ def chat(
             await client.wait_ready()
         if client.state != "ready":
             fail(client.reason)
-        await Repl(LocalBackend(client, lambda: client.tokenizer), console).run()
+        await Repl(LocalBackend(client, lambda: client.tokenizer, declared), console).run()
 
     asyncio.run(talk())
 
@@ -302,10 +310,13 @@ def run_file(path: Path) -> Iterator[None]:
 def engine_client(settings: Settings, progress: Callable[[str, float], None]) -> QueueClient:
     """An engine that loads once started, on a thread or in a process of its own; raises LoadError."""
     config = settings.engine_config()
+    from server.objectives.declared import Declared
     from server.stored.presets import read_presets
 
     scorer = reward_scorer(settings.search_rewards)
-    check = partial(check_steering, settings.objective_weights, read_presets(settings.presets), settings.presets)
+    declared = Declared.read(settings.objectives, settings.model is None)
+    template, presets = settings.chat_template, read_presets(settings.presets)
+    check = partial(check_steering, settings.objective_weights, presets, settings.presets, declared, template)
     build = partial(load_engine, settings.model, settings.values, check, config)
     if settings.engine_process:
         from mavis_core.process.engine_process import EngineProcess
@@ -328,11 +339,11 @@ def reward_scorer(names: Sequence[str]) -> SequenceScorer | None:
 def load_engine(
     model: str | None,
     values: Sequence[str],
-    check: Callable[[Sequence[ObjectiveInfo]], None],
+    check: Callable[[Sequence[ObjectiveInfo], Tokenizer | None], None],
     config: EngineConfig,
     report: Callable[[str, float], None],
 ) -> Engine:
-    """The engine, if ``check`` accepts its objectives; runs where the engine will."""
+    """The engine, if ``check`` accepts its objectives and tokenizer; runs where the engine will."""
     report("importing torch", 0.0)
     from transformers.utils.logging import disable_progress_bar
 
@@ -340,7 +351,7 @@ def load_engine(
     from value_models.loading import build_engine
 
     engine = build_engine(model, values, config, report)
-    check(engine.info.objectives)
+    check(engine.info.objectives, engine.tokenizer)
     return engine
 
 
@@ -348,14 +359,27 @@ def check_steering(
     default: Mapping[str, float],
     presets: Mapping[str, Preset],
     presets_file: Path | None,
-    objectives: Sequence[ObjectiveInfo],
+    declared: Declared,
+    template: Path | None,
+    loaded: Sequence[ObjectiveInfo],
+    tokenizer: Tokenizer | None,
 ) -> None:
-    """That the loaded values can serve the default weights and the presets of the file."""
+    """That this model can be told its objectives in words, and the default weights and presets of the file fit."""
+    from server.objectives.declared import Objectives
+    from server.objectives.instruction import find_place
+    from server.objectives.known import Known
     from server.stored.presets import check_presets
+    from server.text.prompts import Prompts
     from server.weights import check_weights
 
-    check_weights(default, objectives)
-    check_presets(presets, presets_file, objectives)
+    place = None if tokenizer is None else find_place(Prompts(lambda: tokenizer, template).render)
+    logging.getLogger(__name__).info(
+        "objectives in words: %s", "not with this model" if place is None else f"instructions go {place.described}"
+    )
+    declared.check(loaded, place)
+    known = Known.of(loaded, {} if place is None else Objectives(declared).beside(loaded))
+    check_weights(default, known.infos)
+    check_presets(presets, presets_file, known.infos)
 
 
 def settings_or_exit(**flags: Any) -> Settings:

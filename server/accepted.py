@@ -15,13 +15,17 @@ from starlette.requests import Request as HttpRequest
 
 from mavis_core.api.errors import InvalidRequestError, QueueFullError
 from mavis_core.api.messages import EngineInfo, Request
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from server.answers.asked import Asked
 from server.http.body import read_json
+from server.objectives.instruction import instructed
 from server.observation import count_request
+from server.protocol.messages import ChatMessage
 from server.protocol.steering import SteeredRequest
 from server.service import Service, service_of
 from server.steering import Steering, resolve_steering
+from server.text.rendering import Rendering
 from server.tools.grammar import constraint_of
 from server.tools.use import Constraint, ToolUse
 from server.validation import parse
@@ -57,10 +61,35 @@ class Accepted(Generic[Body]):
             obfuscated=self.body.obfuscated,
         )
 
-    def request(self, prompt: tuple[int, ...], sampling: SamplingParams | None = None) -> Request:
+    def request(
+        self,
+        prompt: tuple[int, ...],
+        sampling: SamplingParams | None = None,
+        prompted: tuple[PromptedObjective, ...] = (),
+    ) -> Request:
         sampling = sampling or self.sampling
         guidance, salt = self.steering.guidance, self.body.cache_salt
-        return Request(uuid.uuid4().hex, prompt, sampling, guidance, salt, group=self.id)
+        return Request(uuid.uuid4().hex, prompt, sampling, guidance, salt, group=self.id, prompted=prompted)
+
+    async def prompted(
+        self, messages: Sequence[ChatMessage], rendering: Rendering, prompt: tuple[int, ...]
+    ) -> tuple[PromptedObjective, ...]:
+        """The objectives in words that steer, each with the conversation as it is with its instruction.
+
+        Args:
+            prompt: the conversation as it is.
+
+        Raises:
+            InvalidRequestError, TextsWaitingError: as for any prompt.
+        """
+        place, found = self.service.place, []
+        for name, instruction in self.steering.instructions.items():
+            assert place is not None, "without a place for instructions there are no objectives in words"
+            told = instructed(messages, instruction, place)
+            most = self.info.max_model_len - 1
+            read = prompt if told is messages else await self.service.prompts.chat(told, rendering, most)
+            found.append(PromptedObjective(name, read))
+        return tuple(found)
 
     def check_room(self, requests: Sequence[Request]) -> None:
         """Several prompts are taken all or none: a stream could not take back its 200 for the last of them.

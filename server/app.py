@@ -25,12 +25,24 @@ from server.http.throttle import Throttle
 from server.openapi import install_openapi
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
+from server.protocol.objectives import Declaration
 from server.protocol.preferences import PreferenceRequest
 from server.protocol.presets import Preset
 from server.protocol.responses import ResponsesRequest
 from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
 from server.protocol.values import LoadValueRequest
-from server.routes import chat, completions, listing, operations, preferences, presets, responses, tokens, values
+from server.routes import (
+    chat,
+    completions,
+    listing,
+    objectives,
+    operations,
+    preferences,
+    presets,
+    responses,
+    tokens,
+    values,
+)
 from server.routes.playground import install_playground
 from server.service import Service, package_version
 from server.settings import Settings
@@ -82,7 +94,8 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
     bodies = BODIES
     if settings.admin_api_key is not None:
         app.include_router(values.router)
-        bodies = [*BODIES, LoadValueRequest]
+        app.include_router(objectives.router)
+        bodies = [*BODIES, LoadValueRequest, Declaration]
     install_openapi(app, bodies, service.keys.required, OPEN_PATHS)
     # The last is the outermost: refused requests carry an id and CORS headers too, preflights need no key.
     app.add_middleware(ShutdownAnswers)

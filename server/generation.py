@@ -30,7 +30,7 @@ async def respond_with(accepted: Accepted[Any], requests: Sequence[Request], ans
     service, constraint = accepted.service, accepted.constraint
     allowance = reserve_tokens(accepted.http, requests)
     runs = [
-        run(service.engine, i, request, Observation(service.metrics, request.sampling.n), allowance, constraint)
+        run(service.engine, i, request, _observation(accepted, request), allowance, constraint)
         for i, request in enumerate(requests)
     ]
     outputs = runs[0] if len(runs) == 1 else fan_in(runs)
@@ -39,6 +39,10 @@ async def respond_with(accepted: Accepted[Any], requests: Sequence[Request], ans
         return AnswerStream(answer, first, outputs)
     await while_connected(accepted.http, collect(outputs, answer))
     return Response(answer.whole(), media_type="application/json")
+
+
+def _observation(accepted: Accepted[Any], request: Request) -> Observation:
+    return Observation(accepted.service.metrics, request.sampling.n, accepted.steering.brought)
 
 
 async def collect(outputs: Outputs, answer: Answer) -> None:
@@ -59,14 +63,15 @@ async def run(
     allowance: Allowance,
     constraint: Constraint | None,
 ) -> Outputs:
-    """The request's outputs with the number of its prompt."""
+    """The request's outputs with the number of its prompt. Companions are charged as what they are: prompts more."""
     outputs = engine.generate(request)
-    unread = len(request.prompt_token_ids)  # charged once something has come of it
+    unread = sum(map(len, request.prompts))  # charged once something has come of it
     async with aclosing(outputs):
         try:
             async for output in outputs:
                 observation.see(output)
-                allowance.spent += unread + sum(len(delta.token_ids) for delta in output.deltas)
+                drawn = sum(len(delta.token_ids) for delta in output.deltas)
+                allowance.spent += unread + drawn * len(request.prompts)
                 unread = 0
                 yield number, output
         except InvalidRequestError as error:

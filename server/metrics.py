@@ -43,6 +43,7 @@ class Metrics:
         self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens computed")
         self.generation_tokens = self._counter("generation_tokens", "Tokens generated")
         self.iteration_tokens_total = self._histogram("iteration_tokens_total", "Tokens per engine step", STEP_TOKENS)
+        self.companion_tokens = self._counter("companion_tokens", "Tokens computed for objectives in words")
         self.policy_forward_seconds = self._histogram("policy_forward_seconds", "Policy forward per step", FORWARD)
         self.value_forward_seconds = self._histogram("value_forward_seconds", "Values' forward per step", FORWARD)
 
@@ -84,7 +85,8 @@ class Metrics:
         self.prefix_cache_hits.inc(step.prefix_cache_hits)
         self.prompt_tokens.inc(step.prompt_tokens)
         self.generation_tokens.inc(step.generation_tokens)
-        self.iteration_tokens_total.observe(step.prompt_tokens + step.generation_tokens)
+        self.companion_tokens.inc(step.companion_tokens)
+        self.iteration_tokens_total.observe(step.prompt_tokens + step.generation_tokens + step.companion_tokens)
         self.policy_forward_seconds.observe(step.policy_forward_seconds)
         self.value_forward_seconds.observe(step.value_forward_seconds)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 
 from mavis_core.api.messages import ChoiceDelta, RequestOutput
 from server.metrics import Metrics
 from server.steering import Steering
 
+BROUGHT = "(request)"
+
 
 class Observation:
-    """Sees each output of one engine request once, in order."""
+    """Sees each output of one engine request once, in order; ``brought`` are objectives that it made up."""
 
-    def __init__(self, metrics: Metrics, n: int) -> None:
+    def __init__(self, metrics: Metrics, n: int, brought: Container[str] = ()) -> None:
+        self._brought = brought
         self._metrics = metrics
         self._arrival = time.perf_counter()
         self._last: float | None = None
@@ -54,9 +58,9 @@ class Observation:
             self._metrics.request_kl_nats.observe(kl)
             self._metrics.topk_base_mass.observe(stats.topk_base_mass)
             for objective, mean in stats.values.items():
-                self._metrics.value_mean.labels(objective).observe(mean)
+                self._metrics.value_mean.labels(label_of(objective, self._brought)).observe(mean)
             for objective, spread in stats.value_spread.items():
-                self._metrics.value_spread.labels(objective).observe(spread)
+                self._metrics.value_spread.labels(label_of(objective, self._brought)).observe(spread)
 
 
 def count_request(metrics: Metrics, steering: Steering) -> None:
@@ -64,4 +68,9 @@ def count_request(metrics: Metrics, steering: Steering) -> None:
     metrics.weights_source.labels(steering.weights.source).inc()
     for objective, weight in steering.guidance.weights.items():
         if weight:
-            metrics.requests_by_objective.labels(objective).inc()
+            metrics.requests_by_objective.labels(label_of(objective, steering.brought)).inc()
+
+
+def label_of(objective: str, brought: Container[str]) -> str:
+    """One label for all that requests make up: they must not make series."""
+    return BROUGHT if objective in brought else objective

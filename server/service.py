@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 
 from starlette.requests import Request
@@ -19,6 +19,9 @@ from server.errors import UnknownModelError
 from server.http.key_file import key_ring
 from server.http.rate_limits import RateLimits
 from server.metrics import Metrics
+from server.objectives.declared import Declared, Objectives
+from server.objectives.instruction import Place, find_place
+from server.objectives.known import Known
 from server.settings import Settings
 from server.stored.database import Database
 from server.stored.preferences import Preferences
@@ -47,6 +50,7 @@ class Service:
         self.database = Database(settings.database.get_secret_value())
         self.presets = Presets(read_presets(settings.presets), self.database)
         self.preferences = Preferences(self.database)
+        self.objectives = Objectives(Declared.read(settings.objectives, settings.model is None))
         self.started = int(time.time())
         self._tokenizer = tokenizer
         self._token_text: TokenText | None = None
@@ -76,7 +80,16 @@ class Service:
     def scope(self) -> Scope:
         """Whose stored presets and preferences count; raises EngineUnavailableError while loading."""
         info = self.engine.info
-        return Scope(self.model_names(info)[0], tuple(info.objectives))
+        return Scope(self.model_names(info)[0], self.known(info).infos)
+
+    @cached_property
+    def place(self) -> Place | None:
+        """Where an instruction goes; None where the model takes none. Raises EngineUnavailableError while loading."""
+        return find_place(self.prompts.render)
+
+    def known(self, info: EngineInfo) -> Known:
+        """The objectives of this server, loaded and in words."""
+        return Known.of(info.objectives, {} if self.place is None else self.objectives.beside(info.objectives))
 
     def close(self) -> None:
         self.prompts.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,6 +16,7 @@ from mavis_core.api.client import EngineClient
 from mavis_core.api.messages import EngineInfo
 from mavis_core.api.tokenizer import Tokenizer
 from server.app import create_app
+from server.service import Service
 from server.settings import Settings
 from server.wire.connection_limits import ConnectionLimits, Doors
 from server.wire.deadlines import TimedRequests
@@ -94,16 +95,21 @@ def base_url(settings: Settings) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
 
 
-def banner(settings: Settings, info: EngineInfo) -> str:
-    """What is served, where, and a command that can be pasted."""
+def objectives_of(server: DrainingServer, engine: EngineClient) -> list[str]:
+    """Names of all that answers can be steered towards, in words too."""
+    service: Service = server.config.app.state.service  # type: ignore[union-attr]  # it is the app of ``server_for``
+    return [objective.name for objective in service.known(engine.info).infos]
+
+
+def banner(settings: Settings, info: EngineInfo, names: Sequence[str]) -> str:
+    """What is served, where, and a command that can be pasted; ``names`` are those of the objectives."""
     url = base_url(settings)
-    names = [objective.name for objective in info.objectives]
     key = '-H "Authorization: Bearer $MAVIS_API_KEY" ' if settings.api_key or settings.api_key_file else ""
     weights = f', "objective_weights": {{"{names[0]}": 1}}' if names else ""
     model = settings.served_model_name[0] if settings.served_model_name else info.model
     lines = [
         f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
-        f"steer towards: {escape(', '.join(names)) or 'nothing, no values are loaded'}",
+        f"steer towards: {escape(', '.join(names)) or 'what a request says in words'}",
         f"[dim]KV cache: {info.kv_cache_tokens:,} tokens, {info.kv_cache_bytes / 2**20:,.0f} MiB once all are used[/]",
         "",
         *([f"[dim]Open in a browser:[/] [bold]{url}/[/]", ""] if settings.playground else []),

@@ -68,6 +68,12 @@ class Settings(BaseSettings):
     objective_weights: WeightMap = Field(
         default={}, description="weights of requests that bring none: cheerful=0.5,concise=1"
     )
+    objectives: StringList = Field(
+        default=("auto",), description="objectives in words: auto, none, or of shipped and YAML files"
+    )
+    max_request_objectives: int = Field(
+        default=8, ge=0, le=64, description="objectives in words that a request may bring; 0: none"
+    )
     presets: Path | None = Field(default=None, description="YAML file of presets: weights under a name")
     database: SecretStr = Field(
         default_factory=default_database, description="URL of stored presets and preferences, sqlite or postgresql"
@@ -126,6 +132,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "values",
+        "objectives",
         "served_model_name",
         "api_key",
         "search_rewards",
@@ -177,6 +184,16 @@ class Settings(BaseSettings):
         if folder is not None and not folder.is_dir():
             raise ValueError(f"{folder} is not a folder")
         return folder
+
+    @field_validator("objectives")
+    @classmethod
+    def _some_objectives(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+        for source in sources:
+            if source in ("auto", "none") and len(sources) > 1:
+                raise ValueError(f"{source!r} stands alone")
+            if source not in ("auto", "none", "shipped") and not Path(source).expanduser().is_file():
+                raise ValueError(f"{source!r}: must be auto, none, shipped or a YAML file")
+        return sources
 
     @field_validator("max_connections")
     @classmethod

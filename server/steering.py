@@ -13,10 +13,12 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import EngineInfo
 from server.errors import UnknownModelError
 from server.http.auth import caller_of
+from server.objectives.known import Known
+from server.protocol.objectives import in_words
 from server.protocol.presets import Preset
 from server.protocol.steering import GuidanceOptions
 from server.service import Service
-from server.weights import HEADER, Sources, Weights, resolve_weights
+from server.weights import HEADER, Sources, Weights, refuse_taken, resolve_weights
 
 
 class SteeredBody(Protocol):
@@ -27,6 +29,8 @@ class SteeredBody(Protocol):
     @property
     def objective_weights(self) -> dict[str, float] | None: ...
     @property
+    def objectives(self) -> dict[str, str] | None: ...
+    @property
     def guidance(self) -> GuidanceOptions | None: ...
     @property
     def user(self) -> str | None: ...
@@ -34,11 +38,18 @@ class SteeredBody(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """``model`` is the name to answer with, a preset's included."""
+    """
+    Attributes:
+        model: the name to answer with, a preset's included.
+        instructions: of the objectives in words that steer, by name.
+        brought: names that the request made up.
+    """
 
     model: str
     weights: Weights
     guidance: Guidance
+    instructions: Mapping[str, str]
+    brought: frozenset[str]
 
 
 async def resolve_steering(http: Request, service: Service, body: SteeredBody, info: EngineInfo) -> Steering:
@@ -48,6 +59,8 @@ async def resolve_steering(http: Request, service: Service, body: SteeredBody, i
         depends on something stored: a preset that the file does not have, or preferences that nothing overrides.
     """
     model, preset = await find_model(service, body.model, info)
+    known = service.known(info)
+    brought = _brought(service, body, preset, known)
 
     async def preference() -> Mapping[str, float] | None:
         if body.user is None:
@@ -62,9 +75,26 @@ async def resolve_steering(http: Request, service: Service, body: SteeredBody, i
         preference=preference,
         default=service.settings.objective_weights,
     )
-    weights = await resolve_weights(sources, info.objectives)
+    weights = await resolve_weights(sources, [*known.infos, *(in_words(name, told) for name, told in brought.items())])
     defaults = {} if preset is None else preset.guidance.model_dump(exclude_none=True)
-    return Steering(model, weights, (body.guidance or GuidanceOptions()).with_weights(weights.values, defaults))
+    guidance = (body.guidance or GuidanceOptions()).with_weights(weights.values, defaults)
+    told = {**{name: declared.instruction for name, declared in known.declared.items()}, **brought}
+    steering = {name for name, weight in weights.values.items() if weight and guidance.active}
+    instructions = {name: instruction for name, instruction in told.items() if name in steering}
+    return Steering(model, weights, guidance, instructions, frozenset(brought))
+
+
+def _brought(service: Service, body: SteeredBody, preset: Preset | None, known: Known) -> dict[str, str]:
+    """Objectives in words that come with the request, or with its preset; raises InvalidRequestError."""
+    own, most = body.objectives or {}, service.settings.max_request_objectives
+    if len(own) > most:
+        allowed = f"at most {most}" if most else "this server takes none"
+        raise InvalidRequestError(f"objectives: has {len(own)} entries: {allowed}", "objectives")
+    brought = {**({} if preset is None else preset.objectives), **own}
+    if brought and service.place is None:
+        raise InvalidRequestError("objectives: this model's chat template takes no instruction", "objectives")
+    refuse_taken(brought, known.infos)
+    return brought
 
 
 async def find_model(service: Service, name: str | None, info: EngineInfo) -> tuple[str, Preset | None]:

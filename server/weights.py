@@ -89,6 +89,16 @@ def check_weights(weights: Mapping[str, float], objectives: Iterable[ObjectiveIn
         check_number(f"objective_weights.{name}", weight, *known[name].weight_range)
 
 
+def refuse_taken(brought: Iterable[str], objectives: Iterable[ObjectiveInfo]) -> None:
+    """Raises InvalidRequestError where what is brought in words has the name of one of the server's objectives."""
+    known = {objective.name for objective in objectives}
+    for name in brought:
+        if name in known:
+            raise InvalidRequestError(
+                f"objectives.{name}: this server has an objective of that name; choose another", f"objectives.{name}"
+            )
+
+
 def parse_weights(text: str, param: str) -> dict[str, float]:
     """``{"a": 0.7, "b": 0.3}`` or ``a=0.7,b=0.3``; blank is the empty map.
 

@@ -32,8 +32,8 @@ class Request:
     Requests read each other's cached prefixes only under the same ``cache_salt``: how long a prompt takes tells
     whether somebody sent its beginning before, and whoever minds gives every user a salt of their own.
 
-    ``prompted`` are objectives in words, weighed by ``guidance.weights`` like loaded ones; those that it does not name
-    are not looked at.
+    ``prompted`` are objectives in words, weighed by ``guidance.weights`` like loaded ones. One of weight 0 is not even
+    evaluated: it would cost a place, where the value of a loaded one costs next to nothing.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Request:
     def in_words(self) -> tuple[PromptedObjective, ...]:
         """Those of ``prompted`` that are evaluated."""
         weights = self.guidance.weights if self.guidance.active else {}
-        return tuple(objective for objective in self.prompted if objective.name in weights)
+        return tuple(objective for objective in self.prompted if weights.get(objective.name))
 
     @property
     def prompts(self) -> tuple[tuple[int, ...], ...]:

@@ -40,8 +40,8 @@ class Row(Track):
         beta: resolved strength (0 for an unguided row).
         weights: lambda of every loaded objective, in the engine's order (empty for an unguided row).
         named: columns of the objectives that the request named; these are evaluated and reported.
-        in_words: likewise named, those that the request brings in words, with their lambda; their columns follow those
-            of the loaded ones.
+        in_words: objectives that the request brings in words, with a lambda that is not 0; evaluated and reported too,
+            in columns behind those of the loaded ones.
         companions: of the objectives in words; one whose prompt is the row's own needs none.
         detokenizer: text so far.
         matcher: place in the structure that the answer must have, or None; moved by the emitter.

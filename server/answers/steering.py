@@ -25,6 +25,8 @@ def guidance_of(asked: Asked, stats: GuidanceStats | None, tokens: list[dict[str
         "truncation_nats": truncation,
         "values": stats.values if stats else {},
     }
+    if stats and stats.companion_tokens:
+        report["companion_tokens"] = stats.companion_tokens
     if stats and stats.search:
         report["search"] = asdict(stats.search)
     return report | {"tokens": tokens} if asked.wants_report else report

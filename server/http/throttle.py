@@ -57,10 +57,15 @@ def reserve_tokens(http: Request, requests: Sequence[EngineRequest]) -> Allowanc
     """Reserve what these engine requests may need; raises RateLimitError where the key has not that much left."""
     allowance = http.state.allowance
     assert isinstance(allowance, Allowance)
-    needed = sum(len(r.prompt_token_ids) + (r.sampling.max_tokens or 0) * r.sampling.n for r in requests)
     try:
-        allowance.reserve(needed)
+        allowance.reserve(sum(map(_most, requests)))
     except RateLimitError as error:
         service_of(http).metrics.rate_limited.labels(error.type).inc()
         raise
     return allowance
+
+
+def _most(request: EngineRequest) -> int:
+    """Tokens that it may take, those of companions too."""
+    answers = (request.sampling.max_tokens or 0) * request.sampling.n
+    return sum(len(prompt) + answers for prompt in request.prompts)

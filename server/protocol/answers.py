@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from server.protocol.fields import Strict
 from server.weights import Source
 
@@ -60,6 +62,7 @@ class ChoiceGuidance(Strict):
     steering_nats: float
     truncation_nats: float
     values: dict[str, float]
+    companion_tokens: int | None = Field(default=None, description="Read beside the choice for objectives in words.")
     search: SearchReport | None = None
     tokens: list[TokenSteering] | None = None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from server.protocol.fields import Strict
 
 
@@ -34,6 +36,7 @@ class ObjectiveCard(Strict):
     weight_range: tuple[float, float]
     additive: bool
     pull_range: tuple[float, float] | None
+    instruction: str | None = Field(description="Of an objective in words (kind prompted): what the model is told.")
 
 
 class ObjectiveList(Strict):

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, Guidance
 from server.protocol.fields import Strict, ranged
+from server.protocol.objectives import Instructions
 from server.protocol.steering import ObjectiveWeights
 
 
@@ -23,7 +24,13 @@ class PresetGuidance(Strict):
 class Preset(Strict):
     description: str = Field(default="", max_length=500)
     objective_weights: ObjectiveWeights
+    objectives: Instructions = Field(default={}, description="Objectives in words of its own.")
     guidance: PresetGuidance = PresetGuidance()
+
+    @property
+    def servers_weights(self) -> dict[str, float]:
+        """Those of objectives that the server must have."""
+        return {name: weight for name, weight in self.objective_weights.items() if name not in self.objectives}
 
     def check_ranges(self) -> None:
         """Raises InvalidRequestError, naming the field; which objectives exist is not looked at."""
@@ -36,6 +43,7 @@ class PresetCard(Strict):
     source: Literal["file", "database"]
     description: str
     objective_weights: dict[str, float]
+    objectives: dict[str, str]
     guidance: PresetGuidance
 
 

@@ -16,6 +16,7 @@ from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, 
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.search_params import MAX_CHUNK_TOKENS, MAX_SEARCH_ROWS, SearchParams
 from server.protocol.fields import Strict, entries, ranged
+from server.protocol.objectives import Instructions
 from server.tools.use import Constraint, ToolUse
 
 Weight = Annotated[float, Field(json_schema_extra={"minimum": -MAX_WEIGHT, "maximum": MAX_WEIGHT})]
@@ -63,6 +64,10 @@ class SteeredRequest(Strict):
     )
     objective_weights: ObjectiveWeights | None = Field(
         default=None, description="Objective name -> weight; negative ones avoid it. {} asks for the plain model."
+    )
+    objectives: Instructions | None = Field(
+        default=None,
+        description='Objectives in words, weighed by objective_weights: {"pirate": "Talk like a pirate."}.',
     )
     guidance: GuidanceOptions | None = None
 

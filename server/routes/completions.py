@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.sampling_params import SamplingParams
 from server.accepted import Accepted, accept
 from server.answers.completions import Extras
@@ -31,6 +32,12 @@ router = APIRouter()
 async def create_completion(http: HttpRequest) -> Response:
     accepted = await accept(http, CompletionRequest)
     body, info, sampling = accepted.body, accepted.info, accepted.sampling
+    if told := sorted(accepted.steering.instructions):
+        raise InvalidRequestError(
+            f"objective_weights: {told[0]!r} is an objective in words, which needs a conversation to put them into: "
+            "use /v1/chat/completions or /v1/responses",
+            "objective_weights",
+        )
     prompts = await _prompts(accepted)
     for prompt in prompts:
         check_fits(prompt, sampling, info, "prompt", "max_tokens")

@@ -39,8 +39,12 @@ async def retrieve_model(http: HttpRequest, model: str) -> ModelCard:
 
 @router.get("/v1/objectives", summary="List what answers can be steered towards", responses=errors(503))
 async def list_objectives(http: HttpRequest) -> ObjectiveList:
-    info = service_of(http).ready_info()
-    cards = [ObjectiveCard(object="objective", **dataclasses.asdict(objective)) for objective in info.objectives]
+    service = service_of(http)
+    known = service.known(service.ready_info())
+    cards = [
+        ObjectiveCard(object="objective", instruction=known.instruction(info.name), **dataclasses.asdict(info))
+        for info in known.infos
+    ]
     return ObjectiveList(object="list", data=cards)
 
 
@@ -51,7 +55,7 @@ async def _stored_presets(service: Service) -> Iterable[str]:
         stored = await service.presets.stored(scope)
     except DatabaseUnavailableError:  # logged where it happened
         return ()
-    return [name for name, preset in stored.items() if scope.fits(preset.objective_weights)]
+    return [name for name, preset in stored.items() if scope.fits(preset.servers_weights)]
 
 
 def _card(service: Service, name: str, info: EngineInfo, preset: str | None = None) -> ModelCard:

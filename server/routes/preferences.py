@@ -38,7 +38,7 @@ async def retrieve_preference(http: HttpRequest, user: str) -> PreferenceCard:
 async def store_preference(http: HttpRequest, user: str) -> PreferenceCard:
     service = service_of(http)
     body = parse(PreferenceRequest, await read_json(http, service.settings.max_body_bytes))
-    check_weights(body.objective_weights, service.ready_info().objectives)
+    check_weights(body.objective_weights, service.known(service.ready_info()).infos)
     stored = await service.preferences.put(service.scope, caller_of(http), user, body.objective_weights)
     return _card(user, stored)
 

@@ -14,7 +14,7 @@ from server.openapi import body_of, errors
 from server.protocol.presets import Deleted, Preset, PresetCard, PresetList
 from server.service import Service, service_of
 from server.validation import parse
-from server.weights import check_weights
+from server.weights import check_weights, refuse_taken
 
 router = APIRouter()
 ADMIN = [Depends(require_admin)]
@@ -47,7 +47,9 @@ async def store_preset(http: HttpRequest, name: str) -> PresetCard:
     service = service_of(http)
     preset = parse(Preset, await read_json(http, service.settings.max_body_bytes))
     preset.check_ranges()
-    check_weights(preset.objective_weights, service.ready_info().objectives)
+    objectives = service.known(service.ready_info()).infos
+    check_weights(preset.servers_weights, objectives)
+    refuse_taken(preset.objectives, objectives)
     await service.presets.put(service.scope, name, preset)
     return _card(service, name, preset)
 

@@ -28,8 +28,10 @@ router = APIRouter()
 async def create_response(http: HttpRequest) -> Response:
     accepted = await accept(http, ResponsesRequest)
     body = accepted.body
-    reading = accepted.service.prompts.chat(body.messages(), body.rendering(), accepted.info.max_model_len - 1)
+    messages, rendering = body.messages(), body.rendering()
+    reading = accepted.service.prompts.chat(messages, rendering, accepted.info.max_model_len - 1)
     prompt = await while_connected(http, reading)
     check_fits(prompt, accepted.sampling, accepted.info, "input", "max_output_tokens")
+    prompted = await while_connected(http, accepted.prompted(messages, rendering, prompt))
     answer = ResponseAnswer(f"resp_{accepted.id}", accepted.asked([prompt]), body, accepted.tools)
-    return await respond_with(accepted, [accepted.request(prompt)], answer)
+    return await respond_with(accepted, [accepted.request(prompt, prompted=prompted)], answer)

@@ -7,12 +7,13 @@ from itertools import groupby
 from fastapi import APIRouter, Depends
 from starlette.requests import Request as HttpRequest
 
-from mavis_core.api.errors import InvalidRequestError, LoadError, ValueConflictError
+from mavis_core.api.errors import InvalidRequestError, LoadError
 from mavis_core.api.messages import EngineInfo
 from server.admin import require_admin
 from server.http.body import read_json
 from server.openapi import body_of, errors
 from server.protocol.values import DeletedValue, LoadValueRequest, ValueCard, ValueList
+from server.routes.objectives import refuse_named
 from server.service import service_of
 from server.validation import parse
 from server.value_sources import value_source
@@ -43,15 +44,9 @@ async def load_value(http: HttpRequest) -> ValueList:
 
 @router.delete("/v1/values/{name}", summary="Unload a value (admin)", responses=errors(403, 404, 409, 503))
 async def unload_value(http: HttpRequest, name: str) -> DeletedValue:
-    """Users' stored preferences do not hold a value: there may be a million, and a request that needs one is told."""
     service = service_of(http)
     scored = {objective.name for objective in service.ready_info().objectives if objective.value == name}
-    presets = {**service.presets.file, **await service.presets.stored(service.scope)}
-    named = [("the server's default weights name", service.settings.objective_weights)]
-    named += [(f"preset {preset!r} names", content.objective_weights) for preset, content in presets.items()]
-    for who_names, weights in named:
-        if used := sorted(scored & weights.keys()):
-            raise ValueConflictError(f"value {name!r} is in use: {who_names} {', '.join(map(repr, used))}")
+    await refuse_named(service, scored, f"value {name!r}")
     await service.engine.unload_value(name)
     return DeletedValue(id=name, object="value.deleted", deleted=True)
 

@@ -23,7 +23,7 @@ from server.protocol.presets import Preset
 from server.stored.database import Database, upsert
 from server.stored.scope import Scope
 from server.stored.tables import PRESETS
-from server.weights import check_weights
+from server.weights import check_weights, refuse_taken
 from server.yaml_file import read_yaml
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def _rows(connection: Connection, scope: Scope, name: str | None = None) -> dict
         except ValidationError as error:  # of another version; one must not take the list of models along
             log.warning("the stored preset %r of %r is none to this version: %s", each, model, error)
     visible = {
-        each: scope.visible((model, preset.objective_weights) for model, preset in presets.items())
+        each: scope.visible((model, preset.servers_weights) for model, preset in presets.items())
         for each, presets in found.items()
     }
     return {each: {model: found[each][model] for model in models} for each, models in visible.items() if models}
@@ -139,6 +139,7 @@ def check_presets(presets: Mapping[str, Preset], path: Path | None, objectives: 
     objectives = tuple(objectives)
     for name, preset in presets.items():
         try:
-            check_weights(preset.objective_weights, objectives)
+            check_weights(preset.servers_weights, objectives)
+            refuse_taken(preset.objectives, objectives)
         except InvalidRequestError as error:
             raise LoadError(f"{path}: preset {name!r}: {error}") from None

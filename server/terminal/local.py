@@ -5,13 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import cached_property
 
 from mavis_core.api.client import EngineClient
 from mavis_core.api.errors import MavisError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo, Request
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.tokenizer import Tokenizer
+from server.objectives.declared import Declared, Objectives
+from server.objectives.instruction import Place, find_place, instructed
+from server.objectives.known import Known
 from server.protocol.messages import ChatMessage
 from server.terminal.backend import BackendError, Piece, Turn
 from server.text.prompts import Prompts, check_fits
@@ -19,12 +24,26 @@ from server.weights import check_weights
 
 
 class LocalBackend:
-    def __init__(self, engine: EngineClient, tokenizer: Callable[[], Tokenizer]) -> None:
+    """``declared`` are objectives in words, beside those that are loaded."""
+
+    def __init__(
+        self, engine: EngineClient, tokenizer: Callable[[], Tokenizer], declared: Declared | None = None
+    ) -> None:
         self._engine = engine
         self._prompts = Prompts(tokenizer)
+        self._declared = Objectives(declared or Declared({}, {}))
+
+    @cached_property
+    def _place(self) -> Place | None:
+        return find_place(self._prompts.render)
+
+    @property
+    def _known(self) -> Known:
+        loaded = self._engine.info.objectives
+        return Known.of(loaded, {} if self._place is None else self._declared.beside(loaded))
 
     async def objectives(self) -> list[ObjectiveInfo]:
-        return list(self._engine.info.objectives)
+        return list(self._known.infos)
 
     async def answer(self, turn: Turn) -> AsyncGenerator[Piece, None]:
         try:
@@ -49,10 +68,16 @@ class LocalBackend:
         await self._engine.close()
 
     async def _request(self, turn: Turn) -> Request:
-        info = self._engine.info
-        check_weights(turn.weights, info.objectives)
+        info, known = self._engine.info, self._known
+        check_weights(turn.weights, known.infos)
         guidance = Guidance(weights=turn.weights, beta=turn.beta)
         sampling = SamplingParams(seed=turn.seed)
-        prompt = await self._prompts.chat([ChatMessage.model_validate(message) for message in turn.messages])
+        messages = [ChatMessage.model_validate(message) for message in turn.messages]
+        prompt = await self._prompts.chat(messages)
         check_fits(prompt, sampling, info, "messages", "max_tokens")
-        return Request(uuid.uuid4().hex, prompt, sampling, guidance)
+        prompted = []
+        for name, declared in known.declared.items():
+            if turn.weights.get(name) and self._place is not None:
+                told = instructed(messages, declared.instruction, self._place)
+                prompted.append(PromptedObjective(name, await self._prompts.chat(told)))
+        return Request(uuid.uuid4().hex, prompt, sampling, guidance, prompted=tuple(prompted))

@@ -107,7 +107,7 @@ async def test_a_request_that_the_end_cuts_off_gets_the_shape_of_errors(stream: 
 
 
 def test_the_banner_can_be_pasted() -> None:
-    text = serving.banner(load_settings(port=8123, api_key="k"), FakeEngine().info)
+    text = serving.banner(load_settings(port=8123, api_key="k"), FakeEngine().info, ["cheerful", "concise"])
     assert "http://127.0.0.1:8123/v1/chat/completions" in text
     assert '"objective_weights": {"cheerful": 1}' in text
     assert "KV cache: 4,096 tokens, 3 MiB once all are used" in text

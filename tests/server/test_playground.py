@@ -152,5 +152,5 @@ async def test_it_can_be_switched_off() -> None:
 
 def test_the_banner_names_it() -> None:
     info: EngineInfo = FakeEngine().info
-    assert "http://127.0.0.1:8000/[" in banner(Settings(), info)
-    assert "browser" not in banner(Settings(playground=False), info)
+    assert "http://127.0.0.1:8000/[" in banner(Settings(), info, [])
+    assert "browser" not in banner(Settings(playground=False), info, [])
