@@ -25,7 +25,7 @@ RESAMPLES = 2000
 MARGIN = 0.1  # standard deviations over the base's answers that "no worse" may be worse
 
 AtEqual = Literal["better", "no worse", "worse", "undecided", "does not reach it"]
-Beyond = Literal["goes on", "does not go on", "undecided"]
+Beyond = Literal["goes on", "does not go on", "undecided", "spends no more"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,8 @@ class Verdict:
 
     @property
     def beyond_outcome(self) -> Beyond:
+        if not self.beyond:
+            return "spends no more"
         if any(each.low > 0 for each in self.beyond.values()):
             return "goes on"
         return "does not go on" if all(each.high < 0 for each in self.beyond.values()) else "undecided"

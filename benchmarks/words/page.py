@@ -15,14 +15,14 @@ Rows = Mapping[Cell, Figures]
 COLUMNS = ((-1.0, "−1"), (0.0, "0"), (1.0, "1"), (2.0, "2"), (3.0, "3"), (None, "told"))
 ABOUT = """\
 What each objective in words does to an answer, beside the same words in the system message (*told*). {count} prompts,
-one answer of at most {tokens} tokens each, T = 1, k = 40, `{model}` in {dtype}. Nats are steering KL to the model that is
-left alone, exact at every position; a told model's, too. Intervals: 95 % of a bootstrap over prompts. How each measure
-can be fooled stands in [Training](../../../docs/training.md#rewards)."""
+one answer of at most {tokens} tokens each, T = 1, k = 40, `{model}` in {dtype}. Nats are steering KL to the model that
+is left alone, exact at every position; a told model's, too. Intervals: 95 % of a bootstrap over prompts. How each
+measure can be fooled stands in [Training](../../../docs/training.md#rewards)."""
 VERDICTS = """\
 At equal KL: the measure at the told model's nats per answer, interpolated along the weights, less the told model's, in
-the direction of the objective. *No worse*: the interval ends above −{margin:g} standard deviations of the base's answers.
-Beyond: the measure at greater weights less the told model's; it *goes on* where one interval lies above 0. Avoided: how
-far weight −1 moves the measure the other way."""
+the direction of the objective. *No worse*: the interval ends above −{margin:g} standard deviations of the base's
+answers. Beyond: the measure at greater weights less the told model's; it *goes on* where one interval lies above 0.
+Avoided: how far weight −1 moves the measure the other way."""
 
 
 def cell_of(objective: str, weight: float | None) -> Cell:

@@ -20,7 +20,7 @@ from value_models import durable
 from value_models.evaluation.instructed import answer_instructed
 from value_models.evaluation.sampling import Answer, answer, read, write
 from value_models.identity import identify
-from value_models.prompts import Prompt, file_hash
+from value_models.prompts import Prompt, file_hash, place_of
 
 TOP_K = 40
 PROMPT_ROOM = 320  # tokens that a prompt and its instruction may have
@@ -96,7 +96,8 @@ class Run:
 
     def _encoded(self, instruction: str | None) -> list[list[int]]:
         assert self.policy.tokenizer is not None
-        asked = [prompt.told(instruction) if instruction else prompt for prompt in self.prompts]
+        place = place_of(self.policy.tokenizer)
+        asked = [prompt.told(instruction, place) if instruction else prompt for prompt in self.prompts]
         return [prompt.encode(self.policy.tokenizer) for prompt in asked]
 
     def _path(self, cell: Cell) -> Path:

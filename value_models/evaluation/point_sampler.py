@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 
 from mavis_core.api.errors import InvalidRequestError, RunError
 from mavis_core.api.guidance import Guidance
@@ -14,6 +14,7 @@ from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
 from mavis_core.search.driver import check_search
 from mavis_core.search.scorer import SequenceScorer
+from mavis_core.text.instruction import Place
 from value_models.evaluation.arms import Arm
 from value_models.evaluation.config import EvaluationConfig
 from value_models.evaluation.instructed import answer_instructed
@@ -21,7 +22,7 @@ from value_models.evaluation.points import BASE, Point
 from value_models.evaluation.pool import Pool, is_pooled
 from value_models.evaluation.prompt_rewards import PromptRewards
 from value_models.evaluation.sampling import Answer, answer
-from value_models.prompts import Prompt
+from value_models.prompts import Prompt, place_of
 from value_models.rewards.reward import Guarded
 
 
@@ -51,7 +52,7 @@ class PointSampler:
             RunError: one does not fit, or cannot carry an instruction.
         """
         assert self._engine.tokenizer is not None
-        asked = [prompt.told(instruction) if instruction else prompt for prompt in self._prompts]
+        asked = [prompt.told(instruction, self._place) if instruction else prompt for prompt in self._prompts]
         encoded = [prompt.encode(self._engine.tokenizer) for prompt in asked]
         most = self._engine.info.max_model_len - self._config.max_tokens - 1
         for number, ids in enumerate(encoded):
@@ -60,6 +61,11 @@ class PointSampler:
                 told = f"prompt {number} ({asked[number].text[:60]!r}){words} has {len(ids)} tokens"
                 raise RunError(f"{told}: 1 to {most} leave room for {self._config.max_tokens} more")
         return encoded
+
+    @cached_property
+    def _place(self) -> Place | None:
+        assert self._engine.tokenizer is not None
+        return place_of(self._engine.tokenizer)
 
     def check(self, points: Sequence[Point]) -> None:
         """Ask for every point, as sampling will after hours.

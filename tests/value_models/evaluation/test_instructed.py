@@ -28,7 +28,6 @@ from value_models.evaluation.report import page
 from value_models.evaluation.sampling import read, sampling_params
 from value_models.kinds.head import save_head
 from value_models.kinds.head_network import HeadNetwork
-from value_models.prompts import Prompt
 
 WORDS = {"low": "Be low.", "short": "Be short."}
 TEMPLATE = "{% for m in messages %}{{ m['role'][0] + m['content'] + '|' }}{% endfor %}"
@@ -79,16 +78,6 @@ def test_weights_only_choose_what_is_said_and_all_in_between_are_one_sample(chat
     told(chats).sample()
     assert plain(out / "share-0.5-told.jsonl") == shares[2]
     assert all(path.read_bytes() == kept[path] for path in out.iterdir() if path.stem != "share-0.5-told")
-
-
-def test_the_instruction_ends_the_system_message() -> None:
-    chat = Prompt.chat([{"role": "user", "content": "hi"}])
-    assert chat.told("Be low.").messages == ({"role": "system", "content": "Be low."}, *chat.messages)
-    with_system = Prompt.chat([{"role": "system", "content": "Here."}, *chat.messages])
-    assert with_system.told("Be low.").messages[0] == {"role": "system", "content": "Here.\n\nBe low."}
-    assert with_system.told("Be low.").messages[1:] == chat.messages
-    with pytest.raises(RunError, match="'say 1': is a plain text; only a conversation"):
-        Prompt("say 1").told("Be low.")
 
 
 @pytest.mark.parametrize("top_k", [3, 40, 256], ids="{}-candidates".format)
