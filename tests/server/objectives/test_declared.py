@@ -1,0 +1,81 @@
+"""What ``--objectives`` says: files, the shipped set, and what loaded values do to both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mavis_core.api.errors import LoadError
+from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.api.prompted import KIND
+from server.objectives.declared import Declared, Objectives
+from server.objectives.instruction import Place
+from server.protocol.objectives import MAX_INSTRUCTION
+
+SYSTEM = Place("system")
+LOADED = ObjectiveInfo("cheerful", "from a head", "head", "my-head", 0.0, 1.0, 1.0, (-1, 1))
+
+
+def write(folder: Path, text: str, name: str = "objectives.yaml") -> str:
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+def test_a_good_set_ships_for_every_model_but_the_one_that_ships() -> None:
+    shipped = Declared.read(["auto"], shipped_model=False).shipped
+    assert {"cheerful", "concise", "formal", "simple", "curious", "vivid", "cautious", "playful"} <= shipped.keys()
+    for declaration in shipped.values():
+        declaration.check_ranges()
+        assert declaration.description
+        assert len(declaration.instruction) <= MAX_INSTRUCTION, "a request could bring it too"
+    assert not Declared.read(["auto"], shipped_model=True).shipped
+    assert not Declared.read(["none"], shipped_model=False).shipped
+    assert Declared.read(["shipped"], shipped_model=True).shipped == shipped
+
+
+def test_a_file_declares_its_own(tmp_path: Path) -> None:
+    file = write(tmp_path, "pirate:\n  instruction: ' Talk like a pirate. '\n  weight_range: [-1, 3]\n")
+    declared = Declared.read([file], shipped_model=False)
+    assert not declared.shipped
+    info = declared.own["pirate"].info("pirate")
+    assert (info.kind, info.recommended_beta, info.weight_range, info.additive) == (KIND, 1.0, (-1, 3), True)
+    both = Declared.read(["shipped", file], shipped_model=False)
+    assert {"pirate", "vivid"} <= Objectives(both).beside([]).keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("pirate: Arr.", "pirate: "),
+        ("pirate: {instruction: ' '}", "objective 'pirate': instruction: must say something"),
+        ("pirate: {instruction: Arr., weight_range: [1, 3]}", "objective 'pirate': weight_range=[1, 3]: must go from"),
+        ("pirate: {instruction: Arr., wieght_range: [-1, 3]}", "pirate.wieght_range: "),
+        ("'a=b': {instruction: Arr.}", "a=b"),
+        ("[1]", "the file: "),
+    ],
+)
+def test_a_wrong_file_is_an_error_that_names_it(tmp_path: Path, text: str, problem: str) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(LoadError) as caught:
+        Declared.read([file], shipped_model=False)
+    assert file in str(caught.value) and problem in str(caught.value)
+
+
+def test_two_files_must_not_declare_the_same(tmp_path: Path) -> None:
+    files = [write(tmp_path, "a: {instruction: x}", name) for name in ("1.yaml", "2.yaml")]
+    with pytest.raises(LoadError, match=r"2\.yaml: objective 'a' stands in another file"):
+        Declared.read(files, shipped_model=False)
+
+
+def test_a_loaded_value_hides_a_shipped_one_and_must_not_meet_the_operators(tmp_path: Path) -> None:
+    shipped = Declared.read(["shipped"], shipped_model=False)
+    shipped.check([LOADED], SYSTEM)
+    assert "cheerful" not in Objectives(shipped).beside([LOADED])
+    assert "cheerful" in Objectives(shipped).beside([]), "until the value is unloaded"
+    own = Declared.read([write(tmp_path, "cheerful: {instruction: Smile.}")], shipped_model=False)
+    with pytest.raises(LoadError, match="objective 'cheerful' is scored by the value 'my-head' already"):
+        own.check([LOADED], SYSTEM)
+    with pytest.raises(LoadError, match="no chat template that takes an instruction"):
+        own.check([], None)
+    shipped.check([], None)  # nothing that anybody asked for
