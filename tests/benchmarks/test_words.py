@@ -1,4 +1,4 @@
-"""The benchmark of objectives in words: what its figures and verdicts say of answers that are made up, and one small run."""
+"""The benchmark of objectives in words: figures and verdicts of answers that are made up, and one small run."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ def test_every_objective_that_ships_is_measured_and_there_are_200_prompts() -> N
     assert len(cells(["a", "b"])) == 1 + 2 * 5 and cells(["a", "b"])[1:3] == [Cell("a"), Cell("b")]
 
 
-def test_a_small_run_resumes_and_reports(tmp_path: Path) -> None:
+def test_a_small_run_resumes_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Path] = []
+    monkeypatch.setattr("benchmarks.words.__main__.draw", lambda found, path: drawn.append(path))
     save_byte_llama(tmp_path / "policy")
     policy = Policy.load(str(tmp_path / "policy"), torch.device("cpu"), torch.float32)
     assert policy.tokenizer is not None
@@ -119,6 +121,6 @@ def test_a_small_run_resumes_and_reports(tmp_path: Path) -> None:
         run(tokens=5).begin()
     report(run(), tmp_path / "out")
     page = (tmp_path / "out" / "README.md").read_text()
-    assert page.count("| `formal` |") == 1 + 1 + 6 and (tmp_path / "out" / "words.png").exists()
+    assert page.count("| `formal` |") == 1 + 1 + 6 and drawn == [tmp_path / "out" / "words"]
     told = json.loads((tmp_path / "out" / "words.json").read_text())
     assert set(told["verdicts"]) == set(objectives) and len(told["cells"]["concise"]) == 6
