@@ -5,6 +5,7 @@
 
 import { Mavis } from "../lib/client.js";
 import { ConnectionLostError, MavisError } from "../lib/errors.js";
+import { described } from "./words.js";
 
 const KEY = "mavis.key"; // in sessionStorage: gone with the tab
 
@@ -15,7 +16,9 @@ export class Connection extends EventTarget {
   /** @type {Status} */
   status = "connecting";
   /** @type {import("../lib/client.js").Objective[]} */
-  objectives = [];
+  #served = [];
+  /** @type {import("./words.js").Words} */
+  #words = {};
   /** @type {{id: string, root: string}[]} */
   models = [];
   /** @type {unknown} what the last attempt said */
@@ -25,6 +28,19 @@ export class Connection extends EventTarget {
   /** The name that requests go to. */
   get model() {
     return this.models[0]?.id;
+  }
+
+  /** What there is to steer towards: the server's objectives, then those that the user has described. */
+  get objectives() {
+    const names = this.#served.map(({ name }) => name);
+    return [...this.#served, ...described(this.#words).filter(({ name }) => !names.includes(name))];
+  }
+
+  /** @param {import("./words.js").Words} words */
+  describe(words) {
+    if (JSON.stringify(words) === JSON.stringify(this.#words)) return;
+    this.#words = words;
+    if (this.status === "ready") this.dispatchEvent(new Event("change"));
   }
 
   get objectiveNames() {
@@ -62,7 +78,7 @@ export class Connection extends EventTarget {
   async #attempt() {
     try {
       await this.client.ready();
-      [this.objectives, this.models] = await Promise.all([this.client.objectives(), this.client.models()]);
+      [this.#served, this.models] = await Promise.all([this.client.objectives(), this.client.models()]);
       this.#become("ready", null);
       return true;
     } catch (error) {

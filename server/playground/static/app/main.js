@@ -12,6 +12,7 @@ import { fromHash, toHash } from "./share.js";
 import { State, seedFor } from "./state.js";
 import { Sweep } from "./sweep.js";
 import { viewTabs } from "./views.js";
+import { ownObjectives } from "./words.js";
 
 const { settings, refused } = fromHash(location.hash);
 const state = new State(settings);
@@ -20,6 +21,7 @@ const chat = new Chat(state, connection);
 const compare = new Compare(state, connection);
 const sweep = new Sweep(state, connection);
 settingsPanel(state, connection);
+ownObjectives(state, connection);
 presetList(state, connection);
 viewTabs(state, { chat, compare, sweep });
 

@@ -17,10 +17,11 @@ export function settingsPanel(state, connection) {
     if (connection.status !== "ready") return;
     weights.objectives = connection.objectives;
     weights.weights = state.settings.weights;
-    const none = "No values are loaded, so this server cannot steer. Start it with --values.";
+    const none = "This server brings no objectives of its own. Describe one.";
     place.replaceChildren(connection.objectives.length ? weights : h("p", { class: "muted" }, none));
     showBeta();
   });
+  connection.addEventListener("described", (/** @type {any} */ event) => weights.focusOn(event.detail));
   weights.addEventListener("input", () => state.set({ weights: weights.weights, preset: null }));
   byId("reset-weights").addEventListener("click", () => state.set({ weights: {}, preset: null }));
 

@@ -1,8 +1,8 @@
 /**
  * A sweep without its picture: which weights, and what their samples amount to.
  *
- * Weights go from all of one objective to all of the other. The reference point's are so small that they tilt
- * nothing, but without any the server evaluates no value.
+ * Weights go from all of one objective to all of the other. Where one is to be nothing it is so small that it tilts
+ * nothing: without any weight the server evaluates no value, and one in words only where it has a weight.
  */
 
 import { shown } from "./dom.js";
@@ -16,11 +16,12 @@ const NEXT_TO_NOTHING = 1e-6;
 
 /** @param {string} x @param {string} y @param {number} points @param {number} scale @returns {Run[]} */
 export function plan(x, y, points, scale) {
-  const base = { label: "not steered", weights: { [x]: NEXT_TO_NOTHING, [y]: 0 }, base: true, samples: [] };
+  const base = { label: "not steered", weights: { [x]: NEXT_TO_NOTHING, [y]: NEXT_TO_NOTHING }, base: true, samples: [] };
   const runs = Array.from({ length: points }, (_, i) => {
     const up = Number(((scale * i) / (points - 1)).toFixed(4));
     const across = Number((scale - up).toFixed(4));
-    return { label: `${shown(across)} : ${shown(up)}`, weights: { [x]: across, [y]: up }, base: false, samples: [] };
+    const weights = { [x]: across || NEXT_TO_NOTHING, [y]: up || NEXT_TO_NOTHING };
+    return { label: `${shown(across)} : ${shown(up)}`, weights, base: false, samples: [] };
   });
   return [base, ...runs];
 }

@@ -5,7 +5,10 @@ import { byId, h } from "./dom.js";
 const KEY = "mavis.presets";
 
 /** @typedef {import("./state.js").Settings} Settings */
-/** @typedef {{name: string, weights: Record<string, number>, beta: number | null, maxKl: number | null}} Preset */
+/**
+ * @typedef {{name: string, weights: Record<string, number>, words?: Record<string, string>, beta: number | null,
+ *            maxKl: number | null}} Preset
+ */
 
 /** @returns {Preset[]} */
 function stored() {
@@ -42,7 +45,9 @@ export function presetList(state, connection) {
 
   /** @param {Preset} preset */
   const ownChip = (preset) => {
-    const { name, weights, beta, maxKl } = preset;
+    const { name, weights, words, beta, maxKl } = preset;
+    const choose = () =>
+      state.set({ weights, words: { ...state.settings.words, ...words }, beta, maxKl, preset: null });
     const remove = () => {
       store(stored().filter((other) => other.name !== name));
       show();
@@ -50,7 +55,7 @@ export function presetList(state, connection) {
     return h(
       "span",
       { class: "chip" },
-      button(name, sameAs(preset, state.settings), () => state.set({ weights, beta, maxKl, preset: null })),
+      button(name, sameAs(preset, state.settings), choose),
       h(
         "button",
         { type: "button", class: "button remove", "aria-label": `Delete preset ${name}`, onclick: remove },
@@ -64,7 +69,8 @@ export function presetList(state, connection) {
     const name = form.elements.name.value.trim();
     if (!name) return;
     const { weights, beta, maxKl } = state.settings;
-    store([...stored().filter((other) => other.name !== name), { name, weights, beta, maxKl }]);
+    const words = Object.fromEntries(Object.entries(state.settings.words).filter(([word]) => weights[word]));
+    store([...stored().filter((other) => other.name !== name), { name, weights, words, beta, maxKl }]);
     form.reset();
     show();
   });

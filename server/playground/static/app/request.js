@@ -8,7 +8,7 @@
  * @param {{role: string, content: string}[]} messages without the system prompt, which is put first
  * @param {object} choice
  * @param {Weights} choice.weights
- * @param {string[]} choice.objectives every loaded objective's name
+ * @param {string[]} choice.objectives every objective's name, those in the user's own words too
  * @param {string | undefined} choice.model the served model's name
  * @param {number} choice.seed
  * @returns {Record<string, any>}
@@ -18,7 +18,15 @@ export function requestBody(settings, messages, { weights, objectives, model, se
   /** @type {Record<string, any>} */
   const body = { model: settings.preset ?? model };
   body.messages = system ? [{ role: "system", content: system }, ...messages] : messages;
-  if (objectives.length > 0 && settings.preset === null) body.objective_weights = wireWeights(weights, objectives);
+  if (objectives.length > 0 && settings.preset === null) {
+    const { words } = settings;
+    body.objective_weights = wireWeights(
+      weights,
+      objectives.filter((name) => weights[name] || !(name in words)),
+    );
+    const said = Object.entries(words).filter(([name]) => body.objective_weights[name]);
+    if (said.length > 0) body.objectives = Object.fromEntries(said);
+  }
   body.guidance = { report: true };
   if (settings.beta !== null) body.guidance.beta = settings.beta;
   if (settings.maxKl !== null) body.guidance.max_kl_per_token = settings.maxKl;

@@ -1,5 +1,6 @@
 /**
  * Settings in the address's hash, readable: `#v=chat&w=cheerful:1,concise:-0.5&t=0.8&q=How was your day?`
+ * `o=pirate:Talk like a pirate.` is an objective in the user's own words.
  *
  * A hash never reaches a server. Reading trusts nothing: what is not understood or out of range is left out, and the
  * caller is told. API keys and answers are not part of it.
@@ -7,11 +8,13 @@
 
 import { DEFAULTS } from "./state.js";
 import { LIMITS, numberWithin } from "./limits.js";
+import { MAX_INSTRUCTION, MAX_WORDS } from "./words.js";
 
 /** @typedef {import("./state.js").Settings} Settings */
 /** @typedef {import("./state.js").Weights} Weights */
 
 export const MAX_COLUMNS = 4;
+const NAME = /^[^\s=,{}]([^=,{}]{0,62}[^\s=,{}])?$/;
 const MAX_TEXT = 20_000;
 
 /** @param {Settings} settings @returns {string} with its "#", or "" where nothing differs from the defaults */
@@ -20,6 +23,7 @@ export function toHash(settings) {
   if (settings.view !== DEFAULTS.view) hash.set("v", settings.view);
   if (settings.preset) hash.set("m", settings.preset);
   if (weightsText(settings.weights)) hash.set("w", weightsText(settings.weights));
+  for (const [name, said] of Object.entries(settings.words)) hash.append("o", `${encodeURIComponent(name)}:${said}`);
   for (const { name, key } of LIMITS) {
     if (settings[name] !== DEFAULTS[name]) hash.set(key, settings[name] === null ? "" : String(settings[name]));
   }
@@ -48,6 +52,7 @@ export function fromHash(hash) {
   else if (view !== null) refused.push("view");
   if (given.get("m")) settings.preset = given.get("m");
   if (given.has("w")) settings.weights = readWeights(given.get("w") ?? "", refused);
+  if (given.has("o")) settings.words = readWords(given.getAll("o"), refused);
   for (const limit of LIMITS) {
     const text = given.get(limit.key);
     if (text === null) continue;
@@ -79,6 +84,19 @@ function readWeights(text, refused) {
     else pairs.push([unescaped(name), weight]);
   }
   return Object.fromEntries(pairs);
+}
+
+/** @param {string[]} texts @param {string[]} refused @returns {Record<string, string>} */
+function readWords(texts, refused) {
+  /** @type {Record<string, string>} */
+  const words = {};
+  for (const text of texts.slice(0, MAX_WORDS)) {
+    const [name, ...rest] = text.split(":");
+    const said = rest.join(":").trim();
+    if (!NAME.test(unescaped(name)) || !said || said.length > MAX_INSTRUCTION) refused.push(unescaped(name) || "o");
+    else words[unescaped(name)] = said;
+  }
+  return words;
 }
 
 /** @param {string} name */

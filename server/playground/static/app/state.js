@@ -10,6 +10,7 @@
  * @property {string} prompt
  * @property {string} system
  * @property {Weights} weights
+ * @property {Record<string, string>} words objectives of the user's own, by name what the model is told
  * @property {string | null} preset a preset of the server, `model:preset`; it wins over `weights`
  * @property {number | null} beta
  * @property {number | null} maxKl
@@ -27,6 +28,7 @@ export const DEFAULTS = {
   prompt: "",
   system: "",
   weights: {},
+  words: {},
   preset: null,
   beta: null,
   maxKl: null,

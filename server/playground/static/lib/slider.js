@@ -55,6 +55,11 @@ export class MavisSlider extends HTMLElement {
     if (this.isConnected) this.#render();
   }
 
+  /** The thumb, and not the number in front of it. @param {FocusOptions} [options] */
+  focus(options) {
+    this.#part("thumb").focus(options);
+  }
+
   get objective() {
     return this.getAttribute("objective") ?? "";
   }

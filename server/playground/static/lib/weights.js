@@ -52,7 +52,7 @@ export class MavisWeights extends HTMLElement {
     this.weights = weights;
   }
 
-  /** Every objective's weight, zeros too: a named objective's value is reported even where it does not steer. */
+  /** Every objective's weight, zeros too: the value of one that is loaded is reported even where it does not steer. */
   get weights() {
     return Object.fromEntries(this.#sliders.map((slider) => [slider.objective, slider.value]));
   }
@@ -60,6 +60,11 @@ export class MavisWeights extends HTMLElement {
   set weights(weights) {
     for (const slider of this.#sliders) slider.value = weights[slider.objective] ?? 0;
     this.#tellForm();
+  }
+
+  /** The keyboard to the slider of an objective. @param {string} objective */
+  focusOn(objective) {
+    this.#sliders.find((slider) => slider.objective === objective)?.focus();
   }
 
   get name() {
