@@ -3,8 +3,8 @@
     python -m benchmarks.prompted --model path/to/SmolLM2-135M-Instruct --out benchmarks/results/prompted.json
     python -m benchmarks.prompted --shape 1b                   random weights of that shape
 
-Each objective is a companion of its row, which reads a prompt of its own (32 tokens and an instruction of 20) and is fed
-every token that the row draws. The same prompts and numbers of new tokens in every arm, no early stop; whole calls,
+Each objective is a companion of its row, which reads a prompt of its own (32 tokens and an instruction of 20) and is
+fed every token that the row draws. The same prompts and numbers of new tokens in every arm, no early stop; whole calls,
 prefill included, nothing cached from one to the next. The arms run in turn, round after round; a ratio is the median
 over rounds of the round's own quotient, so a machine that drifts drifts for all.
 """
