@@ -24,24 +24,24 @@ class ArmConfig:
 
     Attributes:
         values: folders as ``mavis serve --values`` takes them.
-        objectives: axis -> the words that it is steered by, in place of a value or beside values of other axes.
         betas: of the tilt.
         searches: sizes of ``guidance.search``; ``guidance.beta`` is then the tilt's, where they tilt.
         policies: folder of a ``mavis baseline`` run, in place of values: for each share the policy of these weights.
         averaged: the parameters of the axes' policies averaged by the weights (RSoup), in place of their own policies.
         steps: checkpoints of ``policies``; none is all.
+        objectives: axis -> the words that it is steered by, in place of a value or beside values of other axes.
         instructions: axis -> what the policy is told in its system message, in place of all of that: weights only
             choose which of them it is told, and there are no strengths.
         guidance: its other settings; weights and top_k belong to the evaluation.
     """
 
     values: list[str] = field(default_factory=list)
-    objectives: dict[str, str] = field(default_factory=dict)
     betas: list[float] = field(default_factory=list)
     searches: list[SearchParams] = field(default_factory=list)
     policies: str | None = None
     averaged: bool = False
     steps: list[int] = field(default_factory=list)
+    objectives: dict[str, str] = field(default_factory=dict)
     instructions: dict[str, str] = field(default_factory=dict)
     guidance: Guidance = field(default_factory=Guidance)
 
