@@ -19,10 +19,12 @@ one answer of at most {tokens} tokens each, T = 1, k = 40, `{model}` in {dtype}.
 is left alone, exact at every position; a told model's, too. Intervals: 95 % of a bootstrap over prompts. How each
 measure can be fooled stands in [Training](../../../docs/training.md#rewards)."""
 VERDICTS = """\
-At equal KL: the measure at the told model's nats per answer, interpolated along the weights, less the told model's, in
-the direction of the objective. *No worse*: the interval ends above −{margin:g} standard deviations of the base's
-answers. Beyond: the measure at greater weights less the told model's; it *goes on* where one interval lies above 0.
-Avoided: how far weight −1 moves the measure the other way."""
+Weight 1 is the told model itself, but for tokens that are not among the k of the model left alone: what may be lost at
+equal KL is what those are worth, and what may be gained lies beyond. At equal KL: the measure at the told model's nats
+per answer, interpolated along the weights, less the told model's, in the direction of the objective. *No worse*: the
+interval ends above −{margin:g} standard deviations of the base's answers. Beyond: the measure at greater weights less
+the told model's; it *goes on* where one interval lies above 0. Avoided: how far weight −1 moves the measure the other
+way."""
 
 
 def cell_of(objective: str, weight: float | None) -> Cell:
@@ -52,7 +54,8 @@ def page(found: Mapping[str, Rows], verdicts: Mapping[str, Verdict | None], sett
              "base", "distinct-2", "words", "tokens", "cut off", "empty"],
             [row for name, rows in found.items() for row in _costs(name, rows)],
         ),
-        "Distinct-2 falls with the amount of text. *Cut off*: share of answers that the limit ended.",
+        "Distinct-2 falls with the amount of text. *Cut off*: share of answers that the limit ended. Made by "
+        "`python -m benchmarks.words`; figures, machine and some of the answers: `words.json`.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
