@@ -64,14 +64,14 @@ async def run(
     constraint: Constraint | None,
 ) -> Outputs:
     """The request's outputs with the number of its prompt. Companions are charged as what they are: prompts more."""
-    outputs = engine.generate(request)
-    unread = sum(map(len, request.prompts))  # charged once something has come of it
+    outputs, prompts = engine.generate(request), request.prompts
+    unread = sum(map(len, prompts))  # charged once something has come of it
     async with aclosing(outputs):
         try:
             async for output in outputs:
                 observation.see(output)
                 drawn = sum(len(delta.token_ids) for delta in output.deltas)
-                allowance.spent += unread + drawn * len(request.prompts)
+                allowance.spent += unread + drawn * len(prompts)
                 unread = 0
                 yield number, output
         except InvalidRequestError as error:

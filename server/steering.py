@@ -90,10 +90,15 @@ def _brought(service: Service, body: SteeredBody, preset: Preset | None, known: 
     if len(own) > most:
         allowed = f"at most {most}" if most else "this server takes none"
         raise InvalidRequestError(f"objectives: has {len(own)} entries: {allowed}", "objectives")
-    brought = {**({} if preset is None else preset.objectives), **own}
+    refuse_taken(own, known.infos)
+    presets = {} if preset is None else preset.objectives
+    try:
+        refuse_taken(presets, known.infos)  # what was declared or loaded after it
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"the preset: {error}", "model") from None
+    brought = {**presets, **own}
     if brought and service.place is None:
         raise InvalidRequestError("objectives: this model's chat template takes no instruction", "objectives")
-    refuse_taken(brought, known.infos)
     return brought
 
 

@@ -165,7 +165,8 @@ class QueueClient(ABC):
         if self._state != "ready":
             raise EngineUnavailableError(self._why)
         if places > self._limit:
-            param = "n" if request.guidance.search is None else "guidance.search"
+            alone = request.sampling.n == 1 and len(request.prompts) > 1
+            param = "guidance.search" if request.guidance.search else "objective_weights" if alone else "n"
             raise InvalidRequestError(f"{param} takes {places} rows: this server has {self._limit} places", param)
         if (taken := self.in_flight) + places > self._limit:
             raise QueueFullError(taken, self._limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import fields
 from typing import Any
 
 import httpx
@@ -25,7 +26,8 @@ class HttpBackend:
             raise BackendError(f"no answer from {self._client.base_url}: {error}") from None
         if response.status_code != httpx.codes.OK:
             raise BackendError(_message(response.content))
-        cards = [{k: v for k, v in card.items() if k != "object"} for card in response.json()["data"]]
+        known = {field.name for field in fields(ObjectiveInfo)}
+        cards = [{k: v for k, v in card.items() if k in known} for card in response.json()["data"]]
         ranges = [{k: tuple(v) for k, v in card.items() if k.endswith("_range") and v is not None} for card in cards]
         return [ObjectiveInfo(**card | own) for card, own in zip(cards, ranges, strict=True)]
 

@@ -105,6 +105,10 @@ async def test_a_preset_may_bring_its_own(shipped: httpx.AsyncClient, engine: Fa
     assert told(engine.requests[-1]) == {"pirate": "system:Say arr.\nuser:hi\nassistant:"}
     clash = {"objective_weights": {"vivid": 1}, "objectives": {"vivid": "x"}}
     assert (await error(await shipped.put("/v1/presets/bad", json=clash)))[::2] == (400, "objectives.vivid")
+    await shipped.put("/v1/objectives/pirate", json={"instruction": "Aye."})
+    status, message, param = await error(await ask(shipped, model="fake/model:arr"))
+    assert (status, param) == (400, "model")
+    assert message.startswith("the preset: objectives.pirate: this server has an objective of that name")
     file = tmp_path / "presets.yaml"
     file.write_bytes(b"arr: " + orjson.dumps(preset))
     async with app_client(engine, presets=file) as client:

@@ -1,0 +1,106 @@
+"""What objectives in words cost: tokens per second of rows with 0, 1, 2 and 4 of them, as ratios in one run.
+
+    python -m benchmarks.prompted                          the model that ships
+    python -m benchmarks.prompted --model path/to/model    another one
+
+The same prompts, rows and numbers of new tokens, no early stop; whole calls, prefill included. "0" is a row that is
+guided by nothing. The arms run in turn, round after round; a ratio is the median over rounds of the round's own
+quotient.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from benchmarks.machine import describe
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.prompted import PromptedObjective
+from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.engine import Engine
+from mavis_core.model.policy import Policy, resolve_device
+from mavis_core.offline import generate
+from value_models.loading import SHIPPED_POLICY
+
+COUNTS = (0, 1, 2, 4)
+PROMPT_TOKENS, INSTRUCTION_TOKENS = 32, 16
+
+
+def told(prompt: list[int], number: int, vocab: int) -> PromptedObjective:
+    """``prompt`` behind an instruction of random tokens, another for each ``number``."""
+    instruction = [6 + (23 * number + 41 * j) % (vocab - 6) for j in range(INSTRUCTION_TOKENS)]
+    return PromptedObjective(str(number), (*instruction, *prompt))
+
+
+def measure(policy: Policy, rows: int, tokens: int, rounds: int) -> dict[str, Any]:
+    """Tokens per second of the answers at ``rows`` rows, by objectives in words of each, and ratios to none."""
+    places = rows * (1 + max(COUNTS))
+    length = PROMPT_TOKENS + INSTRUCTION_TOKENS + tokens
+    # Every round has the same prompts: with their KV cached, there would be no prefill in it.
+    config = EngineConfig(
+        max_num_seqs=places,
+        max_num_batched_tokens=max(2048, places),
+        kv_cache_tokens=places * (length + 16),
+        enable_prefix_caching=False,
+    )
+    engine, vocab = Engine(policy, [], config), policy.vocab_size
+    prompts = [[6 + (17 * i + 31 * j) % (vocab - 6) for j in range(PROMPT_TOKENS)] for i in range(rows)]
+    sampling = SamplingParams(max_tokens=tokens, ignore_eos=True, seed=1)
+    speeds: dict[int, list[float]] = {count: [] for count in COUNTS}
+    for turn in range(rounds + 1):
+        for count in COUNTS:
+            guidance = Guidance({str(number): 1.0 / count for number in range(count)})
+            words = [[told(prompt, number, vocab) for number in range(count)] for prompt in prompts]
+            start = time.perf_counter()
+            generate(engine, prompts, sampling, guidance, prompted=words)
+            if turn:  # the first is there to warm up
+                speeds[count].append(rows * tokens / (time.perf_counter() - start))
+    result: dict[str, Any] = {
+        "rows": rows,
+        "tokens_per_s": {str(count): round(statistics.median(found), 1) for count, found in speeds.items()},
+    }
+    for count in COUNTS[1:]:
+        quotients = (x / y for x, y in zip(speeds[count], speeds[0], strict=True))
+        result[f"{count} / 0"] = round(statistics.median(quotients), 3)
+    return result
+
+
+def main(
+    model: Annotated[str, typer.Option(help="folder or hub id of a policy")] = str(SHIPPED_POLICY),
+    rows: Annotated[list[int] | None, typer.Option(help="rows of the batch; may be repeated")] = None,
+    tokens: Annotated[int, typer.Option(help="new tokens per row")] = 64,
+    rounds: int = 5,
+    device: str = "auto",
+    out: Annotated[Path | None, typer.Option(help="JSON file to write")] = None,
+) -> None:
+    """Measure and print; one line per number of rows."""
+    where = resolve_device(device)
+    dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
+    policy = Policy.load(model, where, dtype, "shipped" if model == str(SHIPPED_POLICY) else Path(model).name)
+    results = []
+    for count in rows or [1, 8, 32]:
+        results.append(measure(policy, count, tokens, rounds))
+        print(json.dumps(results[-1]), flush=True)
+    report = {
+        "benchmark": "prompted",
+        "model": policy.name,
+        "prompt_tokens": PROMPT_TOKENS,
+        "instruction_tokens": INSTRUCTION_TOKENS,
+        "new_tokens": tokens,
+        "rounds": rounds,
+        "machine": describe(),
+        "results": results,
+    }
+    if out is not None:
+        out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
