@@ -53,12 +53,18 @@ def report(run: Run, out: Path) -> None:
     }
     verdicts = {name: findings.verdict(name) for name in run.objectives}
     dtype = str(run.policy.dtype).removeprefix("torch.")
-    setting = {"count": len(run.prompts), "tokens": run.tokens, "model": Path(run.policy.name).name, "dtype": dtype}
+    setting = {
+        "count": len(run.prompts),
+        "tokens": run.tokens,
+        "model": Path(run.policy.name).name,
+        "dtype": dtype,
+        "top_k": run.top_k,
+    }
     out.mkdir(parents=True, exist_ok=True)
     (out / "README.md").write_text(page(figures, verdicts, {**setting, "margin": MARGIN}), encoding="utf-8")
     draw(figures, out / "words")
     found = {
-        "setting": {**setting, "seed": run.seed, "top_k": 40, "rows": run.rows},
+        "setting": {**setting, "seed": run.seed, "rows": run.rows},
         "machine": describe(),
         "instructions": dict(run.objectives),
         "cells": {name: {cell.name: _of_cell(each) for cell, each in rows.items()} for name, rows in figures.items()},
@@ -90,6 +96,7 @@ def main(
     tokens: Annotated[int, typer.Option(help="most per answer")] = 128,
     objectives: Annotated[str | None, typer.Option(help="comma-separated; default: all that ship")] = None,
     rows: Annotated[int, typer.Option(help="places in the batch; a steered answer takes two")] = 64,
+    top_k: Annotated[int, typer.Option(help="candidates in every cell")] = 40,
     minutes: Annotated[float, typer.Option(help="begin no further cell after so many")] = 600.0,
     dtype: Annotated[str, typer.Option(help="as mavis serve --dtype")] = "auto",
     folder: Annotated[Path, typer.Option(help="gets the answers, cell by cell")] = Path("benchmarks/words/run"),
@@ -98,7 +105,7 @@ def main(
 ) -> None:
     """Sample what is missing, then report on what is there."""
     policy = load_policy(model, EngineConfig(dtype=dtype))
-    run = Run(folder, policy, chosen(objectives), PROMPTS, read_prompts(PROMPTS, prompts), tokens, rows, seed)
+    run = Run(folder, policy, chosen(objectives), PROMPTS, read_prompts(PROMPTS, prompts), tokens, rows, top_k, seed)
     run.begin()
     run.sample(minutes)
     found = run.found()

@@ -15,8 +15,8 @@ Rows = Mapping[Cell, Figures]
 COLUMNS = ((-1.0, "−1"), (0.0, "0"), (1.0, "1"), (2.0, "2"), (3.0, "3"), (None, "told"))
 ABOUT = """\
 What each objective in words does to an answer, beside the same words in the system message (*told*). {count} prompts,
-one answer of at most {tokens} tokens each, T = 1, k = 40, `{model}` in {dtype}. Nats are steering KL to the model that
-is left alone, exact at every position; a told model's, too. Intervals: 95 % of a bootstrap over prompts. How each
+one answer of at most {tokens} tokens each, T = 1, k = {top_k}, `{model}` in {dtype}. Nats are steering KL to the model
+that is left alone, exact at every position; a told model's, too. Intervals: 95 % of a bootstrap over prompts. How each
 measure can be fooled stands in [Training](../../../docs/training.md#rewards)."""
 VERDICTS = """\
 Weight 1 is the told model itself, but for tokens that are not among the k of the model left alone: what may be lost at
@@ -36,7 +36,7 @@ def page(found: Mapping[str, Rows], verdicts: Mapping[str, Verdict | None], sett
 
     Args:
         found: objective -> its cells that are there.
-        setting: count, tokens, model, dtype, margin.
+        setting: count, tokens, model, dtype, top_k, margin.
     """
     parts = [
         "# Objectives in words",

@@ -22,7 +22,6 @@ from value_models.evaluation.sampling import Answer, answer, read, write
 from value_models.identity import identify
 from value_models.prompts import Prompt, file_hash, place_of
 
-TOP_K = 40
 PROMPT_ROOM = 320  # tokens that a prompt and its instruction may have
 
 
@@ -35,6 +34,7 @@ class Run:
     file, count: of the prompts.
     tokens: most per answer.
     rows: places in the batch; an answer steered by words takes two.
+    top_k: candidates in every cell.
     seed: of everything that is drawn.
     """
 
@@ -45,6 +45,7 @@ class Run:
     prompts: Sequence[Prompt]
     tokens: int
     rows: int
+    top_k: int
     seed: int
 
     @cached_property
@@ -63,7 +64,8 @@ class Run:
             RunError: it was begun with other settings.
         """
         shared = {"prompts": file_hash(self.file), "count": len(self.prompts), "tokens": self.tokens}
-        shared |= {"seed": self.seed, "top_k": TOP_K, "policy": asdict(identify(self.policy))}
+        shared |= {"seed": self.seed, "top_k": self.top_k, "policy": asdict(identify(self.policy))}
+        shared |= {"dtype": str(self.policy.dtype)}
         durable.write_or_match(self.folder / "manifest.json", shared)
         for name, instruction in self.objectives.items():
             durable.write_or_match(self.folder / f"{name}.json", {"instruction": instruction})
@@ -86,12 +88,12 @@ class Run:
     def _answers(self, cell: Cell, bar: tqdm[None]) -> list[Answer]:
         plain, same = self._encoded(None), (1, self.tokens, self.seed)
         if not cell.objective:
-            return answer(self.engine, plain, Guidance(top_k=TOP_K), *same, progress=bar.update)
+            return answer(self.engine, plain, Guidance(top_k=self.top_k), *same, progress=bar.update)
         told = self._encoded(self.objectives[cell.objective])
         if cell.weight is None:
-            return answer_instructed(self.engine, told, plain, TOP_K, *same, progress=bar.update)
+            return answer_instructed(self.engine, told, plain, self.top_k, *same, progress=bar.update)
         words = [[PromptedObjective(cell.objective, tuple(ids))] for ids in told]
-        steer = Guidance({cell.objective: cell.weight}, beta=1.0, top_k=TOP_K)
+        steer = Guidance({cell.objective: cell.weight}, beta=1.0, top_k=self.top_k)
         return answer(self.engine, plain, steer, *same, prompted=words, progress=bar.update)
 
     def _encoded(self, instruction: str | None) -> list[list[int]]:

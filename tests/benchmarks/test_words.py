@@ -104,7 +104,12 @@ def test_a_small_run_resumes_and_reports(tmp_path: Path, monkeypatch: pytest.Mon
 
     def run(**changes: int) -> Run:
         return Run(
-            tmp_path / "run", policy, objectives, PROMPTS, prompts, **{"tokens": 4, "rows": 5, "seed": 1, **changes}
+            tmp_path / "run",
+            policy,
+            objectives,
+            PROMPTS,
+            prompts,
+            **{"tokens": 4, "rows": 5, "top_k": 9, "seed": 1, **changes},
         )
 
     run().begin()
