@@ -110,7 +110,7 @@ def main(
     run.sample(minutes)
     found = run.found()
     if BASE not in found:
-        raise typer.Exit(1)
+        raise typer.BadParameter(f"--minutes {minutes:g}: not even the base was done; there is nothing to report")
     report(run, out)
     missing = [cell.name for cell in run.cells if cell not in found]
     print(f"{out / 'README.md'}: {len(found)} cells; missing: {', '.join(missing) or 'none'}")
