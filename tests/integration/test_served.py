@@ -51,6 +51,33 @@ def test_the_official_client_streams_a_guided_answer(served: Served) -> None:
     assert chunks[-1].usage.completion_tokens > 0
 
 
+def test_objectives_in_words_are_their_own_requests(served: Served) -> None:
+    """Beside a head, streamed through the official client, alone and among others that bring other ones."""
+    body: dict[str, Any] = {"seed": 3, "max_tokens": 12, "objective_weights": {"moon": 2, "cheerful": 1}}
+    alone = ask(served, **body, objectives={"moon": "Speak of the moon."})
+    assert alone["guidance"]["companion_tokens"] > 12
+    assert set(alone["guidance"]["values"]) == {"moon", "cheerful"}
+    others = [{**body, "seed": i, "objectives": {"moon": f"Speak of the {what}."}} for i, what in enumerate("abc")]
+    found: list[Any] = []
+    crowd = [threading.Thread(target=lambda one=one: found.append(ask(served, **one))) for one in others]
+    for thread in crowd:
+        thread.start()
+    client = OpenAI(base_url=f"{served.url}/v1", api_key="none")
+    stream = client.chat.completions.create(
+        model=client.models.list().data[0].id,
+        messages=USER,
+        seed=3,
+        max_tokens=12,
+        stream=True,
+        extra_body={"objectives": {"moon": "Speak of the moon."}, "objective_weights": body["objective_weights"]},
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+    for thread in crowd:
+        thread.join(60)
+    assert text == alone["message"]["content"]
+    assert len(found) == 3
+
+
 def test_weights_zero_are_the_base_model(served: Served) -> None:
     plain = ask(served, seed=5)
     zeros = ask(served, seed=5, objective_weights={"cheerful": 0, "curious": 0})

@@ -20,7 +20,7 @@ def admission(max_model_len: int = 31, tokenizer: bool = False, stops: tuple[int
     """Of an engine with objectives a (beta 1), b (beta 3) and c (weights 0 to 2, beta 5), whose value keeps a cache."""
     objectives = [objective("a", 1.0), objective("b", 3.0), objective("c", 5.0, (0, 2))]
     encoder = byte_tokenizer() if tokenizer else None
-    return Admission(Room(max_model_len, 5, 99, 16), VOCAB, stops, objectives, encoder, {"c": "value-c"})
+    return Admission(Room(max_model_len, 9, 99, 16), VOCAB, stops, objectives, encoder, {"c": "value-c"})
 
 
 def rows(

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from mavis_core.api.errors import LoadError
+from mavis_core.api.errors import InvalidRequestError, LoadError
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.api.prompted import KIND
+from server.__main__ import check_steering
 from server.objectives.declared import Declared, Objectives
 from server.objectives.instruction import Place
 from server.protocol.objectives import MAX_INSTRUCTION
+from server.settings import load_settings
+from tests.server.fake_engine import TEMPLATE, FakeTokenizer
 
 SYSTEM = Place("system")
 LOADED = ObjectiveInfo("cheerful", "from a head", "head", "my-head", 0.0, 1.0, 1.0, (-1, 1))
@@ -79,3 +82,31 @@ def test_a_loaded_value_hides_a_shipped_one_and_must_not_meet_the_operators(tmp_
     with pytest.raises(LoadError, match="no chat template that takes an instruction"):
         own.check([], None)
     shipped.check([], None)  # nothing that anybody asked for
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [("nowhere.yaml", "must be auto, none, shipped or a YAML file"), ("auto,shipped", "'auto' stands alone")],
+)
+def test_the_setting_is_checked_at_the_start(said: str, problem: str) -> None:
+    with pytest.raises(LoadError, match=problem):
+        load_settings(objectives=said)
+    assert load_settings(objectives="shipped").objectives == ("shipped",)
+    assert load_settings().objectives == ("auto",)
+
+
+def test_a_server_starts_with_weights_for_what_is_declared_and_no_other() -> None:
+    shipped = Declared.read(["shipped"], shipped_model=False)
+
+    def start(weights: dict[str, float], template: str = TEMPLATE, declared: Declared = shipped) -> None:
+        check_steering(weights, {}, None, declared, None, [LOADED], FakeTokenizer(template))
+
+    start({"cheerful": 0.5, "vivid": 2.0})
+    with pytest.raises(InvalidRequestError, match="unknown objective 'pirate'"):
+        start({"pirate": 1.0})
+    with pytest.raises(InvalidRequestError, match="cheerful=2: must be -1 to 1"):
+        start({"cheerful": 2.0})
+    with pytest.raises(InvalidRequestError, match="unknown objective 'vivid'"):
+        start({"vivid": 1.0}, "{% for m in messages %}x{% endfor %}")
+    with pytest.raises(LoadError, match="is scored by the value 'my-head'"):
+        start({}, declared=Declared({"cheerful": shipped.shipped["vivid"]}, {}))
