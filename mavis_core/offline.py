@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ def generate(
     prompts: Sequence[str | Sequence[int]],
     sampling: SamplingParams | Sequence[SamplingParams],
     guidance: Guidance | Sequence[Guidance] | None = None,
-    progress: bool = False,
+    progress: bool | Callable[[int], object] = False,
     scorer: SequenceScorer | None = None,
     prompted: Sequence[Sequence[PromptedObjective]] | None = None,
 ) -> list[list[CompletionOutput]]:
@@ -61,7 +61,7 @@ def generate(
         prompts: texts (encoded by the engine's tokenizer, special tokens added) or token ids.
         sampling: one for all, or one per prompt.
         guidance: likewise; None is unguided.
-        progress: show a bar.
+        progress: show a bar, or what is told how many more prompts are answered.
         scorer: of requests that search by rewards.
         prompted: objectives in words, per prompt; None is none.
 
@@ -90,18 +90,19 @@ def generate(
         except InvalidRequestError:
             engine.abort_all()
             raise
-    with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:
+    with tqdm(total=len(prompts), disable=progress is not True, unit="prompt") as bar:
+        answered = progress if callable(progress) else bar.update
         while engine.has_work:
             for output in engine.step():
                 if output.exception is not None:
                     engine.abort_all()
                     raise output.exception
                 _collect(output, answers)
-                bar.update(output.finished)
+                answered(output.finished)
         for outputs in run_searches(engine, searched, scorer) if searched else ():
             for output in outputs:
                 _collect(output, answers)
-            bar.update(1)
+            answered(1)
     return answers
 
 

@@ -16,6 +16,7 @@ CHAT = "/v1/chat/completions"
 MANY = 300
 HOLD_SECONDS = 4.0
 MIB = 2**20
+TEXT_MIB = 768.0  # to read one text of two megabytes takes up to 600 while it lasts; one such is read at a time
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _abandoned(size: int) -> list[Crowd]:
         "detokenize": (http("", "/detokenize", dump({"tokens": [70] * 900_000})).data,),
         "responses": tuple(http("", "/v1/responses", dump({"input": text})).data for text in texts),
     }
-    found = [Crowd(f"abandoned {name}", size, data, leaves=True, growth_mib=256.0) for name, data in bodies.items()]
+    found = [Crowd(f"abandoned {name}", size, data, leaves=True, growth_mib=TEXT_MIB) for name, data in bodies.items()]
     structures = tuple(attack.data for attack in intersections((16, 22)) if attack.leave is not None)
     return [*found, Crowd("abandoned structures", size, structures, leaves=True, hold=8.0, growth_mib=256.0)]
 
