@@ -24,7 +24,7 @@ from benchmarks.machine import describe
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion
+from mavis_core.offline import CompletionOutput
 from scripts.shipped.rollouts import OBJECTIVES, TOP_K, answer, read_prompts, score
 from value_models.loading import SHIPPED_POLICY, build_engine
 

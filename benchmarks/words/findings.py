@@ -17,7 +17,7 @@ from benchmarks.words.cells import BASE, Cell
 from benchmarks.words.measures import MEASURES
 from value_models.evaluation.bootstrap import Array, Interval, interval, resamples
 from value_models.evaluation.matched import at_budget
-from value_models.evaluation.sampling import Answer
+from value_models.evaluation.sampling import SampledAnswer
 from value_models.evaluation.table import distinct2
 from value_models.prompts import Prompt
 
@@ -91,7 +91,9 @@ class Findings:
     answers: of the cells that are there, the base among them; one per prompt each.
     """
 
-    def __init__(self, prompts: Sequence[Prompt], answers: Mapping[Cell, Sequence[Answer]], seed: int = 0) -> None:
+    def __init__(
+        self, prompts: Sequence[Prompt], answers: Mapping[Cell, Sequence[SampledAnswer]], seed: int = 0
+    ) -> None:
         self._prompts, self._answers = prompts, answers
         self._shares = resamples(len(prompts), RESAMPLES, seed)
 

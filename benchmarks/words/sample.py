@@ -18,7 +18,7 @@ from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy
 from value_models import durable
 from value_models.evaluation.instructed import answer_instructed
-from value_models.evaluation.sampling import Answer, answer, read, write
+from value_models.evaluation.sampling import SampledAnswer, answer, read, write
 from value_models.identity import identify
 from value_models.prompts import Prompt, file_hash, place_of
 
@@ -81,11 +81,11 @@ class Run:
                 bar.set_description(cell.name)
                 write(self._path(cell), self._answers(cell, bar))
 
-    def found(self) -> dict[Cell, list[Answer]]:
+    def found(self) -> dict[Cell, list[SampledAnswer]]:
         """Of the cells that are there."""
         return {cell: read(self._path(cell)) for cell in self.cells if self._path(cell).exists()}
 
-    def _answers(self, cell: Cell, bar: tqdm[None]) -> list[Answer]:
+    def _answers(self, cell: Cell, bar: tqdm[None]) -> list[SampledAnswer]:
         plain, same = self._encoded(None), (1, self.tokens, self.seed)
         if not cell.objective:
             return answer(self.engine, plain, Guidance(top_k=self.top_k), *same, progress=bar.update)

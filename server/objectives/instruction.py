@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mavis_core.text.instruction import Place as Place
 from mavis_core.text.instruction import find_place as find_place
-from server.protocol.messages import ChatMessage
+from server.protocol.chat_messages import ChatMessage
 
 
 def instructed(messages: Sequence[ChatMessage], instruction: str, place: Place) -> Sequence[ChatMessage]:

@@ -26,7 +26,7 @@ from value_models.evaluation.findings import Findings, find
 from value_models.evaluation.point_sampler import PointSampler
 from value_models.evaluation.points import BASE, Point
 from value_models.evaluation.report import page
-from value_models.evaluation.sampling import Answer, read, write
+from value_models.evaluation.sampling import SampledAnswer, read, write
 from value_models.evaluation.table import Array, Table, tabulate
 from value_models.identity import identify
 from value_models.loading import SHIPPED_POLICY, FolderLoader, load_policy

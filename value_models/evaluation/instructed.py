@@ -32,7 +32,7 @@ from mavis_core.offline import generate
 from mavis_core.values.protocol import ValueFunction
 from value_models.evaluation.config import EvaluationConfig
 from value_models.evaluation.points import BASE, Point, points_of
-from value_models.evaluation.sampling import Answer, answer_of, sampling_params
+from value_models.evaluation.sampling import SampledAnswer, answer_of, sampling_params
 
 STRENGTH = "told"
 
@@ -84,7 +84,7 @@ class InstructedArm:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Sums over the tokens of one answer, nats; as the fields of ``Answer``."""
+    """Sums over the tokens of one answer, nats; as the fields of ``SampledAnswer``."""
 
     steering_nats: float
     truncation_nats: float
@@ -100,7 +100,7 @@ def answer_instructed(
     max_tokens: int,
     seed: int,
     progress: Callable[[int], object] | None = None,
-) -> list[Answer]:
+) -> list[SampledAnswer]:
     """Sample every prompt ``samples`` times, see ``sampling.answer``.
 
     Args:

@@ -21,7 +21,7 @@ from value_models.evaluation.instructed import answer_instructed
 from value_models.evaluation.points import BASE, Point
 from value_models.evaluation.pool import Pool, is_pooled
 from value_models.evaluation.prompt_rewards import PromptRewards
-from value_models.evaluation.sampling import Answer, answer
+from value_models.evaluation.sampling import SampledAnswer, answer
 from value_models.prompts import Prompt, place_of
 from value_models.rewards.reward import Guarded
 
@@ -88,7 +88,7 @@ class PointSampler:
             except InvalidRequestError as error:
                 raise RunError(f"arms.{point.arm}: {error}") from error
 
-    def answers(self, points: Sequence[Point]) -> Iterator[tuple[Point, list[Answer]]]:
+    def answers(self, points: Sequence[Point]) -> Iterator[tuple[Point, list[SampledAnswer]]]:
         """One point after the other."""
         steers = [self._guidance(point) for point in points]
         pooled = [self._is_pooled(point, steer) for point, steer in zip(points, steers, strict=True)]
@@ -103,11 +103,11 @@ class PointSampler:
             else:
                 yield point, self._steered(point, steer)
 
-    def _steered(self, point: Point, steer: Guidance) -> list[Answer]:
+    def _steered(self, point: Point, steer: Guidance) -> list[SampledAnswer]:
         scorer, words = self.scorer(steer), self._in_words(point)
         return answer(self._engine, self.encode(), steer, *self._same, scorer=scorer, prompted=words)
 
-    def _told(self, instruction: str) -> list[Answer]:
+    def _told(self, instruction: str) -> list[SampledAnswer]:
         told, plain = self.encode(instruction), self.encode()
         return answer_instructed(self._engine, told, plain, self._config.top_k, *self._same)
 

@@ -64,7 +64,7 @@ def answer(
     scorer: SequenceScorer | None = None,
     prompted: Sequence[Sequence[PromptedObjective]] | None = None,
     progress: Callable[[int], object] | None = None,
-) -> list[Answer]:
+) -> list[SampledAnswer]:
     """Sample every prompt ``samples`` times.
 
     Args:
@@ -159,7 +159,7 @@ def _draw(
     seed: int,
     prompted: Sequence[Sequence[PromptedObjective]],
     progress: Callable[[int], object] | None,
-) -> list[list[Completion]]:
+) -> list[list[CompletionOutput]]:
     """Per prompt its answers."""
     plain = [sampling_params(f"{seed}/{i}", samples, max_tokens, guidance) for i in range(len(prompts))]
     reported = dataclasses.replace(guidance, report=guidance.active)
