@@ -25,9 +25,8 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
 from mavis_core.offline import CompletionOutput
-from scripts.shipped.rollouts import TOP_K, answer, read_prompts, score
+from scripts.shipped.rollouts import OBJECTIVES, TOP_K, answer, read_prompts, score
 from value_models.loading import SHIPPED_POLICY, build_engine
-from value_models.rewards.registry import names
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -71,7 +70,7 @@ def summarise(
     tokens = sum(len(completion.token_ids) for completion in found)
     steering = sum(c.guidance.steering_nats for c in found if c.guidance is not None)
     return {
-        **{name: round(rewards[:, i].mean().item(), 4) for i, name in enumerate(names())},
+        **{name: round(rewards[:, i].mean().item(), 4) for i, name in enumerate(OBJECTIVES)},
         "words": round(sum(len(text.split()) for text in texts) / len(texts), 2),
         "ends_in_question": round(sum(text.rstrip().endswith("?") for text in texts) / len(texts), 4),
         "steering_nats_per_token": round(steering / tokens, 4),
@@ -105,10 +104,10 @@ def verdicts(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
             table["+factual"]["factual"] - base["factual"] >= 0.10,
         ),
     }
-    for name in names():
+    for name in OBJECTIVES:
         change = table[f"-{name}"][name] - base[name]
         claims[f"-{name} moves it the other way"] = (change, change < 0)
-    for first, second in combinations(names(), 2):
+    for first, second in combinations(OBJECTIVES, 2):
         arm = table[f"+{first} +{second}"]
         changes = [arm[name] - base[name] for name in (first, second)]
         claims[f"+{first} +{second} moves both"] = (min(changes), min(changes) > 0)
@@ -117,8 +116,8 @@ def verdicts(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def plot(table: dict[str, dict[str, Any]], out: Path) -> None:
     """Reward against weight -1, 0, +1 for each objective alone, beside the answers' steering KL."""
-    figure, axes = plt.subplots(1, len(names()), figsize=(3.2 * len(names()), 3), layout="constrained")
-    for axis, name in zip(axes, names(), strict=True):
+    figure, axes = plt.subplots(1, len(OBJECTIVES), figsize=(3.2 * len(OBJECTIVES), 3), layout="constrained")
+    for axis, name in zip(axes, OBJECTIVES, strict=True):
         rows = [table[f"-{name}"], table["base"], table[f"+{name}"]]
         axis.plot([-1, 0, 1], [row[name] for row in rows], marker="o")
         for weight, row in zip([-1, 0, 1], rows, strict=True):
@@ -155,7 +154,7 @@ def main(
     engine = build_engine(str(model), [values], EngineConfig())
     conversations = read_prompts(prompts, count)
     table, samples = {}, {}
-    for arm, weights in arms(names()).items():
+    for arm, weights in arms(OBJECTIVES).items():
         encoded, found = answer(engine, conversations, Guidance(weights), seed=seed)
         texts = [completion.text for completion in found]
         table[arm] = summarise(engine, encoded, found, score(conversations, texts))

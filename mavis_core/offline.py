@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ def generate(
     prompts: Sequence[str | Sequence[int]],
     sampling: SamplingParams | Sequence[SamplingParams],
     guidance: Guidance | Sequence[Guidance] | None = None,
-    progress: bool = False,
+    progress: bool | Callable[[int], object] = False,
     scorer: SequenceScorer | None = None,
     prompted: Sequence[Sequence[PromptedObjective]] | None = None,
 ) -> list[list[CompletionOutput]]:
@@ -62,7 +62,7 @@ def generate(
         prompts: texts (encoded by the engine's tokenizer, special tokens added) or token ids.
         sampling: one for all, or one per prompt.
         guidance: likewise; None is unguided.
-        progress: show a bar.
+        progress: show a bar, or a function that is told how many more prompts are answered.
         scorer: for requests that search by rewards.
         prompted: objectives in words, per prompt; None is none.
 
@@ -83,10 +83,11 @@ def generate(
         request = Request(str(i), tuple(_encode(engine, prompt)), params, steer, group=TOGETHER, prompted=tuple(words))
         answers.append([CompletionOutput(index) for index in range(params.n)])
         searched += _add(engine, request, scorer)
-    with tqdm(total=len(prompts), disable=not progress, unit="prompt") as bar:
+    with tqdm(total=len(prompts), disable=progress is not True, unit="prompt") as bar:
+        answered = progress if callable(progress) else bar.update
         for output in _run(engine, searched, scorer):
             _collect(output, answers)
-            bar.update(output.finished)
+            answered(output.finished)
     return answers
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 
-from mavis_core.api.errors import RunError
+from mavis_core.api.errors import InvalidRequestError, RunError
 from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.text.instruction import Place, find_place
 
 Message = dict[str, str]
 ROLES = ("system", "user", "assistant")
@@ -34,6 +35,22 @@ class Prompt:
         """A conversation; ``text`` is its last message."""
         return cls(messages[-1]["content"], tuple(messages))
 
+    def told(self, instruction: str, place: Place | None) -> Prompt:
+        """The same conversation with an instruction in it, where ``place_of`` found that it goes.
+
+        Raises:
+            RunError: it is a plain text, or the policy's chat template takes no instruction.
+        """
+        if not self.messages:
+            raise RunError(f"prompt {self.text[:60]!r}: is a plain text; only a conversation can carry an instruction")
+        if place is None:
+            raise RunError("the policy has no chat template that takes an instruction")
+        told, at = instruction.strip(), place.at([message["role"] for message in self.messages])
+        if at is None:
+            return replace(self, messages=({"role": place.role, "content": place.own(told)}, *self.messages))
+        message = {**self.messages[at], "content": place.joined(self.messages[at]["content"], told)}
+        return replace(self, messages=(*self.messages[:at], message, *self.messages[at + 1 :]))
+
     def encode(self, tokenizer: Tokenizer) -> list[int]:
         """Token ids up to where the response begins.
 
@@ -43,10 +60,27 @@ class Prompt:
         if not self.messages:
             return tokenizer.encode(self.text)
         try:
-            rendered = tokenizer.apply_chat_template(list(self.messages), tokenize=False, add_generation_prompt=True)
+            rendered = _rendered(tokenizer, list(self.messages))
         except (ValueError, TemplateError) as error:
             raise RunError(f"prompt {self.text[:60]!r}: the policy's chat template: {error}") from error
         return tokenizer.encode(rendered, add_special_tokens=False)
+
+
+def place_of(tokenizer: Tokenizer) -> Place | None:
+    """Where an instruction goes in this tokenizer's conversations; None where it has no template that takes one."""
+
+    def render(entries: list[dict[str, Any]]) -> str:
+        try:
+            return _rendered(tokenizer, entries)
+        except (ValueError, TemplateError) as error:
+            raise InvalidRequestError(str(error), "messages") from error
+
+    return find_place(render)
+
+
+def _rendered(tokenizer: Tokenizer, messages: list[dict[str, Any]]) -> str:
+    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return text
 
 
 def read_prompts(path: Path, count: int | None = None) -> list[Prompt]:

@@ -24,8 +24,9 @@ from mavis_core.engine import Engine
 from mavis_core.offline import CompletionOutput, generate
 from value_models.loading import build_engine
 from value_models.prompts import Prompt
-from value_models.rewards.registry import load, names
+from value_models.rewards.registry import load
 
+OBJECTIVES = ("cheerful", "concise", "curious", "factual")
 TOP_K = 40
 MAX_TOKENS = 80
 
@@ -61,9 +62,9 @@ def answer(
 
 
 def score(conversations: list[list[dict[str, str]]], texts: list[str]) -> Tensor:
-    """Raw rewards of every objective, (N, M) float32, in the order of ``names()``."""
+    """Raw rewards of every objective, (N, M) float32, in the order of ``OBJECTIVES``."""
     prompts = [Prompt.chat(messages) for messages in conversations]
-    return torch.tensor([load(name).score(prompts, texts) for name in names()], dtype=torch.float32).T.contiguous()
+    return torch.tensor([load(name).score(prompts, texts) for name in OBJECTIVES], dtype=torch.float32).T.contiguous()
 
 
 def main(
@@ -87,9 +88,9 @@ def main(
         "rewards": score(conversations, texts),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, out, metadata={"objectives": json.dumps(names()), "seed": str(seed), "prompts": prompts.name})
+    save_file(arrays, out, metadata={"objectives": json.dumps(OBJECTIVES), "seed": str(seed), "prompts": prompts.name})
     mean, std = arrays["rewards"].mean(0), arrays["rewards"].std(0)
-    for name, m, s in zip(names(), mean.tolist(), std.tolist(), strict=True):
+    for name, m, s in zip(OBJECTIVES, mean.tolist(), std.tolist(), strict=True):
         print(f"{name}: mean {m:.3f} std {s:.3f}")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.guidance import MAX_WEIGHT
@@ -16,10 +18,18 @@ MAX_INSTRUCTION = 500  # characters of one that a request brings
 MAX_DECLARED_INSTRUCTION = 4000
 MAX_BROUGHT = 64  # of the schema; ``--max-request-objectives`` says how many a server takes
 # Readable in the header too, where "=" and "," have a meaning.
+NAME_RULE = "1 to 64 characters without '=', ',' and braces, and without a space at its ends"
 NAME_PATTERN = r"^[^\s=,{}\x00-\x1f\x7f]([^=,{}\x00-\x1f\x7f]{0,62}[^\s=,{}\x00-\x1f\x7f])?$"
 WHERE = "in words"
 
-ObjectiveName = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+def _name(name: str) -> str:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise PydanticCustomError("objective_name", NAME_RULE)
+    return name
+
+
+ObjectiveName = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})]
 Instruction = Annotated[str, Field(max_length=MAX_INSTRUCTION)]
 Instructions = Annotated[dict[ObjectiveName, Instruction], Field(max_length=MAX_BROUGHT), entries(MAX_BROUGHT)]
 

@@ -15,13 +15,12 @@ from server.admin import require_admin
 from server.errors import NotFoundError
 from server.http.body import read_json
 from server.openapi import body_of, errors
-from server.protocol.objectives import Declaration, DeclaredObjective, DeletedObjective, ObjectiveName
+from server.protocol.objectives import NAME_RULE, Declaration, DeclaredObjective, DeletedObjective, ObjectiveName
 from server.service import Service, service_of
 from server.validation import parse
 
 router = APIRouter(dependencies=[Depends(require_admin)])
 NAME = TypeAdapter(ObjectiveName)
-NAME_RULE = "1 to 64 characters without '=', ',', braces and spaces at its ends"
 
 
 @router.put(

@@ -47,6 +47,13 @@ def test_choices_run_beside_each_other_on_one_prefill(monkeypatch: pytest.Monkey
     assert sum(filled) == 6 * 3
 
 
+def test_progress_is_told_prompt_by_prompt() -> None:
+    told: list[int] = []
+    sampling = [SamplingParams(seed=1, max_tokens=length, n=2) for length in (2, 4, 6)]
+    generate(letters_engine(), [[1], [2], [3]], sampling, progress=told.append)
+    assert sum(told) == 3 and [number for number in told if number] == [1, 1, 1]
+
+
 def test_one_bad_prompt_runs_nothing_and_leaves_nothing() -> None:
     engine = letters_engine()
     with pytest.raises(ContextLengthError):

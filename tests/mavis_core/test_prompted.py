@@ -198,7 +198,7 @@ def bad(words: dict[str, list[int]], weights: dict[str, float], **sampling: Any)
     [
         (bad({"a": PIRATE}, {"a": 1.0}), "objectives.a: is scored by the value 'v' already", "objectives.a"),
         (bad({"x": []}, {"x": 1.0}), "the prompt of an objective in words is empty", "objectives"),
-        (bad({"x": [3, 61]}, {"x": 1.0}), "objectives.x: token id 61 is not in 0 to 60", "objectives.x"),
+        (bad({"x": [3, 61]}, {"x": 1.0}), "objectives.x: token id 61 is not from 0 to 60", "objectives.x"),
         (bad({"x": [3] * 130}, {"x": 1.0}), "2 prompts of up to 130 tokens, which leaves 0", "objective_weights"),
         (bad({"x": [3] * 100}, {"x": 1.0}, max_tokens=29), "leaves 28 tokens .*: 29 are needed", "objective_weights"),
         (

@@ -137,7 +137,7 @@ async def test_an_instruction_that_says_nothing_is_the_conversation_itself(
         (CHAT, {"objectives": {"vivid": "x"}}, "this server has an objective of that name", "objectives.vivid"),
         (CHAT, {"objectives": {"a": "x", "b": "x", "c": "x"}}, "has 3 entries: at most 2", "objectives"),
         (CHAT, {"objectives": {"a": "x" * 501}}, "at most 500 characters", "objectives.a"),
-        (CHAT, {"objectives": {"a=b": "x"}}, "must match", "objectives.a=b"),
+        (CHAT, {"objectives": {"a=b": "x"}}, "='a=b': must be 1 to 64 characters without '='", "objectives.a=b"),
         (CHAT, {"objectives": {"a": 1}}, "must be string", "objectives.a"),
         (CHAT, {"objectives": {"a": "x"}, "objective_weights": {"b": 1}}, "unknown objective 'b'", "objective_weights"),
         (CHAT, {"objectives": {"a": "x"}, "objective_weights": {"a": 17}}, "a=17", "objective_weights.a"),

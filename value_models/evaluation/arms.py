@@ -2,7 +2,8 @@
 
 Every arm is decoded over the base model's own k candidates and its KL is measured there. A tuned policy is no
 exception: it is served as the value log pi - log pi_0 at weight 1 and beta 1, so that the tilted distribution is the
-policy's over these candidates. Then a policy cannot win by tokens that the others are not allowed.
+policy's over these candidates. Then a policy cannot win by tokens that the others are not allowed. An instructed policy
+is: it stands for what people do without any of this, so it draws as they let it, and pays for that (``instructed.py``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mavis_core.values.protocol import ValueFunction
 from value_models.baselines.policies import Trained, at_weights, read_policies
 from value_models.baselines.soup import soup
 from value_models.evaluation.config import ArmConfig, EvaluationConfig
+from value_models.evaluation.instructed import InstructedArm
 from value_models.evaluation.points import Point, points_of, search_strength
 from value_models.folders import kind_of, load_value
 from value_models.identity import check_tokenizer
@@ -57,14 +59,26 @@ class Arm(Protocol):
 
     def guidance(self, point: Point) -> Guidance: ...
 
+    def instruction(self, point: Point) -> str | None:
+        """What the policy is told before it answers, or None where it is steered and not told."""
+        ...
+
+    @property
+    def objectives(self) -> dict[str, str]:
+        """Those in words that it is steered by: name -> words."""
+        ...
+
 
 def build_arm(name: str, config: EvaluationConfig) -> Arm:
-    """Raises RunError: a folder of policies is not what the arm needs."""
-    return PolicyArm(name, config) if config.arms[name].policies else ValueArm(name, config)
+    """Raises RunError: a folder of policies, or what shares there are, is not what the arm needs."""
+    arm = config.arms[name]
+    if arm.instructions:
+        return InstructedArm(name, config)
+    return PolicyArm(name, config) if arm.policies else ValueArm(name, config)
 
 
 class ValueArm:
-    """Values that tilt, at several betas, or choose, in several sizes of search."""
+    """Values and objectives in words that tilt, at several betas, or choose, in several sizes of search."""
 
     def __init__(self, name: str, config: EvaluationConfig) -> None:
         self._name, self._config = name, config
@@ -83,12 +97,14 @@ class ValueArm:
 
     def check(self, policy: Policy) -> None:
         scored = [objective.name for folder in self._folders for objective in ValueConfig.load(folder).objectives]
+        scored += self.objectives
         if lacking := [axis for axis in self._config.axes if axis not in scored]:
             raise RunError(f"arms.{self._name}: its values do not score {lacking[0]!r}; they score {', '.join(scored)}")
 
     def about(self) -> dict[str, Any]:
         files = [[folder.name, *map(file_hash, _files(folder))] for folder in self._folders]
-        return {"guidance": asdict(self._arm.guidance), "values": files}
+        about = {"guidance": asdict(self._arm.guidance), "values": files}
+        return {**about, "objectives": self.objectives} if self.objectives else about
 
     def about_point(self, point: Point) -> dict[str, Any]:
         return {}
@@ -102,6 +118,13 @@ class ValueArm:
     def guidance(self, point: Point) -> Guidance:
         settings: dict[str, Any] = {"weights": point.weights(self._config.axes), "top_k": self._config.top_k}
         return replace(self._arm.guidance, **settings, **self._strengths[point.strength])
+
+    def instruction(self, point: Point) -> None:
+        return None
+
+    @property
+    def objectives(self) -> dict[str, str]:
+        return self._arm.objectives
 
 
 class PolicyArm:
@@ -167,6 +190,13 @@ class PolicyArm:
 
     def guidance(self, point: Point) -> Guidance:
         return replace(self._arm.guidance, weights={POLICY.name: 1.0}, beta=1.0, top_k=self._config.top_k)
+
+    def instruction(self, point: Point) -> None:
+        return None
+
+    @property
+    def objectives(self) -> dict[str, str]:
+        return {}
 
     def _folders(self, point: Point) -> list[Path]:
         assert point.share is not None

@@ -29,6 +29,9 @@ class ArmConfig:
         policies: folder of a ``mavis baseline`` run, in place of values: for each share the policy of these weights.
         averaged: the parameters of the axes' policies averaged by the weights (RSoup), in place of their own policies.
         steps: checkpoints of ``policies``; none is all.
+        objectives: axis -> the words that it is steered by, in place of a value or beside values of other axes.
+        instructions: axis -> what the policy is told in its system message, in place of all of that: weights only
+            choose which of them it is told, and there are no strengths.
         guidance: its other settings; weights and top_k belong to the evaluation.
     """
 
@@ -38,13 +41,23 @@ class ArmConfig:
     policies: str | None = None
     averaged: bool = False
     steps: list[int] = field(default_factory=list)
+    objectives: dict[str, str] = field(default_factory=dict)
+    instructions: dict[str, str] = field(default_factory=dict)
     guidance: Guidance = field(default_factory=Guidance)
 
     def __post_init__(self) -> None:
-        if self.policies and (self.values or self.betas or self.searches):
-            raise RunError("policies: have checkpoints; values, betas and searches belong to other arms")
-        if not self.policies and (not self.values or bool(self.betas) == bool(self.searches)):
-            raise RunError("arms: every arm needs values with betas or searches, or policies")
+        steers = self.values or self.objectives
+        if self.policies and (steers or self.betas or self.searches):
+            raise RunError("policies: have checkpoints; values, objectives, betas and searches belong to other arms")
+        if self.instructions:
+            self._check_instructions()
+        elif not self.policies and (not steers or bool(self.betas) == bool(self.searches)):
+            raise RunError(
+                "arms: every arm needs values or objectives with betas or searches, or policies, or instructions"
+            )
+        for key in ("objectives", "instructions"):
+            if empty := [axis for axis, words in getattr(self, key).items() if not words.strip()]:
+                raise RunError(f"{key}.{empty[0]}: must say something")
         if not self.policies and (self.steps or self.averaged):
             raise RunError("steps and averaged: belong to policies")
         if not all(0 < beta <= MAX_BETA for beta in self.betas) or len(set(self.betas)) < len(self.betas):
@@ -58,6 +71,11 @@ class ArmConfig:
         for name in ("weights", "top_k", "allow_empty", "report", "search", *(() if self.searches else ("beta",))):
             if getattr(self.guidance, name) != getattr(plain, name):
                 raise RunError(f"guidance.{name}: is the same for all arms; set by the evaluation")
+
+    def _check_instructions(self) -> None:
+        others = (self.policies, self.values, self.objectives, self.betas, self.searches, self.guidance != Guidance())
+        if any(others):
+            raise RunError("instructions: are all that such an arm has; what steers or is trained belongs to others")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +163,12 @@ class EvaluationConfig:
         if not 1 <= self.top_k <= MAX_CANDIDATES:
             raise RunError(f"top_k={self.top_k}: must be 1 to {MAX_CANDIDATES}")
         self._check_names()
+        for name, arm in self.arms.items():
+            if arm.instructions and arm.instructions.keys() != set(self.axes):
+                told = ", ".join(arm.instructions)
+                raise RunError(f"arms.{name}.instructions: must be one for each of the axes {self.axes}, got {told}")
+            if others := [axis for axis in arm.objectives if axis not in self.axes]:
+                raise RunError(f"arms.{name}.objectives: {others[0]!r} is not one of the axes {self.axes}")
 
     def _check_names(self) -> None:
         named = {"regret_to": [self.regret_to] if self.regret_to else []}

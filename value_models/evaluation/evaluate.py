@@ -7,7 +7,7 @@ the same folder. Arms may be added later; one that is there may not change.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -15,24 +15,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mavis_core.api.errors import InvalidRequestError, LoadError, RunError
-from mavis_core.api.guidance import Guidance
-from mavis_core.api.messages import Request
-from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.api.errors import LoadError, RunError
 from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy
-from mavis_core.search.driver import check_search
-from mavis_core.search.scorer import SequenceScorer
 from value_models import durable
 from value_models.evaluation import figures, tables
 from value_models.evaluation.arms import Arm, build_arm
 from value_models.evaluation.config import EvaluationConfig
 from value_models.evaluation.findings import Findings, find
+from value_models.evaluation.point_sampler import PointSampler
 from value_models.evaluation.points import BASE, Point
-from value_models.evaluation.pool import Pool, is_pooled
-from value_models.evaluation.prompt_rewards import PromptRewards
 from value_models.evaluation.report import page
-from value_models.evaluation.sampling import SampledAnswer, answer, read, write
+from value_models.evaluation.sampling import SampledAnswer, read, write
 from value_models.evaluation.table import Array, Table, tabulate
 from value_models.identity import identify
 from value_models.loading import SHIPPED_POLICY, FolderLoader, load_policy
@@ -97,23 +91,11 @@ class Evaluation:
         self._begin()
         missing = [point for point in self.points if not self._answers(point).exists()]
         with tqdm(total=len(missing), unit="point", desc="answers", disable=not self.progress) as bar:
-            for _, points in groupby(missing, self._served):
-                self._sample_together(list(points), bar.update)
-
-    def _sample_together(self, points: list[Point], done: Callable[[], object]) -> None:
-        """Points of one engine, whose memory is free again afterwards."""
-        engine, config = self._engine(points[0]), self.config
-        encoded = self._encode(engine)
-        steers = [self._guidance(point) for point in points]
-        same = config.samples, config.max_tokens, config.seed
-        pooled = [is_pooled(steer, engine.info.objectives) for steer in steers]
-        sizes = [steer.search.successors for steer, own in zip(steers, pooled, strict=True) if own and steer.search]
-        pool = Pool(engine, encoded, max(sizes, default=0), *same)
-        for point, steer, own in zip(points, steers, pooled, strict=True):
-            scorer = self._scorer(steer)
-            made = pool.answer(steer, scorer) if own else answer(engine, encoded, steer, *same, scorer)
-            write(self._answers(point), made)
-            done()
+            for _, together in groupby(missing, self._served):
+                points = list(together)
+                for point, made in self.sampler(points[0]).answers(points):  # whose engine is free again afterwards
+                    write(self._answers(point), made)
+                    bar.update()
 
     def score(self) -> None:
         """Every reward of every answer, one file per point."""
@@ -157,11 +139,11 @@ class Evaluation:
     def _begin(self) -> None:
         """Check every arm's values, then write, or compare with, what this evaluation is and what each arm is."""
         config = self.config
-        prompt = self._encode(self._engine(Point(BASE)))[0]
+        self.sampler(Point(BASE)).check([Point(BASE)])
         for name, arm in self.arms.items():
             arm.check(self.policy)
-            if config.arms[name].values:
-                self._check_requests(arm, prompt)
+            if not config.arms[name].policies:  # each point of those is an engine of its own
+                self.sampler(arm.points[0]).check(arm.points)
         shared = {key: value for key, value in asdict(config).items() if key not in NOT_SHARED}
         shared["rewards"] = identities(config.rewards, self.rewards)
         shared |= {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(config.prompts))}
@@ -175,51 +157,21 @@ class Evaluation:
                 if about := arm.about_point(point):
                     durable.write_or_match(self._answers(point).with_suffix(".json"), about)
 
-    def _check_requests(self, arm: Arm, prompt: list[int]) -> None:
-        """Ask for every point of an arm whose points share their values, as sampling will after hours.
-
-        Raises:
-            RunError: naming the arm.
-        """
-        try:
-            engine = self._engine(arm.points[0])
-            for point in arm.points:
-                steer = self._guidance(point)
-                asked = Request("check", tuple(prompt), SamplingParams(max_tokens=1), replace(steer, search=None))
-                engine.add(asked)
-                engine.abort_all()
-                if steer.search:
-                    check_search(replace(asked, guidance=steer), engine.info, self._scorer(steer))
-        except (InvalidRequestError, LoadError) as error:
-            raise RunError(f"arms.{arm.points[0].arm}: {error}") from error
-
     def _served(self, point: Point) -> str:
         return BASE if point.arm == BASE else self.arms[point.arm].served(point)
 
-    def _engine(self, point: Point) -> Engine:
-        values = [] if point.arm == BASE else self.arms[point.arm].values(point, self.policy)
-        return Engine(self.policy, values, self.config.engine, FolderLoader(self.policy))
+    def sampler(self, point: Point) -> PointSampler:
+        """What answers ``point`` and those that are served alike.
 
-    def _scorer(self, guidance: Guidance) -> SequenceScorer | None:
-        if guidance.search is None or guidance.search.scorer != "rewards":
-            return None
-        assert self.policy.tokenizer is not None
-        return PromptRewards(self.rewards, self.prompts, self.policy.tokenizer)
-
-    def _encode(self, engine: Engine) -> list[list[int]]:
-        assert engine.tokenizer is not None
-        encoded = [prompt.encode(engine.tokenizer) for prompt in self.prompts]
-        most = engine.info.max_model_len - self.config.max_tokens - 1
-        for number, ids in enumerate(encoded):
-            if not 1 <= len(ids) <= most:
-                limit = f"1 to {most} leave room for {self.config.max_tokens} more"
-                raise RunError(f"prompt {number} ({self.prompts[number].text[:60]!r}) has {len(ids)} tokens: {limit}")
-        return encoded
-
-    def _guidance(self, point: Point) -> Guidance:
-        if point.arm == BASE:
-            return Guidance(top_k=self.config.top_k)
-        return self.arms[point.arm].guidance(point)
+        Raises:
+            RunError: its arm's values do not go together.
+        """
+        try:
+            values = [] if point.arm == BASE else self.arms[point.arm].values(point, self.policy)
+            engine = Engine(self.policy, values, self.config.engine, FolderLoader(self.policy))
+        except LoadError as error:
+            raise RunError(f"arms.{point.arm}: {error}") from error
+        return PointSampler(engine, self.prompts, self.rewards, self.config, self.arms)
 
     def _answers(self, point: Point) -> Path:
         return self.folder / "answers" / f"{point.name}.jsonl"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mavis_core.api.errors import RunError
 from mavis_core.api.guidance import Guidance
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
 from mavis_core.offline import CompletionOutput, generate
@@ -61,6 +62,8 @@ def answer(
     max_tokens: int,
     seed: int,
     scorer: SequenceScorer | None = None,
+    prompted: Sequence[Sequence[PromptedObjective]] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> list[SampledAnswer]:
     """Sample every prompt ``samples`` times.
 
@@ -70,10 +73,16 @@ def answer(
         guidance: an inactive one is the base model over ``guidance.top_k`` candidates.
         seed: the noise of answer (prompt, sample) is a function of these three only.
         scorer: of a search by rewards.
+        prompted: objectives in words, per prompt; None is none.
+        progress: told how many more prompts are answered; not by a search.
     """
     engine.forget_prefixes()  # no point is quicker because of the one before
     began = time.perf_counter()
-    found = _draw(engine, prompts, guidance, samples, max_tokens, seed, scorer)
+    words = prompted if prompted is not None else [()] * len(prompts)
+    if guidance.search is None:
+        found = _draw(engine, prompts, guidance, samples, max_tokens, seed, words, progress)
+    else:
+        found = _search(engine, prompts, guidance, samples, max_tokens, seed, words, scorer)
     seconds = (time.perf_counter() - began) / (len(prompts) * samples)
     nlls = iter(_nlls(engine, prompts, found))
     return [
@@ -148,16 +157,31 @@ def _draw(
     samples: int,
     max_tokens: int,
     seed: int,
+    prompted: Sequence[Sequence[PromptedObjective]],
+    progress: Callable[[int], object] | None,
+) -> list[list[CompletionOutput]]:
+    """Per prompt its answers."""
+    plain = [sampling_params(f"{seed}/{i}", samples, max_tokens, guidance) for i in range(len(prompts))]
+    reported = dataclasses.replace(guidance, report=guidance.active)
+    return generate(engine, prompts, plain, reported, progress=progress or False, prompted=prompted)
+
+
+def _search(
+    engine: Engine,
+    prompts: Sequence[Sequence[int]],
+    guidance: Guidance,
+    samples: int,
+    max_tokens: int,
+    seed: int,
+    prompted: Sequence[Sequence[PromptedObjective]],
     scorer: SequenceScorer | None,
 ) -> list[list[CompletionOutput]]:
     """Per prompt its answers; a search has one, so that it is asked for as often as there are samples."""
-    numbers = range(len(prompts))
-    if guidance.search is None:
-        plain = [sampling_params(f"{seed}/{i}", samples, max_tokens, guidance) for i in numbers]
-        return generate(engine, prompts, plain, dataclasses.replace(guidance, report=guidance.active))
     repeated = [ids for ids in prompts for _ in range(samples)]
-    each = [sampling_params(f"{seed}/{i}/{j}", 1, max_tokens, guidance) for i in numbers for j in range(samples)]
-    found = [choice for (choice,) in generate(engine, repeated, each, guidance, scorer=scorer)]
+    words = [own for own in prompted for _ in range(samples)]
+    numbers = [(i, j) for i in range(len(prompts)) for j in range(samples)]
+    each = [sampling_params(f"{seed}/{i}/{j}", 1, max_tokens, guidance) for i, j in numbers]
+    found = [choice for (choice,) in generate(engine, repeated, each, guidance, scorer=scorer, prompted=words)]
     return [found[i : i + samples] for i in range(0, len(found), samples)]
 
 

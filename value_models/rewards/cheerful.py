@@ -1,7 +1,8 @@
 """Cheerful: how positive the wording is, by VADER's compound score.
 
-A lexicon with rules, not a network: it is well known, costs microseconds, and its mistakes (irony, "no problem") are
-easy to see in samples.
+A lexicon with rules, not a network: it costs microseconds, and its mistakes (irony, "no problem") are easy to see in
+samples. Its sum over a text is squeezed into -1 ... 1, so that a long text with a few friendly words is at the end of
+the scale already.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Concise: fewer words are better, linearly, down to a floor.
 
 Words are what white space separates, so the reward does not depend on any tokenizer. The floor keeps one rambling
-response from dominating the mean that a value is trained on.
+response from dominating the mean that a value is trained on. Nothing is asked of what the words say: silence scores
+best, and of responses beyond the floor none is better than another.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Curious: does the response ask something, best of all as its last word to the user.
 
 Closing quotes, brackets, spaces and further marks after the question mark do not count: `Really?!` and `("Why?")` end
-in a question.
+in a question. An answer that is cut off before its question has none; what is asked does not count ("How can I help?").
 """
 
 from __future__ import annotations

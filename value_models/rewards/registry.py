@@ -13,6 +13,13 @@ from value_models.rewards.concise import Concise
 from value_models.rewards.curious import Curious
 from value_models.rewards.factual import Factual
 from value_models.rewards.imported import Imported
+from value_models.rewards.manners.cautious import Cautious
+from value_models.rewards.manners.empathetic import Empathetic
+from value_models.rewards.manners.formal import Formal
+from value_models.rewards.manners.playful import Playful
+from value_models.rewards.manners.simple import Simple
+from value_models.rewards.manners.structured import Structured
+from value_models.rewards.manners.vivid import Vivid
 from value_models.rewards.reward import Guarded, Reward
 
 _REWARDS: dict[str, Callable[[], Reward]] = {
@@ -20,6 +27,13 @@ _REWARDS: dict[str, Callable[[], Reward]] = {
     "concise": Concise,
     "curious": Curious,
     "factual": Factual,
+    "formal": Formal,
+    "simple": Simple,
+    "vivid": Vivid,
+    "cautious": Cautious,
+    "playful": Playful,
+    "empathetic": Empathetic,
+    "structured": Structured,
 }
 
 

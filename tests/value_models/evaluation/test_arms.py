@@ -143,7 +143,7 @@ def test_policies_of_one_axis_are_a_value_that_mixes_them(trained: Path) -> None
     for policy, nats in (("b", ends[0]), ("a", ends[1])):
         point = Point("arm", float(policy == "a"), "step-2")
         engine = Engine(base, own.arms["arm"].values(point, base), EngineConfig())
-        alone = answer(engine, own._encode(engine), own.arms["arm"].guidance(point), 2, 6, 0)
+        alone = answer(engine, own.sampler(point).encode(), own.arms["arm"].guidance(point), 2, 6, 0)
         assert np.mean([a.steering_nats for a in alone]) == pytest.approx(nats, rel=1e-4), policy
     other = trained / "rl" / "a" / "step-2" / "model.safetensors"
     other.write_bytes((trained / "rl" / "a" / "step-1" / "model.safetensors").read_bytes())

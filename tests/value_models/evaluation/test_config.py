@@ -50,6 +50,10 @@ def arm(**settings: Any) -> dict[str, Any]:
     return {"arms": {"heads": {"values": ["value"], "betas": [1], **settings}}}
 
 
+def told(**instructions: str) -> dict[str, Any]:
+    return {"arms": {"told": {"instructions": instructions}}}
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -62,9 +66,15 @@ def arm(**settings: Any) -> dict[str, Any]:
         ({"arms": {"a/b": {"values": ["v"], "betas": [1]}}}, "letters, digits"),
         (arm(betas=[0, 1]), "different numbers above 0"),
         (arm(betas=[1, 1]), "different numbers above 0"),
-        (arm(values=[]), "needs values with betas or searches, or policies"),
-        (arm(betas=[]), "needs values with betas or searches, or policies"),
-        (arm(searches=[{"method": "best_of"}]), "needs values with betas or searches, or policies"),
+        (arm(values=[]), "needs values or objectives with betas or searches, or policies, or instructions"),
+        (arm(betas=[]), "needs values or objectives with betas or searches, or policies"),
+        (arm(instructions={"cheerful": "Smile."}), "instructions: are all that such an arm has"),
+        (arm(objectives={"cheerful": ""}), "objectives.cheerful: must say something"),
+        (arm(objectives={"curious": "Ask."}), "arms.heads.objectives: 'curious' is not one of the axes"),
+        (arm(policies="rl", values=[], betas=[], objectives={"cheerful": "Smile."}), "policies: have checkpoints"),
+        (told(cheerful="Smile.", concise=" "), "instructions.concise: must say something"),
+        (told(cheerful="Smile."), "one for each of the axes ['cheerful', 'concise'], got cheerful"),
+        (arm(searches=[{"method": "best_of"}]), "needs values or objectives with betas or searches, or policies"),
         (arm(policies="rl"), "policies: have checkpoints"),
         (arm(averaged=True), "steps and averaged: belong to policies"),
         (arm(betas=[], searches=[{"method": "beam"}]), "what method 'beam' costs in KL is not known"),

@@ -40,14 +40,15 @@ def test_a_pool_chooses_what_the_search_chooses(folder: Path, scorer: str) -> No
     made = evaluation(folder, scorer=scorer)
     arm = made.arms["arm"]
     engine = Engine(made.policy, arm.values(arm.points[0], made.policy), made.config.engine)
-    prompts = made._encode(engine)
+    sampler = made.sampler(arm.points[0])
+    prompts = sampler.encode()
     pool = Pool(engine, prompts, max(SIZES), 2, 6, 0)
     texts = set()
     for point in arm.points:
         steer = arm.guidance(point)
         assert is_pooled(steer, engine.info.objectives)
-        alone = answer(engine, prompts, steer, 2, 6, 0, made._scorer(steer))
-        pooled = pool.answer(steer, made._scorer(steer))
+        alone = answer(engine, prompts, steer, 2, 6, 0, sampler.scorer(steer))
+        pooled = pool.answer(steer, sampler.scorer(steer))
         assert told(pooled) == told(alone), point
         assert nats(pooled) == pytest.approx(nats(alone), abs=1e-5)
         texts.add(tuple(a.text for a in alone))
@@ -69,7 +70,7 @@ def test_what_the_search_refuses_a_pool_refuses(folder: Path) -> None:  # noqa: 
     arm = made.arms["arm"]
     engine = Engine(made.policy, arm.values(arm.points[0], made.policy), made.config.engine)
     with pytest.raises(InvalidRequestError, match=r"no reward is loaded for short; loaded: none"):
-        Pool(engine, made._encode(engine), 5, 2, 6, 0).answer(arm.guidance(arm.points[0]))
+        Pool(engine, made.sampler(arm.points[0]).encode(), 5, 2, 6, 0).answer(arm.guidance(arm.points[0]))
 
 
 def test_points_and_arms_of_the_same_values_share_one_pool(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

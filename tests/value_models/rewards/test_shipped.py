@@ -1,4 +1,4 @@
-"""The four rewards, on texts whose score is known, and what importing them may not need."""
+"""The rewards that ship, on texts whose score is known, and what importing them may not need."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_every_reward_has_its_own_name_and_scores_nothing_as_nothing() -> None:
 
 
 def test_an_unknown_reward_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(RewardError, match="'funny': must be one of cheerful, concise, curious, factual"):
+    with pytest.raises(RewardError, match="'funny': must be one of cheerful, concise, curious, factual, formal"):
         load("funny")
 
 
