@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from starlette.requests import Request
@@ -82,7 +82,9 @@ async def resolve_steering(http: Request, service: Service, body: SteeredBody, i
     told = {**{name: declared.instruction for name, declared in known.declared.items()}, **brought}
     steering = {name for name, weight in weights.values.items() if weight and guidance.active}
     instructions = {name: instruction for name, instruction in told.items() if name in steering}
-    return Steering(model, weights, guidance, instructions, frozenset(brought))
+    idle = told.keys() - instructions.keys()  # the engine is not told of them, so it would not know their names
+    named = {name: weight for name, weight in guidance.weights.items() if name not in idle}
+    return Steering(model, weights, replace(guidance, weights=named), instructions, frozenset(brought))
 
 
 def _brought(service: Service, body: SteeredBody, preset: Preset | None, known: Known) -> dict[str, str]:

@@ -23,12 +23,11 @@ FOREIGN = {
         "dynamicRef",
         "maxContains",
         "minContains",
-        "im_start",
         "readOnly",
     },
     "docs/clients.md": {"addParams", "litellm_params"},
     "docs/decisions.md": {"TrustedHostMiddleware", "checkJs", "coerce_one_of", "OMP_WAIT_POLICY"},
-    "docs/method.md": {"Var_p", "argmax_a", "prod_m"},
+    "docs/method.md": {"Var_p", "argmax_a", "i_m", "prod_m"},
 }
 
 
