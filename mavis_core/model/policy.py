@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from mavis_core.api.errors import LoadError
 from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.model.paged_model import PagedModel, sliding_window
+from mavis_core.model.logit_scaling import LogitScaling
+from mavis_core.model.paged_model import PagedModel
 
 
 def resolve_device(device: str) -> torch.device:
@@ -86,7 +87,8 @@ class Policy:
         name: how it is known, for messages.
 
     Raises:
-        LoadError: the architecture is not supported, or its logits are not a plain linear readout.
+        LoadError: the architecture is not supported, or its logits are not what ``LogitScaling`` makes of a linear
+            output layer.
     """
 
     def __init__(self, model: Any, tokenizer: Tokenizer | None, name: str) -> None:
@@ -95,6 +97,7 @@ class Policy:
         self.tokenizer = tokenizer
         self.name = name
         self.readout = model.get_output_embeddings()
+        self.scaling = LogitScaling.of(self.backbone.config)
         self.vocab_size = int(self.readout.weight.shape[0])
         self.generation: Any = getattr(model, "generation_config", None) or GenerationConfig()
         self.backbone.probe()
@@ -131,9 +134,8 @@ class Policy:
 
     @property
     def max_model_len(self) -> int:
-        """What the positions and, where there is one, the sliding window allow."""
-        window = sliding_window(self.backbone.config)
-        return min(self.backbone.max_positions, window) if window else self.backbone.max_positions
+        """What the positions allow."""
+        return self.backbone.max_positions
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
@@ -153,8 +155,7 @@ class Policy:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Raw logits: hidden (B, D) -> (B, V) float32."""
-        out: Tensor = self.readout(hidden)
-        return out.float()
+        return self.scaling(self.readout(hidden).float())
 
     @torch.inference_mode()
     def _probe_readout(self, model: Any) -> None:
@@ -165,5 +166,5 @@ class Policy:
         if not error <= 5e-2:
             raise LoadError(
                 f"{self.name}: its logits differ from output layer x last hidden state by {error:.2g}; "
-                f"this {self.backbone.config.model_type} model rescales its logits, which is not supported"
+                f"this {self.backbone.config.model_type} model rescales its logits in a way that is not supported"
             )

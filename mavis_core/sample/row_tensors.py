@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from mavis_core.api.guidance import Guidance
-from mavis_core.model.attention import DecodeAttention, length_mask
+from mavis_core.model.attention import DecodeAttention
 from mavis_core.model.kv_pool import KVPool
+from mavis_core.model.span import Span, length_mask
 from mavis_core.sample.logit_edits import LogitEdits
 from mavis_core.sample.noise_ahead import NoiseAhead
 from mavis_core.schedule.row import Row
@@ -144,4 +145,5 @@ class RowTensors:
         at = self.newest[:, None]
         self._mask[:, 0, 0].scatter_(1, at, 0.0)
         slots = self._slots.gather(1, at)[:, 0]
-        return DecodeAttention(pool, slots, self.block_table[:, :blocks], self._mask[..., : blocks * self._block_size])
+        whole = Span(self.block_table[:, :blocks], self._mask[..., : blocks * self._block_size])
+        return DecodeAttention(pool, slots, self.length, whole)

@@ -83,9 +83,7 @@ class LmTrainee(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(A, M) float32."""
-        out = self.backbone(
-            input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask(), use_cache=False
-        )
+        out = self.backbone(**batch.inputs(self.backbone.config))
         found: Tensor = self.readout(out.last_hidden_state.flatten(0, 1)[batch.asked].float())
         return found
 
