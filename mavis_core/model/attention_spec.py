@@ -76,7 +76,8 @@ class AttentionSpec:
         Args:
             query: (R, H', Q, D).
             keys, values: (R, H', T, D).
-            mask: (..., Q, T), bool (True is seen) or additive; None with ``causal``: T = Q, each sees itself and before.
+            mask: (..., Q, T), bool (True is seen) or additive.
+            causal: in place of a mask, T = Q: each sees itself and what is before it.
             groups: see ``shares``.
         """
         if self.fused:
