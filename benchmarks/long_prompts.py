@@ -58,7 +58,7 @@ def main(
     model: Annotated[Path, typer.Option(help="folder as transformers saves it")],
     prompt_tokens: int = 1500,
     tokens: int = 64,
-    prompts: int = 3,
+    prompts: int = 2,
     chunk: Annotated[int, typer.Option(help="tokens of one step of the engine")] = 500,
     out: Annotated[Path | None, typer.Option(help="JSON file to write")] = None,
 ) -> None:
@@ -70,7 +70,7 @@ def main(
     expected = [theirs(other, prompt, tokens) for prompt in tqdm(asked, desc="generate()")]
     assert policy.tokenizer is not None
     result = {
-        **describe(CPU),
+        **describe(),
         "model": model.name,
         "windows": layer_windows(policy.backbone.config),
         "prompt_tokens": prompt_tokens,

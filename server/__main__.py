@@ -34,7 +34,7 @@ Text = str | None
 Number = int | None
 Share = float | None
 Switch = bool | None
-TheModel = Annotated[Text, typer.Option(help="Policy: folder or hub id. Default: the model that ships.")]
+TheModel = Annotated[Text, typer.Option(help="Policy: folder, hub id or GGUF file. Default: ours.")]
 TheValues = Annotated[Text, typer.Option(help="Value folders or hub ids, comma-separated.")]
 
 
@@ -57,6 +57,7 @@ def serve(
     tokens_per_minute: Annotated[Number, typer.Option(help="Of each key. Default: no limit.")] = None,
     chat_template: Annotated[Path | None, typer.Option(help="Jinja file in place of the tokenizer's.")] = None,
     dtype: Annotated[Text, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
+    quantization: Annotated[Text, typer.Option(help="Weights of int8 or int4, CPU only. Default: as they are.")] = None,
     device: Annotated[Text, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
     max_model_len: Annotated[Number, typer.Option(help="Most tokens of prompt and answer.")] = None,
     max_num_seqs: Annotated[Number, typer.Option(help="Rows decoded together. Default: 32.")] = None,

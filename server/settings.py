@@ -53,7 +53,9 @@ def comma_separated(text: str) -> tuple[str, ...]:
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    model: str | None = Field(default=None, description="policy: folder or hub id; none serves the model that ships")
+    model: str | None = Field(
+        default=None, description="policy: folder, hub id or GGUF file; none serves the model that ships"
+    )
     values: StringList = Field(default=(), description="value folders or hub ids")
     values_dir: Path | None = Field(default=None, description="folder whose values the admin may load at run time")
     served_model_name: StringList = Field(
@@ -77,6 +79,9 @@ class Settings(BaseSettings):
     chat_template: Path | None = Field(default=None, description="Jinja file in place of the tokenizer's chat template")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="weights and activations"
+    )
+    quantization: Literal["int8", "int4"] | None = Field(
+        default=None, description="of the weights of policy and lm values, CPU only; none: as they are"
     )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, ...")
     max_model_len: int | None = Field(
@@ -247,6 +252,7 @@ class Settings(BaseSettings):
             gpu_memory_utilization=self.gpu_memory_utilization,
             max_queue=self.max_queue,
             dtype=self.dtype,
+            quantization=self.quantization,
             device=self.device,
             seed=self.seed,
         )

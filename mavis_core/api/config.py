@@ -22,7 +22,9 @@ class EngineConfig:
             device memory (gpu_memory_utilization).
         gpu_memory_utilization: share of device memory the engine may use, weights included.
         max_queue: choices in flight beyond max_num_seqs before QueueFullError.
-        dtype: "auto" (float32 on CPU, the checkpoint's on GPU), "float32", "bfloat16", "float16".
+        dtype: "auto" (as the model was saved; float32 on a CPU without bfloat16 instructions), "float32", "bfloat16",
+            "float16".
+        quantization: of the weights of the policy and of values of kind ``lm``: "int8", "int4" or None; CPU only.
         device: "auto", "cpu", "cuda", "cuda:1", ...
         seed: seeds of requests that bring none derive from it and from how many came before; None is a random one.
     """
@@ -37,6 +39,7 @@ class EngineConfig:
     gpu_memory_utilization: float = 0.85
     max_queue: int = 128
     dtype: str = "auto"
+    quantization: str | None = None
     device: str = "auto"
     seed: int | None = 0
 
@@ -57,3 +60,5 @@ class EngineConfig:
             raise LoadError(f"gpu_memory_utilization={self.gpu_memory_utilization}: must be above 0, up to 1")
         if self.dtype not in ("auto", "float32", "bfloat16", "float16"):
             raise LoadError(f"dtype={self.dtype!r}: must be auto, float32, bfloat16 or float16")
+        if self.quantization not in (None, "int8", "int4"):
+            raise LoadError(f"quantization={self.quantization!r}: must be int8 or int4")

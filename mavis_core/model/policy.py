@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import struct
 from typing import Any
 
 import torch
@@ -12,8 +12,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from mavis_core.api.errors import LoadError
 from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.model.dtype import settle
 from mavis_core.model.logit_scaling import LogitScaling
+from mavis_core.model.model_source import ModelSource
 from mavis_core.model.paged_model import PagedModel
+from mavis_core.model.quantization import quantize
 
 
 def resolve_device(device: str) -> torch.device:
@@ -33,14 +36,6 @@ def resolve_device(device: str) -> torch.device:
     return found
 
 
-def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
-    """ "auto" is float32 on the CPU (exact, and faster there) and the checkpoint's own on a GPU."""
-    if dtype == "auto":
-        return torch.float32 if device.type == "cpu" else "auto"
-    found: torch.dtype = getattr(torch, dtype)
-    return found
-
-
 def read_tokenizer(path: str) -> Tokenizer:
     """A policy's tokenizer without its weights.
 
@@ -48,31 +43,23 @@ def read_tokenizer(path: str) -> Tokenizer:
         LoadError: naming the path.
     """
     try:
-        found: Tokenizer = AutoTokenizer.from_pretrained(local_or_hub(path), trust_remote_code=False)
-    except (OSError, ValueError) as error:
+        found: Tokenizer = AutoTokenizer.from_pretrained(**ModelSource.find(path).arguments)
+    except READ_ERRORS as error:
         raise LoadError(f"{path}: {error}") from error
     if not hasattr(found, "backend_tokenizer"):
         raise LoadError(f"{path}: its tokenizer ({type(found).__name__}) is a slow one: a tokenizer.json is needed")
     return found
 
 
-def is_hub_id(path: str) -> bool:
-    """Whether what is no folder here may be the name of one on the hub."""
-    return path.count("/") == 1 and not path.startswith((".", "/", "~"))
+READ_ERRORS = (OSError, ValueError, KeyError, IndexError, NotImplementedError, SafetensorError, struct.error)
+"""What transformers raises over files that it cannot read."""
 
 
-def local_or_hub(path: str) -> str:
-    """A folder as it is, anything else as a hub id.
-
-    Raises:
-        LoadError: it looks like a folder, and there is none.
-    """
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return str(folder)
-    if not is_hub_id(path):
-        raise LoadError(f"{path}: no such folder (a hub id looks like 'owner/name')")
-    return path
+def forget_gguf(model: Any) -> None:
+    """A model read from GGUF as the plain model that it is by now: transformers would not save it otherwise."""
+    for owner, name in ((model.config, "quantization_config"), (model, "hf_quantizer")):
+        if hasattr(owner, name):
+            delattr(owner, name)
 
 
 GENERATION_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
@@ -105,22 +92,33 @@ class Policy:
 
     @classmethod
     def load(cls, path: str, device: torch.device, dtype: torch.dtype | str, name: str | None = None) -> Policy:
-        """Load from a local folder or a hub id, to be known as ``name``; never runs code from the checkpoint.
+        """Load from what ``ModelSource`` finds, to be known as ``name``; never runs code from the checkpoint.
+
+        Args:
+            dtype: "auto" is as the model was saved, see ``settle``.
 
         Raises:
             LoadError: naming the path and what is wrong with it.
         """
-        source = local_or_hub(path)
+        source = ModelSource.find(path)
         try:
             model, loading = AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+                dtype=dtype, use_safetensors=True, output_loading_info=True, **source.arguments
             )
-        except (OSError, ValueError, SafetensorError) as error:
+        except READ_ERRORS as error:
             raise LoadError(f"{path}: {error}") from error
         if loading["missing_keys"]:  # transformers fills them with random numbers
             missing = ", ".join(sorted(loading["missing_keys"]))
             raise LoadError(f"{path}: has no weights for {missing}; is it a causal LM?")
+        if source.gguf is not None:
+            forget_gguf(model)
+        if dtype == "auto":
+            model = settle(model, device, source.gguf is not None)
         return cls(model.to(device), read_tokenizer(path), name or path)
+
+    def quantize(self, kind: str) -> None:
+        """All but embedding and output layer, in place; see ``quantization``. Raises LoadError."""
+        quantize(self.backbone.base, kind, self.name)
 
     @property
     def device(self) -> torch.device:

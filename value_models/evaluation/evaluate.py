@@ -198,7 +198,9 @@ class Evaluation:
 
     def _engine(self, point: Point) -> Engine:
         values = [] if point.arm == BASE else self.arms[point.arm].values(point, self.policy)
-        return Engine(self.policy, values, self.config.engine, FolderLoader(self.policy))
+        return Engine(
+            self.policy, values, self.config.engine, FolderLoader(self.policy, self.config.engine.quantization)
+        )
 
     def _scorer(self, guidance: Guidance) -> SequenceScorer | None:
         if guidance.search is None or guidance.search.scorer != "rewards":

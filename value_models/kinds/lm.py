@@ -21,6 +21,7 @@ from mavis_core.model.attention import PrefillAttention
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.paged_model import PagedModel
 from mavis_core.model.policy import Policy
+from mavis_core.model.quantization import quantize
 from mavis_core.sample.scoring import ScoreStep
 from mavis_core.values.protocol import ValueSpec
 from value_models.kinds.kind import Kind, Learning
@@ -47,6 +48,10 @@ class LmValue:
         self.model = PagedModel(backbone, name)
         self.readout = readout.eval().requires_grad_(False)
         self.spec = ValueSpec(name, tuple(objectives), (self.model.cache,), self.model.max_positions)
+
+    def quantize(self, kind: str) -> None:
+        """Before it is bound; see ``mavis_core.model.quantization``. Raises LoadError."""
+        quantize(self.model.base, kind, self.spec.name)
 
     def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
         (self._pool,) = pools
