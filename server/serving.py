@@ -94,6 +94,12 @@ def base_url(settings: Settings) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
 
 
+def numbers(settings: Settings, info: EngineInfo) -> str:
+    """What the model computes in, and who chose it."""
+    weights = f", weights of {settings.quantization}" if settings.quantization else ""
+    return f"{info.dtype}{weights}" + (" (dtype=auto)" if settings.dtype == "auto" else "")
+
+
 def banner(settings: Settings, info: EngineInfo) -> str:
     """What is served, where, and a command that can be pasted."""
     url = base_url(settings)
@@ -103,6 +109,7 @@ def banner(settings: Settings, info: EngineInfo) -> str:
     model = settings.served_model_name[0] if settings.served_model_name else info.model
     lines = [
         f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
+        f"[dim]{numbers(settings, info)}[/]",
         f"steer towards: {escape(', '.join(names)) or 'nothing, no values are loaded'}",
         f"[dim]KV cache: {info.kv_cache_tokens:,} tokens, {info.kv_cache_bytes / 2**20:,.0f} MiB once all are used[/]",
         "",

@@ -111,4 +111,7 @@ def test_the_banner_can_be_pasted() -> None:
     assert "http://127.0.0.1:8123/v1/chat/completions" in text
     assert '"objective_weights": {"cheerful": 1}' in text
     assert "KV cache: 4,096 tokens, 3 MiB once all are used" in text
+    assert "float32 (dtype=auto)" in text
+    narrow = serving.banner(load_settings(dtype="float32", quantization="int4"), FakeEngine().info)
+    assert "float32, weights of int4[" in narrow
     assert "$MAVIS_API_KEY" in text
