@@ -4,8 +4,8 @@
 
 One line of JSON per arm: the model as it is in float32 and in bfloat16, and each with weights of int8 and int4. The KL
 is of the arm's next-token distribution from float32's, in nats, averaged over every token of the texts below; decoding
-is the engine's, greedy, the median of some rounds, one arm after the other. For a model that was read from a GGUF file of 4 bits
-the KL of int4 says little: its weights have few levels to begin with.
+is the engine's, greedy, the median of some rounds, one arm after the other. For a model that was read from a GGUF file
+of 4 bits the KL of int4 says little: its weights have few levels to begin with.
 """
 
 from __future__ import annotations

@@ -85,6 +85,11 @@ class PagedModel:
             reason = str(error).partition("\n")[0]
             raise LoadError(f"{self.name}: {self.config.model_type} is not supported: {reason}") from error
         asked, stated = [spec.window for spec in specs], layer_windows(self.config)
+        if len(asked) != len(stated):
+            raise LoadError(
+                f"{self.name}: {self.config.model_type} is not supported: {len(stated) - len(asked)} of its "
+                f"{len(stated)} layers do not go through transformers' attention interface"
+            )
         if asked != stated:
             raise LoadError(
                 f"{self.name}: {self.config.model_type} is not supported: its layers ask for sliding windows of "

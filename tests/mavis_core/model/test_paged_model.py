@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, BloomConfig, FalconConfig
 
 from mavis_core.api.errors import LoadError
 from mavis_core.model.attention import Chunk, PrefillAttention
@@ -45,6 +46,21 @@ def test_layers_that_do_not_ask_for_the_windows_of_the_config_are_refused() -> N
     model = special_model("gemma3")
     model.model.layers[1].self_attn.sliding_window = None
     with pytest.raises(LoadError, match=r"x: gemma3_text is not supported: its layers ask for .*\[8, None, None, 8\]"):
+        PagedModel(model, "x").probe()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (FalconConfig(), "2 of its 2 layers do not go through transformers' attention interface"),
+        (BloomConfig(), "too many values to unpack"),
+    ],
+)
+def test_an_attention_of_its_own_is_refused_in_one_line(config: Any, message: str) -> None:
+    config.update({"vocab_size": 61, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4})
+    config.update({"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2})
+    model = AutoModelForCausalLM.from_config(config)
+    with pytest.raises(LoadError, match=rf"^x: {config.model_type} is not supported: {message}[^\n]*$"):
         PagedModel(model, "x").probe()
 
 
