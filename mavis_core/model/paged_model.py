@@ -95,11 +95,11 @@ class PagedModel:
                 f"{self.name}: {self.config.model_type} is not supported: its layers ask for sliding windows of "
                 f"{asked}, its config says {stated}"
             )
-        error = float((ours - theirs).norm() / theirs.norm().clamp_min(1e-6))
+        distance = float((ours - theirs).norm() / theirs.norm().clamp_min(1e-6))
         tolerance = 1e-3 if dtype == torch.float32 else 5e-2
-        if not error <= tolerance:
+        if not distance <= tolerance:
             raise LoadError(
-                f"{self.name}: paged decoding differs from transformers' own forward by {error:.2g} "
+                f"{self.name}: paged decoding differs from transformers' own forward by {distance:.2g} "
                 f"(allowed {tolerance:g}); this {self.config.model_type} model is not supported"
             )
 
