@@ -81,8 +81,11 @@ class DecodeAttention:
 def _through(
     known: dict[int, Span], whole: Span, window: int | None, pool: KVPool, position: Tensor, length: Tensor
 ) -> Span:
-    """``whole`` through a window; itself where no row is as long. Kept in ``known``: other layers ask again."""
-    if window is None or window >= whole.mask.shape[-1]:
+    """``whole`` through a window; itself where no row is as long. Kept in ``known``: other layers ask again.
+
+    A ``position`` may be the one right behind all that is cached, so a window of just that width hides a token.
+    """
+    if window is None or window > whole.mask.shape[-1]:
         return whole
     if window not in known:
         known[window] = window_span(whole.block_table, pool.block_size, position, length, window, whole.mask.dtype)

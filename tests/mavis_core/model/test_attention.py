@@ -85,6 +85,20 @@ def test_siblings_see_the_row_and_themselves(width: int, spec: AttentionSpec) ->
         torch.testing.assert_close(found[at], plain(query[at], seen, spec))
 
 
+@pytest.mark.parametrize("window", [5, 6, 7])
+def test_a_window_as_wide_as_what_is_cached_is_one_too_narrow_for_a_sibling(window: int) -> None:
+    """Six tokens fill two blocks: through a window of six a sibling sees itself and five of them."""
+    made = KVPool(CacheSpec(1, KV_HEADS, DIM), 2, BLOCK, torch.float32, torch.device("cpu"))
+    made.clear(torch.arange(2))
+    kept = torch.randn(6, 2, KV_HEADS, DIM, generator=torch.Generator().manual_seed(1))
+    made.write(0, torch.arange(6), kept[:, 0], kept[:, 1])
+    query, key, value = (torch.randn(1, heads, DIM) for heads in (HEADS, KV_HEADS, KV_HEADS))
+    spec = AttentionSpec(0.4, window=window)
+    step = SiblingAttention(made, torch.tensor([[0, 1]]), torch.tensor([6]), 6, 1)
+    seen = torch.cat((kept, torch.stack((key[0], value[0]))[None]))
+    torch.testing.assert_close(step.attend(0, query, key, value, spec)[0], plain(query[0], seen, spec))
+
+
 @each_spec
 @pytest.mark.parametrize("strip", [256, 2])
 @pytest.mark.parametrize("context", [0, 2, 5, 6])
