@@ -20,6 +20,12 @@ from mavis_core.model.unsupported import refuse_unsupported
 from mavis_core.model.windows import context_length, layer_windows
 
 PROBE_BLOCK = 4
+EXACT, ROUNDED = 1e-3, 0.3
+"""How far the probe's hidden state may lie from transformers', over its norm, in float32 and in 16 bits.
+
+In bfloat16 transformers' own state of SmolLM2-135M lies 0.11 from that in float32, and ours 0.08 from it; a token that
+sees itself only, or positions that are off by one, make it 1.6.
+"""
 
 
 class PagedModel:
@@ -96,7 +102,7 @@ class PagedModel:
                 f"{asked}, its config says {stated}"
             )
         distance = float((ours - theirs).norm() / theirs.norm().clamp_min(1e-6))
-        tolerance = 1e-3 if dtype == torch.float32 else 5e-2
+        tolerance = EXACT if dtype == torch.float32 else ROUNDED
         if not distance <= tolerance:
             raise LoadError(
                 f"{self.name}: paged decoding differs from transformers' own forward by {distance:.2g} "

@@ -15,8 +15,9 @@ from tests.architectures import special_model
 from tests.models import ARCHITECTURES, tiny_config, tiny_model
 
 
-def test_attention_that_is_not_ours_is_found_by_the_probe() -> None:
-    model = PagedModel(tiny_model("llama"), "bent")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_that_is_not_ours_is_found_by_the_probe(dtype: torch.dtype) -> None:
+    model = PagedModel(tiny_model("llama").to(dtype), "bent")
     plain = model.forward
 
     def bent(tokens: torch.Tensor, positions: torch.Tensor, attention: Any) -> torch.Tensor:
