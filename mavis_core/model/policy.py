@@ -18,6 +18,10 @@ from mavis_core.model.model_source import ModelSource
 from mavis_core.model.paged_model import PagedModel
 from mavis_core.model.quantization import quantize
 
+GENERATION_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+READ_ERRORS = (OSError, ValueError, KeyError, IndexError, NotImplementedError, SafetensorError, struct.error)
+"""What transformers raises over files that it cannot read."""
+
 
 def resolve_device(device: str) -> torch.device:
     """``device`` as torch means it; "auto" is the GPU where there is one, else the CPU.
@@ -51,18 +55,11 @@ def read_tokenizer(path: str) -> Tokenizer:
     return found
 
 
-READ_ERRORS = (OSError, ValueError, KeyError, IndexError, NotImplementedError, SafetensorError, struct.error)
-"""What transformers raises over files that it cannot read."""
-
-
 def forget_gguf(model: Any) -> None:
     """A model read from GGUF as the plain model that it is by now: transformers would not save it otherwise."""
     for owner, name in ((model.config, "quantization_config"), (model, "hf_quantizer")):
         if hasattr(owner, name):
             delattr(owner, name)
-
-
-GENERATION_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 
 class Policy:

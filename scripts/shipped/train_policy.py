@@ -321,7 +321,8 @@ def _special_ids(tokenizer: Path) -> dict[str, int]:
 def _save(model: LlamaForCausalLM, best: Best, data: Path, out: Path, special: dict[str, int]) -> None:
     """Best weights in bfloat16, for the size of the file, with tokenizer and generation config.
 
-    The config says float32, in which so small a model is served wherever it can be. The model keeps the rounded weights, in float32 again, for its last evaluation.
+    The config says float32, in which so small a model is served wherever it can be. The model keeps the rounded
+    weights, in float32 again, for its last evaluation.
     """
     model.load_state_dict(best.state)
     model.to(torch.bfloat16)
