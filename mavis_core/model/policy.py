@@ -16,7 +16,6 @@ from mavis_core.model.dtype import settle
 from mavis_core.model.logit_scaling import LogitScaling
 from mavis_core.model.model_source import ModelSource
 from mavis_core.model.paged_model import PagedModel
-from mavis_core.model.quantization import quantize
 
 GENERATION_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 READ_ERRORS = (OSError, ValueError, KeyError, IndexError, NotImplementedError, SafetensorError, struct.error)
@@ -115,7 +114,7 @@ class Policy:
 
     def quantize(self, kind: str) -> None:
         """All but embedding and output layer, in place; see ``quantization``. Raises LoadError."""
-        quantize(self.backbone.base, kind, self.name)
+        self.backbone.quantize(kind)
 
     @property
     def device(self) -> torch.device:

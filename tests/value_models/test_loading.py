@@ -10,6 +10,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import LoadError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy
 from mavis_core.model.quantization import Int8Linear, weight_bytes
 from mavis_core.offline import generate
@@ -94,3 +95,7 @@ def test_an_lm_is_loaded_in_few_bits() -> None:
     with torch.inference_mode():
         exact, found = (value.reference([5, 90, 17, 300], [7, 40, 120], hidden) for value in (whole, narrow))
     assert 0 < float((exact - found).abs().max()) < 0.05, "z-units"
+    engine = Engine(policy, [narrow], EngineConfig(kv_cache_tokens=64))
+    name = narrow.spec.objectives[0].name
+    ((answer,),) = generate(engine, [[5, 90]], SamplingParams(max_tokens=3, ignore_eos=True), Guidance({name: 1.0}))
+    assert len(answer.token_ids) == 3

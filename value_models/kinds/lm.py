@@ -21,7 +21,6 @@ from mavis_core.model.attention import PrefillAttention
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.paged_model import PagedModel
 from mavis_core.model.policy import Policy
-from mavis_core.model.quantization import quantize
 from mavis_core.sample.scoring import ScoreStep
 from mavis_core.values.protocol import ValueSpec
 from value_models.kinds.kind import Kind, Learning
@@ -51,7 +50,7 @@ class LmValue:
 
     def quantize(self, kind: str) -> None:
         """Before it is bound; see ``mavis_core.model.quantization``. Raises LoadError."""
-        quantize(self.model.base, kind, self.spec.name)
+        self.model.quantize(kind)
 
     def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
         (self._pool,) = pools
