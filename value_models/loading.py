@@ -10,7 +10,7 @@ from mavis_core.api.errors import LoadError
 from mavis_core.engine import Engine
 from mavis_core.model.dtype import resolve_dtype
 from mavis_core.model.policy import Policy, resolve_device
-from mavis_core.process.queue_client import Progress
+from mavis_core.process.queue_client import LoadProgress
 from mavis_core.values.protocol import ValueFunction
 from value_models.folders import load_value, resolve
 from value_models.kinds.lm import LmValue
@@ -69,7 +69,7 @@ class FolderLoader:
             value.quantize(self._quantization)
         return value
 
-    def arrange(self, values: Sequence[ValueFunction]) -> list[ValueFunction]:
+    def stack(self, values: Sequence[ValueFunction]) -> list[ValueFunction]:
         return stacked(values)
 
 
@@ -90,7 +90,7 @@ def build_engine(
     model: str | None,
     values: Sequence[str],
     config: EngineConfig,
-    progress: Progress = lambda stage, fraction: None,
+    progress: LoadProgress = lambda stage, fraction: None,
 ) -> Engine:
     """Load a policy and values and build their engine.
 

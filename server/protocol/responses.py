@@ -17,8 +17,8 @@ from mavis_core.api.bounds import check_integer
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
 from server.protocol.answers import ChoiceGuidance
+from server.protocol.chat_messages import ChatMessage, TextPart
 from server.protocol.fields import NO_EFFECT, EmptyList, Metadata, OnlyFalse, Refused, Strict, ranged
-from server.protocol.messages import ChatMessage, TextPart
 from server.protocol.sampling import SampledRequest
 from server.protocol.structure import ANY_OBJECT, Name, Schema, json_structure
 from server.protocol.tools import MAX_TOOLS, CalledFunction, ToolCall
