@@ -15,6 +15,7 @@ from torch import Tensor
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.model.attention import AttentionStep, RowsStep
+from mavis_core.model.attention_spec import AttentionSpec
 from mavis_core.model.kv_pool import CacheSpec, KVPool
 from mavis_core.sample.scoring import ScoringInput
 from mavis_core.values.protocol import ValueSpec
@@ -37,7 +38,7 @@ class TableBackbone:
 
     def forward(self, tokens: Tensor, positions: Tensor, attention: AttentionStep) -> Tensor:
         digits = ((tokens + 1) * self.base**positions).float()[:, None, None]
-        mean = attention.attend(0, torch.zeros_like(digits), torch.zeros_like(digits), digits, 1.0)
+        mean = attention.attend(0, torch.zeros_like(digits), torch.zeros_like(digits), digits, AttentionSpec(1.0))
         return self._hidden((mean[:, 0, 0] * (positions + 1)).round().long())
 
     def forward_plain(self, tokens: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ class MemorylessBackbone(TableBackbone):
 
     def forward(self, tokens: Tensor, positions: Tensor, attention: AttentionStep) -> Tensor:
         zeros = torch.zeros(len(tokens), 1, 1)
-        attention.attend(0, zeros, zeros, zeros, 1.0)
+        attention.attend(0, zeros, zeros, zeros, AttentionSpec(1.0))
         return self._hidden(tokens)
 
     def forward_plain(self, tokens: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from huggingface_hub.errors import (
 
 from mavis_core.api.errors import LoadError
 from mavis_core.api.messages import ObjectiveInfo
-from mavis_core.model.policy import Policy, local_or_hub
+from mavis_core.model.model_source import local_or_hub
+from mavis_core.model.policy import Policy
 from mavis_core.values.protocol import ValueFunction
 from value_models.identity import check_compatible
 from value_models.kinds.kind import Kind

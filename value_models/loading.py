@@ -9,10 +9,12 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import LoadError
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.engine import Engine
-from mavis_core.model.policy import Policy, resolve_device, resolve_dtype
+from mavis_core.model.dtype import resolve_dtype
+from mavis_core.model.policy import Policy, resolve_device
 from mavis_core.process.engine_loop import LoadProgress
 from mavis_core.values.protocol import ValueFunction
 from value_models.folders import load_value, objectives_of, resolve
+from value_models.kinds.lm import LmValue
 from value_models.kinds.registry import stacked
 from value_models.value_config import CONFIG_FILE
 
@@ -49,26 +51,40 @@ def value_folders(path: str) -> list[Path]:
 
 
 class FolderLoader:
-    """Values for one policy from folders, while its engine runs; a ``ValueLoader``."""
+    """Values for one policy from folders, while its engine runs; a ``ValueLoader``.
 
-    def __init__(self, policy: Policy) -> None:
+    Args:
+        quantization: of the models of ``lm`` values, as ``EngineConfig`` has it.
+    """
+
+    def __init__(self, policy: Policy, quantization: str | None = None) -> None:
         self._policy = policy
+        self._quantization = quantization
 
     def load(self, source: str) -> list[ValueFunction]:
-        return [load_value(folder, self._policy) for folder in value_folders(source)]
+        return [self.load_folder(folder) for folder in value_folders(source)]
+
+    def load_folder(self, folder: Path) -> ValueFunction:
+        value = load_value(folder, self._policy)
+        if self._quantization is not None and isinstance(value, LmValue):
+            value.quantize(self._quantization)
+        return value
 
     def stack(self, values: Sequence[ValueFunction]) -> list[ValueFunction]:
         return stacked(values)
 
 
 def load_policy(model: str, config: EngineConfig, name: str | None = None) -> Policy:
-    """A policy on the device and in the dtype that ``config`` asks for.
+    """A policy on the device, in the dtype and with the quantization that ``config`` asks for.
 
     Raises:
         LoadError: naming the culprit.
     """
     device = resolve_device(config.device)
-    return Policy.load(model, device, resolve_dtype(config.dtype, device), name)
+    policy = Policy.load(model, device, resolve_dtype(config.dtype, device), name)
+    if config.quantization is not None:
+        policy.quantize(config.quantization)
+    return policy
 
 
 def build_engine(
@@ -98,11 +114,12 @@ def build_engine(
     check([objective for folder in folders for objective in objectives_of(folder)])
     progress(f"loading the policy {name}", 0.05)
     policy = load_policy(model, config, name)
+    loader = FolderLoader(policy, config.quantization)
     loaded = []
     for i, folder in enumerate(folders):
         progress(f"loading value {folder.name}", 0.4 + 0.4 * i / len(folders))
-        loaded.append(load_value(folder, policy))
+        loaded.append(loader.load_folder(folder))
     progress("setting up the engine", 0.85)
-    engine = Engine(policy, loaded, config, FolderLoader(policy))
+    engine = Engine(policy, loaded, config, loader)
     progress("ready", 1.0)
     return engine

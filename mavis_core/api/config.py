@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from mavis_core.api.errors import ConfigError
 
+Quantization = Literal["int8", "int4"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 BOUNDS = {"ge": (operator.ge, "at least"), "gt": (operator.gt, "above"), "le": (operator.le, "at most")}
 
@@ -59,7 +60,12 @@ class EngineConfig:
         128, "Answers that may wait for their turn beside max_num_seqs running ones; requests beyond get a 429.", ge=0
     )
     dtype: DType = setting(  # noqa: RUF009 (it does not look through the alias of a Literal)
-        "auto", "Number type of weights and computation; auto is float32 on a CPU and the model's own on a GPU."
+        "auto",
+        "Number type of weights and computation; auto is the model's own, and float32 on a CPU without bfloat16 "
+        "instructions.",
+    )
+    quantization: Quantization | None = setting(  # noqa: RUF009 (likewise)
+        None, "Store the weights of the model and of values of kind lm in int8 or int4, on a CPU. Default: as they are."
     )
     device: str = setting("auto", "Where the model runs: cpu, cuda, cuda:1, ...; auto is the GPU where there is one.")
     attention_backend: str = setting(
@@ -86,3 +92,5 @@ class EngineConfig:
             raise ConfigError(f"kv_cache_tokens={self.kv_cache_tokens}: must be at least block_size={self.block_size}")
         if self.dtype not in get_args(DType):
             raise ConfigError(f"dtype={self.dtype!r}: must be one of {', '.join(get_args(DType))}")
+        if self.quantization not in (None, *get_args(Quantization)):
+            raise ConfigError(f"quantization={self.quantization!r}: must be one of {', '.join(get_args(Quantization))}")

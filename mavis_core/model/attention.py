@@ -2,32 +2,36 @@
 
 A forward is given one of the step objects below as the keyword ``kv_step``; transformers passes it through to
 every attention layer, which calls ``attend``. So standard-attention models of transformers run unchanged, with
-our cache. Without ``kv_step`` the layer falls back to transformers' own SDPA (the reference loop, generate()).
+our cache. Without ``kv_step`` the layer falls back to transformers' own attention (the reference loop, training).
 
+What a layer asks for beyond that, such as a sliding window, reaches ``attend`` as an ``AttentionSpec``.
 Grouped-query heads are never repeated in decode: the heads that share a KV head are laid out as its queries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from mavis_core.model.attention_spec import AttentionSpec
 from mavis_core.model.kv_pool import KVPool
+from mavis_core.model.plain_attention import plain_attention
+from mavis_core.model.span import Span, length_mask, window_span
 
 ATTENTION = "mavis_paged"
+SMALLEST_STRIP = 256
 
 
 class AttentionStep(Protocol):
     """What a forward is given as ``kv_step``; ``backends`` say who makes it."""
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         """query (N, H, D), key and value (N, H_kv, D) of one layer -> (N, H, D)."""
         ...
 
@@ -55,12 +59,6 @@ class SiblingStep(AttentionStep, Protocol):
         ...
 
 
-def length_mask(length: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-    """Additive mask (B, 1, 1, width): 0 where position < length (B,), -inf beyond."""
-    hidden = torch.arange(width, device=length.device) >= length[:, None]
-    return torch.zeros(hidden.shape, dtype=dtype, device=length.device).masked_fill_(hidden, -torch.inf)[:, None, None]
-
-
 @dataclass(slots=True)
 class DecodeAttention:
     """One new token per row, each over its own block table.
@@ -68,32 +66,47 @@ class DecodeAttention:
     Attributes:
         pool: of the model that runs.
         slots: (B,) int64, where each row's new token is stored.
-        block_table: (B, P) int64.
-        mask: (B, 1, 1, P * block) additive; the new token itself is visible.
+        length: (B,) int64, tokens of each row with the new one.
+        whole: all tokens of each row, the new one among them.
+        windows: the same through each sliding window that a layer has asked for in this step.
     """
 
     pool: KVPool
     slots: Tensor
-    block_table: Tensor
-    mask: Tensor
+    length: Tensor
+    whole: Span
+    windows: dict[int, Span] = field(default_factory=dict)
 
     def over(self, pool: KVPool) -> DecodeAttention:
         return replace(self, pool=pool)
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         rows, heads, dim = query.shape
         kv_heads = key.shape[1]
+        groups = heads // kv_heads
         self.pool.write(layer, self.slots, key, value)
-        cached = self.pool.gather(layer, self.block_table)
+        span = self.span(spec.window)
+        cached = self.pool.gather(layer, span.block_table)
         keys, values = cached.permute(2, 0, 3, 1, 4).unbind(0)
-        out = F.scaled_dot_product_attention(
-            query.reshape(rows, kv_heads, heads // kv_heads, dim),
-            keys,
-            values,
-            attn_mask=self.mask,
-            scale=scaling,
-        )
+        out = spec.attend(query.reshape(rows, kv_heads, groups, dim), keys, values, span.mask, groups)
         return out.reshape(rows, heads, dim)
+
+    def span(self, window: int | None) -> Span:
+        return _through(self.windows, self.whole, window, self.pool, self.length - 1, self.length)
+
+
+def _through(
+    known: dict[int, Span], whole: Span, window: int | None, pool: KVPool, position: Tensor, length: Tensor
+) -> Span:
+    """``whole`` through a window; itself where no row is as long. Kept in ``known``: other layers ask again.
+
+    A ``position`` may be the one right behind all that is cached, so a window of just that width hides a token.
+    """
+    if window is None or window > whole.mask.shape[-1]:
+        return whole
+    if window not in known:
+        known[window] = window_span(whole.block_table, pool.block_size, position, length, window, whole.mask.dtype)
+    return known[window]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,29 +136,52 @@ class PrefillAttention:
     def over(self, pool: KVPool) -> PrefillAttention:
         return replace(self, pool=pool)
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         self.pool.write(layer, self.slots, key, value)
-        return torch.cat([self._attend(layer, chunk, query, key, value, scaling) for chunk in self.chunks])
+        return torch.cat([self._attend(layer, chunk, query, key, value, spec) for chunk in self.chunks])
 
-    def _attend(self, layer: int, chunk: Chunk, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    def _attend(
+        self, layer: int, chunk: Chunk, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec
+    ) -> Tensor:
         own = slice(chunk.start, chunk.stop)
-        keys, values, mask = key[own], value[own], None
+        count, window = chunk.stop - chunk.start, spec.window
+        if window is not None and window >= chunk.context + count:
+            window = None
+        keys, values, before = key[own], value[own], 0
         if chunk.context:
-            total = chunk.context + chunk.stop - chunk.start
-            cached = self.pool.gather(layer, chunk.block_table)[0, :total]
+            unseen = 0 if window is None else max(0, chunk.context - window + 1) // self.pool.block_size
+            before = chunk.context - unseen * self.pool.block_size
+            cached = self.pool.gather(layer, chunk.block_table[:, unseen:])[0, : before + count]
             keys, values = cached[:, 0], cached[:, 1]
-            position = torch.arange(total, device=query.device)
-            mask = position <= position[chunk.context :, None]
-        groups = query.shape[1] // key.shape[1]
-        out = F.scaled_dot_product_attention(
-            query[own].transpose(0, 1)[None],
-            keys.transpose(0, 1).repeat_interleave(groups, dim=0)[None],
-            values.transpose(0, 1).repeat_interleave(groups, dim=0)[None],
-            attn_mask=mask,
-            is_causal=mask is None and chunk.stop - chunk.start > 1,
-            scale=scaling,
-        )
-        return out[0].transpose(0, 1)
+        heads = query.shape[1]
+        groups = heads // key.shape[1]
+        queries = query[own].transpose(0, 1)[None]
+        keys, values = (x.transpose(0, 1).repeat_interleave(groups, dim=0)[None] for x in (keys, values))
+        found = []
+        for start, stop in strips(count, window):
+            first = 0 if window is None else max(0, before + start - window + 1)
+            seen = slice(first, before + stop)
+            mask = strip_mask(before + start - first, stop - start, window, query.device)
+            causal = mask is None and stop - start > 1
+            found.append(spec.attend(queries[:, :, start:stop], keys[:, :, seen], values[:, :, seen], mask, 1, causal))
+        return torch.cat(found, dim=2)[0].transpose(0, 1)
+
+
+def strips(count: int, window: int | None) -> Iterator[tuple[int, int]]:
+    """Where ``count`` queries are cut, so that those of one strip see about the same keys through a window."""
+    step = count if window is None else max(window, SMALLEST_STRIP)
+    for start in range(0, count, step):
+        yield start, min(count, start + step)
+
+
+def strip_mask(before: int, count: int, window: int | None, device: torch.device) -> Tensor | None:
+    """(count, before + count) bool, what each of the last ``count`` of so many tokens sees; None: causal alone does."""
+    if window is None and not before:
+        return None
+    position = torch.arange(before + count, device=device)
+    own = position[before:, None]
+    seen = position <= own
+    return seen if window is None else seen & (position > own - window)
 
 
 @dataclass(slots=True)
@@ -155,10 +191,10 @@ class MixedAttention:
     decode: DecodeStep
     prefill: RowsStep
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         rows = self.decode.slots.shape[0]
-        first = self.decode.attend(layer, query[:rows], key[:rows], value[:rows], scaling)
-        rest = self.prefill.attend(layer, query[rows:], key[rows:], value[rows:], scaling)
+        first = self.decode.attend(layer, query[:rows], key[:rows], value[:rows], spec)
+        rest = self.prefill.attend(layer, query[rows:], key[rows:], value[rows:], spec)
         return torch.cat((first, rest))
 
 
@@ -180,8 +216,9 @@ class SiblingAttention:
         self.pool = pool
         self.rows, self.width = block_table.shape[0], width
         self._whole_table, self._length = block_table, length
-        self.block_table = block_table[:, : -(-longest // pool.block_size)]
-        self.mask = length_mask(length, self.block_table.shape[1] * pool.block_size, pool.data.dtype)
+        table = block_table[:, : -(-longest // pool.block_size)]
+        self._whole = Span(table, length_mask(length, table.shape[1] * pool.block_size, pool.data.dtype))
+        self._windows: dict[int, Span] = {}
         self.siblings = torch.empty(
             (spec.layers, self.rows * width, 2, spec.kv_heads, spec.head_dim),
             dtype=pool.data.dtype,
@@ -193,20 +230,21 @@ class SiblingAttention:
         at = torch.arange(self.rows, device=chosen.device) * self.width + chosen
         self.pool.write_all(self.pool.slots(self._whole_table, self._length), self.siblings[:, at])
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         torch.stack((key, value), dim=1, out=self.siblings[layer])
-        cached = self.pool.gather(layer, self.block_table)
+        span = _through(self._windows, self._whole, spec.window, self.pool, self._length, self._length)
+        cached = self.pool.gather(layer, span.block_table)
         total, heads, dim = query.shape
         kv_heads, width = key.shape[1], total // self.rows
         groups = heads // kv_heads
         # (G, K, H, D) -> (G, H_kv, groups * K, D): the heads of a group and the siblings are all queries.
-        queries = (query * scaling).view(self.rows, width, kv_heads, groups, dim).permute(0, 2, 3, 1, 4)
+        queries = (query * spec.scale).view(self.rows, width, kv_heads, groups, dim).permute(0, 2, 3, 1, 4)
         flat = queries.reshape(self.rows, kv_heads, groups * width, dim)
         own_key = key.view(self.rows, width, kv_heads, 1, dim).permute(0, 2, 3, 1, 4)
         own_value = value.view(self.rows, width, kv_heads, 1, dim).permute(0, 2, 3, 1, 4)
-        prefix = flat @ cached[:, :, 0].permute(0, 2, 3, 1) + self.mask
-        itself = (queries * own_key).sum(-1).reshape(self.rows, kv_heads, groups * width, 1)
-        share = torch.cat((prefix, itself), dim=-1).softmax(dim=-1)
+        prefix = spec.capped(flat @ cached[:, :, 0].permute(0, 2, 3, 1)) + span.mask
+        itself = spec.capped((queries * own_key).sum(-1)).reshape(self.rows, kv_heads, groups * width, 1)
+        share = spec.shares(torch.cat((prefix, itself), dim=-1), groups)
         out = share[..., :-1] @ cached[:, :, 1].transpose(1, 2)
         out = out.view(self.rows, kv_heads, groups, width, dim)
         out = out + share[..., -1].view(self.rows, kv_heads, groups, width, 1) * own_value
@@ -221,19 +259,17 @@ def paged_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     kv_step: AttentionStep | None = None,
-    **kwargs: Any,
+    **asked: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """transformers' attention function: query (1, H, N, D), key and value (1, H_kv, N, D) -> (1, N, H, D)."""
     if kv_step is None:
-        found: tuple[Tensor, Tensor | None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, **kwargs
-        )
-        return found
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        return plain_attention(module, query, key, value, attention_mask, scaling=scaling, **asked)
+    spec = AttentionSpec.of(query.shape[-1] ** -0.5 if scaling is None else scaling, asked)
     out = kv_step.attend(
-        module.layer_idx, query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1), scale
+        module.layer_idx, query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1), spec
     )
     return out[None], None
 
 
 AttentionInterface.register(ATTENTION, paged_attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import struct
 from typing import Any
 
 import torch
@@ -12,7 +12,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from mavis_core.api.errors import ConfigError, LoadError
 from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.model.paged_model import PagedModel, sliding_window
+from mavis_core.model.dtype import settle
+from mavis_core.model.logit_scaling import LogitScaling
+from mavis_core.model.model_source import ModelSource
+from mavis_core.model.paged_model import PagedModel
+
+GENERATION_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+READ_ERRORS = (OSError, ValueError, KeyError, IndexError, NotImplementedError, SafetensorError, struct.error)
+"""What transformers raises over files that it cannot read."""
 
 
 def resolve_device(device: str) -> torch.device:
@@ -32,14 +39,6 @@ def resolve_device(device: str) -> torch.device:
     return found
 
 
-def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
-    """ "auto" is float32 on the CPU (exact, and faster there) and the checkpoint's own on a GPU."""
-    if dtype == "auto":
-        return torch.float32 if device.type == "cpu" else "auto"
-    found: torch.dtype = getattr(torch, dtype)
-    return found
-
-
 def read_tokenizer(path: str) -> Tokenizer:
     """A policy's tokenizer without its weights.
 
@@ -47,34 +46,19 @@ def read_tokenizer(path: str) -> Tokenizer:
         LoadError: naming the path.
     """
     try:
-        found: Tokenizer = AutoTokenizer.from_pretrained(local_or_hub(path), trust_remote_code=False)
-    except (OSError, ValueError) as error:
+        found: Tokenizer = AutoTokenizer.from_pretrained(**ModelSource.find(path).arguments)
+    except READ_ERRORS as error:
         raise LoadError(f"{path}: {error}") from error
     if not hasattr(found, "backend_tokenizer"):
         raise LoadError(f"{path}: its tokenizer ({type(found).__name__}) is a slow one: a tokenizer.json is needed")
     return found
 
 
-def is_hub_id(path: str) -> bool:
-    """Whether ``path``, which is no folder here, can be the id of a model on the hub."""
-    return path.count("/") == 1 and not path.startswith((".", "/", "~"))
-
-
-def local_or_hub(path: str) -> str:
-    """``path`` if it is a folder or can be a hub id.
-
-    Raises:
-        LoadError: it looks like a folder, and there is none.
-    """
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return str(folder)
-    if not is_hub_id(path):
-        raise LoadError(f"{path}: no such folder (a hub id looks like 'owner/name')")
-    return path
-
-
-GENERATION_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+def forget_gguf(model: Any) -> None:
+    """A model read from GGUF as the plain model that it is by now: transformers would not save it otherwise."""
+    for owner, name in ((model.config, "quantization_config"), (model, "hf_quantizer")):
+        if hasattr(owner, name):
+            delattr(owner, name)
 
 
 class Policy:
@@ -86,7 +70,8 @@ class Policy:
         name: what messages call it.
 
     Raises:
-        LoadError: the architecture is not supported, or its logits are not a plain linear readout.
+        LoadError: the architecture is not supported, or its logits are not what ``LogitScaling`` makes of a linear
+            output layer.
     """
 
     def __init__(self, model: Any, tokenizer: Tokenizer | None, name: str) -> None:
@@ -95,6 +80,7 @@ class Policy:
         self.tokenizer = tokenizer
         self.name = name
         self.readout = model.get_output_embeddings()
+        self.scaling = LogitScaling.of(self.backbone.config)
         self.vocab_size = int(self.readout.weight.shape[0])
         self.generation: Any = getattr(model, "generation_config", None) or GenerationConfig()
         self.backbone.probe()
@@ -102,22 +88,33 @@ class Policy:
 
     @classmethod
     def load(cls, path: str, device: torch.device, dtype: torch.dtype | str, name: str | None = None) -> Policy:
-        """Load from a local folder or a hub id, to be known as ``name``; never runs code from the checkpoint.
+        """Load from what ``ModelSource`` finds, to be known as ``name``; never runs code from the checkpoint.
+
+        Args:
+            dtype: "auto" is as the model was saved, see ``settle``.
 
         Raises:
             LoadError: naming the path and what is wrong with it.
         """
-        source = local_or_hub(path)
+        source = ModelSource.find(path)
         try:
             model, loading = AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+                dtype=dtype, use_safetensors=True, output_loading_info=True, **source.arguments
             )
-        except (OSError, ValueError, SafetensorError) as error:
+        except READ_ERRORS as error:
             raise LoadError(f"{path}: {error}") from error
         if loading["missing_keys"]:  # transformers fills them with random numbers
             missing = ", ".join(sorted(loading["missing_keys"]))
             raise LoadError(f"{path}: has no weights for {missing}; is it a causal LM?")
+        if source.gguf is not None:
+            forget_gguf(model)
+        if dtype == "auto":
+            model = settle(model, device, source.gguf is not None)
         return cls(model.to(device), read_tokenizer(path), name or path)
+
+    def quantize(self, kind: str) -> None:
+        """All but embedding and output layer, in place; see ``quantization``. Raises LoadError."""
+        self.backbone.quantize(kind)
 
     @property
     def device(self) -> torch.device:
@@ -131,9 +128,8 @@ class Policy:
 
     @property
     def max_model_len(self) -> int:
-        """The most tokens that its positions and its sliding window, if it has one, allow."""
-        window = sliding_window(self.backbone.config)
-        return min(self.backbone.max_positions, window) if window else self.backbone.max_positions
+        """What the positions allow."""
+        return self.backbone.max_positions
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
@@ -153,8 +149,7 @@ class Policy:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Raw logits: hidden (B, D) -> (B, V) float32."""
-        out: Tensor = self.readout(hidden)
-        return out.float()
+        return self.scaling(self.readout(hidden).float())
 
     @torch.inference_mode()
     def _probe_readout(self, model: Any) -> None:
@@ -165,5 +160,5 @@ class Policy:
         if not error <= 5e-2:
             raise LoadError(
                 f"{self.name}: its logits differ from output layer x last hidden state by {error:.2g}; "
-                f"this {self.backbone.config.model_type} model rescales its logits, which is not supported"
+                f"this {self.backbone.config.model_type} model rescales its logits in a way that is not supported"
             )

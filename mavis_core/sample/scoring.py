@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from mavis_core.model.attention import DecodeStep, SiblingStep, length_mask
-from mavis_core.model.backends import AttentionBackend, sdpa
+from mavis_core.model.attention import DecodeStep, SiblingStep
+from mavis_core.model.backends import AttentionBackend, newest, sdpa
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.sample.candidates import Candidates
 
@@ -45,9 +45,7 @@ class ScoringInput:
 
     def newest_attention(self, pool: KVPool) -> DecodeStep:
         """How a model whose KV is in ``pool`` reads ``last_token``, one position a row."""
-        table = self.block_table[:, : -(-self.max_length // pool.block_size)]
-        mask = length_mask(self.length, table.shape[1] * pool.block_size, pool.data.dtype)
-        return self.backend.decode(pool, pool.slots(table, self.length - 1), table, self.length, mask)
+        return newest(self.backend, pool, self.block_table, self.length, self.max_length)
 
     def sibling_attention(self, pool: KVPool) -> SiblingStep:
         """How it reads the G * K ``candidates``, all of a row at position ``length`` and blind to one another."""

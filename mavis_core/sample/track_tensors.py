@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mavis_core.model.attention import DecodeStep, length_mask
+from mavis_core.model.attention import DecodeStep
 from mavis_core.model.backends import AttentionBackend, sdpa
 from mavis_core.model.kv_pool import KVPool
+from mavis_core.model.span import length_mask
 from mavis_core.schedule.track import Track
 
 TABLE_SLACK = 8

@@ -319,17 +319,19 @@ def _special_ids(tokenizer: Path) -> dict[str, int]:
 
 
 def _save(model: LlamaForCausalLM, best: Best, data: Path, out: Path, special: dict[str, int]) -> None:
-    """Best weights in bfloat16 with tokenizer and generation config.
+    """Best weights in bfloat16, for the size of the file, with tokenizer and generation config.
 
-    The model keeps the rounded weights, in float32 again, for its last evaluation.
+    The config says float32, in which so small a model is served wherever it can be. The model keeps the rounded
+    weights, in float32 again, for its last evaluation.
     """
     model.load_state_dict(best.state)
     model.to(torch.bfloat16)
-    model.config.dtype = torch.bfloat16
     model.config.attention_dropout = 0.0
     model.generation_config = GenerationConfig(**special)
     model.save_pretrained(out)
     model.float()
+    model.config.dtype = torch.float32
+    model.config.save_pretrained(out)
     for file in (data / "tokenizer").iterdir():
         shutil.copyfile(file, out / file.name)
     size = (out / "model.safetensors").stat().st_size

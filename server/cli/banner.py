@@ -16,6 +16,12 @@ def base_url(settings: Settings) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
 
 
+def numbers(settings: Settings, info: EngineInfo) -> str:
+    """The number type that the model computes in, and who chose it."""
+    weights = f", weights of {settings.engine.quantization}" if settings.engine.quantization else ""
+    return f"{info.dtype}{weights}" + (" (dtype=auto)" if settings.engine.dtype == "auto" else "")
+
+
 def banner(settings: Settings, info: EngineInfo, names: Sequence[str]) -> str:
     """``names`` are those of the objectives."""
     url = base_url(settings)
@@ -25,6 +31,7 @@ def banner(settings: Settings, info: EngineInfo, names: Sequence[str]) -> str:
     lines = [
         f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
         f"steer towards: {escape(', '.join(names)) or 'what a request says in words'}",
+        f"[dim]{numbers(settings, info)}[/]",
         f"[dim]KV cache: {info.kv_cache_tokens:,} tokens, {info.kv_cache_bytes / 2**20:,.0f} MiB once all are used[/]",
         "",
         *([f"[dim]Open in a browser:[/] [bold]{url}/[/]", ""] if settings.playground else []),

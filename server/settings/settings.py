@@ -47,7 +47,8 @@ class Settings(BaseModel):
     engine: EngineConfig = ENGINE
     model: str | None = setting(
         None,
-        "The language model: a folder, or the id of one on the Hugging Face hub (owner/name). "
+        "The language model: a folder, a GGUF file, or the id of one on the Hugging Face hub (owner/name, or "
+        "owner/name:file.gguf). "
         "Default: the small one that ships.",
     )
     values: TextList = setting(

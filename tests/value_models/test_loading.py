@@ -10,13 +10,16 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import LoadError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy
+from mavis_core.model.quantization import Int8Linear, weight_bytes
 from mavis_core.offline import generate
 from tests.models import HIDDEN, head_network
 from tests.value_models.configs import HEAD, value_config
 from value_models.kinds.head import save_head
 from value_models.kinds.head_network import HeadNetwork
-from value_models.loading import build_engine, value_folders
+from value_models.kinds.lm import LmValue
+from value_models.loading import SHIPPED_POLICY, FolderLoader, build_engine, load_policy, value_folders
 
 
 @pytest.fixture
@@ -73,3 +76,20 @@ def test_an_engine_is_built_from_folders_with_progress(model: Path, values: Path
 def test_two_folders_with_one_objective_collide(model: Path, values: Path) -> None:
     with pytest.raises(LoadError, match="objective 'a' is scored by two values"):
         build_engine(str(model), [str(values), str(values / "x")], EngineConfig())
+
+
+def test_an_lm_is_loaded_in_few_bits() -> None:
+    config = EngineConfig(dtype="float32", device="cpu", quantization="int8")
+    policy = load_policy(str(SHIPPED_POLICY), config)
+    (whole,), (narrow,) = (FolderLoader(policy, kind).load("shipped:lm") for kind in (None, "int8"))
+    assert isinstance(whole, LmValue) and isinstance(narrow, LmValue)
+    assert weight_bytes(narrow.model.base.layers) < 0.3 * weight_bytes(whole.model.base.layers)
+    assert any(isinstance(layer, Int8Linear) for layer in policy.model.modules())
+    hidden = torch.zeros(policy.readout.weight.shape[1])
+    with torch.inference_mode():
+        exact, found = (value.reference([5, 90, 17, 300], [7, 40, 120], hidden) for value in (whole, narrow))
+    assert 0 < float((exact - found).abs().max()) < 0.05, "z-units"
+    engine = Engine(policy, [narrow], EngineConfig(kv_cache_tokens=64))
+    name = narrow.spec.objectives[0].name
+    ((answer,),) = generate(engine, [[5, 90]], SamplingParams(max_tokens=3, ignore_eos=True), Guidance({name: 1.0}))
+    assert len(answer.token_ids) == 3

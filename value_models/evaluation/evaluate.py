@@ -168,7 +168,9 @@ class Evaluation:
         """
         try:
             values = [] if point.arm == BASE else self.arms[point.arm].values(point, self.policy)
-            engine = Engine(self.policy, values, self.config.engine, FolderLoader(self.policy))
+            engine = Engine(
+                self.policy, values, self.config.engine, FolderLoader(self.policy, self.config.engine.quantization)
+            )
         except LoadError as error:
             raise RunError(f"arms.{point.arm}: {error}") from error
         return PointSampler(engine, self.prompts, self.rewards, self.config, self.arms)

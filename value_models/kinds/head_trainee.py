@@ -62,8 +62,6 @@ class HeadTrainee(nn.Module):
     @torch.no_grad()
     def _compute(self, batch: Batch) -> Tensor:
         (policy,) = self._policy
-        out = policy.backbone.base(
-            input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask(), use_cache=False
-        )
+        out = policy.backbone.base(**batch.inputs(policy.backbone.config))
         before: Tensor = out.last_hidden_state[0, batch.previous[0, batch.asked]]
         return before.float()

@@ -50,6 +50,10 @@ class LmValue:
         self.readout = readout.eval().requires_grad_(False)
         self.spec = ValueSpec(name, tuple(objectives), (self.model.cache,), self.model.max_positions)
 
+    def quantize(self, kind: str) -> None:
+        """Before it is bound; see ``mavis_core.model.quantization``. Raises LoadError."""
+        self.model.quantize(kind)
+
     def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
         (self._pool,) = pools
         self.model.base.to(device=device, dtype=dtype)
@@ -85,9 +89,7 @@ class LmTrainee(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(A, M) float32."""
-        out = self.backbone(
-            input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask(), use_cache=False
-        )
+        out = self.backbone(**batch.inputs(self.backbone.config))
         found: Tensor = self.readout(out.last_hidden_state.flatten(0, 1)[batch.asked].float())
         return found
 

@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from mavis_core.api.errors import LoadError, RunError
 from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.model.policy import Policy, local_or_hub
+from mavis_core.model.model_source import local_or_hub
+from mavis_core.model.policy import Policy
 from value_models.identity import tokenizer_hash
 
 OURS = ("small", "policy")

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from mavis_core.api.errors import ConfigError, LoadError, RewardError
-from mavis_core.model.policy import local_or_hub, resolve_device
+from mavis_core.model.model_source import local_or_hub
+from mavis_core.model.policy import resolve_device
 from value_models.prompts import Prompt
 
 Reads = Literal["prompt+response", "response"]

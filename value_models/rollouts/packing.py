@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from mavis_core.model.windows import smallest_window
 from value_models.rollouts.forest import Forest
 
 Examples = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -113,15 +115,28 @@ class Batch:
         of_trees = torch.stack([tree.tilt_weights for tree in self.trees]).to(self.asked.device)
         return of_trees[self.asked // self.ids.shape[1]]
 
-    def mask(self) -> Tensor:
-        """(R, 1, T, T) bool: query sees itself and what is earlier on its path; padding sees itself."""
+    def mask(self, window: int | None = None) -> Tensor:
+        """(R, 1, T, T) bool: query sees itself and what is earlier on its path; padding sees itself.
+
+        Args:
+            window: only so many tokens of the path, the query itself among them.
+        """
         total = self.ids.shape[1]
         found = torch.eye(total, dtype=torch.bool).repeat(len(self.trees), 1, 1)
         for row, tree in enumerate(self.trees):
             own = len(tree.ids)
-            earlier = tree.positions[None, :] < tree.positions[:, None]
+            behind = tree.positions[:, None] - tree.positions[None, :]
+            earlier = behind > 0 if window is None else (behind > 0) & (behind < window)
             found[row, :own, :own] |= tree.ancestors[tree.node][:, tree.node] & earlier
         return found[:, None].to(self.ids.device)
+
+    def inputs(self, config: Any) -> dict[str, Any]:
+        """What a transformers backbone of ``config`` is given to read the trees, through its sliding windows."""
+        window = smallest_window(config)
+        mask: Any = self.mask(window)
+        if window is not None and getattr(config, "layer_types", None) is not None:
+            mask = {"full_attention": self.mask(), "sliding_attention": mask}
+        return {"input_ids": self.ids, "position_ids": self.positions, "attention_mask": mask, "use_cache": False}
 
 
 def collate(trees: Sequence[PackedTree], every_token: bool, device: torch.device) -> Batch:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from mavis_core.api.errors import RunError
-from mavis_core.model.policy import is_hub_id
+from mavis_core.model.model_source import is_hub_id
 from value_models.checked import read
 from value_models.kinds.lm_backbone import OURS
 from value_models.loading import NAMED

@@ -118,9 +118,7 @@ def _candidates(
 ) -> Tensor:
     """Some of the tokens that decoding would compare behind each place: (Q, C)."""
     batch = collate([tree], True, policy.device)
-    out = policy.backbone.base(
-        input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask(), use_cache=False
-    )
+    out = policy.backbone.base(**batch.inputs(policy.backbone.config))
     logits = policy.logits(out.last_hidden_state[0, places.to(policy.device)])
     likely = logits.topk(min(queries.top_k, logits.shape[1]), dim=1).indices.cpu()
     width = min(queries.candidates, likely.shape[1])

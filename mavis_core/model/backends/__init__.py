@@ -17,6 +17,7 @@ from torch import Tensor
 from mavis_core.api.errors import ConfigError
 from mavis_core.model.attention import Chunk, DecodeStep, RowsStep, SiblingStep
 from mavis_core.model.kv_pool import KVPool
+from mavis_core.model.span import length_mask
 
 
 class AttentionBackend(Protocol):
@@ -57,3 +58,14 @@ def attention_backend(name: str) -> AttentionBackend:
             raise ConfigError(f"attention_backend={name!r}: needs {error.name}, which is not installed") from error
         known = ", ".join(found.name for found in pkgutil.iter_modules(__path__))
         raise ConfigError(f"attention_backend={name!r}: must be one of {known}") from error
+
+
+def newest(backend: AttentionBackend, pool: KVPool, block_table: Tensor, length: Tensor, longest: int) -> DecodeStep:
+    """The newest token of each row, at position ``length`` (B,) - 1.
+
+    Args:
+        block_table: (B, P) int64; blocks beyond ``longest``, the largest length (host integer), are not read.
+    """
+    table = block_table[:, : -(-longest // pool.block_size)]
+    mask = length_mask(length, table.shape[1] * pool.block_size, pool.data.dtype)
+    return backend.decode(pool, pool.slots(table, length - 1), table, length, mask)

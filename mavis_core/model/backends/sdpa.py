@@ -8,10 +8,11 @@ from torch import Tensor
 
 from mavis_core.model.attention import Chunk, DecodeAttention, PrefillAttention, SiblingAttention
 from mavis_core.model.kv_pool import KVPool
+from mavis_core.model.span import Span
 
 
 def decode(pool: KVPool, slots: Tensor, block_table: Tensor, length: Tensor, mask: Tensor) -> DecodeAttention:
-    return DecodeAttention(pool, slots, block_table, mask)
+    return DecodeAttention(pool, slots, length, Span(block_table, mask))
 
 
 def prefill(pool: KVPool, slots: Tensor, chunks: Sequence[Chunk]) -> PrefillAttention:

@@ -1,42 +1,23 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from transformers import MistralConfig, MistralForCausalLM
+from transformers import AutoModelForCausalLM, BloomConfig, FalconConfig
 
 from mavis_core.api.errors import LoadError
 from mavis_core.model.attention import Chunk, PrefillAttention
 from mavis_core.model.kv_pool import CacheSpec, KVPool
-from mavis_core.model.paged_model import PagedModel, refuse_unsupported, sliding_window
+from mavis_core.model.paged_model import PagedModel
 from mavis_core.model.policy import Policy
+from tests.architectures import special_model
 from tests.models import ARCHITECTURES, tiny_config, tiny_model
 
 
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"is_encoder_decoder": True, "model_type": "t5"}, "x: t5 is an encoder-decoder model"),
-        (
-            {"layer_types": ["full_attention", "linear_attention"], "model_type": "qwen3_next"},
-            "x: qwen3_next has layers of type linear_attention",
-        ),
-        ({"model_type": "mamba"}, "x: mamba has no attention layers"),
-        (
-            {"num_attention_heads": 2, "final_logit_softcapping": 30.0, "model_type": "gemma2"},
-            "x: gemma2 caps its logits",
-        ),
-    ],
-)
-def test_other_architectures_are_refused_by_name(config: dict[str, Any], message: str) -> None:
-    with pytest.raises(LoadError, match=message):
-        refuse_unsupported(SimpleNamespace(**config), "x")
-
-
-def test_attention_that_is_not_ours_is_found_by_the_probe() -> None:
-    model = PagedModel(tiny_model("llama"), "bent")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_that_is_not_ours_is_found_by_the_probe(dtype: torch.dtype) -> None:
+    model = PagedModel(tiny_model("llama").to(dtype), "bent")
     plain = model.forward
 
     def bent(tokens: torch.Tensor, positions: torch.Tensor, attention: Any) -> torch.Tensor:
@@ -62,12 +43,42 @@ def test_a_policy_that_rescales_its_logits_is_refused() -> None:
         Policy(model, None, "rescaled")
 
 
-def test_rows_must_fit_in_a_sliding_window() -> None:
-    config = MistralConfig(**{**tiny_config("mistral").to_dict(), "sliding_window": 13})
-    assert sliding_window(config) == 13
-    assert Policy(MistralForCausalLM(config).eval(), None, "windowed").max_model_len == 13
-    assert sliding_window(tiny_config("llama")) is None
-    assert sliding_window(tiny_config("qwen2")) is None
+def test_layers_that_do_not_ask_for_the_windows_of_the_config_are_refused() -> None:
+    model = special_model("gemma3")
+    model.model.layers[1].self_attn.sliding_window = None
+    with pytest.raises(LoadError, match=r"x: gemma3_text is not supported: its layers ask for .*\[8, None, None, 8\]"):
+        PagedModel(model, "x").probe()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (FalconConfig(), "2 of its 2 layers do not go through transformers' attention interface"),
+        (BloomConfig(), "too many values to unpack"),
+    ],
+)
+def test_an_attention_of_its_own_is_refused_in_one_line(config: Any, message: str) -> None:
+    config.update({"vocab_size": 61, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4})
+    config.update({"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2})
+    model = AutoModelForCausalLM.from_config(config)
+    with pytest.raises(LoadError, match=rf"^x: {config.model_type} is not supported: {message}[^\n]*$"):
+        PagedModel(model, "x").probe()
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("is_causal", False, "its attention is bidirectional; only causal attention is served"),
+        ("position_bias", torch.zeros(1), "its attention layers ask for position_bias, which is not supported"),
+    ],
+)
+def test_what_layers_ask_for_and_is_not_known_is_refused(attribute: str, value: Any, message: str) -> None:
+    model = tiny_model("llama")
+    attention = model.model.layers[0].self_attn
+    plain = attention.forward
+    attention.forward = lambda *args, **kwargs: plain(*args, **kwargs, **{attribute: value})
+    with pytest.raises(LoadError, match=f"x: llama is not supported: {message}"):
+        PagedModel(model, "x").probe()
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaForSequenceClassification, LlamaModel
 
 from mavis_core.api.errors import ConfigError, LoadError
-from mavis_core.model.policy import Policy, resolve_device, resolve_dtype
+from mavis_core.model.policy import Policy, resolve_device
 from tests.models import EOS, byte_tokenizer, tiny_config, tiny_model
 
 CPU = torch.device("cpu")
@@ -113,9 +113,3 @@ def test_a_device_that_is_not_there_is_an_error_of_one_line(device: str) -> None
         resolve_device(device)
     assert "\n" not in str(caught.value)
     assert resolve_device("cpu") == CPU
-
-
-def test_auto_is_float32_on_the_cpu() -> None:
-    assert resolve_dtype("auto", CPU) is torch.float32
-    assert resolve_dtype("auto", torch.device("cuda")) == "auto"
-    assert resolve_dtype("bfloat16", CPU) is torch.bfloat16

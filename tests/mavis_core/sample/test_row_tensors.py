@@ -9,6 +9,7 @@ import torch
 
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.model.attention_spec import AttentionSpec
 from mavis_core.model.kv_pool import CacheSpec, KVPool
 from mavis_core.sample.noise import token_hashes
 from mavis_core.sample.row_tensors import RowTensors, first
@@ -99,9 +100,9 @@ def test_steps_on_the_device_equal_rows_built_anew() -> None:
         ours, theirs = going.tracks.decode_attention(POOL), anew.tracks.decode_attention(POOL)
         query, key, value = (torch.randn(4, heads, 2) for heads in (3, 1, 1))
         POOL.data.zero_()
-        one = ours.attend(0, query, key, value, 1.0)
+        one = ours.attend(0, query, key, value, AttentionSpec(1.0))
         POOL.data.zero_()
-        assert torch.equal(one, theirs.attend(0, query, key, value, 1.0))
+        assert torch.equal(one, theirs.attend(0, query, key, value, AttentionSpec(1.0)))
     assert going.max_length == max(len(each.tokens) for each in made)
 
 

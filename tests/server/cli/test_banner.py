@@ -13,6 +13,9 @@ def test_it_can_be_pasted() -> None:
     assert '"objective_weights": {"cheerful": 1}' in text
     assert "KV cache: 4,096 tokens, 3 MiB once all are used" in text
     assert "$MAVIS_API_KEY" in text
+    assert "float32 (dtype=auto)" in text
+    narrow = banner(load_settings(dtype="float32", quantization="int4"), INFO, [])
+    assert "float32, weights of int4[" in narrow
 
 
 def test_it_names_the_playground() -> None:

@@ -59,7 +59,7 @@ def test_it_asks_for_a_cache_and_says_how_long_it_can_read() -> None:
 
 def test_unsupported_backbones_are_refused_by_name() -> None:
     model = lm_value("llama", "c").model.base
-    model.config.final_logit_softcapping = 30.0
-    with pytest.raises(LoadError, match="mine: llama caps its logits"):
+    model.config.use_bidirectional_attention = True
+    with pytest.raises(LoadError, match="mine: llama reads texts in both directions"):
         LmValue("mine", [objective("c")], model, torch.nn.Linear(HIDDEN, 1))
-    assert getattr(tiny_config("llama"), "final_logit_softcapping", None) is None
+    assert not getattr(tiny_config("llama"), "use_bidirectional_attention", False)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
+from mavis_core.model.policy import Policy
+from tests.architectures import SPECIAL, special_config
 from tests.models import tiny_model, tiny_policy
 from tests.value_models.training.forests import forest
 from tests.value_models.training.test_targets import REWARDS, ROWS
@@ -82,6 +84,23 @@ def test_layout_by_hand() -> None:
             path.append(at)
             at = int(found.previous[at])
         assert mask[token].nonzero()[:, 0].tolist() == sorted(path)
+
+
+@pytest.mark.parametrize("architecture", ["mistral", "gemma3"])
+def test_sliding_windows_reach_back_along_the_path(architecture: str) -> None:
+    """Texts of up to eight tokens, windows of three: in every layer, and in some of them."""
+    config = special_config(architecture)
+    config.sliding_window = 3
+    torch.manual_seed(0)
+    policy = Policy(SPECIAL[architecture][1](config).eval(), None, architecture)
+    tree = forest(ROWS)
+    batch = collate([pack(7, tree, examples(tree, REWARDS, False), examples(tree, REWARDS, True))], False, CPU)
+    texts = [torch.tensor(tree.own_tokens(0) + tree.response(node)) for node in range(1, len(tree))]
+    with torch.inference_mode():
+        states = policy.backbone.base(**batch.inputs(config)).last_hidden_state
+        expected = torch.stack([policy.backbone.forward_plain(text)[-1] for text in texts])
+    torch.testing.assert_close(states.flatten(0, 1)[batch.asked], expected, rtol=1e-3, atol=1e-3)
+    assert max(map(len, texts)) > 6
 
 
 def test_the_same_gradients_for_at_most_a_third_of_the_tokens_lm() -> None:
