@@ -108,7 +108,7 @@ class ResponseAnswer(Answer):
             "incomplete_details": {"reason": "max_output_tokens"} if self._status == "incomplete" else None,
             "instructions": body.instructions,
             "max_output_tokens": body.max_output_tokens,
-            "metadata": body.metadata or {},
+            "metadata": {key: value for key, value in (body.metadata or {}).items() if isinstance(value, str)},
             "model": self._asked.model,
             "output": list(self._items.items),  # a copy: events are written after the next ones are made
             "parallel_tool_calls": self._parallel,

@@ -7,7 +7,7 @@ that is what changes from request to request; how the tilt works is grouped unde
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -15,7 +15,7 @@ from pydantic import Field
 from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, MAX_WEIGHT, Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.search_params import MAX_CHUNK_TOKENS, MAX_SEARCH_ROWS, SearchParams
-from server.protocol.fields import Strict, entries, ranged
+from server.protocol.fields import Strict, Tolerant, entries, ranged
 from server.tools.use import Constraint, ToolUse
 
 Weight = Annotated[float, Field(json_schema_extra={"minimum": -MAX_WEIGHT, "maximum": MAX_WEIGHT})]
@@ -43,16 +43,17 @@ class GuidanceOptions(Strict):
     normalise: Literal["none", "minmax"] | None = None
     allow_empty: bool | None = Field(default=None, description="A guided answer may begin with a stop token.")
     report: bool | None = Field(default=None, description="Per token: log-probabilities, KL, values.")
+    report_ignored: bool | None = Field(default=None, description="Which of the request's fields were left out.")
     search: SearchOptions | None = Field(default=None, description="Choose the answer among several.")
 
     def with_weights(self, weights: Mapping[str, float], defaults: Mapping[str, Any]) -> Guidance:
         """What the request says, else ``defaults``; raises InvalidRequestError on a value out of range."""
-        given = {name: value for name, value in self.model_dump(exclude={"search"}).items() if value is not None}
+        given = self.model_dump(exclude={"search", "report_ignored"}, exclude_none=True)
         search = None if self.search is None else self.search.params()
         return Guidance(weights=dict(weights), search=search, **{**defaults, **given})
 
 
-class SteeredRequest(Strict):
+class SteeredRequest(Tolerant):
     """What ``server.accepted`` reads of any request that generates, whatever its endpoint."""
 
     model: str | None = Field(default=None, description="A name from /v1/models; null is the first of them.")
@@ -77,6 +78,10 @@ class SteeredRequest(Strict):
     def tool_use(self) -> ToolUse:
         """Which tools there are and which must be called; raises InvalidRequestError."""
         return ToolUse()
+
+    def unread(self) -> Iterator[str]:
+        """What of the request's known fields cannot be read and is left out."""
+        return iter(())
 
     @property
     def include_usage(self) -> bool:

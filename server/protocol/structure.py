@@ -13,41 +13,60 @@ from pydantic import Field, StringConstraints
 
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.structure import Structure
-from server.protocol.fields import Refused, Strict
-from server.tools.use import Constraint, in_clients_words
+from server.protocol.fields import NoEffect, Refused, Tolerant
+from server.tools.use import TOOL_NAME, Constraint, in_clients_words
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+ToolName = Annotated[str, StringConstraints(pattern=f"^{TOOL_NAME}$")]
 StructureKind = Literal["json_schema", "regex", "choice", "grammar"]
 Schema = dict[str, Any]
 Choices = Annotated[
     list[Annotated[str, StringConstraints(min_length=1)]], Field(fail_fast=True, min_length=1, max_length=1024)
 ]
 ANY_OBJECT = Structure("json_schema", '{"type":"object"}')
+# What each type of a response_format must bring, and which types each of its fields goes with.
+REQUIRED = {"json_schema": "json_schema", "json": "value", "regex": "value"}
+TYPES_OF = {"json_schema": "json_schema", "schema": "json_object or json_schema", "value": "json_object, json or regex"}
 
 
-class JsonSchema(Strict):
-    name: Name
+class JsonSchema(Tolerant):
+    name: str | None = Field(default=None, description="For the reader; the model does not see it.")
     description: str | None = Field(default=None, description="For the reader; the model does not see it.")
     schema_: Schema | None = Field(default=None, alias="schema", description="null is any object.")
     strict: bool | None = Field(default=None, description="Always as if true.")
 
 
-class ResponseFormat(Strict):
-    type: Literal["text", "json_object", "json_schema"]
+class ResponseFormat(Tolerant):
+    type: Literal["text", "json_object", "json_schema", "json", "regex"]
     json_schema: JsonSchema | None = None
+    schema_: Schema | None = Field(default=None, alias="schema", description="Of a json_object, as llama.cpp has it.")
+    value: Schema | str | None = Field(default=None, description="Hugging Face's: the schema, or the regex.")
 
     def structure(self) -> Structure | None:
-        if (self.json_schema is None) == (self.type == "json_schema"):
-            wrong = "is required" if self.json_schema is None else "is only allowed"
-            raise InvalidRequestError(
-                f"response_format.json_schema {wrong} where type is json_schema", "response_format.json_schema"
-            )
+        """Raises InvalidRequestError where ``type`` and what is given do not go together."""
+        given = {"json_schema": self.json_schema, "schema": self.schema_, "value": self.value}
+        named = [name for name, value in given.items() if value is not None]
+        allowed = {"text": [], "json_schema": ["json_schema", "schema"], "regex": ["value"]}
+        for name in named:
+            if name not in allowed.get(self.type, ["schema", "value"]):
+                field = f"response_format.{name}"
+                raise InvalidRequestError(f"{field} is only allowed where type is {TYPES_OF[name]}", field)
+        if len(named) > 1:
+            field = f"response_format.{named[1]}"
+            raise InvalidRequestError(f"{field}: not together with response_format.{named[0]}", field)
+        if not named and self.type in REQUIRED:
+            field = f"response_format.{REQUIRED[self.type]}"
+            raise InvalidRequestError(f"{field} is required where type is {self.type}", field)
         if self.type == "text":
             return None
-        return json_structure(self.json_schema.schema_ if self.json_schema else None, "response_format")
+        if self.type == "regex":
+            if not isinstance(self.value, str):
+                raise InvalidRequestError("response_format.value: must be a string where type is regex", "response_format.value")
+            return structure_of("regex", self.value, "response_format")
+        schema = self.json_schema.schema_ if self.json_schema else self.schema_ if self.schema_ is not None else self.value
+        return json_structure(schema, "response_format")
 
 
-class StructuredOutputs(Strict):
+class StructuredOutputs(Tolerant):
     """vLLM's, one of the first five."""
 
     json_: Schema | str | None = Field(default=None, alias="json")
@@ -58,11 +77,11 @@ class StructuredOutputs(Strict):
     structural_tag: Refused = None
     disable_any_whitespace: Refused = None
     disable_additional_properties: Refused = None
-    disable_fallback: Refused = None
+    disable_fallback: NoEffect = None
     whitespace_pattern: Refused = None
 
 
-class StructuredFields(Strict):
+class StructuredFields(Tolerant):
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
     guided_json: Schema | str | None = None
@@ -70,7 +89,7 @@ class StructuredFields(Strict):
     guided_choice: Choices | None = None
     guided_grammar: str | None = None
     guided_json_object: bool | None = None
-    guided_decoding_backend: Refused = None
+    guided_decoding_backend: NoEffect = None
     guided_whitespace_pattern: Refused = None
 
     def constraint(self) -> Constraint | None:

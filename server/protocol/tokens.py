@@ -8,14 +8,14 @@ from pydantic import Field
 
 from mavis_core.api.errors import InvalidRequestError
 from server.protocol.chat import TemplateVariables
-from server.protocol.fields import Refused, Strict
+from server.protocol.fields import Refused, Strict, Tolerant
 from server.protocol.messages import Messages
 from server.protocol.sampling import TokenId
 from server.protocol.tools import Tools, tool_use_of
 from server.text.rendering import Rendering
 
 
-class TokenizeRequest(Strict):
+class TokenizeRequest(Tolerant):
     """A prompt or messages; the fields from ``tools`` on belong to messages."""
 
     model: str | None = None
@@ -54,7 +54,7 @@ class Tokenized(Strict):
     token_strs: list[str] | None = None
 
 
-class DetokenizeRequest(Strict):
+class DetokenizeRequest(Tolerant):
     model: str | None = None
     tokens: Annotated[list[TokenId], Field(fail_fast=True)]
 

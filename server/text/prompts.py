@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -28,7 +28,15 @@ from server.protocol.messages import ChatMessage, conversation
 from server.text.bound import characters_per_token
 from server.text.control_tokens import ControlTokens, control_tokens_of
 from server.text.lanes import SHORT, TextLanes
-from server.text.rendering import PROBE, Rendering, brings_tools, fitted, mentions, template_arguments
+from server.text.rendering import (
+    PROBE,
+    Rendering,
+    brings_tools,
+    fitted,
+    mentions,
+    template_arguments,
+    with_known_variables,
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +65,7 @@ class Prompts:
         self, messages: Sequence[ChatMessage], rendering: Rendering = DEFAULT, most: int | None = None
     ) -> tuple[int, ...]:
         entries = conversation(messages, rendering.param)
+        rendering = self._fitting(rendering)
         special, param, size = rendering.add_special_tokens, rendering.param, _size(messages, rendering)
         control = control_tokens_of(self._tokenizer().backend_tokenizer, self._current_template(rendering) or "")
         written = [entries, [function.definition() for function in rendering.functions], rendering.variables]
@@ -94,6 +103,18 @@ class Prompts:
     async def spelled(self, token_ids: Sequence[int]) -> list[str]:
         """Tokens as the vocabulary writes them."""
         return await self._lanes.run(len(token_ids), lambda: self._tokenizer().convert_ids_to_tokens(list(token_ids)))
+
+    def unused(self, rendering: Rendering) -> list[str]:
+        """Variables of the request that the chat template does not have."""
+        known = self._fitting(rendering).variables
+        return [name for name in rendering.variables if name not in known]
+
+    def _fitting(self, rendering: Rendering) -> Rendering:
+        try:
+            return with_known_variables(rendering, self._current_template(rendering) or "")
+        except TemplateError as error:
+            reason = f"the chat template cannot be read: {error}"
+            raise InvalidRequestError(reason, "chat_template_kwargs") from None
 
     def render(self, entries: list[dict[str, Any]], rendering: Rendering = DEFAULT) -> str:
         """Raises InvalidRequestError where there is no template or it refuses the messages."""
@@ -184,7 +205,11 @@ def _size(messages: Sequence[ChatMessage], rendering: Rendering) -> int:
         given = len(orjson.dumps([tools, dict(rendering.variables)]))
     except TypeError:  # the one thing that it does not write of what it has read
         raise _too_deep(rendering.param) from None
-    return written + sum(len(call.function.arguments) + ENTRY for call in calls) + given
+    return written + sum(_length(call.function.arguments) + ENTRY for call in calls) + given
+
+
+def _length(arguments: str | Mapping[str, Any] | None) -> int:
+    return len(arguments) if isinstance(arguments, str) else len(orjson.dumps(arguments or {}))
 
 
 def _too_deep(param: str) -> InvalidRequestError:

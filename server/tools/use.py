@@ -9,6 +9,8 @@ from typing import Any, Literal
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.structure import Structure
 
+# OpenAI's names and what tool servers add: dots, slashes, colons. Nothing that JSON or a grammar would have to escape.
+TOOL_NAME = r"[a-zA-Z0-9_.:/-]{1,128}"
 Mode = Literal["none", "auto", "required", "named"]
 NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 
@@ -91,8 +93,8 @@ class ToolUse:
                     f"{field.format(i)}.parameters.type: must be 'object'", f"{field.format(i)}.parameters.type"
                 )
             known[function.name] = function
-        mode = mode or ("auto" if known else "none")
-        if mode == "none":
+        mode = mode or "auto"
+        if mode == "none" or (mode == "auto" and not known):
             return cls()
         if not known:
             raise InvalidRequestError("tool_choice: only allowed where tools are given", "tool_choice")
