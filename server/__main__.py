@@ -66,6 +66,7 @@ def serve(
     block_size: Annotated[Number, typer.Option(help="Tokens per KV block. Default: 16.")] = None,
     kv_cache_tokens: Annotated[Number, typer.Option(help="KV slots. Default: derived.")] = None,
     gpu_memory_utilization: Annotated[Share, typer.Option(help="Share of GPU memory. Default: 0.85.")] = None,
+    unknown_fields: Annotated[Text, typer.Option(help="Of requests: ignore or refuse. Default: ignore.")] = None,
     max_queue: Annotated[Number, typer.Option(help="Requests waiting before 429. Default: 128.")] = None,
     seed: Annotated[Number, typer.Option(help="Of requests that bring none, in turn. Default: random.")] = None,
     search_rewards: Annotated[Text, typer.Option(help="Rewards that guidance.search may choose by.")] = None,

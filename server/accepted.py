@@ -18,12 +18,14 @@ from mavis_core.api.messages import EngineInfo, Request
 from mavis_core.api.sampling_params import SamplingParams
 from server.answers.asked import Asked
 from server.http.body import read_json
+from server.http.left_out import left_out_of
 from server.observation import count_request
 from server.protocol.steering import SteeredRequest
 from server.service import Service, service_of
 from server.steering import Steering, resolve_steering
 from server.tools.grammar import constraint_of
 from server.tools.use import Constraint, ToolUse
+from server.unknown_fields import note_unknown
 from server.validation import parse
 
 Body = TypeVar("Body", bound=SteeredRequest)
@@ -50,6 +52,7 @@ class Accepted(Generic[Body]):
             weights=self.steering.weights,
             sampling=self.sampling,
             wants_report=self.steering.guidance.report,
+            left_out=left_out_of(self.http).names() if self.body.wants_left_out else None,
             prompts=tuple(prompts),
             token_text=self.service.token_text,
             include_usage=self.body.include_usage,
@@ -88,6 +91,9 @@ async def accept(http: HttpRequest, kind: type[Body]) -> Accepted[Body]:
     payload = await read_json(http, service.settings.max_body_bytes)
     info = service.ready_info()
     body = parse(kind, payload)
+    note_unknown(http, body, payload)
+    for name in body.unread():
+        left_out_of(http).add(name)
     tools = body.tool_use()
     constraint = constraint_of(tools, body.constraint())
     sampling = body.sampling(info.sampling_defaults)

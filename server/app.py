@@ -18,6 +18,7 @@ from server.errors import install_error_handlers
 from server.http.auth import OPEN_PATHS, BearerAuth
 from server.http.cors import allow_browsers
 from server.http.foreign_pages import ForeignPages
+from server.http.left_out import TellLeftOut
 from server.http.plain_paths import PlainPaths
 from server.http.request_id import RequestId
 from server.http.shutdown_answers import ShutdownAnswers
@@ -83,7 +84,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
     if settings.admin_api_key is not None:
         app.include_router(values.router)
         bodies = [*BODIES, LoadValueRequest]
-    install_openapi(app, bodies, service.keys.required, OPEN_PATHS)
+    install_openapi(app, bodies, service.keys.required, OPEN_PATHS, settings.unknown_fields == "refuse")
     # The last is the outermost: refused requests carry an id and CORS headers too, preflights need no key.
     app.add_middleware(ShutdownAnswers)
     app.add_middleware(Throttle, limits=service.limits, metrics=service.metrics)
@@ -93,5 +94,6 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         allow_browsers(app, settings)
     app.add_middleware(PlainPaths)
     app.add_middleware(HeaderLimit)
+    app.add_middleware(TellLeftOut)
     app.add_middleware(RequestId)
     return app

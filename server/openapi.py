@@ -45,9 +45,9 @@ def streamed(
 
 
 def install_openapi(
-    app: FastAPI, request_models: list[type[BaseModel]], keyed: bool, open_paths: frozenset[str]
+    app: FastAPI, request_models: list[type[BaseModel]], keyed: bool, open_paths: frozenset[str], closed: bool = False
 ) -> None:
-    """Serve the document at ``/openapi.json``, made and encoded once."""
+    """Serve the document at ``/openapi.json``, made and encoded once; ``closed``: unknown fields are refused."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -56,7 +56,8 @@ def install_openapi(
                 [(model, "validation") for model in request_models], ref_template=COMPONENT
             )
             schemas = made["components"]["schemas"]
-            schemas |= definitions["$defs"]
+            closing = {"additionalProperties": False} if closed else {}
+            schemas |= {name: schema | closing for name, schema in definitions["$defs"].items()}
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
             for path, operations in made["paths"].items():

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     block_size: int = Field(default=16, ge=1, description="tokens per KV block")
     kv_cache_tokens: int | None = Field(default=None, ge=1, description="KV slots; none derives it")
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1, description="share of GPU memory to use")
+    unknown_fields: Literal["ignore", "refuse"] = Field(
+        default="ignore", description="of requests: leave them out and say so, or answer 400"
+    )
     max_queue: int = Field(default=128, ge=0, description="choices in flight beyond max_num_seqs before 429")
     seed: int | None = Field(
         default=None, description="requests that bring no seed get theirs from it, in turn; none: random ones"

@@ -15,7 +15,7 @@ def guidance_of(asked: Asked, stats: GuidanceStats | None, tokens: list[dict[str
     """``ChoiceGuidance``; ``stats`` is None for an unguided choice, ``tokens`` of ``reports_of``."""
     steering, truncation = (stats.steering_nats, stats.truncation_nats) if stats else (0.0, 0.0)
     kl = steering + truncation
-    report = {
+    report: dict[str, Any] = {
         "weights": asked.weights.values,
         "source": asked.weights.source,
         "beta": stats.beta if stats else 0.0,
@@ -27,6 +27,8 @@ def guidance_of(asked: Asked, stats: GuidanceStats | None, tokens: list[dict[str
     }
     if stats and stats.search:
         report["search"] = asdict(stats.search)
+    if asked.left_out is not None:
+        report["ignored"] = asked.left_out
     return report | {"tokens": tokens} if asked.wants_report else report
 
 

@@ -61,6 +61,7 @@ class ChoiceGuidance(Strict):
     truncation_nats: float
     values: dict[str, float]
     search: SearchReport | None = None
+    ignored: list[str] | None = None
     tokens: list[TokenSteering] | None = None
 
 

@@ -35,7 +35,9 @@ class ChatCompletionRequest(GenerationRequest):
     # vLLM's
     add_generation_prompt: bool | None = Field(default=None, description="null is true unless a message goes on.")
     continue_final_message: bool | None = Field(default=None, description="Go on with the last message.")
-    chat_template_kwargs: TemplateVariables | None = Field(default=None, description="Variables of the template; others are left out.")
+    chat_template_kwargs: TemplateVariables | None = Field(
+        default=None, description="Variables of the template; others are left out."
+    )
 
     reasoning_effort: str | None = Field(default=None, description=HINT)
     enable_thinking: bool | None = Field(default=None, description=HINT)
@@ -121,7 +123,9 @@ def thinking_hints(effort: str | None, enabled: bool | None) -> dict[str, Any]:
     """What templates of reasoning models are told; as in vLLM, an effort other than "none" turns thinking on."""
     if enabled is None and effort is not None:
         enabled = effort != "none"
-    return {name: value for name, value in (("reasoning_effort", effort), ("enable_thinking", enabled)) if value is not None}
+    return {
+        name: value for name, value in (("reasoning_effort", effort), ("enable_thinking", enabled)) if value is not None
+    }
 
 
 class TopLogprob(Strict):

@@ -31,6 +31,7 @@ class CompletionRequest(GenerationRequest):
     prompt: Prompt
     logprobs: int | None = ranged(0, MAX_LOGPROBS)
     best_of: int | None = Field(default=None, description="Only as large as n.")
+    messages: Refused = None
     suffix: Refused = None
     prompt_embeds: Refused = None
 

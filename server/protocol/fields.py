@@ -1,8 +1,8 @@
 """Building blocks of the request models.
 
 Three kinds of field: implemented; ``Refused``, which the schema shows as empty-only so that a client's generator and
-our documentation agree that it is not there; and ``NoEffect``, which is taken whatever it holds: bookkeeping that OpenAI
-stores and we do not, and wishes about what this server has not got.
+our documentation agree that it is not there; and ``NoEffect``, which is taken whatever it holds: bookkeeping that
+OpenAI stores and we do not, and wishes about what this server has not got.
 
 Two kinds of model: ``Strict`` is ours, an unknown field in it is refused; ``Tolerant`` is others', OpenAI's and vLLM's,
 whose clients send more than any server knows. What it does not know it leaves out, and ``server.ignored_fields`` says

@@ -27,6 +27,7 @@ from server.protocol.tools import MAX_TOOLS, EchoedCall, EchoedFunction
 from server.text.rendering import Rendering
 from server.tools.use import Constraint, Function, ToolUse
 
+
 class MessageItem(Tolerant):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
@@ -40,7 +41,9 @@ class FunctionCallItem(Tolerant):
     type: Literal["function_call"]
     call_id: str
     name: str
-    arguments: str | dict[str, Any] | None = Field(default=None, description="Text that is no JSON object counts as {}.")
+    arguments: str | dict[str, Any] | None = Field(
+        default=None, description="Text that is no JSON object counts as {}."
+    )
     id: NoEffect = None
     status: NoEffect = None
 

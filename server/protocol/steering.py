@@ -23,6 +23,16 @@ ObjectiveWeights = Annotated[dict[str, Weight], Field(max_length=64), entries(64
 CacheSalt = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
+# Fields that steer; what nearly is one of them is refused, wherever it stands.
+STEERING = ("objective_weights", "guidance")
+# What else somebody may write at the top of a body who wants to steer.
+OTHER_WORDS = {
+    "weights": "objective_weights", "objective": "objective_weights", "objectives": "objective_weights",
+    "beta": "guidance.beta", "max_kl_per_token": "guidance.max_kl_per_token", "normalise": "guidance.normalise",
+    "allow_empty": "guidance.allow_empty",
+}  # fmt: skip
+
+
 class SearchOptions(Strict):
     method: Literal["chunk", "best_of", "beam"]
     beams: int | None = ranged(1, MAX_SEARCH_ROWS, "Hypotheses that are kept; 1 unless given.")
@@ -82,6 +92,11 @@ class SteeredRequest(Tolerant):
     def unread(self) -> Iterator[str]:
         """What of the request's known fields cannot be read and is left out."""
         return iter(())
+
+    @property
+    def wants_left_out(self) -> bool:
+        """Whether the answer tells what of the request was left out."""
+        return bool(self.guidance and self.guidance.report_ignored)
 
     @property
     def include_usage(self) -> bool:

@@ -60,9 +60,13 @@ class ResponseFormat(Tolerant):
             return None
         if self.type == "regex":
             if not isinstance(self.value, str):
-                raise InvalidRequestError("response_format.value: must be a string where type is regex", "response_format.value")
+                raise InvalidRequestError(
+                    "response_format.value: must be a string where type is regex", "response_format.value"
+                )
             return structure_of("regex", self.value, "response_format")
-        schema = self.json_schema.schema_ if self.json_schema else self.schema_ if self.schema_ is not None else self.value
+        schema = (
+            self.json_schema.schema_ if self.json_schema else self.schema_ if self.schema_ is not None else self.value
+        )
         return json_structure(schema, "response_format")
 
 

@@ -68,7 +68,9 @@ class ToolCall(Strict):
 
 class EchoedFunction(Tolerant):
     name: str
-    arguments: str | dict[str, Any] | None = Field(default=None, description="Text that is no JSON object counts as {}.")
+    arguments: str | dict[str, Any] | None = Field(
+        default=None, description="Text that is no JSON object counts as {}."
+    )
 
 
 class EchoedCall(Tolerant):

@@ -13,7 +13,8 @@ from server.generation import respond_with
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors, streamed
 from server.protocol.chat import ChatCompletion, ChatCompletionRequest
-from server.text.prompts import check_fits, truncated
+from server.text.prompts import truncated, with_room
+from server.unknown_fields import note_unused
 
 router = APIRouter()
 
@@ -30,10 +31,12 @@ async def create_chat_completion(http: HttpRequest) -> Response:
     body, info, sampling = accepted.body, accepted.info, accepted.sampling
     echoed = body.echoed
     most = None if body.truncate_prompt_tokens is not None else info.max_model_len - 1
-    prompt = await while_connected(http, accepted.service.prompts.chat(body.messages, body.rendering(), most))
+    rendering = body.rendering()
+    note_unused(http, rendering)
+    prompt = await while_connected(http, accepted.service.prompts.chat(body.messages, rendering, most))
     room = info.max_model_len - (sampling.max_tokens or 1)
     prompt = truncated(prompt, body.truncate_prompt_tokens, body.truncation_side, room)
-    check_fits(prompt, sampling, info, "messages", body.limit_name)
+    sampling = with_room(prompt, sampling, info, "messages")
     answer = ChatAnswer(
         f"chatcmpl-{body.request_id or accepted.id}",
         accepted.asked([prompt]),
@@ -41,4 +44,4 @@ async def create_chat_completion(http: HttpRequest) -> Response:
         accepted.tools,
         echoed,
     )
-    return await respond_with(accepted, [accepted.request(prompt)], answer)
+    return await respond_with(accepted, [accepted.request(prompt, sampling)], answer)

@@ -12,7 +12,7 @@ from server.generation import respond_with
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors, streamed
 from server.protocol.responses import ResponseObject, ResponsesRequest
-from server.text.prompts import check_fits
+from server.text.prompts import with_room
 
 router = APIRouter()
 
@@ -30,6 +30,6 @@ async def create_response(http: HttpRequest) -> Response:
     body = accepted.body
     reading = accepted.service.prompts.chat(body.messages(), body.rendering(), accepted.info.max_model_len - 1)
     prompt = await while_connected(http, reading)
-    check_fits(prompt, accepted.sampling, accepted.info, "input", "max_output_tokens")
+    sampling = with_room(prompt, accepted.sampling, accepted.info, "input")
     answer = ResponseAnswer(f"resp_{accepted.id}", accepted.asked([prompt]), body, accepted.tools)
-    return await respond_with(accepted, [accepted.request(prompt)], answer)
+    return await respond_with(accepted, [accepted.request(prompt, sampling)], answer)

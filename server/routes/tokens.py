@@ -15,6 +15,7 @@ from server.protocol.tokens import Detokenized, DetokenizeRequest, Tokenized, To
 from server.service import service_of
 from server.steering import find_model
 from server.text.prompts import Prompts
+from server.unknown_fields import note_unknown, note_unused
 from server.validation import parse
 
 router = APIRouter()
@@ -33,8 +34,11 @@ async def tokenize(http: HttpRequest) -> Response:
     payload = await read_json(http, service.settings.max_body_bytes)
     info = service.ready_info()
     body = parse(TokenizeRequest, payload)
+    note_unknown(http, body, payload)
     await find_model(service, body.model, info)
     body.check()
+    if body.messages is not None:
+        note_unused(http, body.rendering())
     tokens, spelled = await while_connected(http, _read(service.prompts, body))
     answer = {"count": len(tokens), "max_model_len": info.max_model_len, "tokens": tokens, "token_strs": spelled}
     return Response(orjson.dumps(answer), media_type="application/json")  # a model would check each of a million ids
@@ -54,6 +58,7 @@ async def detokenize(http: HttpRequest) -> Detokenized:
     payload = await read_json(http, service.settings.max_body_bytes)
     info = service.ready_info()
     body = parse(DetokenizeRequest, payload)
+    note_unknown(http, body, payload)
     await find_model(service, body.model, info)
     for token_id in body.tokens:
         if not 0 <= token_id < info.vocab_size:

@@ -14,7 +14,7 @@ from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.tokenizer import Tokenizer
 from server.protocol.messages import ChatMessage
 from server.terminal.backend import BackendError, Piece, Turn
-from server.text.prompts import Prompts, check_fits
+from server.text.prompts import Prompts, with_room
 from server.weights import check_weights
 
 
@@ -54,5 +54,5 @@ class LocalBackend:
         guidance = Guidance(weights=turn.weights, beta=turn.beta)
         sampling = SamplingParams(seed=turn.seed)
         prompt = await self._prompts.chat([ChatMessage.model_validate(message) for message in turn.messages])
-        check_fits(prompt, sampling, info, "messages", "max_tokens")
+        sampling = with_room(prompt, sampling, info, "messages")
         return Request(uuid.uuid4().hex, prompt, sampling, guidance)

@@ -231,15 +231,19 @@ def truncated(token_ids: tuple[int, ...], keep: int | None, side: str | None, ro
     check_integer("truncate_prompt_tokens", keep, -1, MAX_TOKEN_ID)
     if keep == 0:
         raise InvalidRequestError("truncate_prompt_tokens=0: must be -1 or at least 1", "truncate_prompt_tokens")
-    most = max(1, room) if keep == -1 else keep
+    if keep == -1 and room < 1:
+        raise InvalidRequestError(
+            "truncate_prompt_tokens=-1: the limit of the answer leaves the prompt no room", "truncate_prompt_tokens"
+        )
+    most = room if keep == -1 else keep
     return token_ids[:most] if side == "right" else token_ids[-most:]
 
 
-def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineInfo, param: str, limit: str) -> None:
-    """That prompt and answer fit and every id exists; ``limit`` is the client's name for ``max_tokens``.
+def with_room(token_ids: Sequence[int], sampling: SamplingParams, info: EngineInfo, param: str) -> SamplingParams:
+    """``sampling`` with no more tokens than the prompt leaves; every id exists.
 
     Raises:
-        ContextLengthError, InvalidRequestError.
+        ContextLengthError: the prompt leaves no room at all. InvalidRequestError: not enough for ``min_tokens``.
     """
     length, longest = len(token_ids), info.max_model_len
     if length >= longest:
@@ -247,13 +251,16 @@ def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineI
     for token_id in (min(token_ids), max(token_ids)):
         if not 0 <= token_id < info.vocab_size:
             raise InvalidRequestError(f"{param}: token id {token_id} is not from 0 to {info.vocab_size - 1}", param)
-    for name, wanted in ((limit, sampling.max_tokens), ("min_tokens", sampling.min_tokens)):
-        if wanted is not None and length + wanted > longest:
-            raise InvalidRequestError(
-                f"{name}={wanted}: the prompt has {length} tokens, which leaves {longest - length} of {longest}",
-                name,
-                "context_length_exceeded",
-            )
+    if length + sampling.min_tokens > longest:
+        raise InvalidRequestError(
+            f"min_tokens={sampling.min_tokens}: the prompt has {length} tokens, which leaves {longest - length} of "
+            f"{longest}",
+            "min_tokens",
+            "context_length_exceeded",
+        )
     for name, ids in (("logit_bias", sampling.logit_bias), ("stop_token_ids", sampling.stop_token_ids)):
         if ids and max(ids) >= info.vocab_size:
             raise InvalidRequestError(f"{name}: token id {max(ids)} is not from 0 to {info.vocab_size - 1}", name)
+    if sampling.max_tokens is None:
+        return sampling
+    return replace(sampling, max_tokens=min(sampling.max_tokens, longest - length))

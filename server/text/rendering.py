@@ -1,8 +1,8 @@
 """How a conversation becomes text, beyond its messages, and what a chat template is given for that.
 
 A template is given what it asks for by name. Tools and the role ``developer`` are written in older words for templates
-that have not heard of them; a variable that a template does not have is left out. A name counts where the template's code has it,
-not in a comment or in text; whether it shows tools is seen by showing it one.
+that have not heard of them; a variable that a template does not have is left out. A name counts where the template's
+code has it, not in a comment or in text; whether it shows tools is seen by showing it one.
 """
 
 from __future__ import annotations
