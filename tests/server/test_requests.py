@@ -306,6 +306,15 @@ async def test_other_statuses(client: httpx.AsyncClient, engine: FakeEngine) -> 
         ("POST", "/v1/responses/compact", 404, "trained for it"),
         ("POST", "/v1/responses/input_tokens", 404, "/tokenize"),
         ("DELETE", "/v1/models/fake/model", 405, "not a client's to delete"),
+        ("POST", "/v1/embeddings", 404, "no embeddings"),
+        ("POST", "/v1/moderations", 404, "judges none"),
+        ("GET", "/v1/files", 404, "no files"),
+        ("DELETE", "/v1/files/file-1", 404, "no files"),
+        ("POST", "/v1/batches", 404, "batch"),
+        ("POST", "/v1/images/generations", 404, "text only"),
+        ("POST", "/v1/audio/speech", 404, "text only"),
+        ("POST", "/v1/fine_tuning/jobs", 404, "mavis fit"),
+        ("GET", "/v1/threads/x/messages", 404, "is stored"),
     ],
 )
 @pytest.mark.parametrize("root", ["", "/llm"])
@@ -359,3 +368,11 @@ async def test_a_search_takes_its_rows_of_the_room_for_every_prompt(engine: Fake
         assert len({(request.id, request.group) for request in engine.requests}) == 2
         assert len({request.group for request in engine.requests}) == 1
         assert engine.requests[0].guidance.search is not None and engine.requests[0].guidance.search.rows == 4
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PATCH"])
+async def test_a_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient, method: str) -> None:
+    for path, allowed in (("/v1/preferences/a", "DELETE, GET, PUT"), ("/v1/presets/a", "DELETE, GET, PUT"),
+                          ("/v1/presets", "GET"), (CHAT, "POST")):  # fmt: skip
+        response = await client.request(method, path)
+        assert (response.status_code, response.headers["allow"]) == (405, allowed)

@@ -106,7 +106,23 @@ async def test_token_ids(client: httpx.AsyncClient) -> None:
     assert len(chat["prompt_token_ids"]) == chat["usage"]["prompt_tokens"]
     made = await chunks(client, CHAT, **extra)
     assert made[0]["prompt_token_ids"] == chat["prompt_token_ids"]
-    assert [c["choices"][0].get("token_ids") for c in made[1:]] == [[72], [101]]
+    assert [c["choices"][0]["token_ids"] for c in made] == [[], [72], [101]]
+    text_chunks = await chunks(client, TEXT, **extra)
+    assert [c["choices"][0]["token_ids"] for c in text_chunks] == [[], [72], [101]]
+
+
+@pytest.mark.parametrize(
+    ("options", "counts"),
+    [
+        ({"continuous_usage_stats": True}, [0, 1, 2, 2]),
+        ({"continuous_usage_stats": True, "include_usage": True}, [0, 1, 2, 2]),
+        ({"continuous_usage_stats": True, "include_usage": False}, [None] * 3),
+        ({"include_usage": True}, [None, None, None, 2]),
+    ],
+)
+async def test_usage_of_streams(client: httpx.AsyncClient, options: dict[str, bool], counts: list[int | None]) -> None:
+    made = await chunks(client, CHAT, max_tokens=2, stream_options=options)
+    assert [(c.get("usage") or {}).get("completion_tokens") for c in made] == counts
 
 
 async def test_rendering(client: httpx.AsyncClient, engine: FakeEngine) -> None:
