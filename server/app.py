@@ -31,7 +31,18 @@ from server.protocol.presets import Preset
 from server.protocol.responses import ResponsesRequest
 from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
 from server.protocol.values import LoadValueRequest
-from server.routes import chat, completions, listing, operations, preferences, presets, responses, tokens, values
+from server.routes import (
+    chat,
+    completions,
+    invocations,
+    listing,
+    operations,
+    preferences,
+    presets,
+    responses,
+    tokens,
+    values,
+)
 from server.routes.playground import install_playground
 from server.service import Service, package_version
 from server.settings import Settings
@@ -75,7 +86,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         redirect_slashes=False,
     )
     app.state.service = service
-    for group in (chat, completions, responses, tokens, preferences, presets, listing, operations):
+    for group in (chat, completions, responses, invocations, tokens, preferences, presets, listing, operations):
         app.include_router(group.router)
     if settings.playground:
         install_playground(app)

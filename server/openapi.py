@@ -28,16 +28,15 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"model": ErrorAnswer, "description": HTTPStatus(s).phrase} for s in (*statuses, 500)}
 
 
-def body_of(model: type[BaseModel]) -> dict[str, Any]:
-    """``openapi_extra=`` of a route that reads ``model``."""
-    schema = {"$ref": COMPONENT.format(model=model.__name__)}
+def body_of(*models: type[BaseModel]) -> dict[str, Any]:
+    """``openapi_extra=`` of a route that reads one of ``models``."""
+    refs = [{"$ref": COMPONENT.format(model=model.__name__)} for model in models]
+    schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def streamed(
-    model: type[BaseModel], data: str = "a chunk as JSON; the last is [DONE]"
-) -> dict[int | str, dict[str, Any]]:
-    """The 200 of a generating route: one object, or the same in pieces as server-sent events (``itemSchema`` is
+def streamed(model: Any, data: str = "a chunk as JSON; the last is [DONE]") -> dict[int | str, dict[str, Any]]:
+    """The 200 of a generating route: one object of ``model``, a model or several with | between them, or the same in pieces as server-sent events (``itemSchema`` is
     OpenAPI 3.2's word for the schema of one event, as FastAPI itself uses it)."""
     told = {"type": "string", "description": data}
     events = {"itemSchema": {"type": "object", "properties": {"data": told}, "required": ["data"]}}

@@ -18,11 +18,14 @@ from server.errors import BodyTooLargeError, ClientGoneError, ContentTypeError
 
 
 async def read_json(request: Request, limit: int) -> dict[str, Any]:
-    """The body's JSON object.
+    """The body's JSON object, read once: whoever asks again gets the same.
 
     Raises:
         ContentTypeError, BodyTooLargeError, InvalidRequestError, ClientGoneError.
     """
+    known = getattr(request.state, "payload", None)
+    if isinstance(known, dict):
+        return known
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise ContentTypeError(f"content-type {content_type[:80]!r}: must be application/json")
@@ -37,6 +40,7 @@ async def read_json(request: Request, limit: int) -> dict[str, Any]:
         orjson.dumps([[[[payload]]]])  # answers have it up to four levels further in
     except orjson.JSONEncodeError:
         raise InvalidRequestError("the body is nested too deeply: at most 250 levels", code="invalid_json") from None
+    request.state.payload = payload
     return payload
 
 

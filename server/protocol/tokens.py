@@ -59,5 +59,18 @@ class DetokenizeRequest(Tolerant):
     tokens: Annotated[list[TokenId], Field(fail_fast=True)]
 
 
+class TokenizerInfo(Strict):
+    """As in a tokenizer_config.json; ``chat_template`` is the one in use."""
+
+    tokenizer_class: str
+    model_max_length: int
+    vocab_size: int
+    bos_token: str | None
+    eos_token: str | None
+    unk_token: str | None
+    pad_token: str | None
+    chat_template: str | None
+
+
 class Detokenized(Strict):
     prompt: str

@@ -1,4 +1,4 @@
-"""For whoever runs the server: ``/health``, ``/ready``, ``/metrics``, ``/version``.
+"""For whoever runs the server: ``/health``, ``/ping``, ``/ready``, ``/load``, ``/metrics``, ``/version``.
 
 ``/health`` is the liveness probe: false only where a restart helps, when the engine is dead. ``/ready`` is the
 readiness probe: true only while new requests are taken.
@@ -12,7 +12,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from server.openapi import errors
-from server.protocol.listing import State, Version
+from server.protocol.listing import Load, State, Version
 from server.service import package_version, service_of
 
 router = APIRouter()
@@ -23,6 +23,16 @@ async def health(http: HttpRequest) -> State:
     service = service_of(http)
     service.refuse_unless("loading", "ready", "draining")
     return State(status=service.engine.state)
+
+
+@router.api_route("/ping", methods=["GET", "POST"], summary="Liveness, as SageMaker asks", responses=errors(503))
+async def ping(http: HttpRequest) -> State:
+    return await health(http)
+
+
+@router.get("/load", summary="Choices in flight", responses=errors())
+async def load(http: HttpRequest) -> Load:
+    return Load(server_load=service_of(http).engine.in_flight)
 
 
 @router.get("/ready", summary="Readiness", responses=errors(503))

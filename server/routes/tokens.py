@@ -1,4 +1,4 @@
-"""``POST /tokenize`` and ``POST /detokenize``: what the model reads, without running it."""
+"""``/tokenize``, ``/detokenize`` and ``/tokenizer_info``: what the model reads, without running it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mavis_core.api.errors import InvalidRequestError
 from server.http.body import read_json
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors
-from server.protocol.tokens import Detokenized, DetokenizeRequest, Tokenized, TokenizeRequest
+from server.protocol.tokens import Detokenized, DetokenizeRequest, Tokenized, TokenizeRequest, TokenizerInfo
 from server.service import service_of
 from server.steering import find_model
 from server.text.prompts import Prompts
@@ -50,6 +50,13 @@ async def _read(prompts: Prompts, body: TokenizeRequest) -> tuple[list[int], lis
     else:
         tokens = await prompts.tokens(body.prompt or "", body.add_special_tokens is not False)
     return tokens, await prompts.spelled(tokens) if body.return_token_strs else None
+
+
+@router.get("/tokenizer_info", summary="Describe the tokenizer", responses=errors(503))
+async def tokenizer_info(http: HttpRequest) -> TokenizerInfo:
+    service = service_of(http)
+    info = service.ready_info()
+    return TokenizerInfo(model_max_length=info.max_model_len, vocab_size=info.vocab_size, **service.prompts.described())
 
 
 @router.post("/detokenize", summary="Token ids to text", responses=REFUSALS, openapi_extra=body_of(DetokenizeRequest))

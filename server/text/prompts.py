@@ -104,6 +104,17 @@ class Prompts:
         """Tokens as the vocabulary writes them."""
         return await self._lanes.run(len(token_ids), lambda: self._tokenizer().convert_ids_to_tokens(list(token_ids)))
 
+    def described(self) -> dict[str, Any]:
+        """The tokenizer's class, the text of its special tokens where it has such, and the chat template in use."""
+        tokenizer = self._tokenizer()
+        names = ("bos_token", "eos_token", "unk_token", "pad_token")
+        tokens = {name: getattr(tokenizer, name, None) for name in names}
+        told = {name: None if token is None else str(token) for name, token in tokens.items()}
+        return told | {
+            "tokenizer_class": type(tokenizer).__name__,
+            "chat_template": self._current_template(DEFAULT),
+        }
+
     def unused(self, rendering: Rendering) -> list[str]:
         """Variables of the request that the chat template does not have."""
         known = self._fitting(rendering).variables

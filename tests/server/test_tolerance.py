@@ -156,9 +156,13 @@ async def test_templates_that_think_are_told(body: dict[str, Any], shown: str) -
 
 async def test_a_limit_beyond_the_context_is_what_is_left(client: httpx.AsyncClient, engine: FakeEngine) -> None:
     prompt = len(b"user:hi\nassistant:")
-    for body, path in (({"max_tokens": 10**9}, "chat/completions"), ({"max_completion_tokens": 390}, "chat/completions"),
-                       ({"max_output_tokens": 5000}, "responses")):  # fmt: skip
-        asked = {"messages": USER} if path == "chat/completions" else {"input": "hi"}
+    chat = "chat/completions"
+    for body, path in (
+        ({"max_tokens": 10**9}, chat),
+        ({"max_completion_tokens": 390}, chat),
+        ({"max_output_tokens": 5000}, "responses"),
+    ):
+        asked = {"messages": USER} if path == chat else {"input": "hi"}
         assert (await client.post(f"/v1/{path}", json=asked | body)).status_code == 200
         assert engine.requests.pop().sampling.max_tokens == 400 - prompt
     assert (await ask(client, "/v1/completions", prompt=["a", "b" * 398], max_tokens=400)).status_code == 200

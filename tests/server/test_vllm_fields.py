@@ -170,3 +170,27 @@ async def test_tokenize_and_back(client: httpx.AsyncClient) -> None:
 )
 async def test_tokenize_refuses_by_name(client: httpx.AsyncClient, path: str, body: Any, param: str) -> None:
     assert error_of(await client.post(path, json=body))["param"] == param
+
+
+async def test_what_sagemaker_and_balancers_ask(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    for method in ("GET", "POST"):
+        assert (await client.request(method, "/ping")).json() == {"status": "ready"}
+    engine.running.add("another")
+    assert (await client.get("/load")).json() == {"server_load": 1}
+    engine.state = "dead"
+    assert (await client.get("/ping")).status_code == 503
+
+
+async def test_invocations(client: httpx.AsyncClient) -> None:
+    chat = (await client.post("/invocations", json={"messages": USER, "max_tokens": 2})).json()
+    text = (await client.post("/invocations", json={"prompt": "hi", "max_tokens": 2})).json()
+    assert (chat["object"], text["object"]) == ("chat.completion", "text_completion")
+    assert error_of(await client.post("/invocations", json={"input": "hi"}))["param"] == "messages"
+    limited = await client.post("/invocations", json={"prompt": "hi"}, headers={"content-type": "text/plain"})
+    assert limited.status_code == 415
+
+
+async def test_the_tokenizer_is_described(client: httpx.AsyncClient) -> None:
+    info = (await client.get("/tokenizer_info")).json()
+    assert (info["tokenizer_class"], info["model_max_length"], info["vocab_size"]) == ("FakeTokenizer", 400, 257)
+    assert info["chat_template"].startswith("{% if messages[0]")
