@@ -36,8 +36,8 @@ def body_of(*models: type[BaseModel]) -> dict[str, Any]:
 
 
 def streamed(model: Any, data: str = "a chunk as JSON; the last is [DONE]") -> dict[int | str, dict[str, Any]]:
-    """The 200 of a generating route: one object of ``model``, a model or several with | between them, or the same in pieces as server-sent events (``itemSchema`` is
-    OpenAPI 3.2's word for the schema of one event, as FastAPI itself uses it)."""
+    """The 200 of a generating route: one ``model`` (several are written with | between them), or the same in pieces as
+    server-sent events (``itemSchema`` is OpenAPI 3.2's word for the schema of one event, as FastAPI itself uses it)."""
     told = {"type": "string", "description": data}
     events = {"itemSchema": {"type": "object", "properties": {"data": told}, "required": ["data"]}}
     return {200: {"model": model, "content": {"text/event-stream": events}, "description": "The answer"}}

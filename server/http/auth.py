@@ -1,8 +1,9 @@
 """Who is asking: the bearer key of a request, checked before anything else of it is read.
 
-``/health``, ``/ready``, ``/ping`` and ``/openapi.json`` stay open: load balancers carry no keys. So do the page at ``/``
-and its files: they hold nothing secret, and ask for the key. ``/metrics`` is open only where no keys are set. Where none
-are, whoever sends something else than the admin key is the anonymous caller: clients of OpenAI's always send some key.
+``/health``, ``/ready``, ``/ping`` and ``/openapi.json`` stay open: load balancers carry no keys. So do the page at
+``/`` and its files: they hold nothing secret, and ask for the key. ``/metrics`` is open only where no keys are set.
+Where none are, whoever sends something else than the admin key is the anonymous caller: clients of OpenAI's always send
+some key.
 
 A plain ASGI middleware: Starlette's ``BaseHTTPMiddleware`` would put two tasks and a queue between every streamed
 chunk and its socket.
