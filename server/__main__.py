@@ -89,6 +89,7 @@ def serve(
     ssl_ca_certs: Annotated[Path | None, typer.Option(help="Require client certificates of these.")] = None,
     drain_timeout: Annotated[Share, typer.Option(help="Seconds that SIGTERM leaves to requests.")] = None,
     write_timeout: Annotated[Share, typer.Option(help="Seconds that an answer may lie unread.")] = None,
+    metrics_prefix: Annotated[Text, typer.Option(help="Of metrics that vLLM has: mavis or vllm.")] = None,
     playground: Annotated[Switch, typer.Option(help="The page with sliders at /. Default: on.")] = None,
     log_level: Annotated[Text, typer.Option(help="critical, error, warning, info or debug.")] = None,
 ) -> None:

@@ -19,6 +19,7 @@ from server.http.auth import OPEN_PATHS, BearerAuth
 from server.http.cors import allow_browsers
 from server.http.foreign_pages import ForeignPages
 from server.http.left_out import TellLeftOut
+from server.http.measured import Measured
 from server.http.plain_paths import PlainPaths
 from server.http.request_id import RequestId
 from server.http.shutdown_answers import ShutdownAnswers
@@ -106,5 +107,6 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
     app.add_middleware(PlainPaths)
     app.add_middleware(HeaderLimit)
     app.add_middleware(TellLeftOut)
+    app.add_middleware(Measured, metrics=service.metrics)
     app.add_middleware(RequestId)
     return app

@@ -160,7 +160,9 @@ def respond(error: Exception) -> Response:
     return error_response(answer.status, error_body(error), headers)
 
 
-async def on_mavis_error(_: Request, error: Exception) -> Response:
+async def on_mavis_error(request: Request, error: Exception) -> Response:
+    body = error_body(error)
+    request.app.state.service.metrics.request_rejections.labels(body["error"]["code"] or "invalid_request").inc()
     return respond(error)
 
 

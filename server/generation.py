@@ -30,7 +30,7 @@ async def respond_with(accepted: Accepted[Any], requests: Sequence[Request], ans
     service, constraint = accepted.service, accepted.constraint
     allowance = reserve_tokens(accepted.http, requests)
     runs = [
-        run(service.engine, i, request, Observation(service.metrics, request.sampling.n), allowance, constraint)
+        run(service.engine, i, request, Observation(service.metrics, request.sampling), allowance, constraint)
         for i, request in enumerate(requests)
     ]
     outputs = runs[0] if len(runs) == 1 else fan_in(runs)
@@ -71,6 +71,8 @@ async def run(
                 yield number, output
         except InvalidRequestError as error:
             raise in_clients_words(error, constraint.field) if constraint else error from None
+        finally:
+            observation.end()
 
 
 async def fan_in(runs: Sequence[Outputs]) -> Outputs:

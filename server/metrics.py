@@ -1,8 +1,8 @@
 """What Prometheus sees: vLLM's names, types and buckets under ``mavis:``, and what steering adds.
 
 One registry per app, so two apps in one process (tests, Ray Serve) do not collide. Labels come from configured
-names only (objectives, sources, finish reasons): a client cannot make series. ``docs/metrics.md`` lists them all,
-and a test compares.
+names only (objectives, sources, finish reasons, routes): a client cannot make series. ``docs/metrics.md`` lists them
+all, and a test compares.
 """
 
 from __future__ import annotations
@@ -10,11 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from mavis_core.api.messages import StepStats
 from server.token_histogram import TokenHistogram
+from server.vllm_names import VllmNames
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which says when the process began
 PREFIX: Final = "mavis:"
 FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160,
                640, 2560)  # fmt: skip
@@ -28,6 +38,8 @@ REQUEST_NATS = (0.1, 0.3, 1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000)
 MASS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 SPREAD = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5)
 Z_UNITS = (-3, -2, -1.5, -1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3)
+HTTP_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+CACHE_CONFIG = ("block_size", "num_gpu_blocks", "enable_prefix_caching", "gpu_memory_utilization", "cache_dtype")
 FORWARD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
@@ -37,6 +49,12 @@ class Metrics:
         self.num_requests_running = self._gauge("num_requests_running", "Rows in the batch")
         self.num_requests_waiting = self._gauge("num_requests_waiting", "Requests waiting for a place in the batch")
         self.kv_cache_usage_perc = self._gauge("kv_cache_usage_perc", "Share of the KV cache that rows hold, 0 to 1")
+        self.num_requests_waiting_by_reason = Gauge(
+            PREFIX + "num_requests_waiting_by_reason",
+            "Requests waiting for a place, or for the structure of their answer",
+            ("reason",),
+            registry=self.registry,
+        )
         self.num_preemptions = self._counter("num_preemptions", "Rows preempted for lack of KV")
         self.prefix_cache_queries = self._counter("prefix_cache_queries", "Prompt tokens looked up in the prefix cache")
         self.prefix_cache_hits = self._counter("prefix_cache_hits", "Prompt tokens found in the prefix cache")
@@ -45,6 +63,10 @@ class Metrics:
         self.iteration_tokens_total = self._histogram("iteration_tokens_total", "Tokens per engine step", STEP_TOKENS)
         self.policy_forward_seconds = self._histogram("policy_forward_seconds", "Policy forward per step", FORWARD)
         self.value_forward_seconds = self._histogram("value_forward_seconds", "Values' forward per step", FORWARD)
+
+        self.cache_config_info = Gauge(
+            PREFIX + "cache_config_info", "1; what the KV cache is like", CACHE_CONFIG, registry=self.registry
+        )
 
         self.request_success = self._counter("request_success", "Finished choices", ("finished_reason",))
         self.time_to_first_token_seconds = self._histogram(
@@ -56,9 +78,30 @@ class Metrics:
         self.e2e_request_latency_seconds = self._histogram(
             "e2e_request_latency_seconds", "From arrival to the last token", WHOLE_REQUEST
         )
+        self.request_queue_time_seconds = self._histogram(
+            "request_queue_time_seconds", "From reaching the engine to a place in the batch", WHOLE_REQUEST
+        )
+        self.request_prefill_time_seconds = self._histogram(
+            "request_prefill_time_seconds", "From a place in the batch to the first token", WHOLE_REQUEST
+        )
+        self.request_decode_time_seconds = self._histogram(
+            "request_decode_time_seconds", "From the first token to the last", WHOLE_REQUEST
+        )
+        self.request_inference_time_seconds = self._histogram(
+            "request_inference_time_seconds", "From a place in the batch to the last token", WHOLE_REQUEST
+        )
+        self.request_time_per_output_token_seconds = self._histogram(
+            "request_time_per_output_token_seconds", "Mean time between the tokens of a request", BETWEEN_TOKENS
+        )
         self.request_prompt_tokens = self._histogram("request_prompt_tokens", "Prompt tokens", REQUEST_TOKENS)
         self.request_generation_tokens = self._histogram(
             "request_generation_tokens", "Generated tokens per request, over its choices", REQUEST_TOKENS
+        )
+        self.request_max_num_generation_tokens = self._histogram(
+            "request_max_num_generation_tokens", "Tokens of a request's longest choice", REQUEST_TOKENS
+        )
+        self.request_params_max_tokens = self._histogram(
+            "request_params_max_tokens", "Most tokens that a request asked for, as far as they fit", REQUEST_TOKENS
         )
         self.request_params_n = self._histogram("request_params_n", "Choices asked for", CHOICES)
 
@@ -72,10 +115,29 @@ class Metrics:
         )
         self.weights_source = self._counter("weights_source", "Where a request's weights came from", ("source",))
         self.rate_limited = self._counter("rate_limited", "Requests refused by a key's limit", ("limit",))
+        self.request_rejections = self._counter("request_rejections", "Requests answered with an error", ("code",))
+
+        # Named as by prometheus-fastapi-instrumentator, which vLLM has.
+        self.http_requests = Counter(
+            "http_requests",
+            "Answers by route, method and status",
+            ("handler", "method", "status"),
+            registry=self.registry,
+        )
+        self.http_request_duration_seconds = Histogram(
+            "http_request_duration_seconds",
+            "From a request's head to the last byte of its answer",
+            ("handler", "method"),
+            registry=self.registry,
+            buckets=HTTP_SECONDS,
+        )
+        ProcessCollector(registry=self.registry)
 
     def on_step(self, step: StepStats) -> None:
         self.num_requests_running.set(step.running)
-        self.num_requests_waiting.set(step.waiting)
+        self.num_requests_waiting.set(step.waiting + step.compiling)
+        self.num_requests_waiting_by_reason.labels("capacity").set(step.waiting)
+        self.num_requests_waiting_by_reason.labels("deferred").set(step.compiling)
         self.kv_cache_usage_perc.set(step.kv_cache_usage)
         if step.idle:
             return
@@ -88,8 +150,15 @@ class Metrics:
         self.policy_forward_seconds.observe(step.policy_forward_seconds)
         self.value_forward_seconds.observe(step.value_forward_seconds)
 
-    def text(self) -> bytes:
-        return generate_latest(self.registry)
+    def describe_cache(self, **config: object) -> None:
+        """Of ``CACHE_CONFIG``; a description before this one is forgotten."""
+        self.cache_config_info.clear()
+        self.cache_config_info.labels(**{name: str(config[name]) for name in CACHE_CONFIG}).set(1)
+
+    def text(self, vllm_model: str | None = None) -> bytes:
+        """``vllm_model``: the model's name, where vLLM's metrics are to have vLLM's prefix and labels."""
+        shown = self.registry if vllm_model is None else VllmNames(self.registry, PREFIX, vllm_model)
+        return generate_latest(shown)  # type: ignore[arg-type]  # asks for collect() alone
 
     def names(self) -> list[str]:
         """Every metric as it is exposed, counters with their ``_total``."""

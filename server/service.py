@@ -78,6 +78,22 @@ class Service:
         info = self.engine.info
         return Scope(self.model_names(info)[0], tuple(info.objectives))
 
+    def exposition(self) -> bytes:
+        """The metrics as Prometheus reads them."""
+        settings, info = self.settings, None
+        if self.engine.state in ("ready", "draining"):
+            info = self.engine.info
+            self.metrics.describe_cache(
+                block_size=settings.block_size,
+                num_gpu_blocks=info.kv_cache_tokens // settings.block_size,
+                enable_prefix_caching=settings.enable_prefix_caching,
+                gpu_memory_utilization=settings.gpu_memory_utilization,
+                cache_dtype=info.dtype,
+            )
+        if settings.metrics_prefix == "mavis":
+            return self.metrics.text()
+        return self.metrics.text(self.model_names(info)[0] if info else settings.model or "")
+
     def close(self) -> None:
         self.prompts.close()
         self.database.close()

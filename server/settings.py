@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     ssl_ca_certs: Path | None = Field(default=None, description="authorities whose client certificates are required")
     drain_timeout: float = Field(default=30.0, ge=0, description="seconds that SIGTERM leaves to requests in flight")
     write_timeout: float = Field(default=60.0, gt=0, description="seconds that a client may leave an answer unread")
+    metrics_prefix: Literal["mavis", "vllm"] = Field(
+        default="mavis", description="of the metrics that vLLM has too; vllm adds its labels"
+    )
     playground: bool = Field(default=True, description="the page with sliders at /")
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="of the log"

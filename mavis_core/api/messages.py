@@ -190,7 +190,8 @@ class RequestOutput:
     "" where the request is wrong but no one field, and None where the engine failed it.
 
     ``prompt_logprobs``, one entry per prompt token and None for the first, comes once, with the first token of the
-    first choice. ``cached_tokens`` of the prompt were read from the prefix cache.
+    first choice. ``cached_tokens`` of the prompt were read from the prefix cache. ``queue_seconds`` is how long the
+    first choice waited for a place.
     """
 
     request_id: str
@@ -201,6 +202,7 @@ class RequestOutput:
     error_param: str | None = None
     prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
     cached_tokens: int = 0
+    queue_seconds: float = field(default=0.0, compare=False)
 
     @property
     def exception(self) -> InvalidRequestError | RequestFailedError | None:
@@ -219,6 +221,7 @@ class StepStats:
 
     ``prefix_cache_queries`` counts the tokens of the rows admitted for the first time, ``prefix_cache_hits`` those of
     them that were in the cache. ``kv_cache_usage`` is the share of blocks that rows hold, cached ones aside.
+    ``compiling`` requests wait for the structure of their answers, and are not among ``waiting``.
     """
 
     running: int
@@ -232,6 +235,7 @@ class StepStats:
     prefix_cache_queries: int = 0
     prefix_cache_hits: int = 0
     idle: bool = False
+    compiling: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ filled them is over; at least one token is always computed, because the row's ne
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -196,6 +197,8 @@ class Scheduler:
             self.waiting.appendleft(fork)
         row.blocks = cached + self._allocate(plan, needed)
         row.computed, row.target = computed, len(row.tokens)
+        if row.queued is None:
+            row.queued = time.perf_counter() - row.arrived
         if row.cached_tokens is None:
             row.cached_tokens = min(computed, row.prompt_length)  # a resumed answer may be cached further
             plan.queried += row.target

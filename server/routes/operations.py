@@ -49,7 +49,7 @@ async def ready(http: HttpRequest) -> State:
     responses=errors() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(http: HttpRequest) -> Response:
-    return Response(service_of(http).metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+    return Response(service_of(http).exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 @router.get("/version", summary="Version of this server", responses=errors())
