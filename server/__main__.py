@@ -58,6 +58,9 @@ def serve(
     chat_template: Annotated[Path | None, typer.Option(help="Jinja file in place of the tokenizer's.")] = None,
     dtype: Annotated[Text, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
     device: Annotated[Text, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
+    threads: Annotated[
+        Number, typer.Option(help="Of a step on a CPU. Default: 1, or all cores if it is large.")
+    ] = None,
     max_model_len: Annotated[Number, typer.Option(help="Most tokens of prompt and answer.")] = None,
     max_num_seqs: Annotated[Number, typer.Option(help="Rows decoded together. Default: 32.")] = None,
     max_num_batched_tokens: Annotated[Number, typer.Option(help="Tokens of one step. Default: 2048.")] = None,

@@ -46,6 +46,12 @@ def default_database() -> SecretStr:
     return SecretStr(f"sqlite:///{base / 'mavis' / 'mavis.db'}")
 
 
+def own_threads() -> int | None:
+    """What OpenMP's own variable says, which torch would follow too."""
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(said) if said.isdecimal() and int(said) else None
+
+
 def comma_separated(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -79,6 +85,11 @@ class Settings(BaseSettings):
         default="auto", description="weights and activations"
     )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, ...")
+    threads: int | None = Field(
+        default_factory=own_threads,
+        ge=1,
+        description="that a step uses on a CPU; none: OMP_NUM_THREADS, else 1 for a small model, all cores for a large",
+    )
     max_model_len: int | None = Field(
         default=None, ge=2, description="most tokens of prompt and answer; none: the model's"
     )
@@ -254,6 +265,7 @@ class Settings(BaseSettings):
             max_queue=self.max_queue,
             dtype=self.dtype,
             device=self.device,
+            threads=self.threads,
             seed=self.seed,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +10,14 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import LoadError
 from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy, resolve_device, resolve_dtype
+from mavis_core.model.threads import set_threads
 from mavis_core.process.queue_client import Progress
 from mavis_core.values.protocol import ValueFunction
 from value_models.folders import load_value, resolve
 from value_models.kinds.registry import stacked
 from value_models.value_config import CONFIG_FILE
 
+log = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_POLICY = SHIPPED / "policy"
 SHIPPED_NAME = "mavis-small"
@@ -92,6 +95,8 @@ def build_engine(
         name, model, values = SHIPPED_NAME, str(SHIPPED_POLICY), list(values) or ["shipped:heads"]
     progress(f"loading the policy {name}", 0.05)
     policy = load_policy(model, config, name)
+    if policy.device.type == "cpu":
+        log.info("%d threads in a step", set_threads(config.threads, policy.model))
     folders = [folder for path in values for folder in value_folders(path)]
     loaded = []
     for i, folder in enumerate(folders):

@@ -24,6 +24,7 @@ class EngineConfig:
         max_queue: choices in flight beyond max_num_seqs before QueueFullError.
         dtype: "auto" (float32 on CPU, the checkpoint's on GPU), "float32", "bfloat16", "float16".
         device: "auto", "cpu", "cuda", "cuda:1", ...
+        threads: that a step computes with on a CPU; None is one for a small model, torch's own default for another.
         seed: seeds of requests that bring none derive from it and from how many came before; None is a random one.
     """
 
@@ -38,12 +39,13 @@ class EngineConfig:
     max_queue: int = 128
     dtype: str = "auto"
     device: str = "auto"
+    threads: int | None = None
     seed: int | None = 0
 
     def __post_init__(self) -> None:
-        for name in ("max_num_seqs", "max_num_batched_tokens", "block_size"):
-            if getattr(self, name) < 1:
-                raise LoadError(f"{name}={getattr(self, name)}: must be at least 1")
+        for name in ("max_num_seqs", "max_num_batched_tokens", "block_size", "threads"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise LoadError(f"{name}={value}: must be at least 1")
         if self.max_num_batched_tokens < self.max_num_seqs:
             raise LoadError(
                 f"max_num_batched_tokens={self.max_num_batched_tokens}: must be at least "

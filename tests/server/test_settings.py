@@ -92,3 +92,12 @@ def test_every_setting_is_documented() -> None:
     named = re.findall(r"^\| `--([a-z-]+)` \| `(MAVIS_[A-Z_]+)` \|", page, re.MULTILINE)
     expected = [(name.replace("_", "-"), "MAVIS_" + name.upper()) for name in Settings.model_fields]
     assert sorted(named) == sorted(expected)
+
+
+@pytest.mark.parametrize(("said", "threads"), [("3", 3), ("4,2", 4), ("", None), ("0", None), ("many", None)])
+def test_openmps_variable_counts_where_no_threads_are_set(
+    monkeypatch: pytest.MonkeyPatch, said: str, threads: int | None
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert load_settings().engine_config().threads == threads
+    assert load_settings(threads=2).engine_config().threads == 2

@@ -113,7 +113,7 @@ def test_responses_go_back(serve: Any) -> None:
     assert bytes(live.engine.requests[2].prompt_token_ids).decode().count(SCRIPT.decode()) == 2
 
 
-NO_EFFECT = {
+NO_EFFECT: dict[str, Any] = {
     "reasoning_effort": "high", "verbosity": "low", "reasoning": {"effort": "high"}, "prediction": {"content": "x"},
     "metadata": {"tags": [1], "user_id": "u"}, "store": None, "service_tier": "flex", "client_metadata": {"a": {}},
     "cache_control": {"type": "ephemeral"}, "prompt_cache_options": {"a": 1}, "safety_identifier": "s",

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import LoadError
+from mavis_core.model import threads
+from mavis_core.model.threads import set_threads
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_small_model_has_one_and_a_large_one_keeps_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(2)
+    model = nn.Linear(3, 5)
+    monkeypatch.setattr(threads, "SMALL", 20)  # it has 20 weights
+    assert set_threads(None, model) == 2
+    monkeypatch.setattr(threads, "SMALL", 21)
+    assert set_threads(None, model) == 1
+    assert set_threads(2, model) == torch.get_num_threads() == 2
+
+
+def test_there_is_at_least_one() -> None:
+    with pytest.raises(LoadError, match="threads=0"):
+        EngineConfig(threads=0)
