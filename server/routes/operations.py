@@ -25,8 +25,13 @@ async def health(http: HttpRequest) -> State:
     return State(status=service.engine.state)
 
 
-@router.api_route("/ping", methods=["GET", "POST"], summary="Liveness, as SageMaker asks", responses=errors(503))
+@router.get("/ping", summary="Liveness, as SageMaker asks", responses=errors(503))
 async def ping(http: HttpRequest) -> State:
+    return await health(http)
+
+
+@router.post("/ping", summary="Liveness, as SageMaker asks too", responses=errors(503))
+async def ping_by_post(http: HttpRequest) -> State:
     return await health(http)
 
 
