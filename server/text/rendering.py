@@ -25,6 +25,8 @@ RESERVED = frozenset({
     "return_assistant_tokens_mask", "tokenizer_kwargs", "sanitize_control_tokens",
 })  # fmt: skip
 
+MAX_VARIABLE = 80  # characters of its name; no template has a longer one
+
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
@@ -95,7 +97,7 @@ def with_known_variables(rendering: Rendering, template: str) -> Rendering:
     known = {
         name: value
         for name, value in {**rendering.hints, **rendering.variables}.items()
-        if name in RESERVED or mentions(template, name)
+        if name in RESERVED or (len(name) <= MAX_VARIABLE and mentions(template, name))
     }
     return replace(rendering, variables=known, hints={})
 
