@@ -98,6 +98,8 @@ async def accept(http: HttpRequest, kind: type[Body]) -> Accepted[Body]:
     constraint = constraint_of(tools, body.constraint())
     sampling = body.sampling(info.sampling_defaults)
     if constraint is not None:
+        for place in constraint.relaxed:
+            left_out_of(http).add(place)
         sampling = replace(sampling, structure=constraint.structure)
     steering = await resolve_steering(http, service, body, info)
     return Accepted(uuid.uuid4().hex, http, service, info, body, tools, constraint, sampling, steering)

@@ -38,4 +38,4 @@ def set_threads(wanted: int | None, model: nn.Module) -> int:
             torch.set_num_interop_threads(1)
         except RuntimeError:  # torch sets it once, before it has used them
             log.info("torch keeps %d threads between operations", torch.get_num_interop_threads())
-    return torch.get_num_threads()
+    return int(torch.get_num_threads())

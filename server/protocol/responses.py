@@ -22,7 +22,7 @@ from server.protocol.fields import NoEffect, OnlyFalse, Refused, Strict, Toleran
 from server.protocol.messages import ChatMessage, arguments_of
 from server.protocol.parts import Content
 from server.protocol.sampling import SampledRequest
-from server.protocol.structure import ANY_OBJECT, Schema, ToolName, json_structure
+from server.protocol.structure import ANY_OBJECT, Schema, ToolName, json_constraint
 from server.protocol.tools import MAX_TOOLS, EchoedCall, EchoedFunction
 from server.text.rendering import Rendering
 from server.tools.use import Constraint, Function, ToolUse
@@ -74,7 +74,7 @@ class TextFormat(Tolerant):
     name: str | None = Field(default=None, description="For the reader; the model does not see it.")
     description: str | None = None
     schema_: Schema | None = Field(default=None, alias="schema", description="null is any object.")
-    strict: bool | None = Field(default=None, description="Always as if true.")
+    strict: bool | None = Field(default=None, description="Refuse what cannot be held to.")
 
 
 class TextOptions(Tolerant):
@@ -87,7 +87,7 @@ class FlatFunctionTool(Tolerant):
     name: ToolName
     description: str | None = None
     parameters: Schema | None = None
-    strict: bool | None = Field(default=None, description="Always as if true.")
+    strict: bool | None = Field(default=None, description="Refuse what cannot be held to.")
     defer_loading: NoEffect = None
 
 
@@ -166,11 +166,14 @@ class ResponsesRequest(SampledRequest):
         wanted = self.text.format if self.text else None
         if wanted is None or wanted.type == "text":
             return None
-        structure = ANY_OBJECT if wanted.type == "json_object" else json_structure(wanted.schema_, "text.format")
-        return Constraint(structure, "text.format")
+        if wanted.type == "json_object":
+            return Constraint(ANY_OBJECT, "text.format")
+        return json_constraint(wanted.schema_, "text.format", "text.format.schema", wanted.strict is True)
 
     def tool_use(self) -> ToolUse:
-        functions = [Function(tool.name, tool.description, tool.parameters) for tool in self.tools or []]
+        functions = [
+            Function(tool.name, tool.description, tool.parameters, tool.strict is True) for tool in self.tools or []
+        ]
         choice, field = self.tool_choice, "tools[{}]"
         if isinstance(choice, FlatNamedTool):
             return ToolUse.of(functions, "named", [choice.name], self.parallel_tool_calls, field)

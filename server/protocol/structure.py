@@ -1,7 +1,8 @@
 """What an answer must look like: OpenAI's ``response_format``, vLLM's ``structured_outputs`` and older ``guided_*``.
 
-One of them at a time. All of them bind: ``strict`` of a JSON schema is taken and changes nothing, because an answer
-never leaves its schema here. A schema or grammar that the engine cannot follow is a 400 that names the field.
+One of them at a time. All of them bind as far as the grammar library can follow: what it cannot of a JSON schema is
+left out and named, or refused where ``strict`` is true (``server/tools/held.py``). A grammar that the engine cannot
+follow is a 400 that names the field.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import Field, StringConstraints
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.structure import Structure
 from server.protocol.fields import NoEffect, Refused, Tolerant
+from server.tools.held import held
 from server.tools.use import TOOL_NAME, Constraint, in_clients_words
 
 ToolName = Annotated[str, StringConstraints(pattern=f"^{TOOL_NAME}$")]
@@ -23,16 +25,20 @@ Choices = Annotated[
     list[Annotated[str, StringConstraints(min_length=1)]], Field(fail_fast=True, min_length=1, max_length=1024)
 ]
 ANY_OBJECT = Structure("json_schema", '{"type":"object"}')
-# What each type of a response_format must bring, and which types each of its fields goes with.
-REQUIRED = {"json_schema": "json_schema", "json": "value", "regex": "value"}
-TYPES_OF = {"json_schema": "json_schema", "schema": "json_object or json_schema", "value": "json_object, json or regex"}
+GOES_WITH = {
+    "text": (),
+    "json_object": ("schema", "value"),
+    "json_schema": ("json_schema", "schema"),
+    "json": ("value", "schema"),
+    "regex": ("value",),
+}
 
 
 class JsonSchema(Tolerant):
     name: str | None = Field(default=None, description="For the reader; the model does not see it.")
     description: str | None = Field(default=None, description="For the reader; the model does not see it.")
     schema_: Schema | None = Field(default=None, alias="schema", description="null is any object.")
-    strict: bool | None = Field(default=None, description="Always as if true.")
+    strict: bool | None = Field(default=None, description="Refuse what cannot be held to.")
 
 
 class ResponseFormat(Tolerant):
@@ -41,33 +47,38 @@ class ResponseFormat(Tolerant):
     schema_: Schema | None = Field(default=None, alias="schema", description="Of a json_object, as llama.cpp has it.")
     value: Schema | str | None = Field(default=None, description="Hugging Face's: the schema, or the regex.")
 
-    def structure(self) -> Structure | None:
+    def constraint(self) -> Constraint | None:
         """Raises InvalidRequestError where ``type`` and what is given do not go together."""
-        given = {"json_schema": self.json_schema, "schema": self.schema_, "value": self.value}
-        named = [name for name, value in given.items() if value is not None]
-        allowed = {"text": [], "json_schema": ["json_schema", "schema"], "regex": ["value"]}
-        for name in named:
-            if name not in allowed.get(self.type, ["schema", "value"]):
-                field = f"response_format.{name}"
-                raise InvalidRequestError(f"{field} is only allowed where type is {TYPES_OF[name]}", field)
-        if len(named) > 1:
-            field = f"response_format.{named[1]}"
-            raise InvalidRequestError(f"{field}: not together with response_format.{named[0]}", field)
-        if not named and self.type in REQUIRED:
-            field = f"response_format.{REQUIRED[self.type]}"
-            raise InvalidRequestError(f"{field} is required where type is {self.type}", field)
+        name = self._given()
         if self.type == "text":
             return None
         if self.type == "regex":
             if not isinstance(self.value, str):
-                raise InvalidRequestError(
-                    "response_format.value: must be a string where type is regex", "response_format.value"
-                )
-            return structure_of("regex", self.value, "response_format")
-        schema = (
-            self.json_schema.schema_ if self.json_schema else self.schema_ if self.schema_ is not None else self.value
-        )
-        return json_structure(schema, "response_format")
+                field = "response_format.value"
+                raise InvalidRequestError(f"{field}: must be a string where type is regex", field)
+            return Constraint(structure_of("regex", self.value, "response_format"), "response_format")
+        if self.json_schema is not None:
+            schema, strict = self.json_schema.schema_, self.json_schema.strict is True
+            return json_constraint(schema, "response_format", "response_format.json_schema.schema", strict)
+        asked = self.value if name == "value" else self.schema_
+        return json_constraint(asked, "response_format", f"response_format.{name}")
+
+    def _given(self) -> str | None:
+        """Which of the fields beside ``type`` says what to follow; raises InvalidRequestError."""
+        given = {"json_schema": self.json_schema, "schema": self.schema_, "value": self.value}
+        names = [name for name, value in given.items() if value is not None]
+        for name in names:
+            if name not in GOES_WITH[self.type]:
+                types = " or ".join(kind for kind, fields in GOES_WITH.items() if name in fields)
+                field = f"response_format.{name}"
+                raise InvalidRequestError(f"{field} is only allowed where type is {types}", field)
+        if len(names) > 1:
+            field = f"response_format.{names[1]}"
+            raise InvalidRequestError(f"{field}: not together with response_format.{names[0]}", field)
+        if not names and self.type in ("json_schema", "json", "regex"):
+            field = f"response_format.{GOES_WITH[self.type][0]}"
+            raise InvalidRequestError(f"{field} is required where type is {self.type}", field)
+        return names[0] if names else None
 
 
 class StructuredOutputs(Tolerant):
@@ -98,8 +109,8 @@ class StructuredFields(Tolerant):
 
     def constraint(self) -> Constraint | None:
         found = []
-        if self.response_format is not None and (structure := self.response_format.structure()):
-            found.append(Constraint(structure, "response_format"))
+        if self.response_format is not None and (asked_for := self.response_format.constraint()):
+            found.append(asked_for)
         if self.structured_outputs is not None:
             asked = self.structured_outputs
             given = _constraints(
@@ -121,10 +132,26 @@ class StructuredFields(Tolerant):
         return found[0] if found else None
 
 
-def json_structure(schema: Schema | str | None, field: str) -> Structure:
+def json_constraint(schema: Schema | str | None, field: str, at: str, strict: bool = False) -> Constraint:
+    """``at`` is where the schema itself stands; raises InvalidRequestError."""
     if schema is None:
-        return ANY_OBJECT
-    return structure_of("json_schema", schema if isinstance(schema, str) else orjson.dumps(schema).decode(), field)
+        return Constraint(ANY_OBJECT, field)
+    source, relaxed = _source(schema, strict, at)
+    return Constraint(structure_of("json_schema", source, field), field, tuple(relaxed))
+
+
+def _source(schema: Schema | str, strict: bool, at: str) -> tuple[str, list[str]]:
+    """What is held to as text; text that is no schema stays as it is, and the structure says what is wrong with it."""
+    try:
+        read = orjson.loads(schema) if isinstance(schema, str) else schema
+        if not isinstance(read, dict):
+            return str(schema), []
+        made, relaxed = held(read, strict, at)
+        if isinstance(schema, str) and made == read:
+            return schema, []
+        return orjson.dumps(made).decode(), relaxed
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
+        return str(schema), []
 
 
 def structure_of(kind: StructureKind, source: str, field: str) -> Structure:
@@ -145,7 +172,7 @@ def _constraints(
 ) -> list[Constraint]:
     found: list[Constraint] = []
     if schema is not None:
-        found.append(Constraint(json_structure(schema, f"{prefix}json"), f"{prefix}json"))
+        found.append(json_constraint(schema, f"{prefix}json", f"{prefix}json"))
     sources: list[tuple[StructureKind, str | None]] = [
         ("regex", regex),
         ("choice", None if choice is None else orjson.dumps(choice).decode()),

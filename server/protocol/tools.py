@@ -17,10 +17,10 @@ class FunctionDefinition(Tolerant):
     name: ToolName
     description: str | None = None
     parameters: Schema | None = Field(default=None, description="JSON schema of an object; null is no parameters.")
-    strict: bool | None = Field(default=None, description="Always as if true.")
+    strict: bool | None = Field(default=None, description="Refuse what cannot be held to.")
 
     def function(self) -> Function:
-        return Function(self.name, self.description, self.parameters)
+        return Function(self.name, self.description, self.parameters, self.strict is True)
 
 
 class FunctionTool(Tolerant):

@@ -17,10 +17,11 @@ NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}, "additio
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A structure and the field that asked for it, in the client's words."""
+    """A structure and the field that asked for it, in the client's words; ``relaxed``: what it leaves out of that."""
 
     structure: Structure
     field: str
+    relaxed: tuple[str, ...] = ()
 
 
 def in_clients_words(error: InvalidRequestError, field: str) -> InvalidRequestError:
@@ -33,11 +34,15 @@ def in_clients_words(error: InvalidRequestError, field: str) -> InvalidRequestEr
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """``parameters``: JSON schema of its arguments' object; None is a function without any."""
+    """``parameters``: JSON schema of its arguments' object; None is a function without any.
+
+    ``strict``: what of the schema cannot be held to is refused.
+    """
 
     name: str
     description: str | None = None
     parameters: Mapping[str, Any] | None = None
+    strict: bool = False
 
     @property
     def schema(self) -> Mapping[str, Any]:
@@ -56,12 +61,14 @@ class ToolUse:
     functions: what the model is shown.
     allowed: those of them that it may call.
     parallel: more than one call in an answer.
+    field: where a function stands in the request, with {} for its index.
     """
 
     mode: Mode = "none"
     functions: tuple[Function, ...] = ()
     allowed: tuple[Function, ...] = ()
     parallel: bool = True
+    field: str = "tools[{}].function"
 
     @classmethod
     def of(
@@ -102,4 +109,4 @@ class ToolUse:
         if unknown:
             raise InvalidRequestError(f"tool_choice: {unknown[0]!r} is none of: {', '.join(known)}", "tool_choice")
         allowed = [known[name] for name in dict.fromkeys(names or known)]
-        return cls(mode, tuple(known.values()), tuple(allowed), parallel is not False)
+        return cls(mode, tuple(known.values()), tuple(allowed), parallel is not False, field)
