@@ -71,8 +71,9 @@ async def run(
                 yield number, output
         except InvalidRequestError as error:
             raise in_clients_words(error, constraint.field) if constraint else error from None
-        finally:
-            observation.end()
+        except (GeneratorExit, asyncio.CancelledError):
+            observation.give_up()
+            raise
 
 
 async def fan_in(runs: Sequence[Outputs]) -> Outputs:

@@ -49,8 +49,8 @@ class Observation:
             if output.error is None:
                 self._see_end(output, now)
 
-    def end(self) -> None:
-        """Nobody reads on; a request that was not finished by then has been given up."""
+    def give_up(self) -> None:
+        """Nobody reads on, whether there is more or not."""
         if not self._ended:
             self._ended = True
             self._metrics.request_success.labels("abort").inc(len(self._tokens))

@@ -18,12 +18,12 @@ from server.errors import BodyTooLargeError, ClientGoneError, ContentTypeError
 
 
 async def read_json(request: Request, limit: int) -> dict[str, Any]:
-    """The body's JSON object, read once: whoever asks again gets the same.
+    """The body's JSON object, or ``state.payload`` from whoever has read it before.
 
     Raises:
         ContentTypeError, BodyTooLargeError, InvalidRequestError, ClientGoneError.
     """
-    known = getattr(request.state, "payload", None)
+    known = request.scope.get("state", {}).pop("payload", None)
     if isinstance(known, dict):
         return known
     content_type = request.headers.get("content-type", "")
@@ -40,7 +40,6 @@ async def read_json(request: Request, limit: int) -> dict[str, Any]:
         orjson.dumps([[[[payload]]]])  # answers have it up to four levels further in
     except orjson.JSONEncodeError:
         raise InvalidRequestError("the body is nested too deeply: at most 250 levels", code="invalid_json") from None
-    request.state.payload = payload
     return payload
 
 

@@ -13,7 +13,7 @@ from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingP
 from server.protocol.answers import AnswerModel, ChatFinishReason, ChoiceModel, PromptLogprobs, Usage
 from server.protocol.fields import EmptyList, NoEffect, Refused, Strict, entries, ranged
 from server.protocol.generation import GenerationRequest
-from server.protocol.messages import Messages, unread_arguments
+from server.protocol.messages import Messages, has_unread_arguments
 from server.protocol.tools import ToolCall, ToolChoice, Tools, tool_use_of
 from server.text.rendering import Rendering
 from server.tools.use import ToolUse
@@ -94,8 +94,8 @@ class ChatCompletionRequest(GenerationRequest):
         )
 
     def unread(self) -> Iterator[str]:
-        for i, j in unread_arguments(self.messages):
-            yield f"messages[{i}].tool_calls[{j}].function.arguments"
+        if has_unread_arguments(self.messages):
+            yield "messages[].tool_calls[].function.arguments"
 
     def sampling(self, defaults: Mapping[str, float]) -> SamplingParams:
         self.check_stream()

@@ -6,7 +6,7 @@ and audio are refused, and so are the older function calls, which nothing here a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -47,12 +47,9 @@ def conversation(messages: Sequence[ChatMessage], field: str) -> list[dict[str, 
     return [_entry(message, f"{field}[{i}]") for i, message in enumerate(messages)]
 
 
-def unread_arguments(messages: Sequence[ChatMessage]) -> Iterator[tuple[int, int]]:
-    """Message and call whose arguments are no JSON object, and which the model sees without any."""
-    for i, message in enumerate(messages):
-        for j, call in enumerate(message.tool_calls or ()):
-            if arguments_of(call) is None:
-                yield i, j
+def has_unread_arguments(messages: Sequence[ChatMessage]) -> bool:
+    """Whether a call's arguments are no JSON object; the model sees it without any."""
+    return any(arguments_of(call) is None for message in messages for call in message.tool_calls or ())
 
 
 def _entry(message: ChatMessage, at: str) -> dict[str, Any]:

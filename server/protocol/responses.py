@@ -19,7 +19,7 @@ from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingP
 from server.protocol.answers import ChoiceGuidance
 from server.protocol.chat import HINT, thinking_hints
 from server.protocol.fields import NoEffect, OnlyFalse, Refused, Strict, Tolerant, entries, ranged
-from server.protocol.messages import ChatMessage, arguments_of
+from server.protocol.messages import ChatMessage, has_unread_arguments
 from server.protocol.parts import Content
 from server.protocol.sampling import SampledRequest
 from server.protocol.structure import ANY_OBJECT, Schema, ToolName, json_constraint
@@ -187,9 +187,8 @@ class ResponsesRequest(SampledRequest):
         return Rendering(functions=self.tool_use().functions, hints=hints, param="input")
 
     def unread(self) -> Iterator[str]:
-        for i, item in enumerate(self.input if isinstance(self.input, list) else ()):
-            if isinstance(item, FunctionCallItem) and arguments_of(_call(item)) is None:
-                yield f"input[{i}].arguments"
+        if has_unread_arguments(self.messages()):
+            yield "input[].arguments"
 
     def messages(self) -> list[ChatMessage]:
         """As a chat: calls join the assistant's message before them."""

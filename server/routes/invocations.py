@@ -27,6 +27,7 @@ router = APIRouter()
 )
 async def invoke(http: HttpRequest) -> Response:
     payload = await read_json(http, service_of(http).settings.max_body_bytes)
+    http.state.payload = payload
     if "messages" in payload:
         return await create_chat_completion(http)
     if "prompt" in payload:

@@ -67,7 +67,7 @@ def test_a_request_in_its_phases(monkeypatch: pytest.MonkeyPatch) -> None:
             for index in range(1 if step == 1 else 2)
         )
         observation.see(RequestOutput("r", 7, deltas, step == 2, queue_seconds=2.0))
-    observation.end()
+    observation.give_up()  # of a stream that was read to its end
     for phase, seconds in (("queue", 2), ("prefill", 3), ("decode", 3), ("inference", 6)):
         assert read(metrics, f"mavis:request_{phase}_time_seconds_sum") == seconds
     assert read(metrics, "mavis:request_time_per_output_token_seconds_sum") == 1.5
@@ -79,8 +79,16 @@ def test_a_request_in_its_phases(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_request_that_is_given_up() -> None:
     metrics = Metrics()
-    Observation(metrics, SamplingParams(n=3)).end()
+    Observation(metrics, SamplingParams(n=3)).give_up()
     assert read(metrics, 'mavis:request_success_total{finished_reason="abort"}') == 3
+
+
+async def test_a_refused_request_is_not_given_up() -> None:
+    async with app_client(FakeEngine(limit=0)) as client:
+        assert (await client.post("/v1/chat/completions", json={"messages": USER})).status_code == 429
+        text = (await client.get("/metrics")).text
+    assert "abort" not in text
+    assert 'mavis:request_rejections_total{code="queue_full"} 1.0' in text
 
 
 def test_who_waits_for_what() -> None:
