@@ -49,11 +49,10 @@ class Metrics:
         self.num_requests_running = self._gauge("num_requests_running", "Rows in the batch")
         self.num_requests_waiting = self._gauge("num_requests_waiting", "Requests waiting for a place in the batch")
         self.kv_cache_usage_perc = self._gauge("kv_cache_usage_perc", "Share of the KV cache that rows hold, 0 to 1")
-        self.num_requests_waiting_by_reason = Gauge(
-            PREFIX + "num_requests_waiting_by_reason",
+        self.num_requests_waiting_by_reason = self._gauge(
+            "num_requests_waiting_by_reason",
             "Requests waiting for a place, or for the structure of their answer",
             ("reason",),
-            registry=self.registry,
         )
         self.num_preemptions = self._counter("num_preemptions", "Rows preempted for lack of KV")
         self.prefix_cache_queries = self._counter("prefix_cache_queries", "Prompt tokens looked up in the prefix cache")
@@ -64,9 +63,7 @@ class Metrics:
         self.policy_forward_seconds = self._histogram("policy_forward_seconds", "Policy forward per step", FORWARD)
         self.value_forward_seconds = self._histogram("value_forward_seconds", "Values' forward per step", FORWARD)
 
-        self.cache_config_info = Gauge(
-            PREFIX + "cache_config_info", "1; what the KV cache is like", CACHE_CONFIG, registry=self.registry
-        )
+        self.cache_config_info = self._gauge("cache_config_info", "1; what the KV cache is like", CACHE_CONFIG)
 
         self.request_success = self._counter("request_success", "Finished choices", ("finished_reason",))
         self.time_to_first_token_seconds = self._histogram(
@@ -166,8 +163,8 @@ class Metrics:
             family.name + ("_total" if family.type == "counter" else "") for family in self.registry.collect()
         )
 
-    def _gauge(self, name: str, about: str) -> Gauge:
-        return Gauge(PREFIX + name, about, registry=self.registry)
+    def _gauge(self, name: str, about: str, labels: Iterable[str] = ()) -> Gauge:
+        return Gauge(PREFIX + name, about, labels, registry=self.registry)
 
     def _counter(self, name: str, about: str, labels: Iterable[str] = ()) -> Counter:
         return Counter(PREFIX + name, about, labels, registry=self.registry)

@@ -49,22 +49,25 @@ def note_unknown(http: Request, body: BaseModel, payload: Mapping[str, Any]) -> 
     """
     refuse = service_of(http).settings.unknown_fields == "refuse"
     steers = set(STEERING) <= set(type(body).model_fields)
-    left_out, seen = left_out_of(http), set[tuple[str, str]]()
+    left_out = left_out_of(http)
+    told: dict[tuple[str, str], bool] = {}  # those that were seen, and whether they are named already
     for unknown in unknown_fields(body, payload):
-        if (unknown.place, unknown.key) in seen:
-            continue
-        seen.add((unknown.place, unknown.key))
-        if len(seen) > MAX_UNKNOWN:
-            raise InvalidRequestError(f"the body has more than {MAX_UNKNOWN} different unknown fields")
-        meant = _meant(unknown) if steers else None
-        if refuse or meant:
-            param = _joined(unknown.at, unknown.key[:MAX_SHOWN])
-            meant = meant or _like_any(unknown)
-            raise InvalidRequestError(
-                f"unknown field {param!r}" + (f"; did you mean {meant!r}?" if meant else ""), param
-            )
-        if unknown.value is not None:  # null asks for nothing
-            left_out.add(_joined(unknown.place, unknown.key))
+        name = (unknown.place, unknown.key)
+        if name not in told:
+            told[name] = False
+            if len(told) > MAX_UNKNOWN:
+                raise InvalidRequestError(f"the body has more than {MAX_UNKNOWN} different unknown fields")
+            meant = _meant(unknown) if steers else None
+            if refuse or meant:
+                raise _refusal(unknown, meant or _like_any(unknown))
+        if unknown.value is not None and not told[name]:  # null asks for nothing
+            told[name] = True
+            left_out.add(_joined(*name))
+
+
+def _refusal(unknown: Unknown, meant: str | None) -> InvalidRequestError:
+    param = _joined(unknown.at, unknown.key[:MAX_SHOWN])
+    return InvalidRequestError(f"unknown field {param!r}" + (f"; did you mean {meant!r}?" if meant else ""), param)
 
 
 def note_unused(http: Request, rendering: Rendering) -> None:

@@ -172,6 +172,8 @@ async def test_what_is_told_is_bounded(client: httpx.AsyncClient) -> None:
     many = CHAT | {"messages": [{"role": "user", "content": "x", f"k{i}": i} for i in range(300)]}
     error = error_of(await client.post("/v1/chat/completions", json=many))
     assert error["message"] == "the body has more than 256 different unknown fields"
+    later = CHAT | {"messages": [{"role": "user", "content": "x", "k": value} for value in (None, 1)]}
+    assert (await client.post("/v1/chat/completions", json=later)).headers[HEADER] == "messages[].k"
     alike = CHAT | {"messages": [{"role": "user", "content": "x", "k": i} for i in range(30)]}
     assert (await client.post("/v1/chat/completions", json=alike)).headers[HEADER] == "messages[].k"
 
