@@ -140,18 +140,16 @@ def _exclude_each_other(branches: list[Any]) -> bool:
     types = [branch.get("type") for branch in branches]
     if all(isinstance(one, str) and one in TYPES_APART for one in types) and len(set(types)) == len(types):
         return True
-    return any(_tells_apart(branches, key) for key in (_required(branches[0]) if branches else ()))
+    told = [_constants(branch) for branch in branches]
+    common = set(told[0]).intersection(*told[1:]) if told else set()
+    return any(len({one[key] for one in told}) == len(told) for key in common)
 
 
-def _tells_apart(branches: list[dict[str, Any]], key: str) -> bool:
-    told = []
-    for branch in branches:
-        properties = branch.get("properties")
-        one = properties.get(key) if isinstance(properties, dict) else None
-        if key not in _required(branch) or not isinstance(one, dict) or "const" not in one:
-            return False
-        told.append(repr(one["const"]))
-    return len(set(told)) == len(told)
+def _constants(branch: Schema) -> dict[str, str]:
+    """Of the properties that are required."""
+    properties = branch.get("properties")
+    found = {key: properties.get(key) for key in _required(branch)} if isinstance(properties, dict) else {}
+    return {key: repr(one["const"]) for key, one in found.items() if isinstance(one, dict) and "const" in one}
 
 
 def _nodes(schema: object) -> Iterator[Schema]:

@@ -148,6 +148,33 @@ def test_nonsense_is_left_to_the_library(schema: Schema) -> None:
     assert json.dumps(held(schema, False, "at")[0])
 
 
+def kind(name: str, **more: Any) -> Schema:
+    return {"type": "object", "properties": {"kind": {"const": name}, **more}, "required": ["kind"]}
+
+
+@pytest.mark.parametrize(
+    ("branches", "apart"),
+    [
+        ([kind("a", x=TEXT), kind("b")], True),
+        ([kind("a"), kind("a", x=TEXT)], False),
+        ([kind("a"), NAMED], False),
+        ([{"type": "string"}, {"type": "null"}], True),
+        ([{"type": "number"}, {"type": "integer"}], False),
+    ],
+)
+def test_branches_that_exclude_each_other_are_not_named(branches: list[Schema], apart: bool) -> None:
+    made, dropped = held({"oneOf": branches}, False, "at")
+    assert dropped == ([] if apart else ["at/oneOf"])
+    assert len(made["anyOf"]) == len(branches)
+
+
+def test_a_wide_schema_is_read_once() -> None:
+    """Each branch's properties are looked at once: squared, these would be minutes."""
+    many = [f"k{i}" for i in range(10_000)]
+    wide = {"properties": {key: {"const": 1} for key in many}, "required": many}
+    assert held({"oneOf": [wide, *({} for _ in range(10_000))]}, False, "at")[1] == ["at/oneOf"]
+
+
 UNIQUE = {"type": "object", "properties": {"tags": {"type": "array", "items": TEXT, "uniqueItems": True}}}
 
 
