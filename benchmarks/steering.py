@@ -24,7 +24,7 @@ from benchmarks.machine import describe
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion
+from mavis_core.offline import CompletionOutput
 from scripts.shipped.rollouts import TOP_K, answer, read_prompts, score
 from value_models.loading import SHIPPED_POLICY, build_engine
 from value_models.rewards.registry import names
@@ -62,7 +62,9 @@ def distinct_2(texts: Sequence[str]) -> float:
     return len(set(bigrams)) / max(1, len(bigrams))
 
 
-def summarise(engine: Engine, prompts: list[list[int]], found: list[Completion], rewards: Tensor) -> dict[str, Any]:
+def summarise(
+    engine: Engine, prompts: list[list[int]], found: list[CompletionOutput], rewards: Tensor
+) -> dict[str, Any]:
     """One arm's row of the table."""
     texts = [completion.text for completion in found]
     base = torch.tensor([under_base(engine, p, c.token_ids) for p, c in zip(prompts, found, strict=True)])

@@ -25,7 +25,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.structure import Structure
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from value_models.loading import build_engine
 
 MAX_TOKENS = 256
@@ -73,7 +73,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 
-def ask(engine: Engine, count: int, seed: int) -> tuple[list[str], list[Guidance], list[Completion]]:
+def ask(engine: Engine, count: int, seed: int) -> tuple[list[str], list[Guidance], list[CompletionOutput]]:
     """Per answer: its schema's name, its guidance, what came of it."""
     choose = random.Random(seed)
     assert engine.tokenizer is not None
@@ -100,7 +100,7 @@ def valid(name: str, text: str) -> bool:
     return True
 
 
-def summarise(found: Sequence[tuple[str, Completion]]) -> dict[str, Any]:
+def summarise(found: Sequence[tuple[str, CompletionOutput]]) -> dict[str, Any]:
     """Counts and shares; ``valid`` is of those that stopped."""
     stopped = [(name, answer) for name, answer in found if answer.finish_reason == "stop"]
     good = sum(valid(name, answer.text) for name, answer in stopped)

@@ -18,7 +18,7 @@ from mavis_core.schedule.scheduler import Plan
 
 
 @dataclass(slots=True)
-class Batch:
+class StepBatch:
     """One step: N tokens to run, B rows that draw (``rows``), of which the first G are guided.
 
     Attributes:
@@ -44,23 +44,23 @@ class Batcher:
         self._device = device
         self._current: RowTensors | None = None
 
-    def prepare(self, plan: Plan) -> Batch:
+    def prepare(self, plan: Plan) -> StepBatch:
         if not plan.prefill:
             steady = self._rows(plan.decode, True)
             attention = steady.decode_attention(self._pool)
-            return Batch(steady.last_token, steady.newest, attention, None, steady)
+            return StepBatch(steady.last_token, steady.newest, attention, None, steady)
         drawing, last = _drawing(plan)
         rows = self._rows(drawing, len(drawing) == len(plan.decode)) if drawing else None
         prefill = PrefillBatch.build(plan.prefill, self._pool.block_size, self._device)
         where = torch.tensor(last, dtype=torch.int64).to(self._device)
         prompts = prefill.attention(self._pool)
         if not plan.decode:
-            return Batch(prefill.tokens, prefill.positions, prompts, where, rows)
+            return StepBatch(prefill.tokens, prefill.positions, prompts, where, rows)
         if rows is not None and rows.rows == plan.decode:
             decode = rows
         else:
             decode = RowTensors(plan.decode, self._pool, self._hashes)
-        return Batch(
+        return StepBatch(
             torch.cat((decode.last_token, prefill.tokens)),
             torch.cat((decode.newest, prefill.positions)),
             MixedAttention(decode.decode_attention(self._pool), prompts),

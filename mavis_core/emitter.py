@@ -11,7 +11,7 @@ from operator import add
 
 from mavis_core.api.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, TokenLogprobs, TokenReport
 from mavis_core.sample.kl import DrawStats
-from mavis_core.sample.sampler import Draw
+from mavis_core.sample.sampler import SampledToken
 from mavis_core.schedule.row import Row, RowFault
 from mavis_core.schedule.row_fault import NOT_FINITE, alone
 
@@ -23,7 +23,7 @@ class Emitter:
         self._names = [objective.name for objective in objectives]
 
     def emit(
-        self, rows: Sequence[Row], draws: Sequence[Draw], logprobs: Sequence[TokenLogprobs | None]
+        self, rows: Sequence[Row], draws: Sequence[SampledToken], logprobs: Sequence[TokenLogprobs | None]
     ) -> dict[str, list[ChoiceDelta]]:
         """Advance every row by its draw; deltas by request id. A row that has or gets a fault says nothing."""
         deltas: dict[str, list[ChoiceDelta]] = {}
@@ -66,7 +66,7 @@ class Emitter:
         sampling, matcher = row.request.sampling, row.matcher
         if token in row.stop_ids:
             row.finish_reason = "stop"
-            own = token in row.stop_ids[: row.own_stops]
+            own = token in row.stop_ids[: row.eos_count]
             return row.detokenizer.flush(), None if own else token
         if matcher is not None and matcher.ended:
             row.finish_reason = "stop"
@@ -109,7 +109,7 @@ class Emitter:
         return TokenReport(token, stats.logprob, stats.base_logprob, stats.steering, stats.truncation, values)
 
 
-def _begin_grammars(rows: Sequence[Row], draws: Sequence[Draw]) -> None:
+def _begin_grammars(rows: Sequence[Row], draws: Sequence[SampledToken]) -> None:
     """Tell all grammars their tokens before one is waited for: each is a process that works beside the others."""
     for row, draw in zip(rows, draws, strict=True):
         if row.matcher is None or row.fault is not None or not draw.finite:

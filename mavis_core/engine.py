@@ -16,7 +16,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats, failure
 from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.batcher import Batch, Batcher
+from mavis_core.batcher import Batcher, StepBatch
 from mavis_core.emitter import Emitter
 from mavis_core.grammar.compiler import GrammarCompiler
 from mavis_core.grammar.matcher import Matcher
@@ -64,7 +64,7 @@ class Engine:
         self.config = config
         self.loader = loader
         self.loaded = list(values)
-        self.values = ValueSet(self._arrange(values))
+        self.values = ValueSet(self._stacked(values))
         limits = [config.max_model_len, policy.max_model_len, *(value.spec.max_model_len for value in values)]
         longest = min(limit for limit in limits if limit is not None)
         blocks = kv_blocks(config, [policy.backbone.cache, *self.values.caches], longest, dtype, device)
@@ -106,13 +106,13 @@ class Engine:
             policy.stop_token_ids,
             objectives,
             policy.tokenizer,
-            self.values.caching,
+            self.values.caching_values,
         )
         self._batcher = Batcher(self.pool, policy.vocab_size, policy.device)
         self._emitter = Emitter(objectives)
 
-    def _arrange(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
-        return values if self.loader is None else self.loader.arrange(values)
+    def _stacked(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
+        return values if self.loader is None else self.loader.stack(values)
 
     @property
     def tokenizer(self) -> Tokenizer | None:
@@ -177,7 +177,7 @@ class Engine:
 
     def _swap(self, loaded: list[ValueFunction]) -> None:
         """Swap all values, once the new set is bound; the prefix cache may hold what unloaded ones have read."""
-        after = ValueSet(self._arrange(loaded))
+        after = ValueSet(self._stacked(loaded))
         after.bind(self.pool.num_blocks, self.pool.block_size, self.policy.dtype, self.policy.device, self.values)
         move_columns(self._in_flight(), self.values, after)
         self.loaded, self.values = loaded, after
@@ -205,7 +205,7 @@ class Engine:
             deltas = self._emit(batch.rows, logits, tilted, drawn)
         return self._record(plan, timer, self._outputs(plan, deltas))
 
-    def _forward(self, plan: Plan, batch: Batch, timer: StepTimer) -> Tensor:
+    def _forward(self, plan: Plan, batch: StepBatch, timer: StepTimer) -> Tensor:
         """Run the policy, and let values read prompts; the last hidden state of the rows that draw, (B, D)."""
         self._clear(plan)
         with timer.stage("policy"):
@@ -229,7 +229,7 @@ class Engine:
         """One token per row; values keep what the drawn candidates leave behind."""
         drawn = draw(logits.surviving, tilted, rows)
         if scored is not None and drawn.chosen is not None:
-            self.values.commit(rows, scored.step, drawn.chosen)
+            self.values.commit(rows, scored.inputs, drawn.chosen)
         return drawn
 
     def _emit(

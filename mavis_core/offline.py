@@ -30,7 +30,7 @@ TOGETHER = "offline"  # nobody waits for one answer: in order of arrival, choice
 
 
 @dataclass(slots=True)
-class Completion:
+class CompletionOutput:
     """One finished choice."""
 
     index: int
@@ -51,7 +51,7 @@ def generate(
     guidance: Guidance | Sequence[Guidance] | None = None,
     progress: bool = False,
     scorer: SequenceScorer | None = None,
-) -> list[list[Completion]]:
+) -> list[list[CompletionOutput]]:
     """Answer every prompt; per prompt its ``n`` choices, in the order of the prompts. Searches run last, together.
 
     Args:
@@ -70,11 +70,11 @@ def generate(
     samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingParams) else list(sampling)
     plain = guidance if guidance is not None else Guidance()
     guidances = [plain] * len(prompts) if isinstance(plain, Guidance) else list(plain)
-    answers: list[list[Completion]] = []
+    answers: list[list[CompletionOutput]] = []
     searched: list[Request] = []
     for i, (prompt, params, steer) in enumerate(zip(prompts, samplings, guidances, strict=True)):
         request = Request(str(i), tuple(_encode(engine, prompt)), params, steer, group=TOGETHER)
-        answers.append([Completion(index) for index in range(params.n)])
+        answers.append([CompletionOutput(index) for index in range(params.n)])
         try:
             if steer.search is None:
                 engine.add(request)
@@ -99,7 +99,7 @@ def generate(
     return answers
 
 
-def _collect(output: RequestOutput, answers: list[list[Completion]]) -> None:
+def _collect(output: RequestOutput, answers: list[list[CompletionOutput]]) -> None:
     choices = answers[int(output.request_id)]
     if output.prompt_logprobs is not None:
         for choice in choices:

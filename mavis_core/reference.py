@@ -151,7 +151,7 @@ def _tilt(
     guidance: Guidance,
     beta: float,
 ) -> list[float]:
-    combined, to_go = [0.0] * len(candidates), [0.0] * len(candidates)
+    combined, future_kls = [0.0] * len(candidates), [0.0] * len(candidates)
     for value in values:
         weights = [guidance.weights.get(objective.name, 0.0) for objective in value.spec.objectives]
         if any(weights):
@@ -162,12 +162,12 @@ def _tilt(
                 found = value.reference(tokens, candidates, hidden).double().tolist()
             for i, scores in enumerate(found):
                 if conditioned:
-                    to_go[i] += scores.pop()
+                    future_kls[i] += scores.pop()
                 combined[i] += sum(w * v for w, v in zip(weights, scores, strict=True))
     if guidance.normalise == "minmax":
         low, span = min(combined), max(combined) - min(combined)
         combined = [(x - low) / span if span > 0 else 0.0 for x in combined]
-    return [beta * x - kl for x, kl in zip(combined, to_go, strict=True)]
+    return [beta * x - kl for x, kl in zip(combined, future_kls, strict=True)]
 
 
 def _tilted(

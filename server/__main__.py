@@ -161,7 +161,7 @@ def chat(
     """Chat in the terminal; weights change between turns and the KL is shown."""
     from rich.console import Console
 
-    from server.terminal.http import HttpBackend
+    from server.terminal.remote import HttpBackend
     from server.terminal.repl import Repl
 
     console = Console()

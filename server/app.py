@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from mavis_core.api.client import EngineClient
+from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.tokenizer import Tokenizer
 from server.errors import install_error_handlers
 from server.http.auth import OPEN_PATHS, BearerAuth

@@ -11,14 +11,14 @@ import logging
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from mavis_core.api.client import EngineState
+from mavis_core.api.engine_client import EngineState
 
 OnDeath = Literal["exit", "restart", "stay"]
 
 log = logging.getLogger(__name__)
 
 
-class Mortal(Protocol):
+class WatchedEngine(Protocol):
     """Of ``mavis_core.process.queue_client.QueueClient`` what is asked here."""
 
     @property
@@ -34,7 +34,9 @@ class Mortal(Protocol):
     def restart(self) -> None: ...
 
 
-async def watch(engine: Mortal, on_death: OnDeath, ready: Callable[[], None], give_up: Callable[[str], None]) -> None:
+async def watch(
+    engine: WatchedEngine, on_death: OnDeath, ready: Callable[[], None], give_up: Callable[[str], None]
+) -> None:
     """Until the engine's death ends the server, or for ever.
 
     Args:

@@ -93,7 +93,7 @@ class ClientGoneError(MavisError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpError:
     status: int
     type: str
     code: str | None = None
@@ -101,37 +101,37 @@ class Answer:
     retry_after: int | None = None
 
 
-TABLE: dict[type[MavisError], Answer] = {
-    InvalidRequestError: Answer(400, "invalid_request_error"),
-    UnknownModelError: Answer(404, "invalid_request_error", "model_not_found", "model"),
-    NotFoundError: Answer(404, "invalid_request_error"),
-    AdminOnlyError: Answer(403, "invalid_request_error", "admin_only"),
-    UnknownValueError: Answer(404, "invalid_request_error", "value_not_found"),
-    ValueConflictError: Answer(409, "invalid_request_error", "value_conflict"),
-    ReadOnlyPresetError: Answer(409, "invalid_request_error", "preset_read_only"),
-    BodyTooLargeError: Answer(413, "invalid_request_error", "body_too_large"),
-    ContentTypeError: Answer(415, "invalid_request_error", "unsupported_media_type"),
-    RateLimitError: Answer(429, "requests", "rate_limit_exceeded"),
-    QueueFullError: Answer(429, "rate_limit_error", "queue_full", retry_after=1),
-    TextsWaitingError: Answer(429, "rate_limit_error", "queue_full", retry_after=2),
-    ClientGoneError: Answer(499, "invalid_request_error", "client_closed_request"),
-    RequestFailedError: Answer(500, "server_error", "request_failed"),
-    LoadError: Answer(500, "server_error", "load_failed"),
-    DatabaseUnavailableError: Answer(503, "server_error", "database_unavailable", retry_after=5),
-    EngineUnavailableError: Answer(503, "server_error", "engine_unavailable", retry_after=2),
+TABLE: dict[type[MavisError], HttpError] = {
+    InvalidRequestError: HttpError(400, "invalid_request_error"),
+    UnknownModelError: HttpError(404, "invalid_request_error", "model_not_found", "model"),
+    NotFoundError: HttpError(404, "invalid_request_error"),
+    AdminOnlyError: HttpError(403, "invalid_request_error", "admin_only"),
+    UnknownValueError: HttpError(404, "invalid_request_error", "value_not_found"),
+    ValueConflictError: HttpError(409, "invalid_request_error", "value_conflict"),
+    ReadOnlyPresetError: HttpError(409, "invalid_request_error", "preset_read_only"),
+    BodyTooLargeError: HttpError(413, "invalid_request_error", "body_too_large"),
+    ContentTypeError: HttpError(415, "invalid_request_error", "unsupported_media_type"),
+    RateLimitError: HttpError(429, "requests", "rate_limit_exceeded"),
+    QueueFullError: HttpError(429, "rate_limit_error", "queue_full", retry_after=1),
+    TextsWaitingError: HttpError(429, "rate_limit_error", "queue_full", retry_after=2),
+    ClientGoneError: HttpError(499, "invalid_request_error", "client_closed_request"),
+    RequestFailedError: HttpError(500, "server_error", "request_failed"),
+    LoadError: HttpError(500, "server_error", "load_failed"),
+    DatabaseUnavailableError: HttpError(503, "server_error", "database_unavailable", retry_after=5),
+    EngineUnavailableError: HttpError(503, "server_error", "engine_unavailable", retry_after=2),
 }
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 MAX_MESSAGE = 2000  # characters; some messages quote a request, or what a library says of it
-INTERNAL = Answer(500, "server_error", "internal_error")
+INTERNAL = HttpError(500, "server_error", "internal_error")
 
 
-def answer_for(error: Exception) -> Answer:
+def http_error_of(error: Exception) -> HttpError:
     """The row of the table for ``error``'s nearest listed class."""
     return next((TABLE[cls] for cls in type(error).__mro__ if cls in TABLE), INTERNAL)
 
 
 def error_body(error: Exception) -> dict[str, Any]:
-    answer = answer_for(error)
+    answer = http_error_of(error)
     known = isinstance(error, MavisError)
     return error_object(
         str(error) if known else "internal error; the server's log has it under this request's x-request-id",
@@ -152,7 +152,7 @@ def error_response(status: int, body: dict[str, Any], headers: dict[str, str] | 
 
 
 def respond(error: Exception) -> Response:
-    answer = answer_for(error)
+    answer = http_error_of(error)
     retry_after = getattr(error, "retry_after", answer.retry_after)
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     if isinstance(error, RateLimitError) and retry_after is None:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from starlette.requests import Request
 
-from mavis_core.api.client import EngineClient
+from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.errors import EngineUnavailableError
 from mavis_core.api.messages import EngineInfo
 from mavis_core.api.tokenizer import Tokenizer

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mavis_core.api.client import EngineClient
+from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.messages import EngineInfo
 from mavis_core.api.tokenizer import Tokenizer
 from server.app import create_app
 from server.settings import Settings
-from server.wire.connection_limits import ConnectionLimits, Doors
+from server.wire.connection_limits import ConnectionGates, ConnectionLimits
 from server.wire.deadlines import TimedRequests
 from server.wire.descriptors import default_connections
 from server.wire.tls import tls_context
@@ -64,7 +64,7 @@ def server_for(
         access_log=settings.log_level == "debug",
         timeout_graceful_shutdown=5,
         server_header=False,
-        http=doors(settings),  # type: ignore[arg-type]  # whatever makes a protocol
+        http=connection_gates(settings),  # type: ignore[arg-type]  # whatever makes a protocol
         ws="none",
         timeout_keep_alive=settings.keep_alive_timeout,
         root_path=settings.root_path,
@@ -73,7 +73,7 @@ def server_for(
     return DrainingServer(config, engine, settings.drain_timeout, on_start)
 
 
-def doors(settings: Settings) -> Doors:
+def connection_gates(settings: Settings) -> ConnectionGates:
     """TLS is theirs and not uvicorn's, so that a connection counts before its handshake."""
     total = default_connections() if settings.max_connections is None else settings.max_connections
     tls = None
@@ -85,7 +85,9 @@ def doors(settings: Settings) -> Doors:
         body_timeout=settings.body_timeout,
         write_timeout=settings.write_timeout,
     )
-    return Doors(ConnectionLimits(total, settings.max_connections_per_address), http, tls, settings.head_timeout)
+    return ConnectionGates(
+        ConnectionLimits(total, settings.max_connections_per_address), http, tls, settings.head_timeout
+    )
 
 
 def base_url(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from mavis_core.api.messages import EngineInfo
 from server.errors import UnknownModelError
 from server.http.auth import caller_of
 from server.protocol.presets import Preset
-from server.protocol.steering import GuidanceOptions
+from server.protocol.steered_request import GuidanceOptions
 from server.service import Service
 from server.weights import HEADER, Sources, Weights, resolve_weights
 

@@ -20,7 +20,7 @@ from starlette.requests import Request
 
 from mavis_core.api.errors import InvalidRequestError
 from server.http.left_out import left_out_of
-from server.protocol.steering import OTHER_WORDS, STEERING
+from server.protocol.steered_request import OTHER_WORDS, STEERING
 from server.service import service_of
 from server.text.rendering import Rendering
 

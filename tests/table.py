@@ -16,7 +16,7 @@ from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.model.attention import AttentionStep, PrefillAttention
 from mavis_core.model.kv_pool import CacheSpec, KVPool
-from mavis_core.sample.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoringInput
 from mavis_core.values.protocol import ValueSpec
 
 
@@ -77,11 +77,11 @@ class TableValue:
     def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
         """The history is in the hidden state."""
 
-    def score(self, step: ScoreStep) -> Tensor:
-        following = (step.candidates + 1) * self.base ** step.length[:, None]
-        return self.table[step.hidden[:, -1:].long() + following]
+    def score(self, inputs: ScoringInput) -> Tensor:
+        following = (inputs.candidates + 1) * self.base ** inputs.length[:, None]
+        return self.table[inputs.hidden[:, -1:].long() + following]
 
-    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+    def commit(self, inputs: ScoringInput, chosen: Tensor) -> None:
         """Nothing to keep."""
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
@@ -131,10 +131,10 @@ class TokenValue:
     def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
         """The value does not depend on the text."""
 
-    def score(self, step: ScoreStep) -> Tensor:
-        return self.table[step.candidates]
+    def score(self, inputs: ScoringInput) -> Tensor:
+        return self.table[inputs.candidates]
 
-    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+    def commit(self, inputs: ScoringInput, chosen: Tensor) -> None:
         """Nothing to keep."""
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from mavis_core.api.errors import LoadError
 from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy, resolve_device, resolve_dtype
 from mavis_core.model.threads import set_threads
-from mavis_core.process.queue_client import Progress
+from mavis_core.process.queue_client import LoadProgress
 from mavis_core.values.protocol import ValueFunction
 from value_models.folders import load_value, resolve
 from value_models.kinds.registry import stacked
@@ -59,7 +59,7 @@ class FolderLoader:
     def load(self, source: str) -> list[ValueFunction]:
         return [load_value(folder, self._policy) for folder in value_folders(source)]
 
-    def arrange(self, values: Sequence[ValueFunction]) -> list[ValueFunction]:
+    def stack(self, values: Sequence[ValueFunction]) -> list[ValueFunction]:
         return stacked(values)
 
 
@@ -77,7 +77,7 @@ def build_engine(
     model: str | None,
     values: Sequence[str],
     config: EngineConfig,
-    progress: Progress = lambda stage, fraction: None,
+    progress: LoadProgress = lambda stage, fraction: None,
 ) -> Engine:
     """Load a policy and values and build their engine.
 

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from mavis_core.api.errors import InvalidRequestError
 
-Kind = Literal["json_schema", "regex", "choice", "grammar"]
+StructureKind = Literal["json_schema", "regex", "choice", "grammar"]
 MAX_STRUCTURE_LENGTH = 65_536
 MAX_CHOICES_TO_OFFER = 4096
 
@@ -34,12 +34,12 @@ class Structure:
         InvalidRequestError: with param "structure".
     """
 
-    kind: Kind
+    kind: StructureKind
     source: str
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise _wrong(f"kind={self.kind!r}: must be one of {', '.join(get_args(Kind))}")
+        if self.kind not in get_args(StructureKind):
+            raise _wrong(f"kind={self.kind!r}: must be one of {', '.join(get_args(StructureKind))}")
         if not isinstance(self.source, str):
             raise _wrong(f"the {self.kind} must be a string, not {type(self.source).__name__}")
         if not self.source.strip():

@@ -224,38 +224,38 @@ class RemoteSteps:
 
     @property
     def error(self) -> str | None:
-        self._settle()
+        self._await_reply()
         return self._error
 
     @property
     def complete(self) -> bool:
-        self._settle()
+        self._await_reply()
         return bool(self._flags & COMPLETE)
 
     @property
     def exhausted(self) -> bool:
-        self._settle()
+        self._await_reply()
         return bool(self._flags & EXHAUSTED)
 
     def bits(self) -> bytes:
-        self._settle()
+        self._await_reply()
         return self._bits
 
     def advance(self, token: int) -> None:
-        self._settle()
+        self._await_reply()
         self._process.call(ADVANCE, self._number, token)
         self._asked = True
 
     def accepts(self, token: int) -> bool:
-        self._settle()
+        self._await_reply()
         self._process.call(ACCEPTS, self._number, token)
         return self._process.reply(self._number)[0] == 1
 
     def copy(self) -> Steps:
-        self._settle()
+        self._await_reply()
         return RemoteSteps(self._process, self._process.copy(self._number), self._flags, self._bits)
 
-    def _settle(self) -> None:
+    def _await_reply(self) -> None:
         """Know what the last step led to; after an error the last bits stay, for their length."""
         if not self._asked:
             return

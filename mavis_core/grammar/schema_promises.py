@@ -35,7 +35,7 @@ NUMBERS = (*DATA, "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", 
 MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 JSON_MAY_HOLD = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")  # what has no escape of one letter
 
-Node = dict[str, object]
+SchemaNode = dict[str, object]
 
 
 def check_schema(schema: object) -> None:
@@ -59,7 +59,7 @@ def check_schema(schema: object) -> None:
                 raise _wrong(where, "matches nothing but keys that properties name; leave it out")
 
 
-def schemas_within(schema: object) -> Iterator[tuple[str, Node]]:
+def schemas_within(schema: object) -> Iterator[tuple[str, SchemaNode]]:
     """(JSON pointer, schema) of every object that may be one, also in unknown places, which $ref can lead to."""
     pending: list[tuple[str, object]] = [("#", schema)]
     while pending:
@@ -102,7 +102,7 @@ def _is_exact(value: int | Decimal) -> bool:
         return False
 
 
-def _check_count(node: Node, pointer: str) -> None:
+def _check_count(node: SchemaNode, pointer: str) -> None:
     """Keys that the schema does not name may come twice, and the library counts them twice."""
     least, required = node.get("minProperties"), node.get("required")
     if not isinstance(least, (int, Decimal)) or isinstance(least, bool):
@@ -116,7 +116,7 @@ def _check_count(node: Node, pointer: str) -> None:
         )
 
 
-def _check_multiples(nodes: Iterator[Node]) -> None:
+def _check_multiples(nodes: Iterator[SchemaNode]) -> None:
     """Refuse ``multipleOf`` that makes large automata, which llguidance's limits do not bound.
 
     Where schemas are combined it takes the least common multiple, so that of all of them is bounded.
@@ -144,7 +144,7 @@ def _coefficient(value: int | Decimal) -> int:
     return int(digits) if len(digits) < 9 else MAX_MULTIPLE + 1
 
 
-def _check_multiple_within(node: Node, pointer: str) -> None:
+def _check_multiple_within(node: SchemaNode, pointer: str) -> None:
     """Bounds between which no multiple lies."""
     step = _fraction(node.get("multipleOf"))
     if step is None or step <= 0:
@@ -165,7 +165,7 @@ def _fraction(value: object) -> Fraction | None:
     return Fraction(value) if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
 
 
-def _names(nodes: Iterator[Node]) -> list[str]:
+def _names(nodes: Iterator[SchemaNode]) -> list[str]:
     """All that schemas name as keys."""
     found: dict[str, None] = {}
     for node in nodes:
@@ -176,7 +176,7 @@ def _names(nodes: Iterator[Node]) -> list[str]:
     return list(found)
 
 
-def _room(schema: Node, names: list[str]) -> bool:
+def _room(schema: SchemaNode, names: list[str]) -> bool:
     """Whether an object that has these keys can have one more; true also where the library does not take the schema."""
     from llguidance import LLMatcher
 

@@ -88,11 +88,11 @@ class Dead:
     why: str
 
 
-Event = Loading | Ready | Stepped | ValuesChanged | Dead
-Emit = Callable[[Event], None]
+EngineEvent = Loading | Ready | Stepped | ValuesChanged | Dead
+Emit = Callable[[EngineEvent], None]
 Build = Callable[[Callable[[str, float], None]], "Engine"]
-Message = Request | Compiled | Abort | LoadValue | UnloadValue | ValuesRead
-Inbox = queue.SimpleQueue[Message | None]
+InboxMessage = Request | Compiled | Abort | LoadValue | UnloadValue | ValuesRead
+Inbox = queue.SimpleQueue[InboxMessage | None]
 
 
 def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
@@ -157,7 +157,7 @@ def _receive(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) 
         block = False
 
 
-def _handle(engine: Engine, grammars: GrammarThread, message: Message, inbox: Inbox, emit: Emit) -> None:
+def _handle(engine: Engine, grammars: GrammarThread, message: InboxMessage, inbox: Inbox, emit: Emit) -> None:
     match message:
         case Request(sampling=SamplingParams(structure=Structure() as structure)):
             grammars.submit(message, structure)

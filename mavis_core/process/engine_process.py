@@ -25,7 +25,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import EngineUnavailableError
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.process.engine_loop import Build, Dead, Inbox, Ready, run_engine
-from mavis_core.process.queue_client import CLOSE_SECONDS, Progress, QueueClient
+from mavis_core.process.queue_client import CLOSE_SECONDS, LoadProgress, QueueClient
 from mavis_core.search.scorer import SequenceScorer
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class EngineProcess(QueueClient):
         self,
         build: Build,
         config: EngineConfig,
-        progress: Progress | None = None,
+        progress: LoadProgress | None = None,
         scorer: SequenceScorer | None = None,
     ) -> None:
         super().__init__(config, progress, scorer)

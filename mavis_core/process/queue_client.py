@@ -20,8 +20,8 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from mavis_core.api.client import EngineState
 from mavis_core.api.config import EngineConfig
+from mavis_core.api.engine_client import EngineState
 from mavis_core.api.errors import (
     EngineUnavailableError,
     InvalidRequestError,
@@ -30,14 +30,14 @@ from mavis_core.api.errors import (
 )
 from mavis_core.api.messages import Abort, EngineInfo, LoadValue, Request, RequestOutput, StepStats, UnloadValue
 from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.process.engine_loop import Dead, Event, Inbox, Loading, Ready, Stepped, ValuesChanged
+from mavis_core.process.engine_loop import Dead, EngineEvent, Inbox, Loading, Ready, Stepped, ValuesChanged
 from mavis_core.schedule.seeds import Seeds
 from mavis_core.search.driver import search
 from mavis_core.search.scorer import SequenceScorer
 
 CLOSE_SECONDS = 5.0
 NOTHING_RUNS = StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, idle=True)
-Progress = Callable[[str, float], None]
+LoadProgress = Callable[[str, float], None]
 
 
 @dataclass(eq=False, slots=True)
@@ -67,7 +67,7 @@ class QueueClient(ABC):
     """
 
     def __init__(
-        self, config: EngineConfig, progress: Progress | None = None, scorer: SequenceScorer | None = None
+        self, config: EngineConfig, progress: LoadProgress | None = None, scorer: SequenceScorer | None = None
     ) -> None:
         self._limit = config.max_num_seqs + config.max_queue
         self._seeds = Seeds(config.seed)
@@ -262,13 +262,13 @@ class QueueClient(ABC):
         self._inbox.put(None)
         await asyncio.to_thread(self._join)
 
-    def _post(self, event: Event) -> None:
+    def _post(self, event: EngineEvent) -> None:
         """Hand an event to the event loop; from any thread."""
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
             self._loop.call_soon_threadsafe(self._handle, event)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: EngineEvent) -> None:
         match event:
             case Loading():
                 self._progress(event.stage, event.fraction)

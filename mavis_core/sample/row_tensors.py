@@ -37,7 +37,7 @@ class RowTensors:
         temperature: (B,) float32, 1 for greedy rows.
         top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on, ``widest`` is
             the largest top_k, V where a row has none.
-        k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows; ``pull`` is
+        k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows; ``tilt_weights`` is
             beta * weights, (G, M).
         named: (G, 1, M) bool, the objectives that each guided row names.
         ranks: (G,) int64, which candidate by likelihood a ranked row takes, -1 for one that draws; None if all draw.
@@ -84,7 +84,7 @@ class RowTensors:
         self.weights = torch.tensor([row.weights for row in rows[: self.guided]], dtype=torch.float32).to(device)
         named = [[column in row.named for column in range(len(row.weights))] for row in rows[: self.guided]]
         self.named = torch.tensor(named, dtype=torch.bool)[:, None].to(device)
-        self.pull = self.weights * self.beta[:, None] if self.guided else self.weights
+        self.tilt_weights = self.weights * self.beta[:, None] if self.guided else self.weights
         ranks = [row.index if row.request.sampling.ranked else -1 for row in rows[: self.guided]]
         self.ranks = torch.tensor(ranks).to(device) if any(rank >= 0 for rank in ranks) else None
         self._columns = max(len(row.blocks) for row in rows) + TABLE_SLACK

@@ -46,7 +46,7 @@ class Tilted:
     logprobs: Tensor
 
 
-class Draw(NamedTuple):
+class SampledToken(NamedTuple):
     """One row's draw, on the host.
 
     Attributes:
@@ -77,7 +77,7 @@ class Drawn:
     chosen: Tensor | None
     measured: Tensor | None
 
-    def to_host(self) -> list[Draw]:
+    def to_host(self) -> list[SampledToken]:
         """One per row. The step's only copy to the host, and its only sync; a token is exact in float32 up to 2^24."""
         tokens = self.tokens.float()
         if self.measured is None:
@@ -90,8 +90,10 @@ class Drawn:
         start = len(ids)
         stats = [read_draw(flat[at : at + width]) for at in range(start, start + guided * width, width or 1)]
         scores = flat[start + guided * width :]
-        found = [Draw(token, kept is not None, kept) for token, kept in zip(ids, stats, strict=False)]
-        return found + [Draw(token, math.isfinite(s), None) for token, s in zip(ids[guided:], scores, strict=True)]
+        found = [SampledToken(token, kept is not None, kept) for token, kept in zip(ids, stats, strict=False)]
+        return found + [
+            SampledToken(token, math.isfinite(s), None) for token, s in zip(ids[guided:], scores, strict=True)
+        ]
 
 
 def process_logits(raw: Tensor, rows: RowTensors) -> Logits:
@@ -113,9 +115,9 @@ def tilt(scored: Scored | None, rows: RowTensors) -> Tilted | None:
         combined = torch.where(rows.minmax[:, None], minmax(combined, candidates.valid), combined)
         amount = combined * rows.beta[:, None]
     else:
-        amount = combine(values, rows.pull)
-    if scored.kl_to_go is not None:
-        amount = amount - scored.kl_to_go
+        amount = combine(values, rows.tilt_weights)
+    if scored.future_kl is not None:
+        amount = amount - scored.future_kl
     if candidates.valid is not None:
         amount = amount.masked_fill(~candidates.valid, 0.0)
     if rows.limited:

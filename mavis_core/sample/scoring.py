@@ -13,7 +13,7 @@ from mavis_core.sample.candidates import Candidates
 
 
 @dataclass(slots=True)
-class ScoreStep:
+class ScoringInput:
     """The G guided rows of one step, as device tensors.
 
     Attributes:
@@ -38,7 +38,7 @@ class ScoreStep:
     reference: Tensor
     max_length: int
     last_token: Tensor
-    pull: Tensor | None = None
+    tilt_weights: Tensor | None = None
 
     def newest_attention(self, pool: KVPool) -> DecodeAttention:
         """How a model whose KV is in ``pool`` reads ``last_token``, one position a row."""
@@ -49,9 +49,9 @@ class ScoreStep:
         width = self.candidates.shape[1]
         return SiblingAttention(pool, self.block_table, self.length, self.max_length, width)
 
-    def take(self, rows: Tensor) -> ScoreStep:
+    def take(self, rows: Tensor) -> ScoringInput:
         """The step of a subset of its rows: (R,) int64 indices."""
-        return ScoreStep(
+        return ScoringInput(
             self.candidates[rows],
             None if self.valid is None else self.valid[rows],
             self.length[rows],
@@ -61,7 +61,7 @@ class ScoreStep:
             self.reference[rows],
             self.max_length,
             self.last_token[rows],
-            None if self.pull is None else self.pull[rows],
+            None if self.tilt_weights is None else self.tilt_weights[rows],
         )
 
 
@@ -77,6 +77,6 @@ class Scored(NamedTuple):
     """
 
     candidates: Candidates
-    step: ScoreStep
+    inputs: ScoringInput
     values: Tensor
-    kl_to_go: Tensor | None
+    future_kl: Tensor | None

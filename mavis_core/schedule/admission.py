@@ -37,7 +37,7 @@ class Admission:
     stop_token_ids: tuple[int, ...]
     objectives: Sequence[ObjectiveInfo]
     tokenizer: Tokenizer | None
-    caching: Mapping[str, str]
+    caching_values: Mapping[str, str]
 
     def rows(self, request: Request, matcher: Matcher | None = None) -> list[Row]:
         """One row per choice, the first of which carries the others as forks; each with its own copy of ``matcher``.
@@ -56,7 +56,11 @@ class Admission:
         most = longest if sampling.max_tokens is None else min(sampling.max_tokens, longest)
         weights, named = self._weights(guidance)
         self._check_conditioned(guidance)
-        readers = {self.caching[name] for name in guidance.weights if name in self.caching} if guidance.active else ()
+        readers = (
+            {self.caching_values[name] for name in guidance.weights if name in self.caching_values}
+            if guidance.active
+            else ()
+        )
         root = prefix_root(tuple(readers), request.cache_salt)
         assert sampling.seed is not None, "seeds are given before rows are made"
         rows = [
@@ -67,7 +71,7 @@ class Admission:
                 prompt_length=len(prompt),
                 limit=len(prompt) + most,
                 stop_ids=own + sampling.stop_token_ids,
-                own_stops=len(own),
+                eos_count=len(own),
                 key=row_key(sampling.seed, index),
                 keys=[root],
                 guided=guidance.active,
@@ -176,10 +180,10 @@ class Admission:
         beta = self._beta(guidance)
         for objective in (o for o in self.objectives if o.value == first.value and o.pull_range is not None):
             low, high = objective.pull_range or (0.0, 0.0)
-            pull = beta * guidance.weights.get(objective.name, 0.0)
-            if not low <= pull <= high:
+            tilt_weights = beta * guidance.weights.get(objective.name, 0.0)
+            if not low <= tilt_weights <= high:
                 raise InvalidRequestError(
-                    f"objective_weights.{objective.name}: beta * weight = {pull:g}: this value was trained for {low:g} "
+                    f"objective_weights.{objective.name}: beta * weight = {tilt_weights:g}: this value was trained for {low:g} "
                     f"to {high:g}",
                     f"objective_weights.{objective.name}",
                 )

@@ -35,7 +35,7 @@ class Row:
         tokens: prompt, then output; the emitter appends what is sampled.
         prompt_length: tokens of the prompt.
         limit: most tokens of prompt and output together.
-        stop_ids: tokens that end the row; the first ``own_stops`` of them are the model's own.
+        stop_ids: tokens that end the row; the first ``eos_count`` of them are the model's own.
         key: of the row's noise.
         guided: whether it is tilted at all.
         beta: resolved strength (0 for an unguided row).
@@ -65,7 +65,7 @@ class Row:
     prompt_length: int
     limit: int
     stop_ids: tuple[int, ...]
-    own_stops: int
+    eos_count: int
     key: int
     keys: list[bytes]
     guided: bool

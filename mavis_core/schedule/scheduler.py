@@ -77,14 +77,14 @@ class Scheduler:
     """
 
     def __init__(
-        self, num_blocks: int, block_size: int, max_rows: int, max_tokens: int, chunked: bool, caching: bool
+        self, num_blocks: int, block_size: int, max_rows: int, max_tokens: int, chunked: bool, prefix_caching: bool
     ) -> None:
         self.blocks = BlockAllocator(num_blocks)
         self.block_size = block_size
         self.max_rows = max_rows
         self.max_tokens = max_tokens
         self.chunked = chunked
-        self.caching = caching
+        self.prefix_caching = prefix_caching
         self.waiting = WaitingRows()
         self.running: list[Row] = []
 
@@ -222,7 +222,7 @@ class Scheduler:
 
     def _cached(self, row: Row) -> list[int]:
         """The blocks of the longest cached prefix of ``row``, one token at least left out."""
-        if not self.caching or row.scores_prompt:
+        if not self.prefix_caching or row.scores_prompt:
             return []
         most = (len(row.tokens) - 1) // self.block_size
         extend_keys(row.keys, row.tokens, self.block_size, most)
@@ -231,7 +231,7 @@ class Scheduler:
     def _publish(self, row: Row) -> None:
         """Let others find the blocks that ``row`` has filled in finished steps."""
         full = row.computed // self.block_size
-        if self.caching and full > row.published:
+        if self.prefix_caching and full > row.published:
             extend_keys(row.keys, row.tokens, self.block_size, full)
             for block in range(row.published, full):
                 self.blocks.publish(row.blocks[block], row.keys[block + 1])

@@ -18,7 +18,7 @@ from torch import Tensor
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.model.attention import PrefillAttention
 from mavis_core.model.kv_pool import CacheSpec, KVPool
-from mavis_core.sample.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoringInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ValueLoader(Protocol):
         """Read the values at ``source``, one per folder; called off the engine's thread. Raises LoadError."""
         ...
 
-    def arrange(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
+    def stack(self, values: Sequence[ValueFunction]) -> Sequence[ValueFunction]:
         """The values as they run, several perhaps as one; ``values`` themselves stay as they are."""
         ...
 
@@ -67,11 +67,11 @@ class ValueFunction(Protocol):
         """Read prompt chunks of the rows this value guides: tokens and positions (N,) int64."""
         ...
 
-    def score(self, step: ScoreStep) -> Tensor:
+    def score(self, inputs: ScoringInput) -> Tensor:
         """V of every candidate: (G, K, M) float32; of a conditioned value (G, K, M + 1), W last."""
         ...
 
-    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+    def commit(self, inputs: ScoringInput, chosen: Tensor) -> None:
         """Keep the state of the drawn candidate: chosen (G,) int64 index into K. Asked only of values with caches."""
         ...
 
@@ -83,6 +83,6 @@ class ValueFunction(Protocol):
 class ConditionedValue(ValueFunction, Protocol):
     """A value that knows what it is wanted for: ``spec.conditioned``; its ``reference`` is asked through ``at``."""
 
-    def at(self, pull: Sequence[float]) -> ValueFunction:
+    def at(self, tilt_weights: Sequence[float]) -> ValueFunction:
         """The value for one pull (M,), whose ``reference`` gives (K, M + 1), W last."""
         ...

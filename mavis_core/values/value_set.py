@@ -18,7 +18,7 @@ from mavis_core.model.kv_pool import CacheSpec, KVPool
 from mavis_core.model.prefill import PrefillBatch
 from mavis_core.sample.candidates import Candidates
 from mavis_core.sample.row_tensors import RowTensors, first
-from mavis_core.sample.scoring import Scored, ScoreStep
+from mavis_core.sample.scoring import Scored, ScoringInput
 from mavis_core.schedule.row import Row
 from mavis_core.schedule.scheduler import PrefillChunk
 from mavis_core.values.protocol import ValueFunction
@@ -54,7 +54,7 @@ class ValueSet:
         return [cache for value in self.values for cache in value.spec.caches]
 
     @property
-    def caching(self) -> dict[str, str]:
+    def caching_values(self) -> dict[str, str]:
         """Of values with a cache: by each objective the value's first one, which no other value has."""
         kept = [value.spec.objectives for value in self.values if value.spec.caches]
         return {objective.name: objectives[0].name for objectives in kept for objective in objectives}
@@ -96,7 +96,7 @@ class ValueSet:
         not go on as if it were one: it stays what it is for them.
         """
         guided = rows.guided
-        step = ScoreStep(
+        inputs = ScoringInput(
             candidates.ids,
             candidates.valid,
             first(rows.length, guided),
@@ -108,41 +108,41 @@ class ValueSet:
             first(rows.last_token, guided),
         )
         parts = [
-            self._part(value, columns, self._readers(value, columns, rows), step, rows)
+            self._part(value, columns, self._readers(value, columns, rows), inputs, rows)
             for value, columns in zip(self.values, self._columns, strict=True)
         ]
-        to_go = [part[:, :, -1] for value, part in zip(self.values, parts, strict=True) if value.spec.conditioned]
-        if to_go:
+        future_kls = [part[:, :, -1] for value, part in zip(self.values, parts, strict=True) if value.spec.conditioned]
+        if future_kls:
             spans = zip(parts, self._columns, strict=True)
             parts = [part[:, :, : columns.stop - columns.start] for part, columns in spans]
         out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-        kl_to_go = sum(to_go[1:], to_go[0]) if to_go else None
-        return Scored(candidates, step, out.masked_fill(~rows.named, 0.0), kl_to_go)
+        future_kl = sum(future_kls[1:], future_kls[0]) if future_kls else None
+        return Scored(candidates, inputs, out.masked_fill(~rows.named, 0.0), future_kl)
 
     def _part(
-        self, value: ValueFunction, columns: slice, readers: Tensor | None, step: ScoreStep, rows: RowTensors
+        self, value: ValueFunction, columns: slice, readers: Tensor | None, inputs: ScoringInput, rows: RowTensors
     ) -> Tensor:
         """One value's columns, 0 for rows that it does not read."""
         if value.spec.conditioned:
-            step = replace(step, pull=rows.pull[:, columns])
+            inputs = replace(inputs, tilt_weights=rows.tilt_weights[:, columns])
         if readers is None:
-            return value.score(step)
-        shape = (*step.candidates.shape, columns.stop - columns.start + value.spec.conditioned)
-        part = torch.zeros(shape, dtype=torch.float32, device=step.candidates.device)
+            return value.score(inputs)
+        shape = (*inputs.candidates.shape, columns.stop - columns.start + value.spec.conditioned)
+        part = torch.zeros(shape, dtype=torch.float32, device=inputs.candidates.device)
         if readers.numel():
-            part[readers] = value.score(step.take(readers))
+            part[readers] = value.score(inputs.take(readers))
         return part
 
-    def commit(self, rows: RowTensors, step: ScoreStep, chosen: Tensor) -> None:
+    def commit(self, rows: RowTensors, inputs: ScoringInput, chosen: Tensor) -> None:
         """Keep what the drawn candidates (G,), indices into K, leave behind."""
         for value, columns in zip(self.values, self._columns, strict=True):
             if not value.spec.caches:
                 continue
             readers = self._readers(value, columns, rows)
             if readers is None:
-                value.commit(step, chosen)
+                value.commit(inputs, chosen)
             elif readers.numel():
-                value.commit(step.take(readers), chosen[readers])
+                value.commit(inputs.take(readers), chosen[readers])
 
     def _readers(self, value: ValueFunction, columns: slice, rows: RowTensors) -> Tensor | None:
         """Indices of the guided rows that a value scores, found once per set of rows; None is all of them."""

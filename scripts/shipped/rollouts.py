@@ -21,7 +21,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from value_models.loading import build_engine
 from value_models.prompts import Prompt
 from value_models.rewards.registry import load, names
@@ -49,7 +49,7 @@ def answer(
     guidance: Guidance | None = None,
     seed: int = 0,
     max_tokens: int = MAX_TOKENS,
-) -> tuple[list[list[int]], list[Completion]]:
+) -> tuple[list[list[int]], list[CompletionOutput]]:
     """One sample per conversation under one guidance: (prompt ids, completions); unguided rows run k = 40 too."""
     prompts = [encode_chat(engine, messages) for messages in conversations]
     samplings = [

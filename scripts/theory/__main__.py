@@ -52,14 +52,14 @@ def main(
 
 
 def known(mdp: Mdp) -> dict[str, Any]:
-    pull = [STRENGTH * share for share in EQUAL]
-    future, best = iterations(mdp, pull, 8)
+    tilt_weights = [STRENGTH * share for share in EQUAL]
+    future, best = iterations(mdp, tilt_weights, 8)
     ways = {f"joint, {j} rounds": joint(mdp, EQUAL, j) for j in range(ROUNDS + 1)}
     ways["independent, converged (MOD with perfect experts)"] = independent(mdp, EQUAL)
     return {
         "optimum": best,
         "future": future,
-        "path": iterations(mdp, pull, 8, path=True)[0],
+        "path": iterations(mdp, tilt_weights, 8, path=True)[0],
         "exact": {name: shares_of_optimum(mdp, policy, EQUAL) for name, policy in ways.items()},
     }
 
@@ -70,7 +70,7 @@ def learned(world: World) -> dict[str, Any]:
     found, told = {}, {}
     for number, run in enumerate(runs):
         value = world.values(Path(run.folder) / "value")
-        most = BETA / max(value.pull(EQUAL)) if number else 256.0
+        most = BETA / max(value.tilt_weights(EQUAL)) if number else 256.0
         found[f"round {number}"] = shares_of_optimum(world.mdp, value.policy_at(EQUAL), EQUAL, most)
         told[f"round {number}"] = json.loads((Path(run.folder) / "report.json").read_text())
     return {"learned": found, "reports": told}

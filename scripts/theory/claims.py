@@ -15,7 +15,7 @@ EQUAL = (0.5, 0.5)
 MOST = 256.0
 
 
-def iterations(mdp: Mdp, pull: Sequence[float], rounds: int, path: bool = False) -> tuple[list[float], float]:
+def iterations(mdp: Mdp, tilt_weights: Sequence[float], rounds: int, path: bool = False) -> tuple[list[float], float]:
     """E[w . R] - KL of the policies of all rounds, and of the soft optimum.
 
     pi_{j+1} ~ ref exp(w . Q^{pi_j} - price),    price: the KL still to come (``future``), or also what led to the text
@@ -23,16 +23,16 @@ def iterations(mdp: Mdp, pull: Sequence[float], rounds: int, path: bool = False)
 
     def worth(policy: Table) -> float:
         earned, nats = mdp.outcome(policy)
-        return float(earned @ np.asarray(pull)) - nats
+        return float(earned @ np.asarray(tilt_weights)) - nats
 
-    found, scores = [], combined(pull, mdp.evaluate(mdp.ref)[0])
+    found, scores = [], combined(tilt_weights, mdp.evaluate(mdp.ref)[0])
     for _ in range(rounds):
         policy = mdp.tilted(scores)
         found.append(worth(policy))
-        scores = combined(pull, *mdp.evaluate(policy))
+        scores = combined(tilt_weights, *mdp.evaluate(policy))
         if path:
             scores = [own - spent for own, spent in zip(scores, paid(mdp, policy), strict=True)]
-    return found, worth(mdp.tilted(mdp.soft_optimum(pull)))
+    return found, worth(mdp.tilted(mdp.soft_optimum(tilt_weights)))
 
 
 def paid(mdp: Mdp, policy: Table) -> Table:
@@ -50,11 +50,11 @@ def joint(mdp: Mdp, shares: Sequence[float], rounds: int) -> PolicyAt:
     """Values conditioned on w after so many rounds; none are the base model's own."""
 
     def at(strength: float) -> Table:
-        pull = [strength * each for each in shares]
-        values, to_go = mdp.evaluate(mdp.ref)
+        tilt_weights = [strength * each for each in shares]
+        values, future_kls = mdp.evaluate(mdp.ref)
         for _ in range(rounds):
-            values, to_go = mdp.evaluate(mdp.tilted(combined(pull, values, to_go)))
-        return mdp.tilted(combined(pull, values, to_go))
+            values, future_kls = mdp.evaluate(mdp.tilted(combined(tilt_weights, values, future_kls)))
+        return mdp.tilted(combined(tilt_weights, values, future_kls))
 
     return at
 

@@ -122,9 +122,9 @@ class Learned:
         self.table = head.read_tokens(embedding)
 
     @torch.inference_mode()
-    def scores(self, pull: Sequence[float]) -> Table:
+    def scores(self, tilt_weights: Sequence[float]) -> Table:
         """sum_m w_m V_m(s + a; w) - W(s + a; w), as the engine computes it, for a pull in z-units."""
-        w, found = torch.tensor(pull), []
+        w, found = torch.tensor(tilt_weights), []
         for hidden in self.world.hidden:
             table = self.table.expand(len(hidden), *self.table.shape)
             if isinstance(self.value, ConditionedHeadValue):
@@ -138,8 +138,10 @@ class Learned:
         """strength -> the policy that decoding samples from, weights being the strength times ``shares`` of rewards in
         their own units.
         """
-        return lambda strength: self.world.mdp.tilted(self.scores(self.pull([strength * share for share in shares])))
+        return lambda strength: self.world.mdp.tilted(
+            self.scores(self.tilt_weights([strength * share for share in shares]))
+        )
 
-    def pull(self, rewards: Sequence[float]) -> list[float]:
+    def tilt_weights(self, rewards: Sequence[float]) -> list[float]:
         """Weights of rewards in their own units, as weights of z-scored ones."""
         return [w * std for w, std in zip(rewards, self.std, strict=True)]

@@ -58,23 +58,25 @@ class Mdp:
 
     def evaluate(self, policy: Table) -> tuple[Table, Table]:
         """(Q: expected rewards from s + a on, (n_t, V, M); W: KL still to come, (n_t, V)) of a policy."""
-        values, to_go = [own.copy() for own in self.rewards], [np.zeros_like(own) for own in self.ref]
+        values, future_kls = [own.copy() for own in self.rewards], [np.zeros_like(own) for own in self.ref]
         for level in range(len(self.ref) - 1, 0, -1):
             p, kl = self._step(policy, level)
             below = np.einsum("sa,sam->sm", p, values[level])
             values[level - 1][:, 1:] = below.reshape(*values[level - 1][:, 1:].shape)
-            to_go[level - 1][:, 1:] = (kl + (p * to_go[level]).sum(1)).reshape(to_go[level - 1][:, 1:].shape)
-        return values, to_go
+            future_kls[level - 1][:, 1:] = (kl + (p * future_kls[level]).sum(1)).reshape(
+                future_kls[level - 1][:, 1:].shape
+            )
+        return values, future_kls
 
     def outcome(self, policy: Table) -> tuple[Array, float]:
         """(mean rewards (M,), KL to the base policy in nats) of whole texts."""
-        values, to_go = self.evaluate(policy)
+        values, future_kls = self.evaluate(policy)
         p, kl = self._step(policy, 0)
-        return np.asarray(p[0] @ values[0][0]), float(kl[0] + p[0] @ to_go[0][0])
+        return np.asarray(p[0] @ values[0][0]), float(kl[0] + p[0] @ future_kls[0][0])
 
-    def soft_optimum(self, pull: Sequence[float]) -> Table:
+    def soft_optimum(self, tilt_weights: Sequence[float]) -> Table:
         """log E_ref[exp(w . R) | s + a], nats: tilting by it maximises E[w . R] - KL."""
-        found = [own @ np.asarray(pull) for own in self.rewards]
+        found = [own @ np.asarray(tilt_weights) for own in self.rewards]
         for level in range(len(self.ref) - 1, 0, -1):
             below = _logsumexp(self.ref[level] + found[level])
             found[level - 1][:, 1:] = below.reshape(found[level - 1][:, 1:].shape)
@@ -95,10 +97,10 @@ def states(horizon: int, vocab: int) -> list[list[tuple[int, ...]]]:
     return found
 
 
-def combined(pull: Sequence[float], values: Table, to_go: Table | None = None) -> Table:
+def combined(tilt_weights: Sequence[float], values: Table, future_kls: Table | None = None) -> Table:
     """w . V - W."""
-    found = [own @ np.asarray(pull) for own in values]
-    return found if to_go is None else [own - w for own, w in zip(found, to_go, strict=True)]
+    found = [own @ np.asarray(tilt_weights) for own in values]
+    return found if future_kls is None else [own - w for own, w in zip(found, future_kls, strict=True)]
 
 
 def spend(mdp: Mdp, policy_at: Callable[[float], Table], nats: float, most: float) -> tuple[float, Table]:

@@ -7,30 +7,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mavis_core.api.messages import ChoiceDelta, TokenLogprobs
-from server.answers.asked import Asked
 from server.answers.completions import Choice, CompletionsAnswer, Extras
+from server.answers.context import AnswerContext
 from server.text.token_text import Reading
-from server.tools.reader import Argued, Called, Part, Reader, Said, reader_for
+from server.tools.reader import AnswerPart, AnswerText, Reader, ToolCallArguments, ToolCallBegin, reader_for
 from server.tools.use import ToolUse
 
 
 @dataclass(slots=True)
-class Message:
+class ChoiceMessage:
     """What a choice has said and called so far."""
 
     reader: Reader
     content: list[str] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
 
-    def read(self, text: str, last: bool) -> list[Part]:
+    def read(self, text: str, last: bool) -> list[AnswerPart]:
         parts = self.reader.read(text, last)
         for part in parts:
             match part:
-                case Said(said):
+                case AnswerText(said):
                     self.content.append(said)
-                case Called(_, id, name):
+                case ToolCallBegin(_, id, name):
                     self.calls.append({"id": id, "type": "function", "function": {"name": name, "arguments": ""}})
-                case Argued(index, arguments):
+                case ToolCallArguments(index, arguments):
                     self.calls[index]["function"]["arguments"] += arguments
         return parts
 
@@ -39,11 +39,11 @@ class ChatAnswer(CompletionsAnswer):
     object_name = "chat.completion"
     chunk_name = "chat.completion.chunk"
 
-    def __init__(self, id: str, asked: Asked, extras: Extras, tools: ToolUse, echoed: str = "") -> None:
+    def __init__(self, id: str, context: AnswerContext, extras: Extras, tools: ToolUse, echoed: str = "") -> None:
         """``echoed``: text to come before each answer's own."""
-        super().__init__(id, asked, extras)
+        super().__init__(id, context, extras)
         self._tools, self._echoed = tools, echoed
-        self._messages = [Message(reader_for(tools)) for _ in self._choices]
+        self._messages = [ChoiceMessage(reader_for(tools)) for _ in self._choices]
 
     def _whole_choice(self, choice: Choice) -> dict[str, Any]:
         message = self._messages[choice.index]
@@ -60,14 +60,14 @@ class ChatAnswer(CompletionsAnswer):
     def _whole_extras(self) -> dict[str, Any]:
         made: dict[str, Any] = {}
         if self._extras.prompt_logprobs:
-            made["prompt_logprobs"] = self._shown_prompt_logprobs(0, self._asked.sampling.prompt_logprobs or 0)
+            made["prompt_logprobs"] = self._shown_prompt_logprobs(0, self._context.sampling.prompt_logprobs or 0)
         if self._extras.token_ids:
-            made["prompt_token_ids"] = self._asked.prompts[0]
+            made["prompt_token_ids"] = self._context.prompts[0]
         return made
 
     def _opening(self, choice: Choice) -> list[bytes]:
         content = None if self._tools.mode != "none" else ""  # OpenAI's: null where a call may follow
-        prompt = {"prompt_token_ids": self._asked.prompts[0]} if self._extras.token_ids else {}
+        prompt = {"prompt_token_ids": self._context.prompts[0]} if self._extras.token_ids else {}
         opening = [self._chunk([self._part(choice, {"role": "assistant", "content": content})], **prompt)]
         if self._echoed:
             opening.append(self._chunk([self._part(choice, {"content": self._echoed})]))
@@ -90,7 +90,7 @@ class ChatAnswer(CompletionsAnswer):
         return "tool_calls" if called and choice.finish_reason == "stop" else choice.finish_reason
 
     def _logprobs(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
-        if self._asked.sampling.logprobs is None:
+        if self._context.sampling.logprobs is None:
             return None
         return {"content": [self._position(choice.logprob_reading, p) for p in positions], "refusal": None}
 
@@ -108,12 +108,12 @@ class ChatAnswer(CompletionsAnswer):
         }
 
 
-def _delta(part: Part) -> dict[str, Any]:
+def _delta(part: AnswerPart) -> dict[str, Any]:
     match part:
-        case Said(text):
+        case AnswerText(text):
             return {"content": text}
-        case Called(index, id, name):
+        case ToolCallBegin(index, id, name):
             function = {"name": name, "arguments": ""}
             return {"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]}
-        case Argued(index, text):
+        case ToolCallArguments(index, text):
             return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}

@@ -16,9 +16,9 @@ import orjson
 
 from mavis_core.api.messages import ChoiceDelta, FinishReason, GuidanceStats, RequestOutput, TokenLogprobs, TokenReport
 from server.answers.answer import Answer, event_lines
-from server.answers.asked import Asked
+from server.answers.context import AnswerContext
+from server.answers.guidance_report import guidance_report, token_reports
 from server.answers.padding import padding
-from server.answers.steering import guidance_of, reports_of
 from server.errors import error_body
 from server.protocol.generation import GenerationRequest
 from server.text.token_text import Reading
@@ -67,16 +67,16 @@ class CompletionsAnswer(Answer):
     object_name: str
     chunk_name: str
 
-    def __init__(self, id: str, asked: Asked, extras: Extras) -> None:
-        self.id, self._asked, self._extras = id, asked, extras
+    def __init__(self, id: str, context: AnswerContext, extras: Extras) -> None:
+        self.id, self._context, self._extras = id, context, extras
         self._created = int(time.time())
-        self._n = asked.sampling.n
+        self._n = context.sampling.n
         self._choices = [
-            Choice(index, asked.reading(index // self._n), asked.reading(index // self._n))
-            for index in range(self._n * len(asked.prompts))
+            Choice(index, context.reading(index // self._n), context.reading(index // self._n))
+            for index in range(self._n * len(context.prompts))
         ]
-        self._cached_tokens = [0] * len(asked.prompts)
-        self._prompt_logprobs: list[Sequence[TokenLogprobs | None]] = [()] * len(asked.prompts)
+        self._cached_tokens = [0] * len(context.prompts)
+        self._prompt_logprobs: list[Sequence[TokenLogprobs | None]] = [()] * len(context.prompts)
         self._completion_tokens = 0
 
     def collect(self, prompt: int, output: RequestOutput) -> None:
@@ -110,7 +110,7 @@ class CompletionsAnswer(Answer):
         return event_lines(made)
 
     def ending(self) -> bytes:
-        if not self._asked.include_usage:
+        if not self._context.include_usage:
             return DONE
         return event_lines([orjson.dumps(self._frame(self.chunk_name, []) | {"usage": self._usage()})]) + DONE
 
@@ -166,8 +166,8 @@ class CompletionsAnswer(Answer):
             return delta.text
         if isinstance(delta.stop_reason, str):
             return delta.text + delta.stop_reason
-        before = (*self._asked.prompts[choice.index // self._n], *choice.tail[:-1])
-        reading = self._asked.token_text.reading(self._asked.sampling.skip_special_tokens, before)
+        before = (*self._context.prompts[choice.index // self._n], *choice.tail[:-1])
+        reading = self._context.token_text.reading(self._context.sampling.skip_special_tokens, before)
         return delta.text + reading.visible(delta.stop_reason)
 
     def _frame(self, object_name: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
@@ -175,21 +175,21 @@ class CompletionsAnswer(Answer):
             "id": self.id,
             "object": object_name,
             "created": self._created,
-            "model": self._asked.model,
-            "system_fingerprint": self._asked.fingerprint,
+            "model": self._context.model,
+            "system_fingerprint": self._context.fingerprint,
             "choices": choices,
         }
 
     def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
         frame = self._frame(self.chunk_name, choices) | more
-        if self._asked.include_usage:
-            frame["usage"] = self._usage() if self._asked.continuous_usage else None
-        if self._asked.obfuscated:
+        if self._context.include_usage:
+            frame["usage"] = self._usage() if self._context.continuous_usage else None
+        if self._context.obfuscated:
             frame["obfuscation"] = padding(orjson.dumps(choices))
         return orjson.dumps(frame)
 
     def _usage(self) -> dict[str, Any]:
-        prompt = sum(map(len, self._asked.prompts))
+        prompt = sum(map(len, self._context.prompts))
         return {
             "prompt_tokens": prompt,
             "completion_tokens": self._completion_tokens,
@@ -201,7 +201,9 @@ class CompletionsAnswer(Answer):
         made: dict[str, Any] = {
             "finish_reason": self._finish_reason(choice),
             "stop_reason": choice.stop_reason,
-            "guidance": guidance_of(self._asked, choice.guidance, reports_of(choice.report_reading, choice.reports)),
+            "guidance": guidance_report(
+                self._context, choice.guidance, token_reports(choice.report_reading, choice.reports)
+            ),
         }
         return made | {"token_ids": choice.token_ids} if self._extras.token_ids else made
 
@@ -213,10 +215,10 @@ class CompletionsAnswer(Answer):
         if delta.finish_reason:
             made["finish_reason"] = self._finish_reason(choice)
             made["stop_reason"] = delta.stop_reason
-            reports = reports_of(choice.report_reading, delta.reports)
-            made["guidance"] = guidance_of(self._asked, delta.guidance, reports)
+            reports = token_reports(choice.report_reading, delta.reports)
+            made["guidance"] = guidance_report(self._context, delta.guidance, reports)
         elif delta.reports:
-            made["guidance"] = {"tokens": reports_of(choice.report_reading, delta.reports)}
+            made["guidance"] = {"tokens": token_reports(choice.report_reading, delta.reports)}
         return made
 
     def _token_name(self, reading: Reading, token_id: int) -> str:
@@ -224,9 +226,9 @@ class CompletionsAnswer(Answer):
 
     def _shown_prompt_logprobs(self, prompt: int, most: int) -> list[dict[str, Any] | None]:
         """vLLM's ``prompt_logprobs``: per position token id -> log-probability; the prompt's own token and ``most``."""
-        reading = self._asked.token_text.reading(self._asked.sampling.skip_special_tokens)
+        reading = self._context.token_text.reading(self._context.sampling.skip_special_tokens)
         told = []
-        for token_id, position in zip(self._asked.prompts[prompt], self._prompt_logprobs[prompt], strict=False):
+        for token_id, position in zip(self._context.prompts[prompt], self._prompt_logprobs[prompt], strict=False):
             told.append(None if position is None else self._ranked(reading, position, most))
             reading.read(token_id)
         return told

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from server.tools.reader import Argued, Called, Part, Said
+from server.tools.reader import AnswerPart, AnswerText, ToolCallArguments, ToolCallBegin
 
 Event = dict[str, Any]
 
@@ -24,19 +24,19 @@ class OutputItems:
         """Whether what is open, or would be, is a message."""
         return not self.items or self._kind() == "message"
 
-    def add(self, part: Part, logprobs: Sequence[dict[str, Any]]) -> list[Event]:
+    def add(self, part: AnswerPart, logprobs: Sequence[dict[str, Any]]) -> list[Event]:
         """Events of one more part; ``logprobs`` of its tokens, which only a said part tells."""
         match part:
-            case Said(text):
+            case AnswerText(text):
                 events = [] if self._kind() == "message" else self.close("completed") + self._begin_message()
                 return [*events, self._say(text, logprobs)]
-            case Called(_, id, name):
+            case ToolCallBegin(_, id, name):
                 item = {
                     "id": _id("fc"), "type": "function_call", "status": "in_progress", "call_id": id, "name": name,
                     "arguments": "",
                 }  # fmt: skip
                 return [*self.close("completed"), self._begin(item)]
-            case Argued(_, text):
+            case ToolCallArguments(_, text):
                 assert self._open is not None
                 self._open["arguments"] += text
                 return [self._at("response.function_call_arguments.delta", delta=text)]

@@ -12,19 +12,19 @@ import orjson
 
 from mavis_core.api.messages import ChoiceDelta, GuidanceStats, RequestOutput, TokenLogprobs
 from server.answers.answer import Answer
-from server.answers.asked import Asked
+from server.answers.context import AnswerContext
+from server.answers.guidance_report import guidance_report, token_reports
 from server.answers.output_items import Event, OutputItems
 from server.answers.padding import padding
-from server.answers.steering import guidance_of, reports_of
 from server.errors import error_body
 from server.protocol.responses import ResponsesRequest
-from server.tools.reader import Said, reader_for
+from server.tools.reader import AnswerText, reader_for
 from server.tools.use import ToolUse
 
 
 class ResponseAnswer(Answer):
-    def __init__(self, id: str, asked: Asked, body: ResponsesRequest, tools: ToolUse) -> None:
-        self.id, self._asked, self._body = id, asked, body
+    def __init__(self, id: str, context: AnswerContext, body: ResponsesRequest, tools: ToolUse) -> None:
+        self.id, self._context, self._body = id, context, body
         self._created = int(time.time())
         self._reader, self._items = reader_for(tools), OutputItems()
         self._parallel = tools.parallel
@@ -34,7 +34,7 @@ class ResponseAnswer(Answer):
         self._error: dict[str, str] | None = None
         self._stats: GuidanceStats | None = None
         self._reports: list[dict[str, Any]] = []
-        self._logprob_reading, self._report_reading = asked.reading(0), asked.reading(0)
+        self._logprob_reading, self._report_reading = context.reading(0), context.reading(0)
         self._logprobs: list[dict[str, Any]] = []  # of text that the reader still holds back
 
     def collect(self, prompt: int, output: RequestOutput) -> None:
@@ -69,7 +69,7 @@ class ResponseAnswer(Answer):
     def _take(self, delta: ChoiceDelta) -> list[Event]:
         self._output_tokens += len(delta.token_ids)
         self._stats = delta.guidance
-        self._reports += reports_of(self._report_reading, delta.reports)
+        self._reports += token_reports(self._report_reading, delta.reports)
         self._logprobs += [self._logprob(position) for position in delta.logprobs]
         events = []
         for part in self._reader.read(delta.text, last=delta.finish_reason is not None):
@@ -77,7 +77,7 @@ class ResponseAnswer(Answer):
             events += self._items.add(part, logprobs)
         if delta.finish_reason:
             if self._logprobs and self._items.says:  # of what ended the answer and is no text: a stop token or string
-                events += self._items.add(Said(""), self._logprobs)
+                events += self._items.add(AnswerText(""), self._logprobs)
             self._status = "incomplete" if delta.finish_reason == "length" else "completed"
             events += self._items.finish("incomplete" if self._reader.cut else self._status)
         return events
@@ -86,14 +86,14 @@ class ResponseAnswer(Answer):
         lines = []
         for event in events:
             numbered = event | {"sequence_number": self._number}
-            if self._asked.obfuscated and "delta" in event:
+            if self._context.obfuscated and "delta" in event:
                 numbered["obfuscation"] = padding(orjson.dumps([event["delta"], event.get("logprobs")]))
             self._number += 1
             lines.append(b"event: " + event["type"].encode() + b"\ndata: " + orjson.dumps(numbered) + b"\n\n")
         return b"".join(lines)
 
     def _response(self) -> dict[str, Any]:
-        body, sampling = self._body, self._asked.sampling
+        body, sampling = self._body, self._context.sampling
         done = self._status in ("completed", "incomplete")
         said = body.model_dump(include={"text", "tool_choice", "tools"}, exclude_unset=True, by_alias=True)
         text = said.get("text") or {}
@@ -109,7 +109,7 @@ class ResponseAnswer(Answer):
             "instructions": body.instructions,
             "max_output_tokens": body.max_output_tokens,
             "metadata": {key: value for key, value in (body.metadata or {}).items() if isinstance(value, str)},
-            "model": self._asked.model,
+            "model": self._context.model,
             "output": list(self._items.items),  # a copy: events are written after the next ones are made
             "parallel_tool_calls": self._parallel,
             "previous_response_id": None,
@@ -124,11 +124,11 @@ class ResponseAnswer(Answer):
             "truncation": "disabled",
             "usage": self._usage() if done else None,
             "user": body.user,
-            "guidance": guidance_of(self._asked, self._stats, self._reports) if done else None,
+            "guidance": guidance_report(self._context, self._stats, self._reports) if done else None,
         }
 
     def _usage(self) -> dict[str, Any]:
-        prompt = len(self._asked.prompts[0])
+        prompt = len(self._context.prompts[0])
         return {
             "input_tokens": prompt,
             "input_tokens_details": {"cached_tokens": self._cached_tokens, "cache_write_tokens": 0},

@@ -7,8 +7,8 @@ from typing import Any
 
 from mavis_core.api.messages import ChoiceDelta, TokenLogprobs
 from mavis_core.text.token_bytes import REPLACEMENT
-from server.answers.asked import Asked
 from server.answers.completions import Choice, CompletionsAnswer, Extras
+from server.answers.context import AnswerContext
 from server.text.token_text import Reading
 
 Told = tuple[str, float | None, dict[str, float] | None, int]  # a token's place in each list of the answer's logprobs
@@ -19,13 +19,13 @@ class TextAnswer(CompletionsAnswer):
     chunk_name = "text_completion"
 
     def __init__(
-        self, id: str, asked: Asked, extras: Extras, echoed: Sequence[str] | None, prompt_logprobs: int | None
+        self, id: str, context: AnswerContext, extras: Extras, echoed: Sequence[str] | None, prompt_logprobs: int | None
     ) -> None:
         """``echoed``: each prompt's text, to come before its answers; None where not asked for.
 
         ``prompt_logprobs``: what the client asked for by that name.
         """
-        super().__init__(id, asked, extras)
+        super().__init__(id, context, extras)
         self._echoed, self._asked_prompt_logprobs = echoed, prompt_logprobs
 
     def _whole_choice(self, choice: Choice) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class TextAnswer(CompletionsAnswer):
         return {"index": choice.index, "text": text, "logprobs": None, "finish_reason": None} | self._no_ids()
 
     def _prompt_ids(self, prompt: int) -> dict[str, Any]:
-        return {"prompt_token_ids": self._asked.prompts[prompt]} if self._extras.token_ids else {}
+        return {"prompt_token_ids": self._context.prompts[prompt]} if self._extras.token_ids else {}
 
     def _echo(self, prompt: int) -> str:
         return self._echoed[prompt] if self._echoed else ""
@@ -73,7 +73,7 @@ class TextAnswer(CompletionsAnswer):
 
     def _told(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> list[Told] | None:
         """Of the answer's tokens, which stand behind the echo."""
-        if self._asked.sampling.logprobs is None:
+        if self._context.sampling.logprobs is None:
             return None
         told, reading = [], choice.logprob_reading
         begin = len(self._echo(choice.index // self._n))
@@ -84,10 +84,10 @@ class TextAnswer(CompletionsAnswer):
 
     def _echoed_logprobs(self, prompt: int) -> list[Told] | None:
         """Of the prompt's tokens where they are echoed; a first token has none, only its name."""
-        if not self._echoed or self._asked.sampling.logprobs is None:
+        if not self._echoed or self._context.sampling.logprobs is None:
             return None
-        told, reading = [], self._asked.token_text.reading(skip_special_tokens=False)
-        for token_id, position in zip(self._asked.prompts[prompt], self._prompt_logprobs[prompt], strict=False):
+        told, reading = [], self._context.token_text.reading(skip_special_tokens=False)
+        for token_id, position in zip(self._context.prompts[prompt], self._prompt_logprobs[prompt], strict=False):
             told.append(self._tell(reading, token_id, position, 0))
             reading.read_in(self._echoed[prompt], token_id)
         return told
@@ -97,7 +97,7 @@ class TextAnswer(CompletionsAnswer):
         if position is None:
             return name, None, None, offset
         top = {name: position.logprob}
-        for other, logprob in position.top[: self._asked.sampling.logprobs]:
+        for other, logprob in position.top[: self._context.sampling.logprobs]:
             top.setdefault(self._token_name(reading, other), logprob)
         return name, position.logprob, top, offset
 

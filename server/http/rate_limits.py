@@ -23,18 +23,18 @@ from limits.storage import MemoryStorage
 from server.errors import RateLimitError
 from server.http.keys import ApiKey
 
-Kind = Literal["requests", "tokens"]
+LimitKind = Literal["requests", "tokens"]
 
 
 class RateLimits:
     """``None``: without a limit, unless the key has its own."""
 
     def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
-        self._defaults: dict[Kind, int | None] = {"requests": requests_per_minute, "tokens": tokens_per_minute}
+        self._defaults: dict[LimitKind, int | None] = {"requests": requests_per_minute, "tokens": tokens_per_minute}
         self._storage = MemoryStorage()
 
     def allowance(self, key: ApiKey) -> Allowance:
-        own: dict[Kind, int | None] = {"requests": key.requests_per_minute, "tokens": key.tokens_per_minute}
+        own: dict[LimitKind, int | None] = {"requests": key.requests_per_minute, "tokens": key.tokens_per_minute}
         windows = []
         for kind, default in self._defaults.items():
             most = own[kind] or default
@@ -48,7 +48,7 @@ class Window:
     """One limit of one key, in the minute that is running."""
 
     storage: MemoryStorage
-    kind: Kind
+    kind: LimitKind
     item: RateLimitItem
     key: ApiKey
 
@@ -115,7 +115,7 @@ class Allowance:
             self._tokens.take(tokens)
             self._reserved, self._window_end = tokens, self._tokens.ends
 
-    def settle(self) -> None:
+    def reconcile(self) -> None:
         """Replace what was reserved by what was ``spent``; once, when the request has ended."""
         if self._tokens is None or self._reserved is None:
             return

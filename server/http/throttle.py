@@ -52,7 +52,7 @@ class Throttle:
         try:
             await self._app(scope, receive, send_with_limits)
         finally:
-            allowance.settle()
+            allowance.reconcile()
 
 
 def reserve_tokens(http: Request, requests: Sequence[EngineRequest]) -> Allowance:

@@ -11,9 +11,9 @@ from mavis_core.api.bounds import check_integer
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
 from server.protocol.answers import AnswerModel, ChatFinishReason, ChoiceModel, PromptLogprobs, Usage
+from server.protocol.chat_messages import Messages, has_unread_arguments
 from server.protocol.fields import EmptyList, NoEffect, Refused, Strict, entries, ranged
 from server.protocol.generation import GenerationRequest
-from server.protocol.messages import Messages, has_unread_arguments
 from server.protocol.tools import ToolCall, ToolChoice, Tools, tool_use_of
 from server.text.rendering import Rendering
 from server.tools.use import ToolUse

@@ -24,11 +24,13 @@ DEFAULT_MAX_TOKENS = 16
 # fail_fast: half a million wrong ids would otherwise be half a million findings in each alternative.
 TokenIds = Annotated[list[TokenId], Field(fail_fast=True, min_length=1)]
 Texts = Annotated[list[str], Field(fail_fast=True, min_length=1, max_length=MAX_PROMPTS)]
-Prompt = str | TokenIds | Texts | Annotated[list[TokenIds], Field(fail_fast=True, min_length=1, max_length=MAX_PROMPTS)]
+PromptField = (
+    str | TokenIds | Texts | Annotated[list[TokenIds], Field(fail_fast=True, min_length=1, max_length=MAX_PROMPTS)]
+)
 
 
 class CompletionRequest(GenerationRequest):
-    prompt: Prompt
+    prompt: PromptField
     logprobs: int | None = ranged(0, MAX_LOGPROBS)
     best_of: int | None = Field(default=None, description="Only as large as n.")
     messages: Refused = None

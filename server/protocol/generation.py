@@ -12,7 +12,7 @@ from server.protocol.fields import NoEffect, Tolerant, ranged
 from server.protocol.sampling import SampledRequest
 from server.protocol.structure import StructuredFields
 
-RequestId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
+RequestIdField = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
 
 
 class StreamOptions(Tolerant):
@@ -35,7 +35,7 @@ class GenerationRequest(StructuredFields, SampledRequest):
     add_special_tokens: bool | None = Field(default=None, description="null is false for chat, true for text.")
     return_token_ids: bool | None = None
     return_tokens_as_token_ids: bool | None = Field(default=None, description='Logprobs name tokens "token_id:1".')
-    request_id: RequestId | None = Field(default=None, description="The end of the answer's id.")
+    request_id: RequestIdField | None = Field(default=None, description="The end of the answer's id.")
     return_token_offsets: NoEffect = None
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from server.protocol.fields import Strict
-from server.protocol.steering import ObjectiveWeights
+from server.protocol.steered_request import ObjectiveWeights
 
 
 class PreferenceRequest(Strict):

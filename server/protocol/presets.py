@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, Guidance
 from server.protocol.fields import Strict, ranged
-from server.protocol.steering import ObjectiveWeights
+from server.protocol.steered_request import ObjectiveWeights
 
 
 class PresetGuidance(Strict):

@@ -18,8 +18,8 @@ from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
 from server.protocol.answers import ChoiceGuidance
 from server.protocol.chat import HINT, thinking_hints
+from server.protocol.chat_messages import ChatMessage, has_unread_arguments
 from server.protocol.fields import NoEffect, OnlyFalse, Refused, Strict, Tolerant, entries, ranged
-from server.protocol.messages import ChatMessage, has_unread_arguments
 from server.protocol.parts import Content
 from server.protocol.sampling import SampledRequest
 from server.protocol.structure import ANY_OBJECT, Schema, ToolName, json_constraint

@@ -21,7 +21,7 @@ from mavis_core.api.sampling_params import (
     SamplingParams,
 )
 from server.protocol.fields import EmptyList, NoEffect, OnlyFalse, OnlyTrue, OnlyZero, Refused, entries, ranged
-from server.protocol.steering import SteeredRequest
+from server.protocol.steered_request import SteeredRequest
 
 StopString = Annotated[str, StringConstraints(max_length=MAX_STOP_LENGTH)]
 TokenId = Annotated[int, Field(json_schema_extra={"minimum": 0, "maximum": MAX_TOKEN_ID})]

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from mavis_core.api.errors import InvalidRequestError
 from server.protocol.chat import TemplateVariables
+from server.protocol.chat_messages import Messages
 from server.protocol.fields import Refused, Strict, Tolerant
-from server.protocol.messages import Messages
 from server.protocol.sampling import TokenId
 from server.protocol.tools import Tools, tool_use_of
 from server.text.rendering import Rendering

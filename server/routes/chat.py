@@ -6,13 +6,13 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from server.accepted import accept
 from server.answers.chat import ChatAnswer
 from server.answers.completions import Extras
-from server.generation import respond_with
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors, streamed
 from server.protocol.chat import ChatCompletion, ChatCompletionRequest
+from server.resolved_request import resolve_request
+from server.run_requests import respond_with
 from server.text.prompts import truncated, with_room
 from server.unknown_fields import note_unused
 
@@ -27,21 +27,21 @@ router = APIRouter()
     openapi_extra=body_of(ChatCompletionRequest),
 )
 async def create_chat_completion(http: HttpRequest) -> Response:
-    accepted = await accept(http, ChatCompletionRequest)
-    body, info, sampling = accepted.body, accepted.info, accepted.sampling
+    resolved = await resolve_request(http, ChatCompletionRequest)
+    body, info, sampling = resolved.body, resolved.info, resolved.sampling
     echoed = body.echoed
     most = None if body.truncate_prompt_tokens is not None else info.max_model_len - 1
     rendering = body.rendering()
     note_unused(http, rendering)
-    prompt = await while_connected(http, accepted.service.prompts.chat(body.messages, rendering, most))
+    prompt = await while_connected(http, resolved.service.prompts.chat(body.messages, rendering, most))
     room = info.max_model_len - (sampling.max_tokens or 1)
     prompt = truncated(prompt, body.truncate_prompt_tokens, body.truncation_side, room)
     sampling = with_room(prompt, sampling, info, "messages")
     answer = ChatAnswer(
-        f"chatcmpl-{body.request_id or accepted.id}",
-        accepted.asked([prompt]),
+        f"chatcmpl-{body.request_id or resolved.id}",
+        resolved.answer_context([prompt]),
         Extras.of(body),
-        accepted.tools,
+        resolved.tools,
         echoed,
     )
-    return await respond_with(accepted, [accepted.request(prompt, sampling)], answer)
+    return await respond_with(resolved, [resolved.request(prompt, sampling)], answer)

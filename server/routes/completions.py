@@ -9,13 +9,13 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from mavis_core.api.sampling_params import SamplingParams
-from server.accepted import Accepted, accept
 from server.answers.completions import Extras
 from server.answers.text import TextAnswer
-from server.generation import respond_with
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors, streamed
 from server.protocol.completions import DEFAULT_MAX_TOKENS, Completion, CompletionRequest
+from server.resolved_request import ResolvedRequest, resolve_request
+from server.run_requests import respond_with
 from server.text.prompts import truncated, with_room
 
 router = APIRouter()
@@ -29,37 +29,37 @@ router = APIRouter()
     openapi_extra=body_of(CompletionRequest),
 )
 async def create_completion(http: HttpRequest) -> Response:
-    accepted = await accept(http, CompletionRequest)
-    body, info, sampling = accepted.body, accepted.info, accepted.sampling
-    prompts = await _prompts(accepted)
+    resolved = await resolve_request(http, CompletionRequest)
+    body, info, sampling = resolved.body, resolved.info, resolved.sampling
+    prompts = await _prompts(resolved)
     limited = [with_room(prompt, _limited(sampling), info, "prompt") for prompt in prompts]
-    requests = [accepted.request(prompt, limits) for prompt, limits in zip(prompts, limited, strict=True)]
-    accepted.check_room(requests)
+    requests = [resolved.request(prompt, limits) for prompt, limits in zip(prompts, limited, strict=True)]
+    resolved.check_room(requests)
     answer = TextAnswer(
-        f"cmpl-{body.request_id or accepted.id}",
-        accepted.asked(prompts),
+        f"cmpl-{body.request_id or resolved.id}",
+        resolved.answer_context(prompts),
         Extras.of(body),
-        await _echoed(accepted, prompts) if body.echo else None,
+        await _echoed(resolved, prompts) if body.echo else None,
         body.prompt_logprobs,
     )
-    return await respond_with(accepted, requests, answer)
+    return await respond_with(resolved, requests, answer)
 
 
-async def _prompts(accepted: Accepted[CompletionRequest]) -> list[tuple[int, ...]]:
-    body, limit = accepted.body, accepted.sampling.max_tokens
-    room = accepted.info.max_model_len - (DEFAULT_MAX_TOKENS if limit is None else limit)
+async def _prompts(resolved: ResolvedRequest[CompletionRequest]) -> list[tuple[int, ...]]:
+    body, limit = resolved.body, resolved.sampling.max_tokens
+    room = resolved.info.max_model_len - (DEFAULT_MAX_TOKENS if limit is None else limit)
     special = body.add_special_tokens is not False
-    most = None if body.truncate_prompt_tokens is not None else accepted.info.max_model_len - 1
-    read = await while_connected(accepted.http, accepted.service.prompts.texts(body.prompts, special, most))
+    most = None if body.truncate_prompt_tokens is not None else resolved.info.max_model_len - 1
+    read = await while_connected(resolved.http, resolved.service.prompts.texts(body.prompts, special, most))
     return [truncated(prompt, body.truncate_prompt_tokens, body.truncation_side, room) for prompt in read]
 
 
-async def _echoed(accepted: Accepted[CompletionRequest], prompts: list[tuple[int, ...]]) -> list[str]:
+async def _echoed(resolved: ResolvedRequest[CompletionRequest], prompts: list[tuple[int, ...]]) -> list[str]:
     """The prompts' text as it was sent, or as what is left of it reads."""
-    cut = accepted.body.truncate_prompt_tokens is not None
-    both = list(zip(accepted.body.prompts, prompts, strict=True))
+    cut = resolved.body.truncate_prompt_tokens is not None
+    both = list(zip(resolved.body.prompts, prompts, strict=True))
     unknown = [prompt for sent, prompt in both if cut or not isinstance(sent, str)]
-    decoded = iter(await while_connected(accepted.http, accepted.service.prompts.decode(unknown)))
+    decoded = iter(await while_connected(resolved.http, resolved.service.prompts.decode(unknown)))
     return [sent if isinstance(sent, str) and not cut else next(decoded) for sent, _ in both]
 
 

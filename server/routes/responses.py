@@ -6,12 +6,12 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from server.accepted import accept
 from server.answers.responses import ResponseAnswer
-from server.generation import respond_with
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors, streamed
 from server.protocol.responses import ResponseObject, ResponsesRequest
+from server.resolved_request import resolve_request
+from server.run_requests import respond_with
 from server.text.prompts import with_room
 
 router = APIRouter()
@@ -26,10 +26,10 @@ router = APIRouter()
     openapi_extra=body_of(ResponsesRequest),
 )
 async def create_response(http: HttpRequest) -> Response:
-    accepted = await accept(http, ResponsesRequest)
-    body = accepted.body
-    reading = accepted.service.prompts.chat(body.messages(), body.rendering(), accepted.info.max_model_len - 1)
+    resolved = await resolve_request(http, ResponsesRequest)
+    body = resolved.body
+    reading = resolved.service.prompts.chat(body.messages(), body.rendering(), resolved.info.max_model_len - 1)
     prompt = await while_connected(http, reading)
-    sampling = with_room(prompt, accepted.sampling, accepted.info, "input")
-    answer = ResponseAnswer(f"resp_{accepted.id}", accepted.asked([prompt]), body, accepted.tools)
-    return await respond_with(accepted, [accepted.request(prompt, sampling)], answer)
+    sampling = with_room(prompt, resolved.sampling, resolved.info, "input")
+    answer = ResponseAnswer(f"resp_{resolved.id}", resolved.answer_context([prompt]), body, resolved.tools)
+    return await respond_with(resolved, [resolved.request(prompt, sampling)], answer)

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from mavis_core.api.client import EngineClient
+from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.errors import MavisError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo, Request
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.tokenizer import Tokenizer
-from server.protocol.messages import ChatMessage
+from server.protocol.chat_messages import ChatMessage
 from server.terminal.backend import BackendError, Piece, Turn
 from server.text.prompts import Prompts, with_room
 from server.weights import check_weights

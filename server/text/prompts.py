@@ -24,7 +24,7 @@ from mavis_core.api.errors import ContextLengthError, InvalidRequestError
 from mavis_core.api.messages import EngineInfo
 from mavis_core.api.sampling_params import MAX_TOKEN_ID, SamplingParams
 from mavis_core.api.tokenizer import Tokenizer
-from server.protocol.messages import ChatMessage, conversation
+from server.protocol.chat_messages import ChatMessage, conversation
 from server.text.bound import characters_per_token
 from server.text.control_tokens import ControlTokens, control_tokens_of
 from server.text.lanes import SHORT, TextLanes

@@ -19,12 +19,12 @@ TAIL = re.compile(r"\s*\}\s*</tool_call>")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class AnswerText:
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class ToolCallBegin:
     """A call begins; ``index`` counts the calls of this answer."""
 
     index: int
@@ -33,14 +33,14 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
-class Argued:
+class ToolCallArguments:
     """More of the arguments' JSON text of call ``index``."""
 
     index: int
     text: str
 
 
-Part = Said | Called | Argued
+AnswerPart = AnswerText | ToolCallBegin | ToolCallArguments
 
 
 class Reader(Protocol):
@@ -48,7 +48,7 @@ class Reader(Protocol):
     def cut(self) -> bool:
         """Whether the last call's arguments have not ended yet."""
 
-    def read(self, text: str, last: bool) -> list[Part]:
+    def read(self, text: str, last: bool) -> list[AnswerPart]:
         """What more text tells; ``last``: none will follow."""
 
 
@@ -61,22 +61,22 @@ def reader_for(tools: ToolUse) -> Reader:
 class PlainReader:
     cut = False
 
-    def read(self, text: str, last: bool) -> list[Part]:
-        return [Said(text)] if text else []
+    def read(self, text: str, last: bool) -> list[AnswerPart]:
+        return [AnswerText(text)] if text else []
 
 
 class ArgumentsReader:
     """The whole text is the arguments of one call."""
 
     def __init__(self, name: str) -> None:
-        self._begin: list[Part] = [Called(0, call_id(), name)]
+        self._begin: list[AnswerPart] = [ToolCallBegin(0, call_id(), name)]
         self._json = JsonEnd()
         self.cut = True
 
-    def read(self, text: str, last: bool) -> list[Part]:
+    def read(self, text: str, last: bool) -> list[AnswerPart]:
         begin, self._begin = self._begin, []
         self.cut = self.cut and self._json.find(text) is None
-        return begin + ([Argued(0, text)] if text else [])
+        return begin + ([ToolCallArguments(0, text)] if text else [])
 
 
 class CallReader:
@@ -92,46 +92,46 @@ class CallReader:
     def cut(self) -> bool:
         return self._state == self._arguments
 
-    def read(self, text: str, last: bool) -> list[Part]:
+    def read(self, text: str, last: bool) -> list[AnswerPart]:
         self._held += text
-        parts: list[Part] = []
+        parts: list[AnswerPart] = []
         while self._state(parts):
             pass
         if last and self._held and self._state in (self._text, self._head):
             opened = OPEN if self._state == self._head else ""
             if opened or not self._held.isspace() or not self._calls:
-                parts.append(Said(opened + self._held))
+                parts.append(AnswerText(opened + self._held))
             self._held = ""
         return parts
 
-    def _text(self, parts: list[Part]) -> bool:
+    def _text(self, parts: list[AnswerPart]) -> bool:
         """Up to the next call; spaces next to calls belong to neither."""
         before, found, after = self._held.partition(OPEN)
         if found:
             if before.strip():
-                parts.append(Said(before))
+                parts.append(AnswerText(before))
             self._held, self._state = after, self._head
             return True
         keep = _beginning_of(OPEN, before)
         ready = before[: len(before) - keep]
         if ready and not ready.isspace():
-            parts.append(Said(ready))
+            parts.append(AnswerText(ready))
             self._held = before[len(ready) :]
         return False
 
-    def _head(self, parts: list[Part]) -> bool:
+    def _head(self, parts: list[AnswerPart]) -> bool:
         head = HEAD.match(self._held)
         if head is None:
             return False
-        parts.append(Called(self._calls, call_id(), head[1]))
+        parts.append(ToolCallBegin(self._calls, call_id(), head[1]))
         self._held, self._state, self._json = self._held[head.end() :], self._arguments, JsonEnd()
         return True
 
-    def _arguments(self, parts: list[Part]) -> bool:
+    def _arguments(self, parts: list[AnswerPart]) -> bool:
         end = self._json.find(self._held)
         text = self._held if end is None else self._held[:end]
         if text:
-            parts.append(Argued(self._calls, text))
+            parts.append(ToolCallArguments(self._calls, text))
         self._held = self._held[len(text) :]
         if end is None:
             return False
@@ -139,7 +139,7 @@ class CallReader:
         self._state = self._tail
         return True
 
-    def _tail(self, parts: list[Part]) -> bool:
+    def _tail(self, parts: list[AnswerPart]) -> bool:
         tail = TAIL.match(self._held)
         if tail is None:
             return False

@@ -87,7 +87,7 @@ def client_of(address: str) -> tuple[str, bool]:
     return str(ip), ip.is_loopback
 
 
-class Counted(asyncio.Protocol):
+class CountedConnection(asyncio.Protocol):
     """``http``, whose connection holds a place until it is lost."""
 
     def __init__(self, http: asyncio.Protocol, give_back: Callable[[], None]) -> None:
@@ -104,7 +104,7 @@ class Counted(asyncio.Protocol):
         self._http.connection_lost(exc)
 
 
-class Door(asyncio.Protocol):
+class ConnectionGate(asyncio.Protocol):
     """What meets a new connection: refuses it, or counts it and makes way for HTTP, after TLS where there is one.
 
     Args:
@@ -134,7 +134,7 @@ class Door(asyncio.Protocol):
                 transport.write(refusal(*refused))
             transport.close()
             return
-        protocol = Counted(self._http, partial(self._limits.give_back, address))
+        protocol = CountedConnection(self._http, partial(self._limits.give_back, address))
         if self._tls is None:
             transport.set_protocol(protocol)
             protocol.connection_made(transport)
@@ -159,8 +159,8 @@ class Door(asyncio.Protocol):
             self._limits.give_back(address)
 
 
-class Doors:
-    """What uvicorn makes its protocols with: ``uvicorn.Config(http=Doors(...))``."""
+class ConnectionGates:
+    """What uvicorn makes its protocols with: ``uvicorn.Config(http=ConnectionGates(...))``."""
 
     def __init__(
         self,
@@ -174,5 +174,5 @@ class Doors:
         self._tls = tls
         self._tls_timeout = tls_timeout
 
-    def __call__(self, **uvicorn: Any) -> Door:
-        return Door(self._limits, self._make_http(**uvicorn), self._tls, self._tls_timeout)
+    def __call__(self, **uvicorn: Any) -> ConnectionGate:
+        return ConnectionGate(self._limits, self._make_http(**uvicorn), self._tls, self._tls_timeout)

@@ -16,7 +16,7 @@ from types import FrameType
 
 import uvicorn
 
-from mavis_core.api.client import EngineClient
+from mavis_core.api.engine_client import EngineClient
 from server.wire.leaving import leave
 
 CUT_SECONDS = 0.5  # for errors to get out, after a second signal: first the engine's, then everybody else's

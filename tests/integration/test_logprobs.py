@@ -21,7 +21,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from mavis_core.text.token_bytes import token_bytes_of
 from server.text.token_text import TokenText
 from tests.models import text_policy
@@ -181,7 +181,7 @@ def test_of_every_kind_of_vocabulary(kind: str) -> None:
 
 
 def check_steered(
-    values: Values, prompt: list[int], sampling: SamplingParams, guidance: Guidance, answer: Completion
+    values: Values, prompt: list[int], sampling: SamplingParams, guidance: Guidance, answer: CompletionOutput
 ) -> None:
     """log p, its alternatives, log ref, values and both KLs of every token."""
     assert answer.guidance is not None

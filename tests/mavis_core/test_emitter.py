@@ -12,7 +12,7 @@ from mavis_core.api.messages import ChoiceDelta
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.emitter import Emitter
 from mavis_core.sample.kl import DrawStats
-from mavis_core.sample.sampler import Draw
+from mavis_core.sample.sampler import SampledToken
 from mavis_core.schedule.row import Row
 from mavis_core.schedule.row_fault import NOT_FINITE
 from tests.mavis_core.rows import STOP, admission
@@ -33,7 +33,7 @@ def emit(target: Row, text: str | list[int], stats: DrawStats | None = None) -> 
     tokens = list(text.encode()) if isinstance(text, str) else text
     found = []
     for token in tokens:
-        found += EMITTER.emit([target], [Draw(token, True, stats)], [None])["r"]
+        found += EMITTER.emit([target], [SampledToken(token, True, stats)], [None])["r"]
     return found
 
 
@@ -92,7 +92,7 @@ def test_totals_are_of_the_named_objectives_and_reports_of_each_token() -> None:
 def test_numbers_that_are_not_finite_are_the_rows_fault_and_say_nothing() -> None:
     target, other = row(), row()
     other.request = replace(other.request, id="s")
-    deltas = EMITTER.emit([target, other], [Draw(97, False, None), Draw(98, True, None)], [None, None])
+    deltas = EMITTER.emit([target, other], [SampledToken(97, False, None), SampledToken(98, True, None)], [None, None])
     assert [d.text for d in deltas["s"]] == ["b"]
     assert deltas["r"] == []
     assert target.fault is not None

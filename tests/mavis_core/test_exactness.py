@@ -19,7 +19,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from tests.chi_square import p_value
 from tests.models import objective
 from tests.table import TablePolicy, TableValue, number
@@ -122,12 +122,12 @@ def guided(weights: dict[str, float], **settings: Any) -> Guidance:
     return Guidance(weights, beta=BETA, allow_empty=True, **settings)
 
 
-def sample(target: Engine, guidance: Guidance, requests: int = 20) -> list[Completion]:
+def sample(target: Engine, guidance: Guidance, requests: int = 20) -> list[CompletionOutput]:
     params = [SamplingParams(n=128, seed=seed) for seed in range(requests)]
     return [choice for choices in generate(target, [[PROMPT]] * requests, params, guidance) for choice in choices]
 
 
-def texts(answers: list[Completion]) -> list[Text]:
+def texts(answers: list[CompletionOutput]) -> list[Text]:
     return [tuple(answer.token_ids) for answer in answers]
 
 

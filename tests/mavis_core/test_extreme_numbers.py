@@ -12,7 +12,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.search_params import SearchParams
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from tests.models import mixed_values, tiny_policy
 
 TINY = [5e-324, 1e-300, 1e-45, 1e-39, 1.2e-38, 1e-30, 1e-6]
@@ -26,13 +26,13 @@ def engine() -> Engine:
     return Engine(tiny_policy("llama"), mixed_values("llama"), EngineConfig(block_size=3))
 
 
-def answer(engine: Engine, guidance: Guidance, **sampling: Any) -> Completion:
+def answer(engine: Engine, guidance: Guidance, **sampling: Any) -> CompletionOutput:
     params = SamplingParams(max_tokens=5, seed=1, ignore_eos=True, logprobs=3, **sampling)
     ((found,),) = generate(engine, [PROMPT], params, guidance)
     return found
 
 
-def assert_defined(found: Completion) -> None:
+def assert_defined(found: CompletionOutput) -> None:
     assert len(found.token_ids) == 5
     for logprobs in found.logprobs:
         assert math.isfinite(logprobs.logprob) and math.isfinite(logprobs.drawn_logprob)

@@ -18,7 +18,7 @@ from mavis_core.api.messages import RequestOutput
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.structure import Structure
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from mavis_core.reference import reference_generate
 from tests.models import HIDDEN, assert_idle, head_value, objective, request
 from tests.structures import BYTE_EOS, byte_model, byte_policy
@@ -137,7 +137,7 @@ def wanted(n: int = 1) -> list[tuple[list[int], SamplingParams, Guidance]]:
     ]
 
 
-def run(engine: Engine, n: int = 1) -> list[list[Completion] | str]:
+def run(engine: Engine, n: int = 1) -> list[list[CompletionOutput] | str]:
     """Answers of ``wanted``; the error of one that could not go on."""
     outputs: dict[str, list[RequestOutput]] = {}
     for i, one in enumerate(wanted(n)):
@@ -146,14 +146,14 @@ def run(engine: Engine, n: int = 1) -> list[list[Completion] | str]:
         for output in engine.step():
             outputs.setdefault(output.request_id, []).append(output)
     assert_idle(engine)
-    answers: list[list[Completion] | str] = []
+    answers: list[list[CompletionOutput] | str] = []
     for i in range(len(wanted())):
         found = outputs[str(i)]
         if found[-1].error is not None:
             assert found[-1].error_param == "structure"
             answers.append(found[-1].error)
             continue
-        choices = [Completion(index) for index in range(n)]
+        choices = [CompletionOutput(index) for index in range(n)]
         for delta in (delta for output in found for delta in output.deltas):
             choices[delta.index].token_ids += delta.token_ids
             choices[delta.index].text += delta.text
@@ -163,13 +163,13 @@ def run(engine: Engine, n: int = 1) -> list[list[Completion] | str]:
     return answers
 
 
-def tokens(answers: list[list[Completion] | str]) -> list[list[tuple[list[int], str, str | None]] | str]:
+def tokens(answers: list[list[CompletionOutput] | str]) -> list[list[tuple[list[int], str, str | None]] | str]:
     """Without the KL, whose last digits depend on the batch."""
     return [a if isinstance(a, str) else [(c.token_ids, c.text, c.finish_reason) for c in a] for a in answers]
 
 
 @cache
-def together() -> list[list[Completion] | str]:
+def together() -> list[list[CompletionOutput] | str]:
     return run(tiny_engine())
 
 
@@ -230,7 +230,7 @@ def test_forks_and_preemption_do_not_show() -> None:
     assert all(first == single for first, single in whole)
 
 
-def one(engine: Engine, form: Structure, guidance: Guidance | None = None, **sampling: Any) -> Completion:
+def one(engine: Engine, form: Structure, guidance: Guidance | None = None, **sampling: Any) -> CompletionOutput:
     ((answer,),) = generate(
         engine, [[97, 98]], SamplingParams(**{"max_tokens": 30, "seed": 5, "structure": form, **sampling}), guidance
     )

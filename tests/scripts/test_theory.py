@@ -80,7 +80,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, list[Path]]:
 def test_a_value_learned_from_samples_reaches_the_optimum(small: tuple[World, list[Path]]) -> None:
     world, folders = small
     value = world.values(folders[1])
-    found = shares_of_optimum(world.mdp, value.policy_at(EQUAL), EQUAL, 4 / max(value.pull(EQUAL)))
+    found = shares_of_optimum(world.mdp, value.policy_at(EQUAL), EQUAL, 4 / max(value.tilt_weights(EQUAL)))
     alone = shares_of_optimum(world.mdp, independent(world.mdp, EQUAL), EQUAL)
     assert min(found[:2]) >= 0.97
     assert found[0] > alone[0] and found[1] > alone[1]

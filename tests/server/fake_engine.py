@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Template, TemplateError
 
-from mavis_core.api.client import EngineState
+from mavis_core.api.engine_client import EngineState
 from mavis_core.api.errors import (
     EngineUnavailableError,
     InvalidRequestError,

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from mavis_core.api.client import EngineState
+from mavis_core.api.engine_client import EngineState
 from mavis_core.api.errors import LoadError
 from server.engine_watch import OnDeath, watch
 from server.settings import load_settings

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from server.terminal.backend import Backend
-from server.terminal.http import HttpBackend
 from server.terminal.local import LocalBackend
+from server.terminal.remote import HttpBackend
 from server.terminal.repl import Repl
 from tests.server.conftest import Live
 from tests.server.fake_engine import SCRIPT, FakeEngine, FakeTokenizer

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from server.tools.grammar import lark
-from server.tools.reader import Argued, Called, CallReader, Part, Said
+from server.tools.reader import AnswerPart, AnswerText, CallReader, ToolCallArguments, ToolCallBegin
 from server.tools.use import Function, ToolUse
 from tests.server.conftest import USER, make_app
 from tests.server.fake_engine import TOOL_TEMPLATE, FakeEngine
@@ -51,20 +51,20 @@ def test_only_allowed_functions_are_in_the_grammar() -> None:
     assert not matches(grammar, CALL)
 
 
-def joined(parts: list[Part]) -> list[Any]:
+def joined(parts: list[AnswerPart]) -> list[Any]:
     """Said and argued pieces put together."""
     found: list[Any] = []
     for part in parts:
-        if isinstance(part, Called):
+        if isinstance(part, ToolCallBegin):
             found.append((part.index, part.name, ""))
-        elif isinstance(part, Argued):
+        elif isinstance(part, ToolCallArguments):
             index, name, text = found.pop()
             assert index == part.index
             found.append((index, name, text + part.text))
         elif found and isinstance(found[-1], str):
             found[-1] += part.text
         else:
-            assert isinstance(part, Said)
+            assert isinstance(part, AnswerText)
             found.append(part.text)
     return found
 

@@ -32,7 +32,7 @@ from value_models.evaluation.points import BASE, Point
 from value_models.evaluation.pool import Pool, is_pooled
 from value_models.evaluation.prompt_rewards import PromptRewards
 from value_models.evaluation.report import page
-from value_models.evaluation.sampling import Answer, answer, read, write
+from value_models.evaluation.sampling import SampledAnswer, answer, read, write
 from value_models.evaluation.table import Array, Table, tabulate
 from value_models.identity import identify
 from value_models.loading import SHIPPED_POLICY, FolderLoader, load_policy
@@ -151,7 +151,7 @@ class Evaluation:
             constants = labels.read_constants(Path(self.config.constants), names)
         else:
             constants = Normalisation.measure(names, scores[0], np.ones(len(scores[0])))
-        answers: list[list[Answer]] = [read(self._answers(point)) for point in points]
+        answers: list[list[SampledAnswer]] = [read(self._answers(point)) for point in points]
         return tabulate(points, answers, [constants.apply(each) for each in scores])
 
     def _begin(self) -> None:

@@ -14,11 +14,11 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo, Request
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from mavis_core.search.driver import check_search
 from mavis_core.search.kl_bound import best_of_bound
 from mavis_core.search.scorer import SequenceScorer, standardise, text_values, weighted
-from value_models.evaluation.sampling import Answer, answer_of, reported_nll, sampling_params
+from value_models.evaluation.sampling import SampledAnswer, answer_of, reported_nll, sampling_params
 
 AT_ONCE = 32  # answers whose draws are in memory with every token's report
 
@@ -37,7 +37,7 @@ def is_pooled(guidance: Guidance, objectives: Sequence[ObjectiveInfo]) -> bool:
 class Draw:
     """Attributes: answer: as if it were the one chosen among itself. values: objective -> V of the whole text."""
 
-    answer: Answer
+    answer: SampledAnswer
     values: dict[str, float]
 
 
@@ -66,7 +66,7 @@ class Pool:
         self._rewards: list[list[dict[str, float]]] = []
         self._seconds = 0.0
 
-    def answer(self, guidance: Guidance, scorer: SequenceScorer | None = None) -> list[Answer]:
+    def answer(self, guidance: Guidance, scorer: SequenceScorer | None = None) -> list[SampledAnswer]:
         """The answers of one point, see ``sampling.answer``; of equally good draws the first.
 
         Raises:
@@ -104,7 +104,7 @@ class Pool:
             self._draws += [[self._reduced(i, j, c) for c in each] for (i, j), each in zip(part, found, strict=True)]
         self._seconds = (time.perf_counter() - began) / (len(wanted) * self._most)
 
-    def _reduced(self, prompt: int, sample: int, choice: Completion) -> Draw:
+    def _reduced(self, prompt: int, sample: int, choice: CompletionOutput) -> Draw:
         made = answer_of(prompt, sample, choice, reported_nll(choice), 0.0)
         return Draw(made, text_values(choice.reports, self._engine.info.objectives))
 
@@ -117,7 +117,7 @@ class Pool:
 
     def _chosen(
         self, draws: Sequence[Draw], known: Sequence[Mapping[str, float]], weights: Mapping[str, float]
-    ) -> Answer:
+    ) -> SampledAnswer:
         """The best of ``draws`` by the first of ``known``."""
         n = len(draws)
         scores = [weighted(weights, each) for each in known[:n]]

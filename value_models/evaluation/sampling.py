@@ -18,13 +18,13 @@ from mavis_core.api.errors import RunError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from mavis_core.search.scorer import SequenceScorer
 from value_models import durable
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SampledAnswer:
     """One response.
 
     Attributes:
@@ -61,7 +61,7 @@ def answer(
     max_tokens: int,
     seed: int,
     scorer: SequenceScorer | None = None,
-) -> list[Answer]:
+) -> list[SampledAnswer]:
     """Sample every prompt ``samples`` times.
 
     Args:
@@ -83,9 +83,9 @@ def answer(
     ]
 
 
-def answer_of(prompt: int, sample: int, choice: Completion, base_nll: float, seconds: float) -> Answer:
+def answer_of(prompt: int, sample: int, choice: CompletionOutput, base_nll: float, seconds: float) -> SampledAnswer:
     steering, truncation = _nats(choice)
-    return Answer(
+    return SampledAnswer(
         prompt=prompt,
         sample=sample,
         text=choice.text,
@@ -99,7 +99,7 @@ def answer_of(prompt: int, sample: int, choice: Completion, base_nll: float, sec
     )
 
 
-def _nlls(engine: Engine, prompts: Sequence[Sequence[int]], found: Sequence[Sequence[Completion]]) -> list[float]:
+def _nlls(engine: Engine, prompts: Sequence[Sequence[int]], found: Sequence[Sequence[CompletionOutput]]) -> list[float]:
     """As decoding reported them; a search reports only what it chose between, so that its answers are read again."""
     choices = [choice for each in found for choice in each]
     if all(len(choice.reports) == len(choice.token_ids) for choice in choices):
@@ -110,7 +110,7 @@ def _nlls(engine: Engine, prompts: Sequence[Sequence[int]], found: Sequence[Sequ
     return base_nlls(engine, texts, [len(ids) for ids, each in zip(prompts, found, strict=True) for _ in each])
 
 
-def reported_nll(choice: Completion) -> float:
+def reported_nll(choice: CompletionOutput) -> float:
     return -sum(token.base_logprob for token in choice.reports)
 
 
@@ -124,19 +124,19 @@ def base_nlls(engine: Engine, texts: Sequence[Sequence[int]], prompt_lengths: Se
     return found
 
 
-def write(path: Path, answers: Sequence[Answer]) -> None:
+def write(path: Path, answers: Sequence[SampledAnswer]) -> None:
     lines = "".join(json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in answers)
     durable.replace(path, lambda part: part.write_text(lines, encoding="utf-8"))
 
 
-def read(path: Path) -> list[Answer]:
+def read(path: Path) -> list[SampledAnswer]:
     """What ``write`` wrote.
 
     Raises:
         RunError: naming the file.
     """
     try:
-        return [Answer(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [SampledAnswer(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path}: {error}; remove it and run the same command again to make it anew") from error
 
@@ -149,7 +149,7 @@ def _draw(
     max_tokens: int,
     seed: int,
     scorer: SequenceScorer | None,
-) -> list[list[Completion]]:
+) -> list[list[CompletionOutput]]:
     """Per prompt its answers; a search has one, so that it is asked for as often as there are samples."""
     numbers = range(len(prompts))
     if guidance.search is None:
@@ -172,12 +172,12 @@ def sampling_params(noise: str, samples: int, max_tokens: int, guidance: Guidanc
     return dataclasses.replace(plain, top_k=guidance.top_k, logprobs=0)
 
 
-def _drawn(choice: Completion) -> int:
+def _drawn(choice: CompletionOutput) -> int:
     search = choice.guidance.search if choice.guidance is not None else None
     return len(choice.token_ids) if search is None else search.tokens
 
 
-def _nats(choice: Completion) -> tuple[float, float]:
+def _nats(choice: CompletionOutput) -> tuple[float, float]:
     """(steering, truncation): of the base model, what its k candidates leave out."""
     if choice.guidance is None:
         return 0.0, sum(token.drawn_logprob - token.logprob for token in choice.logprobs)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from value_models.evaluation.points import BASE, Point
-from value_models.evaluation.sampling import Answer
+from value_models.evaluation.sampling import SampledAnswer
 
 Array = NDArray[np.float64]
 WORD = re.compile(r"\w+")
@@ -69,7 +69,7 @@ class Table:
         return float(np.exp(self.base_nll[point].sum() / self.tokens[point].sum()))
 
 
-def tabulate(points: Sequence[Point], answers: Sequence[Sequence[Answer]], rewards: Sequence[Array]) -> Table:
+def tabulate(points: Sequence[Point], answers: Sequence[Sequence[SampledAnswer]], rewards: Sequence[Array]) -> Table:
     """Answers and z-scored rewards (N, M) of every point, in the order of prompts and samples."""
 
     def column(name: str) -> Array:
@@ -101,7 +101,7 @@ def distinct2(texts: Sequence[str]) -> float:
     return len(pairs) / pairs.total() if pairs else float("nan")
 
 
-def _by_prompt(answers: Sequence[Answer], values: Array) -> Array:
+def _by_prompt(answers: Sequence[SampledAnswer], values: Array) -> Array:
     """Mean over each prompt's samples: (N, ...) -> (P, ...); prompts stand in order, equally many samples each."""
     prompts = answers[-1].prompt + 1
     return np.asarray(values.reshape(prompts, len(answers) // prompts, *values.shape[1:]).mean(axis=1))

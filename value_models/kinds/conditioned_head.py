@@ -4,7 +4,7 @@
     [u_m, c_m] = two-layer network of h whose hidden units are scaled and shifted by f(w) (FiLM, arXiv 1709.07871)
     f(w) = gelu(P w + p) - gelu(p)
 
-w is beta times the row's weights, ``pull`` in the code. The value of a text depends on how it goes on, and that depends
+w is beta times the row's weights, ``tilt_weights`` in the code. The value of a text depends on how it goes on, and that depends
 on w; without w a value can only say how the base model would go on. The network is given f(w) and not w, because values
 level off as w grows and W begins as its square: with units scaled by w the error is four times as large
 (docs/theory.md). w enters this network, never the policy, so rows of any weights share KV. A, the table over the
@@ -23,7 +23,7 @@ from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.model.attention import PrefillAttention
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
-from mavis_core.sample.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoringInput
 from mavis_core.values.protocol import ValueSpec
 from value_models.kinds.head import HeadSizes, save_trained
 from value_models.kinds.head_network import HeadNetwork, gelu, product, unit_rms
@@ -63,18 +63,18 @@ class ConditionedHeadNetwork(nn.Module):
         """Rows of E, scaled to unit RMS: (N, D) -> A (N, M + 1, r + 1)."""
         return self.head.read_tokens(embedding)
 
-    def forward(self, hidden: Tensor, pull: Tensor, table: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, tilt_weights: Tensor, table: Tensor) -> Tensor:
         """hidden (G, D), pull (G, M), the candidates' rows of A (G, K, M + 1, r + 1) -> V and W (G, K, M + 1)."""
         head, outputs = self.head, len(self.scale)
-        wanted = self._wanted(pull / self.largest).expand(outputs, -1, -1)
+        wanted = self._wanted(tilt_weights / self.largest).expand(outputs, -1, -1)
         inner = torch.baddbmm(head.state_in_bias, hidden.expand(outputs, -1, -1), head.state_in)
         inner = gelu(inner * (1 + torch.bmm(wanted, self.scale)) + torch.bmm(wanted, self.shift))
         return product(torch.baddbmm(head.state_out_bias, inner, head.state_out), table)
 
-    def _wanted(self, pull: Tensor) -> Tensor:
+    def _wanted(self, tilt_weights: Tensor) -> Tensor:
         """f(w), 0 where w is: (G, M) -> (G, PULL_WIDTH)."""
         bias = self.pull_in_bias
-        return gelu(torch.addmm(bias, pull, self.pull_in)) - gelu(bias)
+        return gelu(torch.addmm(bias, tilt_weights, self.pull_in)) - gelu(bias)
 
 
 class ConditionedHeadValue:
@@ -94,12 +94,12 @@ class ConditionedHeadValue:
         objectives: Sequence[ObjectiveInfo],
         network: ConditionedHeadNetwork,
         embedding: Tensor,
-        pull: Sequence[float] | None = None,
+        tilt_weights: Sequence[float] | None = None,
     ) -> None:
         self.spec = ValueSpec(name, tuple(objectives), (), None, conditioned=True)
         self.network = network.eval().requires_grad_(False)
         self._embedding = embedding
-        self._pull = [0.0] * len(objectives) if pull is None else list(pull)
+        self._tilt_weights = [0.0] * len(objectives) if tilt_weights is None else list(tilt_weights)
 
     @torch.inference_mode()
     def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
@@ -110,30 +110,30 @@ class ConditionedHeadValue:
     def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
         """Nothing to read: the policy's hidden state holds the text."""
 
-    def score(self, step: ScoreStep) -> Tensor:
-        assert step.pull is not None
-        found: Tensor = self.network(step.hidden.float(), step.pull, self._table[step.candidates])
+    def score(self, inputs: ScoringInput) -> Tensor:
+        assert inputs.tilt_weights is not None
+        found: Tensor = self.network(inputs.hidden.float(), inputs.tilt_weights, self._table[inputs.candidates])
         return found
 
-    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+    def commit(self, inputs: ScoringInput, chosen: Tensor) -> None:
         """Nothing to keep."""
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:
         embedding = unit_rms(self._embedding.to(hidden.device))[list(candidates)]
         table = self.network.read_tokens(embedding)
-        pull = torch.tensor([self._pull], device=hidden.device)
-        found: Tensor = self.network(hidden.float()[None], pull, table[None])[0]
+        tilt_weights = torch.tensor([self._tilt_weights], device=hidden.device)
+        found: Tensor = self.network(hidden.float()[None], tilt_weights, table[None])[0]
         return found
 
-    def at(self, pull: Sequence[float]) -> ConditionedHeadValue:
-        return ConditionedHeadValue(self.spec.name, self.spec.objectives, self.network, self._embedding, pull)
+    def at(self, tilt_weights: Sequence[float]) -> ConditionedHeadValue:
+        return ConditionedHeadValue(self.spec.name, self.spec.objectives, self.network, self._embedding, tilt_weights)
 
 
 class ConditionedHeadTrainee(HeadTrainee):
     """Predictions (A, M + 1), each for the weights of its tree."""
 
     def predict(self, states: Tensor, table: Tensor, batch: Batch) -> Tensor:
-        found: Tensor = self.network(states, batch.pull(), table)
+        found: Tensor = self.network(states, batch.tilt_weights(), table)
         return found
 
 

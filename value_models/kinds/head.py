@@ -26,7 +26,7 @@ from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.model.attention import PrefillAttention
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
-from mavis_core.sample.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoringInput
 from mavis_core.values.protocol import ValueSpec
 from value_models.kinds.head_network import HeadNetwork, gelu, product, unit_rms
 from value_models.kinds.head_trainee import HeadTrainee
@@ -80,17 +80,17 @@ class HeadValue:
     def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
         """Nothing to read: the policy's hidden state holds the text."""
 
-    def score(self, step: ScoreStep) -> Tensor:
+    def score(self, inputs: ScoringInput) -> Tensor:
         """Five kernels whatever M: linear, gelu, batched product, one gather of K rows, inner products."""
-        rows, width = step.candidates.shape
+        rows, width = inputs.candidates.shape
         objectives, size = self._table.shape[1:]
-        inner = gelu(F.linear(step.hidden.float(), self._first, self._first_bias))
+        inner = gelu(F.linear(inputs.hidden.float(), self._first, self._first_bias))
         inner = inner.view(rows, objectives, -1).transpose(0, 1)
         state = torch.baddbmm(self.network.state_out_bias, inner, self.network.state_out)
-        table = self._table.flatten(1).index_select(0, step.candidates.reshape(-1))
+        table = self._table.flatten(1).index_select(0, inputs.candidates.reshape(-1))
         return product(state, table.view(rows, width, objectives, size))
 
-    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+    def commit(self, inputs: ScoringInput, chosen: Tensor) -> None:
         """Nothing to keep."""
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.model.attention import PrefillAttention
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
-from mavis_core.sample.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoringInput
 from mavis_core.values.protocol import ValueSpec
 from value_models.identity import check_compatible
 from value_models.kinds.kind import Kind
@@ -82,16 +82,16 @@ class ImplicitValue:
         for model, pool in zip(self._models, self._pools, strict=True):
             model.backbone.forward(tokens, positions, replace(attention, pool=pool))
 
-    def score(self, step: ScoreStep) -> Tensor:
-        attention, found = step.newest_attention(self._pools[0]), []
+    def score(self, inputs: ScoringInput) -> Tensor:
+        attention, found = inputs.newest_attention(self._pools[0]), []
         for model, pool in zip(self._models, self._pools, strict=True):
-            hidden = model.backbone.forward(step.last_token, step.length - 1, replace(attention, pool=pool))
-            found.append(_logprobs(model, hidden).gather(1, step.candidates))
+            hidden = model.backbone.forward(inputs.last_token, inputs.length - 1, replace(attention, pool=pool))
+            found.append(_logprobs(model, hidden).gather(1, inputs.candidates))
         if not self._paired:
-            found.append(_logprobs(self._policy, step.hidden).gather(1, step.candidates))
+            found.append(_logprobs(self._policy, inputs.hidden).gather(1, inputs.candidates))
         return self._ratios(torch.stack(found, dim=2))
 
-    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+    def commit(self, inputs: ScoringInput, chosen: Tensor) -> None:
         """Nothing to keep: the drawn token is fed in the next step."""
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:

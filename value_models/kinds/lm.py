@@ -21,7 +21,7 @@ from mavis_core.model.attention import PrefillAttention
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.paged_model import PagedModel
 from mavis_core.model.policy import Policy
-from mavis_core.sample.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoringInput
 from mavis_core.values.protocol import ValueSpec
 from value_models.kinds.kind import Kind, Learning
 from value_models.kinds.lm_backbone import LmConfig, build_lm, check_backbone, merged, untrained
@@ -57,15 +57,15 @@ class LmValue:
     def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
         self.model.forward(tokens, positions, attention)
 
-    def score(self, step: ScoreStep) -> Tensor:
-        rows, width = step.candidates.shape
-        self._siblings = step.sibling_attention(self._pool)
-        positions = step.length.repeat_interleave(width)
-        hidden = self.model.forward(step.candidates.reshape(-1), positions, self._siblings)
+    def score(self, inputs: ScoringInput) -> Tensor:
+        rows, width = inputs.candidates.shape
+        self._siblings = inputs.sibling_attention(self._pool)
+        positions = inputs.length.repeat_interleave(width)
+        hidden = self.model.forward(inputs.candidates.reshape(-1), positions, self._siblings)
         values: Tensor = self.readout(hidden.float())
         return values.view(rows, width, -1)
 
-    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+    def commit(self, inputs: ScoringInput, chosen: Tensor) -> None:
         """The drawn candidate's KV is there already; it is kept as the row's."""
         self._siblings.keep(chosen)
 

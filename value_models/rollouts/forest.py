@@ -47,7 +47,7 @@ class Forest:
     tokens: Ints
     policy_logprobs: Floats
     base_logprobs: Floats
-    pull: Floats
+    tilt_weights: Floats
     steering: Floats
 
     def __len__(self) -> int:

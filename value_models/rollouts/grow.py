@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from value_models.rollouts.forest import LENGTH, OPEN, STOP, Forest
 from value_models.rollouts.shape import Shape
 
@@ -135,7 +135,7 @@ def _for_layer(guidance: Guidance, layer: int) -> Guidance:
     return dataclasses.replace(guidance, allow_empty=layer > 0 or guidance.allow_empty, report=True)
 
 
-def _child(parent: Node, choice: Completion, left: int) -> Node:
+def _child(parent: Node, choice: CompletionOutput, left: int) -> Node:
     if choice.reports:
         policy, base = [r.logprob for r in choice.reports], [r.base_logprob for r in choice.reports]
         steering = [r.steering_nats for r in choice.reports]
@@ -172,7 +172,9 @@ def _flatten(root: Node, objectives: Sequence[str]) -> Forest:
     visit(root, -1)
     lengths = np.array([len(node.segment.tokens) for node, _ in nodes])
     guidance = root.guidance
-    pull = np.array([(guidance.beta or 0.0) * guidance.weights.get(name, 0.0) for name in objectives], dtype=np.float32)
+    tilt_weights = np.array(
+        [(guidance.beta or 0.0) * guidance.weights.get(name, 0.0) for name in objectives], dtype=np.float32
+    )
 
     def column(values: Iterator[int]) -> NDArray[Any]:
         return np.fromiter(values, dtype=np.int64, count=len(nodes))
@@ -191,7 +193,7 @@ def _flatten(root: Node, objectives: Sequence[str]) -> Forest:
         tokens=flat("tokens", np.int64),
         policy_logprobs=flat("policy_logprobs", np.float32),
         base_logprobs=flat("base_logprobs", np.float32),
-        pull=np.tile(pull, (len(nodes), 1)),
+        tilt_weights=np.tile(tilt_weights, (len(nodes), 1)),
         steering=flat("steering", np.float32),
     )
 

@@ -58,7 +58,7 @@ class PackedTree:
     previous: Tensor
     ends: TokenTargets
     drawn: TokenTargets
-    pull: Tensor
+    tilt_weights: Tensor
 
 
 def pack(key: int, tree: Forest, ends: Examples, drawn: Examples) -> PackedTree:
@@ -84,7 +84,7 @@ def pack(key: int, tree: Forest, ends: Examples, drawn: Examples) -> PackedTree:
         previous=torch.from_numpy(previous),
         ends=TokenTargets.of(ends),
         drawn=TokenTargets.of(drawn),
-        pull=torch.from_numpy(tree.pull[0].copy()),
+        tilt_weights=torch.from_numpy(tree.tilt_weights[0].copy()),
     )
 
 
@@ -108,9 +108,9 @@ class Batch:
     asked: Tensor
     targets: Tensor
 
-    def pull(self) -> Tensor:
+    def tilt_weights(self) -> Tensor:
         """(A, M) float32, of the tree that each prediction is wanted for."""
-        of_trees = torch.stack([tree.pull for tree in self.trees]).to(self.asked.device)
+        of_trees = torch.stack([tree.tilt_weights for tree in self.trees]).to(self.asked.device)
         return of_trees[self.asked // self.ids.shape[1]]
 
     def mask(self) -> Tensor:

@@ -31,7 +31,7 @@ def write_shard(path: Path, forest: Forest, metadata: Mapping[str, Any]) -> None
     """The same forest and metadata give the same bytes."""
     arrays = {}
     for f in fields(Forest):
-        if f.name == PULL and not forest.pull.shape[1]:
+        if f.name == PULL and not forest.tilt_weights.shape[1]:
             continue
         array = getattr(forest, f.name)
         floats = array.dtype == np.float32

@@ -70,16 +70,16 @@ def load(
         RunError: files are missing or damaged, or there are too few prompts to hold any out.
     """
     read = [read_all(rollouts, labels) for rollouts, labels in sources]
-    width = max(forest.pull.shape[1] for forest, _ in read)
+    width = max(forest.tilt_weights.shape[1] for forest, _ in read)
     forest = Forest.concatenate([with_pull(forest, width) for forest, _ in read])
     return prepare(forest, constants.apply(np.concatenate([rewards for _, rewards in read])), settings, held_out, seed)
 
 
 def with_pull(forest: Forest, width: int) -> Forest:
     """The forest with ``width`` weights per tree, 0 where it has none: trees of the base model."""
-    if forest.pull.shape[1]:
+    if forest.tilt_weights.shape[1]:
         return forest
-    return replace(forest, pull=np.zeros((len(forest), width), dtype=np.float32))
+    return replace(forest, tilt_weights=np.zeros((len(forest), width), dtype=np.float32))
 
 
 def prepare(forest: Forest, rewards: Array, settings: TargetSettings, held_out: float, seed: int) -> TrainingData:

@@ -67,7 +67,7 @@ def future_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarg
     return _means(forest, rewards, -zeta * segment_sums(forest, token_kl(forest, kl))[:, None])
 
 
-def kl_to_go(forest: Forest) -> Array:
+def future_kl(forest: Forest) -> Array:
     """W at the end of every node: (N, 1) nats, at least 0."""
     return _means(forest, np.zeros((len(forest.leaves), 1)), segment_sums(forest, token_kl(forest))[:, None])
 
@@ -104,7 +104,7 @@ def node_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget
 def all_targets(forest: Forest, rewards: Array, zeta: float, kl: KlTarget, with_kl_to_go: bool) -> Array:
     """``node_targets`` and, if ``with_kl_to_go``, W: (N, M) or (N, M + 1)."""
     found = node_targets(forest, rewards, zeta, kl)
-    return np.hstack((found, kl_to_go(forest))) if with_kl_to_go else found
+    return np.hstack((found, future_kl(forest))) if with_kl_to_go else found
 
 
 def token_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarget = "future") -> Array:
@@ -125,7 +125,7 @@ def token_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarge
 def token_kl_to_go(forest: Forest) -> Array:
     """W at every token: (T, 1) nats."""
     onward = _goes_on(forest)
-    return _onward(forest, onward, kl_to_go(forest)[onward], token_kl(forest))
+    return _onward(forest, onward, future_kl(forest)[onward], token_kl(forest))
 
 
 def _goes_on(forest: Forest) -> Ints:

@@ -77,9 +77,9 @@ def test_choices_differ_in_index_and_noise_and_wait_for_the_first() -> None:
 
 def test_the_models_own_stops_come_first_unless_ignored() -> None:
     (row,) = admission().rows(request("r", [3], SamplingParams(stop_token_ids=(9,))))
-    assert (row.stop_ids, row.own_stops) == ((STOP, 9), 1)
+    assert (row.stop_ids, row.eos_count) == ((STOP, 9), 1)
     (row,) = admission().rows(request("r", [3], SamplingParams(stop_token_ids=(9,), ignore_eos=True)))
-    assert (row.stop_ids, row.own_stops) == ((9,), 0)
+    assert (row.stop_ids, row.eos_count) == ((9,), 0)
 
 
 def test_all_tokens_may_stop_if_the_models_own_are_ignored() -> None:

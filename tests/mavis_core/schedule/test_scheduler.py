@@ -24,9 +24,9 @@ def scheduler(
     rows: int = 5,
     tokens: int = 13,
     chunked: bool = True,
-    caching: bool = False,
+    prefix_caching: bool = False,
 ) -> Scheduler:
-    return Scheduler(num_blocks, block, rows, tokens, chunked, caching)
+    return Scheduler(num_blocks, block, rows, tokens, chunked, prefix_caching)
 
 
 def add(target: Scheduler, length: int, n: int = 1, name: str = "r", limit: int = 5, guided: bool = False) -> list[Row]:
@@ -234,7 +234,7 @@ def cached(target: Scheduler, tokens: list[int], **request: Any) -> int | None:
 
 
 def test_a_row_starts_with_the_full_blocks_that_another_left() -> None:
-    target = scheduler(caching=True)
+    target = scheduler(prefix_caching=True)
     text = list(range(20, 31))
     assert cached(target, text) == 0
     assert target.usage == 0
@@ -246,7 +246,7 @@ def test_a_row_starts_with_the_full_blocks_that_another_left() -> None:
 
 
 def test_a_chunk_begins_after_what_was_cached_and_is_counted_once() -> None:
-    target = scheduler(caching=True)
+    target = scheduler(prefix_caching=True)
     text = list(range(20, 31))
     finish(target, "first", text)
     (row,) = rows(text, name="second")
@@ -258,13 +258,13 @@ def test_a_chunk_begins_after_what_was_cached_and_is_counted_once() -> None:
 
 def test_what_a_row_answered_is_cached_too() -> None:
     """The next turn of a conversation begins with the last one's prompt and answer."""
-    target = scheduler(caching=True)
+    target = scheduler(prefix_caching=True)
     row = finish(target, "turn", list(range(20, 24)), output=6)
     assert cached(target, [*row.tokens, 50]) == 9
 
 
 def test_running_rows_share_what_they_have_computed() -> None:
-    target = scheduler(caching=True)
+    target = scheduler(prefix_caching=True)
     text = list(range(20, 27))
     add_tokens = [rows(text, SamplingParams(max_tokens=9), name=name)[0] for name in ("old", "same step", "later")]
     target.add(add_tokens[0])
@@ -288,7 +288,7 @@ def test_without_caching_nothing_is_shared() -> None:
 
 
 def test_the_salt_and_the_values_that_read_it_separate_a_prefix() -> None:
-    target = scheduler(caching=True)
+    target = scheduler(prefix_caching=True)
     text = list(range(20, 31))
     guided, other = Guidance({"c": 1.0}, beta=1.0), Guidance({"a": 1.0}, beta=1.0)
     finish(target, "plain", text)
@@ -300,7 +300,7 @@ def test_the_salt_and_the_values_that_read_it_separate_a_prefix() -> None:
 
 
 def test_the_longest_unused_goes_first_and_a_rows_end_before_its_beginning() -> None:
-    target = scheduler(num_blocks=6, caching=True)
+    target = scheduler(num_blocks=6, prefix_caching=True)
     old, new = list(range(20, 27)), list(range(40, 47))
     finish(target, "old", old)
     finish(target, "new", new)
@@ -310,7 +310,7 @@ def test_the_longest_unused_goes_first_and_a_rows_end_before_its_beginning() -> 
 
 
 def test_a_row_that_scores_its_prompt_reads_no_cache() -> None:
-    target = scheduler(caching=True)
+    target = scheduler(prefix_caching=True)
     text = list(range(20, 31))
     finish(target, "first", text)
     (row,) = rows(text, SamplingParams(prompt_logprobs=0), name="scored")
@@ -319,7 +319,7 @@ def test_a_row_that_scores_its_prompt_reads_no_cache() -> None:
 
 
 def test_forgotten_prefixes_are_computed_again() -> None:
-    target = scheduler(caching=True)
+    target = scheduler(prefix_caching=True)
     text = list(range(20, 31))
     finish(target, "first", text)
     target.forget_prefixes()
@@ -336,8 +336,10 @@ def test_no_history_leaks_a_block_or_starves_a_row(data: st.DataObject) -> None:
     least = -(-longest // block)
     num_blocks = data.draw(st.integers(least, 2 * least + 3), "blocks")
     most = data.draw(st.integers(1, 5), "rows")
-    tokens, chunked, caching = data.draw(st.tuples(st.integers(most, 17), st.booleans(), st.booleans()), "settings")
-    target = Scheduler(num_blocks, block, most, tokens, chunked, caching)
+    tokens, chunked, prefix_caching = data.draw(
+        st.tuples(st.integers(most, 17), st.booleans(), st.booleans()), "settings"
+    )
+    target = Scheduler(num_blocks, block, most, tokens, chunked, prefix_caching)
     known: list[Row] = []
     for i in range(data.draw(st.integers(1, 20), "events")):
         event = data.draw(st.sampled_from(["add", "abort", "step", "step"]))

@@ -15,7 +15,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.search_params import SearchParams
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from mavis_core.search.kl_bound import best_of_bound, chunk_bound
 from tests.chi_square import p_value
 from tests.models import assert_idle, mixed_values, objective, tiny_policy
@@ -31,7 +31,7 @@ def table_engine(logits: list[float], values: list[float]) -> Engine:
     return Engine(policy, [value], EngineConfig(max_num_seqs=256, block_size=2))
 
 
-def searched(engine: Engine, params: SearchParams, count: int, length: int, **guidance: Any) -> list[Completion]:
+def searched(engine: Engine, params: SearchParams, count: int, length: int, **guidance: Any) -> list[CompletionOutput]:
     samplings = [SamplingParams(max_tokens=length, seed=seed) for seed in range(count)]
     steer = Guidance({"a": 1.0}, allow_empty=True, search=params, **guidance)
     answers = [choice for (choice,) in generate(engine, [[1]] * count, samplings, steer)]
@@ -139,7 +139,7 @@ def test_each_chunk_is_the_best_of_its_round() -> None:
     draws = SamplingParams(n=5, max_tokens=3, seed=2, ignore_eos=True)
     (choices,) = generate(engine, [[3, 5]], draws, Guidance(**GUIDANCE, report=True))
 
-    def score(choice: Completion) -> float:
+    def score(choice: CompletionOutput) -> float:
         last = choice.reports[-1].values
         return last["a"] - 0.7 * last["c"]
 

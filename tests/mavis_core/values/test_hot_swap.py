@@ -29,7 +29,7 @@ class Loader:
     def load(self, source: str) -> list[ValueFunction]:
         raise NotImplementedError
 
-    def arrange(self, values: Sequence[ValueFunction]) -> list[ValueFunction]:
+    def stack(self, values: Sequence[ValueFunction]) -> list[ValueFunction]:
         return stacked(values)
 
 

@@ -56,13 +56,13 @@ def test_tokens_are_reserved_and_corrected(clock: list[float]) -> None:
     assert error.value.type == "tokens"
     assert left(limits, ANN) == 10
     first.spent = 25
-    first.settle()
-    first.settle()
+    first.reconcile()
+    first.reconcile()
     assert left(limits, ANN) == 75
     more = limits.allowance(ANN)
     more.reserve(10)
     more.spent = 200  # an answer whose length nobody limited
-    more.settle()
+    more.reconcile()
     assert left(limits, ANN) == 0
 
 
@@ -72,7 +72,7 @@ def test_what_a_past_window_reserved_is_not_given_to_the_next(clock: list[float]
     old.reserve(90)
     clock[0] += 61
     limits.allowance(ANN).reserve(50)
-    old.settle()
+    old.reconcile()
     assert left(limits, ANN) == 50
 
 
@@ -91,7 +91,7 @@ def test_a_clock_that_is_set_back_begins_a_new_window(clock: list[float], kind: 
     new.take_request()
     new.reserve(50)
     old.spent = 200
-    old.settle()  # charged to the window that is running
+    old.reconcile()  # charged to the window that is running
     assert left(limits, ANN) == 0
     with pytest.raises(RateLimitError) as error:
         new.take_request() if kind == "requests" else new.reserve(60)

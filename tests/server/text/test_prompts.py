@@ -9,7 +9,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from mavis_core.api.errors import InvalidRequestError
-from server.protocol.messages import ChatMessage
+from server.protocol.chat_messages import ChatMessage
 from server.text.control_tokens import one_of
 from server.text.prompts import Prompts
 from server.text.rendering import Rendering

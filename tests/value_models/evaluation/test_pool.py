@@ -16,7 +16,7 @@ from tests.value_models.evaluation.test_evaluate import folder, write  # noqa: F
 from value_models.evaluation.config import load_config
 from value_models.evaluation.evaluate import Evaluation
 from value_models.evaluation.pool import Pool, is_pooled
-from value_models.evaluation.sampling import Answer, answer
+from value_models.evaluation.sampling import SampledAnswer, answer
 
 SIZES = (2, 5)
 
@@ -27,11 +27,11 @@ def evaluation(folder: Path, **search: Any) -> Evaluation:  # noqa: F811
     return Evaluation(load_config(path / "e.yaml"), progress=False, say=lambda line: None)
 
 
-def told(answers: Sequence[Answer]) -> list[Any]:
+def told(answers: Sequence[SampledAnswer]) -> list[Any]:
     return [(a.prompt, a.sample, a.text, a.finish, a.tokens, a.drawn) for a in answers]
 
 
-def nats(answers: Sequence[Answer]) -> list[float]:
+def nats(answers: Sequence[SampledAnswer]) -> list[float]:
     return [x for a in answers for x in (a.steering_nats, a.truncation_nats)]
 
 

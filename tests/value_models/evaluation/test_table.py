@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from value_models.evaluation.points import BASE, Point
-from value_models.evaluation.sampling import Answer
+from value_models.evaluation.sampling import SampledAnswer
 from value_models.evaluation.table import distinct2, tabulate
 
 
@@ -17,8 +17,8 @@ def test_distinct_2() -> None:
 
 
 def test_samples_of_a_prompt_are_averaged_and_rewards_keep_their_place() -> None:
-    def answer(prompt: int, sample: int, kl: float) -> Answer:
-        return Answer(prompt, sample, "a b", "stop", 2, 2, kl, 0.5, math.log(8), 0.25)
+    def answer(prompt: int, sample: int, kl: float) -> SampledAnswer:
+        return SampledAnswer(prompt, sample, "a b", "stop", 2, 2, kl, 0.5, math.log(8), 0.25)
 
     answers = [answer(0, 0, 1.0), answer(0, 1, 3.0), answer(1, 0, 5.0), answer(1, 1, 5.0)]
     rewards = np.array([[1.0, 0.0], [3.0, 0.0], [5.0, 1.0], [7.0, 0.0]])

@@ -52,14 +52,14 @@ def value(tmp_path: Path) -> ConditionedHeadValue:
 
 @torch.inference_mode()
 def test_without_conditioning_it_is_a_head_of_one_objective_more() -> None:
-    made, hidden, pull = network(), torch.randn(5, HIDDEN), torch.randn(5, 2)
+    made, hidden, tilt_weights = network(), torch.randn(5, HIDDEN), torch.randn(5, 2)
     table = made.head.read_tokens(unit_rms(tiny_policy("llama").readout.weight))[torch.randint(0, 61, (5, 7))]
-    assert made(hidden, pull, table).shape == (5, 7, 3)
-    torch.testing.assert_close(made(hidden, 0 * pull, table), made.head(hidden, table))
-    assert (made(hidden, pull, table) - made.head(hidden, table)).abs().amax() > 0.1
+    assert made(hidden, tilt_weights, table).shape == (5, 7, 3)
+    torch.testing.assert_close(made(hidden, 0 * tilt_weights, table), made.head(hidden, table))
+    assert (made(hidden, tilt_weights, table) - made.head(hidden, table)).abs().amax() > 0.1
     scaled = network()
     scaled.largest.copy_(made.largest * 2)
-    torch.testing.assert_close(scaled(hidden, 2 * pull, table), made(hidden, pull, table))
+    torch.testing.assert_close(scaled(hidden, 2 * tilt_weights, table), made(hidden, tilt_weights, table))
 
 
 def test_batched_equals_the_reference_and_values_of_others_stay(value: ConditionedHeadValue) -> None:

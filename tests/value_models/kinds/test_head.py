@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mavis_core.sample.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoringInput
 from tests.models import HIDDEN, VOCAB, head_network, head_value, objective, tiny_policy
 from value_models.kinds.head import HeadValue
 from value_models.kinds.head_network import HeadNetwork, unit_rms
@@ -14,15 +14,15 @@ from value_models.kinds.head_network import HeadNetwork, unit_rms
 CPU = torch.device("cpu")
 
 
-def step(rows: int, width: int) -> ScoreStep:
+def step(rows: int, width: int) -> ScoringInput:
     generator = torch.Generator().manual_seed(rows)
     candidates = torch.randint(0, VOCAB, (rows, width), generator=generator)
     hidden = torch.randn(rows, HIDDEN, generator=generator)
     nothing = torch.zeros(rows, 0)
-    return ScoreStep(candidates, candidates >= 0, nothing, nothing, nothing, hidden, nothing, 1, nothing)
+    return ScoringInput(candidates, candidates >= 0, nothing, nothing, nothing, hidden, nothing, 1, nothing)
 
 
-def scored(value: HeadValue, at: ScoreStep) -> Tensor:
+def scored(value: HeadValue, at: ScoringInput) -> Tensor:
     value.bind([], CPU, torch.float32)
     return value.score(at)
 

@@ -8,7 +8,7 @@ import torch
 from mavis_core.api.errors import LoadError
 from mavis_core.model.attention import Chunk, PrefillAttention
 from mavis_core.model.kv_pool import KVPool
-from mavis_core.sample.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoringInput
 from tests.models import ARCHITECTURES, HIDDEN, VOCAB, lm_value, objective, tiny_config
 from value_models.kinds.lm import LmValue
 
@@ -38,15 +38,15 @@ def test_siblings_equal_plain_forwards(architecture: str, width: int) -> None:
         length = torch.tensor([len(text) for text in texts])
         nothing = torch.zeros(2, 0)
         hidden = torch.zeros(2, HIDDEN)
-        step = ScoreStep(
+        inputs = ScoringInput(
             candidates, candidates >= 0, length, tables, nothing, hidden, nothing, int(length.max()), length
         )
-        out = value.score(step)
+        out = value.score(inputs)
         for row, text in enumerate(texts):
             expected = value.reference(text, candidates[row].tolist(), hidden[row])
             torch.testing.assert_close(out[row], expected, rtol=1e-3, atol=1e-3)
         chosen = torch.randint(0, width, (2,), generator=generator)
-        value.commit(step, chosen)
+        value.commit(inputs, chosen)
         for row, text in enumerate(texts):
             text.append(int(candidates[row, chosen[row]]))
 

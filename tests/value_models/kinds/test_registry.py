@@ -43,7 +43,7 @@ def test_a_new_kind_needs_nothing_beside_its_module(inputs: Path, tmp_path: Path
     loaded = load_value(value, policy)
     assert isinstance(loaded, ToyValue)
     assert [o.kind for o in loaded.spec.objectives] == ["toy"]
-    assert FolderLoader(policy).arrange([loaded]) == [loaded]
+    assert FolderLoader(policy).stack([loaded]) == [loaded]
     (trainee,), objectives, _ = load_teachers([str(value)], policy)
     assert [o.name for o in objectives] == ["low"]
     assert torch.equal(trainee.table.weight, loaded.table.weight)

@@ -13,7 +13,7 @@ from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.model.attention import PrefillAttention
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
-from mavis_core.sample.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoringInput
 from mavis_core.values.protocol import ValueSpec
 from value_models.kinds.kind import Kind, Learning
 from value_models.rollouts.packing import Batch
@@ -42,11 +42,11 @@ class ToyValue:
     def extend(self, tokens: Tensor, positions: Tensor, attention: PrefillAttention) -> None:
         """Nothing to read."""
 
-    def score(self, step: ScoreStep) -> Tensor:
-        found: Tensor = self.table(step.candidates)
+    def score(self, inputs: ScoringInput) -> Tensor:
+        found: Tensor = self.table(inputs.candidates)
         return found
 
-    def commit(self, step: ScoreStep, chosen: Tensor) -> None:
+    def commit(self, inputs: ScoringInput, chosen: Tensor) -> None:
         """Nothing to keep."""
 
     def reference(self, tokens: Sequence[int], candidates: Sequence[int], hidden: Tensor) -> Tensor:

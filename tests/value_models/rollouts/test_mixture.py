@@ -49,7 +49,7 @@ def test_shards_keep_the_weights_and_the_kl_of_every_step(tmp_path: Path) -> Non
         forest = read_shard(path)
         for root in forest.roots.tolist():
             tree, (strength, weights) = forest.tree(root), config.mixture.draw(5, int(forest.prompt[root]))
-            assert tree.pull == pytest.approx(np.full((len(tree), 1), strength * weights["a"]))
+            assert tree.tilt_weights == pytest.approx(np.full((len(tree), 1), strength * weights["a"]))
             below = np.repeat(tree.parent >= 0, tree.length)
             assert (tree.steering[~below] == 0).all() and (tree.steering[below] >= -1e-6).all()
             assert tree.steering[below].max() > 0
@@ -58,7 +58,7 @@ def test_shards_keep_the_weights_and_the_kl_of_every_step(tmp_path: Path) -> Non
 def test_plain_shards_have_no_weights_and_no_steering(tmp_path: Path) -> None:
     make(tmp_path)
     forest = read_shard(shard_path(tmp_path, 0))
-    assert forest.pull.shape == (len(forest), 0) and not forest.steering.any()
+    assert forest.tilt_weights.shape == (len(forest), 0) and not forest.steering.any()
     assert b'"pull"' not in shard_path(tmp_path, 0).read_bytes()[:2000]
 
 

@@ -38,7 +38,7 @@ def forest(rows: list[tuple[int, int, int, int]], policy: list[list[float]] | No
         tokens=tokens,
         policy_logprobs=logprobs.astype(np.float32),
         base_logprobs=np.zeros(len(tokens), dtype=np.float32),
-        pull=np.zeros((len(rows), 0), dtype=np.float32),
+        tilt_weights=np.zeros((len(rows), 0), dtype=np.float32),
         steering=logprobs.astype(np.float32),
     )
 

@@ -20,9 +20,9 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.offline import Completion, generate
+from mavis_core.offline import CompletionOutput, generate
 from mavis_core.reference import reference_generate
-from mavis_core.sample.scoring import ScoreStep
+from mavis_core.sample.scoring import ScoringInput
 from mavis_core.values.protocol import ValueFunction
 from tests.mavis_core.test_exactness import BASE, END, HORIZON, POLICY, PROMPT, VOCAB, index
 from tests.models import objective
@@ -53,38 +53,39 @@ def drawn(seed: int) -> tuple[dict[Text, float], dict[Text, float]]:
     return dict(zip(ends, x.tolist(), strict=True)), dict(zip(ends, other.tolist(), strict=True))
 
 
-def weighted(seed: int, pull: Pull) -> Callable[[Text], float]:
+def weighted(seed: int, tilt_weights: Pull) -> Callable[[Text], float]:
     first, second = drawn(seed)
-    return lambda text: pull[0] * first[text] + pull[1] * second[text]
+    return lambda text: tilt_weights[0] * first[text] + tilt_weights[1] * second[text]
 
 
 def single(seed: int, m: int) -> Callable[[Text], float]:
     return lambda text: drawn(seed)[m][text]
 
 
-def joint(seed: int, pull: Pull, rounds: int) -> tuple[list[Values], Values]:
+def joint(seed: int, tilt_weights: Pull, rounds: int) -> tuple[list[Values], Values]:
     """V_m(.; w) and W(.; w) after some rounds: those of the policy that the round before defines at the same w."""
     policy, found = base, ([evaluate(base, of=single(seed, m)) for m in range(2)], dict[Text, float]())
     for _ in range(rounds):
-        policy = tilted(combined(pull, *found), 1.0)
+        policy = tilted(combined(tilt_weights, *found), 1.0)
         values = [evaluate(policy, of=single(seed, m)) for m in range(2)]
         plain, paid = evaluate(policy), evaluate(policy, 1.0)
         found = (values, {text: plain[text] - paid[text] for text in plain})
     return found
 
 
-def combined(pull: Pull, values: Sequence[Values], to_go: Values) -> Values:
+def combined(tilt_weights: Pull, values: Sequence[Values], future_kls: Values) -> Values:
     """sum_m w_m V_m - W."""
     return {
-        text: sum(w * v[text] for w, v in zip(pull, values, strict=True)) - to_go.get(text, 0.0) for text in values[0]
+        text: sum(w * v[text] for w, v in zip(tilt_weights, values, strict=True)) - future_kls.get(text, 0.0)
+        for text in values[0]
     }
 
 
-def independent(seed: int, pull: Pull) -> Values:
+def independent(seed: int, tilt_weights: Pull) -> Values:
     """Each objective's own converged values at the strength |w|, mixed by the weights: token-level MOD."""
-    strength = sum(pull)
+    strength = sum(tilt_weights)
     own = [soft_optimum(strength, of=single(seed, m)) for m in range(2)]
-    return combined(pull, own, {})
+    return combined(tilt_weights, own, {})
 
 
 def gain(policy_at: Callable[[float], Policy], seed: int, nats: float) -> float:
@@ -101,13 +102,13 @@ def gain(policy_at: Callable[[float], Policy], seed: int, nats: float) -> float:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_joint_reaches_the_optimum_where_independent_and_the_base_models_values_do_not(seed: int) -> None:
-    def pull(strength: float) -> Pull:
+    def tilt_weights(strength: float) -> Pull:
         return strength / 2, strength / 2
 
-    best = gain(lambda t: tilted(soft_optimum(1.0, of=weighted(seed, pull(t))), 1.0), seed, 1.0)
-    first = gain(lambda t: tilted(combined(pull(t), *joint(seed, pull(t), 0)), 1.0), seed, 1.0) / best
-    alone = gain(lambda t: tilted(independent(seed, pull(t)), 1.0), seed, 1.0) / best
-    second = gain(lambda t: tilted(combined(pull(t), *joint(seed, pull(t), 2)), 1.0), seed, 1.0) / best
+    best = gain(lambda t: tilted(soft_optimum(1.0, of=weighted(seed, tilt_weights(t))), 1.0), seed, 1.0)
+    first = gain(lambda t: tilted(combined(tilt_weights(t), *joint(seed, tilt_weights(t), 0)), 1.0), seed, 1.0) / best
+    alone = gain(lambda t: tilted(independent(seed, tilt_weights(t)), 1.0), seed, 1.0) / best
+    second = gain(lambda t: tilted(combined(tilt_weights(t), *joint(seed, tilt_weights(t), 2)), 1.0), seed, 1.0) / best
     print(f"of the optimum at 1 nat: base model's values {first:.3f}, independent {alone:.3f}, joint {second:.3f}")
     assert second > 0.99
     assert second > first + 0.01 and second > alone + 0.01
@@ -120,7 +121,7 @@ class Conditioned:
         objectives = [dataclasses.replace(objective(name), value="joint", pull_range=(0.0, 4.0)) for name in NAMES]
         self._objectives: list[ObjectiveInfo] = objectives
         self.spec = dataclasses.replace(TableValue(objectives, torch.zeros(1, 2), VOCAB).spec, conditioned=True)
-        self._tables = cache(lambda pull: _table(seed, pull, rounds))
+        self._tables = cache(lambda tilt_weights: _table(seed, tilt_weights, rounds))
 
     def bind(self, *args: Any) -> None: ...
 
@@ -128,24 +129,27 @@ class Conditioned:
 
     def commit(self, *args: Any) -> None: ...
 
-    def at(self, pull: Sequence[float]) -> ValueFunction:
-        return TableValue(self._objectives, self._tables(tuple(pull)), VOCAB)
+    def at(self, tilt_weights: Sequence[float]) -> ValueFunction:
+        return TableValue(self._objectives, self._tables(tuple(tilt_weights)), VOCAB)
 
-    def score(self, step: ScoreStep) -> Tensor:
-        assert step.pull is not None
-        rows = [self.at(pull).score(step.take(torch.tensor([i]))) for i, pull in enumerate(step.pull.tolist())]
+    def score(self, inputs: ScoringInput) -> Tensor:
+        assert inputs.tilt_weights is not None
+        rows = [
+            self.at(tilt_weights).score(inputs.take(torch.tensor([i])))
+            for i, tilt_weights in enumerate(inputs.tilt_weights.tolist())
+        ]
         return torch.cat(rows)
 
     def reference(self, *args: Any) -> Tensor:
         raise AssertionError("asked without its weights")
 
 
-def _table(seed: int, pull: Pull, rounds: int) -> Tensor:
+def _table(seed: int, tilt_weights: Pull, rounds: int) -> Tensor:
     """(texts, 3): V_a, V_b, W."""
-    values, to_go = joint(seed, pull, rounds)
+    values, future_kls = joint(seed, tilt_weights, rounds)
     table = torch.zeros(BASE ** (HORIZON + 1), 3)
     for text in values[0]:
-        table[index(text)] = torch.tensor([values[0][text], values[1][text], to_go.get(text, 0.0)])
+        table[index(text)] = torch.tensor([values[0][text], values[1][text], future_kls.get(text, 0.0)])
     return table
 
 
@@ -154,7 +158,7 @@ def engine(*values: Any) -> Engine:
     return Engine(policy, list(values), EngineConfig(max_num_seqs=64, max_num_batched_tokens=1024, block_size=4))
 
 
-def answers(made: Engine, guidances: Sequence[Guidance]) -> list[Completion]:
+def answers(made: Engine, guidances: Sequence[Guidance]) -> list[CompletionOutput]:
     samplings = [SamplingParams(max_tokens=HORIZON, seed=i) for i in range(len(guidances))]
     found = generate(made, [[PROMPT]] * len(guidances), samplings, guidances)
     return [choice for (choice,) in found]
@@ -170,7 +174,7 @@ PULLS = [(0.25, 1.0), (1.0, 0.25), (0.5, 0.5)]
 def test_the_engine_samples_the_soft_optimum_of_each_rows_own_weights() -> None:
     """Many rounds converge: w . V - W is then the soft value, whatever w; rows of different weights share a batch."""
     made = engine(Conditioned(0, 6))
-    found = answers(made, [guidance(*pull) for pull in PULLS * 8])
+    found = answers(made, [guidance(*tilt_weights) for tilt_weights in PULLS * 8])
     for choice, (a, b) in zip(found, PULLS * 8, strict=True):
         optimum = tilted(soft_optimum(1.0, of=weighted(0, (2 * a, 2 * b))), 1.0)
         for i, report in enumerate(choice.reports):
@@ -185,7 +189,7 @@ def test_batched_equals_the_reference_beside_rows_that_do_not_use_it(limit: floa
     other = TableValue([dataclasses.replace(objective("c"))], torch.randn(BASE ** (HORIZON + 1), 1), VOCAB)
     made = engine(value, other)
     plain = Guidance({"c": 1.0}, 1.5, VOCAB, allow_empty=True, max_kl_per_token=limit)
-    asked = [guidance(*pull, max_kl_per_token=limit) for pull in PULLS] + [plain, Guidance()]
+    asked = [guidance(*tilt_weights, max_kl_per_token=limit) for tilt_weights in PULLS] + [plain, Guidance()]
     for i, (choice, steer) in enumerate(zip(answers(made, asked), asked, strict=True)):
         policy: Any = made.policy
         sampling = SamplingParams(max_tokens=HORIZON, seed=i)
@@ -220,4 +224,4 @@ def test_values_that_are_not_conditioned_pay_nothing_for_those_that_could_be() -
     score = made.values.score
     made.values.score = lambda *args: seen.append(score(*args)) or seen[-1]  # type: ignore[method-assign]
     answers(made, [Guidance({"c": 1.0}, 1.0, VOCAB)])
-    assert seen and all(scored.kl_to_go is None and scored.step.pull is None for scored in seen)
+    assert seen and all(scored.future_kl is None and scored.inputs.tilt_weights is None for scored in seen)

@@ -81,7 +81,9 @@ def test_each_rounds_value_is_kept_knows_its_range_and_steers(whole: Path) -> No
         assert config.training["rollouts"]["settings"]["mixture"]["beta"] == 4
         assert config.training["anchor"]["rollouts"]["settings"]["weights"] == {}, "trees of the base model too"
         forest = read_shard(shard_path(folder / "rollouts", 0))
-        assert len(np.unique(forest.pull[forest.roots], axis=0)) == len(forest.roots), "weights of its own per tree"
+        assert len(np.unique(forest.tilt_weights[forest.roots], axis=0)) == len(forest.roots), (
+            "weights of its own per tree"
+        )
     assert steered(whole, 2.0, low=2.0) != steered(whole, 2.0, short=2.0)
     with pytest.raises(InvalidRequestError, match=r"objective_weights.low: beta \* weight = 6: .* trained for 0 to 4"):
         steered(whole, 2.0, low=3.0)

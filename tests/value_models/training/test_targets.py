@@ -14,8 +14,8 @@ from value_models.rollouts.forest import LENGTH, OPEN, STOP, Forest
 from value_models.rollouts.shape import Shape
 from value_models.training.targets import (
     examples,
+    future_kl,
     future_targets,
-    kl_to_go,
     path_targets,
     sample_shares,
     token_kl,
@@ -184,7 +184,7 @@ def test_the_kl_to_go_counts_what_is_paid_after_each_token() -> None:
     """A prompt; below it a node of 2 tokens (1 and 2 nats) with leaves of 1 token (4) and of 2 (8 and 16)."""
     tree = forest([(-1, 1, 0, 0), (0, 2, 0, 0), (1, 1, 1, 0), (1, 2, 1, 0)])
     tree = dataclasses.replace(tree, steering=np.array([0, 1, 2, 4, 8, 16], dtype=np.float32))
-    assert kl_to_go(tree)[:, 0].tolist() == [3 + 14, (4 + 24) / 2, 0, 0]
+    assert future_kl(tree)[:, 0].tolist() == [3 + 14, (4 + 24) / 2, 0, 0]
     at, found = examples(tree, np.array([[5.0], [7.0]]), True, with_kl_to_go=True)
     assert at.tolist() == [1, 2, 3, 4, 5]
     assert found.tolist() == [[6, 2 + 14], [6, 14], [5, 0], [7, 16], [7, 0]]

@@ -16,11 +16,11 @@ from starlette.requests import Request as HttpRequest
 from mavis_core.api.errors import InvalidRequestError, QueueFullError
 from mavis_core.api.messages import EngineInfo, Request
 from mavis_core.api.sampling_params import SamplingParams
-from server.answers.asked import Asked
+from server.answers.context import AnswerContext
 from server.http.body import read_json
 from server.http.left_out import left_out_of
 from server.observation import count_request
-from server.protocol.steering import SteeredRequest
+from server.protocol.steered_request import SteeredRequest
 from server.service import Service, service_of
 from server.steering import Steering, resolve_steering
 from server.tools.grammar import constraint_of
@@ -32,7 +32,7 @@ Body = TypeVar("Body", bound=SteeredRequest)
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted(Generic[Body]):
+class ResolvedRequest(Generic[Body]):
     id: str
     http: HttpRequest
     service: Service
@@ -43,10 +43,10 @@ class Accepted(Generic[Body]):
     sampling: SamplingParams
     steering: Steering
 
-    def asked(self, prompts: Sequence[tuple[int, ...]]) -> Asked:
+    def answer_context(self, prompts: Sequence[tuple[int, ...]]) -> AnswerContext:
         """What an answer to these prompts must know; counts the request, which nothing refuses from here on."""
         count_request(self.service.metrics, self.steering)
-        return Asked(
+        return AnswerContext(
             model=self.steering.model,
             fingerprint=self.service.fingerprint(self.info),
             weights=self.steering.weights,
@@ -85,7 +85,7 @@ class Accepted(Generic[Body]):
             raise QueueFullError(taken, limit)
 
 
-async def accept(http: HttpRequest, kind: type[Body]) -> Accepted[Body]:
+async def resolve_request(http: HttpRequest, kind: type[Body]) -> ResolvedRequest[Body]:
     """Raises MavisError: whatever is wrong with the request before its prompt is looked at."""
     service = service_of(http)
     payload = await read_json(http, service.settings.max_body_bytes)
@@ -102,4 +102,4 @@ async def accept(http: HttpRequest, kind: type[Body]) -> Accepted[Body]:
             left_out_of(http).add(place)
         sampling = replace(sampling, structure=constraint.structure)
     steering = await resolve_steering(http, service, body, info)
-    return Accepted(uuid.uuid4().hex, http, service, info, body, tools, constraint, sampling, steering)
+    return ResolvedRequest(uuid.uuid4().hex, http, service, info, body, tools, constraint, sampling, steering)

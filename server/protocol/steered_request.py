@@ -64,7 +64,7 @@ class GuidanceOptions(Strict):
 
 
 class SteeredRequest(Tolerant):
-    """What ``server.accepted`` reads of any request that generates, whatever its endpoint."""
+    """What ``server.resolved_request`` reads of any request that generates, whatever its endpoint."""
 
     model: str | None = Field(default=None, description="A name from /v1/models; null is the first of them.")
     stream: bool | None = None

@@ -10,7 +10,7 @@ from server.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AnswerContext:
     """Attributes:
     model: the name that the client used.
     prompts: token ids; the answer has ``sampling.n`` choices for each.

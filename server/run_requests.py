@@ -13,31 +13,31 @@ from typing import Any
 
 from starlette.responses import Response
 
-from mavis_core.api.client import EngineClient
+from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.messages import Request, RequestOutput
-from server.accepted import Accepted
 from server.answers.answer import Answer
 from server.http.disconnect import while_connected
 from server.http.rate_limits import Allowance
 from server.http.streams import AnswerStream, Outputs
 from server.http.throttle import reserve_tokens
 from server.observation import Observation
+from server.resolved_request import ResolvedRequest
 from server.tools.use import Constraint, in_clients_words
 
 
-async def respond_with(accepted: Accepted[Any], requests: Sequence[Request], answer: Answer) -> Response:
-    service, constraint = accepted.service, accepted.constraint
-    allowance = reserve_tokens(accepted.http, requests)
+async def respond_with(resolved: ResolvedRequest[Any], requests: Sequence[Request], answer: Answer) -> Response:
+    service, constraint = resolved.service, resolved.constraint
+    allowance = reserve_tokens(resolved.http, requests)
     runs = [
         run(service.engine, i, request, Observation(service.metrics, request.sampling), allowance, constraint)
         for i, request in enumerate(requests)
     ]
     outputs = runs[0] if len(runs) == 1 else fan_in(runs)
-    if accepted.body.stream:
-        first = await while_connected(accepted.http, first_of(outputs))
+    if resolved.body.stream:
+        first = await while_connected(resolved.http, first_of(outputs))
         return AnswerStream(answer, first, outputs)
-    await while_connected(accepted.http, collect(outputs, answer))
+    await while_connected(resolved.http, collect(outputs, answer))
     return Response(answer.whole(), media_type="application/json")
 
 

@@ -7,17 +7,19 @@ from dataclasses import asdict
 from typing import Any
 
 from mavis_core.api.messages import GuidanceStats, TokenReport
-from server.answers.asked import Asked
+from server.answers.context import AnswerContext
 from server.text.token_text import Reading
 
 
-def guidance_of(asked: Asked, stats: GuidanceStats | None, tokens: list[dict[str, Any]]) -> dict[str, Any]:
-    """``ChoiceGuidance``; ``stats`` is None for an unguided choice, ``tokens`` of ``reports_of``."""
+def guidance_report(
+    context: AnswerContext, stats: GuidanceStats | None, tokens: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """``ChoiceGuidance``; ``stats`` is None for an unguided choice, ``tokens`` of ``token_reports``."""
     steering, truncation = (stats.steering_nats, stats.truncation_nats) if stats else (0.0, 0.0)
     kl = steering + truncation
     report: dict[str, Any] = {
-        "weights": asked.weights.values,
-        "source": asked.weights.source,
+        "weights": context.weights.values,
+        "source": context.weights.source,
         "beta": stats.beta if stats else 0.0,
         "kl_nats": kl,
         "kl_per_token": kl / stats.tokens if stats and stats.tokens else 0.0,
@@ -27,12 +29,12 @@ def guidance_of(asked: Asked, stats: GuidanceStats | None, tokens: list[dict[str
     }
     if stats and stats.search:
         report["search"] = asdict(stats.search)
-    if asked.left_out is not None:
-        report["ignored"] = asked.left_out
-    return report | {"tokens": tokens} if asked.wants_report else report
+    if context.left_out is not None:
+        report["ignored"] = context.left_out
+    return report | {"tokens": tokens} if context.wants_report else report
 
 
-def reports_of(reading: Reading, reports: Sequence[TokenReport]) -> list[dict[str, Any]]:
+def token_reports(reading: Reading, reports: Sequence[TokenReport]) -> list[dict[str, Any]]:
     """``reading`` is of the text whose next tokens these are, and goes on behind them."""
     return [_told(reading, report) for report in reports]
 
