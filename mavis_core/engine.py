@@ -292,6 +292,7 @@ class Engine:
                     finished,
                     prompt_logprobs=mine[0].take_prompt_logprobs(),
                     cached_tokens=mine[0].cached_tokens or 0,
+                    queue_seconds=mine[0].queued or 0.0,
                 )
             )
         return outputs

@@ -18,6 +18,8 @@ from server.errors import install_error_handlers
 from server.http.auth import OPEN_PATHS, BearerAuth
 from server.http.cors import allow_browsers
 from server.http.foreign_pages import ForeignPages
+from server.http.left_out import TellLeftOut
+from server.http.measured import Measured
 from server.http.plain_paths import PlainPaths
 from server.http.request_id import RequestId
 from server.http.shutdown_answers import ShutdownAnswers
@@ -34,6 +36,7 @@ from server.protocol.values import LoadValueRequest
 from server.routes import (
     chat,
     completions,
+    invocations,
     listing,
     objectives,
     operations,
@@ -87,7 +90,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         redirect_slashes=False,
     )
     app.state.service = service
-    for group in (chat, completions, responses, tokens, preferences, presets, listing, operations):
+    for group in (chat, completions, responses, invocations, tokens, preferences, presets, listing, operations):
         app.include_router(group.router)
     if settings.playground:
         install_playground(app)
@@ -97,7 +100,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         app.include_router(values.router)
         app.include_router(objectives.router)
         bodies = [*BODIES, LoadValueRequest, Declaration]
-    install_openapi(app, bodies, service.keys.required, OPEN_PATHS)
+    install_openapi(app, bodies, service.keys.required, OPEN_PATHS, settings.unknown_fields == "refuse")
     _add_middleware(app, service)
     return app
 
@@ -112,4 +115,6 @@ def _add_middleware(app: FastAPI, service: Service) -> None:
         allow_browsers(app, service.settings)
     app.add_middleware(PlainPaths)
     app.add_middleware(HeaderLimit)
+    app.add_middleware(TellLeftOut)
+    app.add_middleware(Measured, metrics=service.metrics)
     app.add_middleware(RequestId)

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Mount
 
 from mavis_core.api.errors import (
     EngineUnavailableError,
@@ -122,6 +123,7 @@ TABLE: dict[type[MavisError], HttpError] = {
     EngineUnavailableError: HttpError(503, "server_error", "engine_unavailable", retry_after=2),
 }
 MAX_MESSAGE = 2000  # characters; some messages quote a request, or a library's message about it
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 INTERNAL = HttpError(500, "server_error", "internal_error")
 
 
@@ -160,7 +162,9 @@ def respond(error: Exception) -> Response:
     return error_response(row.status, error_body(error), headers)
 
 
-async def on_mavis_error(_: Request, error: Exception) -> Response:
+async def on_mavis_error(request: Request, error: Exception) -> Response:
+    body = error_body(error)
+    request.app.state.service.metrics.request_rejections.labels(body["error"]["code"] or "invalid_request").inc()
     return respond(error)
 
 
@@ -176,9 +180,20 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     if why is not None:
         message, code = f"{method} {path} is not supported by this server: {why}", "unsupported_endpoint"
     type_ = "server_error" if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    return error_response(
-        error.status_code, error_object(message, type_, None, code), dict(error.headers) if error.headers else None
-    )
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = ", ".join(allowed_methods(request)) or headers.get("allow", "GET, HEAD")
+    return error_response(error.status_code, error_object(message, type_, None, code), headers)
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """Of every route at this path: Starlette tells those of the first alone. None under a mount of static files."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def on_internal_error(request: Request, error: Exception) -> Response:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Container
 
 from mavis_core.api.messages import ChoiceDelta, RequestOutput
+from mavis_core.api.sampling_params import SamplingParams
 from server.metrics import Metrics
 from server.steering import Steering
 
@@ -15,36 +16,64 @@ BROUGHT = "(request)"
 class Observation:
     """Sees each output of one engine request once, in order; ``brought`` are objectives that it made up."""
 
-    def __init__(self, metrics: Metrics, n: int, brought: Container[str] = ()) -> None:
+    def __init__(self, metrics: Metrics, sampling: SamplingParams, brought: Container[str] = ()) -> None:
+        n = sampling.n
         self._brought = brought
         self._metrics = metrics
         self._arrival = time.perf_counter()
-        self._last: float | None = None
-        self._tokens = 0
+        self._first: float | None = None
+        self._last = self._arrival
+        self._tokens = [0] * n
+        self._ended = False
         self._kl = [0.0] * n
         self._kl_tokens = [0] * n
         metrics.request_params_n.observe(n)
+        if sampling.max_tokens is not None:
+            metrics.request_params_max_tokens.observe(sampling.max_tokens)
 
     def see(self, output: RequestOutput) -> None:
         now = time.perf_counter()
         new = 0
         for delta in output.deltas:
             new += len(delta.token_ids)
+            self._tokens[delta.index] += len(delta.token_ids)
             if delta.guidance is not None:
                 self._see_guidance(delta)
             if delta.finish_reason:
                 self._metrics.request_success.labels(delta.finish_reason).inc()
         if new:
-            if self._last is None:
+            if self._first is None:
+                self._first = now
                 self._metrics.time_to_first_token_seconds.observe(now - self._arrival)
             else:
                 self._metrics.inter_token_latency_seconds.observe(now - self._last)
             self._last = now
-            self._tokens += new
-        if output.finished and output.error is None:
-            self._metrics.e2e_request_latency_seconds.observe(now - self._arrival)
-            self._metrics.request_prompt_tokens.observe(output.prompt_tokens)
-            self._metrics.request_generation_tokens.observe(self._tokens)
+        if output.finished:
+            self._ended = True
+            if output.error is None:
+                self._see_end(output, now)
+
+    def give_up(self) -> None:
+        """Nobody reads on, whether there is more or not."""
+        if not self._ended:
+            self._ended = True
+            self._metrics.request_success.labels("abort").inc(len(self._tokens))
+
+    def _see_end(self, output: RequestOutput, now: float) -> None:
+        metrics, queued = self._metrics, output.queue_seconds
+        first = now if self._first is None else self._first
+        inference = max(0.0, now - self._arrival - queued)
+        decode = now - first
+        metrics.e2e_request_latency_seconds.observe(now - self._arrival)
+        metrics.request_queue_time_seconds.observe(queued)
+        metrics.request_inference_time_seconds.observe(inference)
+        metrics.request_prefill_time_seconds.observe(max(0.0, inference - decode))
+        metrics.request_decode_time_seconds.observe(decode)
+        if max(self._tokens) > 1:
+            metrics.request_time_per_output_token_seconds.observe(decode / (max(self._tokens) - 1))
+        metrics.request_prompt_tokens.observe(output.prompt_tokens)
+        metrics.request_generation_tokens.observe(sum(self._tokens))
+        metrics.request_max_num_generation_tokens.observe(max(self._tokens))
 
     def _see_guidance(self, delta: ChoiceDelta) -> None:
         stats = delta.guidance

@@ -28,26 +28,25 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"model": ErrorAnswer, "description": HTTPStatus(s).phrase} for s in (*statuses, 500)}
 
 
-def body_of(model: type[BaseModel]) -> dict[str, Any]:
-    """``openapi_extra=`` of a route that reads ``model``."""
-    schema = {"$ref": COMPONENT.format(model=model.__name__)}
+def body_of(*models: type[BaseModel]) -> dict[str, Any]:
+    """``openapi_extra=`` of a route that reads one of ``models``."""
+    refs = [{"$ref": COMPONENT.format(model=model.__name__)} for model in models]
+    schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def streamed(
-    model: type[BaseModel], data: str = "a chunk as JSON; the last is [DONE]"
-) -> dict[int | str, dict[str, Any]]:
-    """The 200 of a generating route: one object, or the same in pieces as server-sent events (``itemSchema`` is
-    OpenAPI 3.2's word for the schema of one event, as FastAPI itself uses it)."""
+def streamed(model: Any, data: str = "a chunk as JSON; the last is [DONE]") -> dict[int | str, dict[str, Any]]:
+    """The 200 of a generating route: one ``model`` (several are written with | between them), or the same in pieces as
+    server-sent events (``itemSchema`` is OpenAPI 3.2's word for the schema of one event, as FastAPI itself uses it)."""
     told = {"type": "string", "description": data}
     events = {"itemSchema": {"type": "object", "properties": {"data": told}, "required": ["data"]}}
     return {200: {"model": model, "content": {"text/event-stream": events}, "description": "The answer"}}
 
 
 def install_openapi(
-    app: FastAPI, request_models: list[type[BaseModel]], keyed: bool, open_paths: frozenset[str]
+    app: FastAPI, request_models: list[type[BaseModel]], keyed: bool, open_paths: frozenset[str], closed: bool = False
 ) -> None:
-    """Serve the document at ``/openapi.json``, made and encoded once."""
+    """Serve the document at ``/openapi.json``, made and encoded once; ``closed``: unknown fields are refused."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -56,7 +55,8 @@ def install_openapi(
                 [(model, "validation") for model in request_models], ref_template=COMPONENT
             )
             schemas = made["components"]["schemas"]
-            schemas |= definitions["$defs"]
+            closing = {"additionalProperties": False} if closed else {}
+            schemas |= {name: schema | closing for name, schema in definitions["$defs"].items()}
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
             for path, operations in made["paths"].items():

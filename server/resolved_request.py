@@ -19,6 +19,7 @@ from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from server.answers.context import AnswerContext
 from server.http.body import read_json
+from server.http.left_out import left_out_of
 from server.objectives.instruction import instructed
 from server.observation import count_request
 from server.protocol.chat_messages import ChatMessage
@@ -28,6 +29,7 @@ from server.steering import Steering, resolve_steering
 from server.text.rendering import Rendering
 from server.tools.grammar import constraint_of
 from server.tools.use import Constraint, ToolUse
+from server.unknown_fields import note_unknown
 from server.validation import parse
 
 Body = TypeVar("Body", bound=SteeredRequest)
@@ -54,6 +56,7 @@ class ResolvedRequest(Generic[Body]):
             weights=self.steering.weights,
             sampling=self.sampling,
             wants_report=self.steering.guidance.report,
+            left_out=left_out_of(self.http).names() if self.body.wants_left_out else None,
             prompts=tuple(prompts),
             token_text=self.service.token_text,
             include_usage=self.body.include_usage,
@@ -117,10 +120,15 @@ async def resolve_request(http: HttpRequest, kind: type[Body]) -> ResolvedReques
     payload = await read_json(http, service.settings.max_body_bytes)
     info = service.ready_info()
     body = parse(kind, payload)
+    note_unknown(http, body, payload)
+    for name in body.unread():
+        left_out_of(http).add(name)
     tools = body.tool_use()
     constraint = constraint_of(tools, body.constraint())
     sampling = body.sampling(info.sampling_defaults)
     if constraint is not None:
+        for place in constraint.relaxed:
+            left_out_of(http).add(place)
         sampling = replace(sampling, structure=constraint.structure)
     steering = await resolve_steering(http, service, body, info)
     return ResolvedRequest(uuid.uuid4().hex, http, service, info, body, tools, constraint, sampling, steering)

@@ -42,7 +42,7 @@ async def respond_with(resolved: ResolvedRequest[Any], requests: Sequence[Reques
 
 
 def _observation(resolved: ResolvedRequest[Any], request: Request) -> Observation:
-    return Observation(resolved.service.metrics, request.sampling.n, resolved.steering.brought)
+    return Observation(resolved.service.metrics, request.sampling, resolved.steering.brought)
 
 
 async def collect(outputs: Outputs, answer: Answer) -> None:
@@ -76,6 +76,9 @@ async def run(
                 yield number, output
         except InvalidRequestError as error:
             raise in_clients_words(error, constraint.field) if constraint else error from None
+        except (GeneratorExit, asyncio.CancelledError):
+            observation.give_up()
+            raise
 
 
 async def fan_in(runs: Sequence[Outputs]) -> Outputs:

@@ -91,6 +91,22 @@ class Service:
         """The objectives of this server, loaded and in words."""
         return Known.of(info.objectives, {} if self.place is None else self.objectives.beside(info.objectives))
 
+    def exposition(self) -> bytes:
+        """The metrics as Prometheus reads them."""
+        settings, config, info = self.settings, self.settings.engine, None
+        if self.engine.state in ("ready", "draining"):
+            info = self.engine.info
+            self.metrics.describe_cache(
+                block_size=config.block_size,
+                num_gpu_blocks=info.kv_cache_tokens // config.block_size,
+                enable_prefix_caching=config.enable_prefix_caching,
+                gpu_memory_utilization=config.gpu_memory_utilization,
+                cache_dtype=info.dtype,
+            )
+        if settings.metrics_prefix == "mavis":
+            return self.metrics.text()
+        return self.metrics.text(self.model_names(info)[0] if info else settings.model or "")
+
     def close(self) -> None:
         self.prompts.close()
         self.database.close()

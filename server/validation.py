@@ -77,6 +77,9 @@ def _sentence(model: type[BaseModel], param: str, path: Path, error: ErrorDetail
         return f"unknown field {param!r}" + (f"; did you mean {close[0]!r}?" if close else "")
     if kind == "missing":
         return f"{param} is required"
+    if kind == "text_only":
+        asked = got.get("type") if isinstance(got, Mapping) else got
+        return f"{param} is {_short(asked)}: the model reads text only"
     if _is_refused(owner, path[-1]):
         return f"{param} is not supported by this server: leave it out"
     if kind == "literal_error":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.engine import Engine
 from mavis_core.model.dtype import resolve_dtype
 from mavis_core.model.policy import Policy, resolve_device
+from mavis_core.model.threads import set_threads
 from mavis_core.process.engine_loop import LoadProgress
 from mavis_core.values.protocol import ValueFunction
 from value_models.folders import load_value, objectives_of, resolve
@@ -18,6 +20,7 @@ from value_models.kinds.lm import LmValue
 from value_models.kinds.registry import stacked
 from value_models.value_config import CONFIG_FILE
 
+log = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_POLICY = SHIPPED / "policy"
 SHIPPED_NAME = "mavis-small"
@@ -115,6 +118,8 @@ def build_engine(
     progress(f"loading the policy {name}", 0.05)
     policy = load_policy(model, config, name)
     loader = FolderLoader(policy, config.quantization)
+    if policy.device.type == "cpu":
+        log.info("%d threads in a step", set_threads(config.threads, policy.model))
     loaded = []
     for i, folder in enumerate(folders):
         progress(f"loading value {folder.name}", 0.4 + 0.4 * i / len(folders))

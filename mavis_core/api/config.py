@@ -68,6 +68,12 @@ class EngineConfig:
         None, "Store the weights of the model and of values of kind lm in int8 or int4, on a CPU. Default: as they are."
     )
     device: str = setting("auto", "Where the model runs: cpu, cuda, cuda:1, ...; auto is the GPU where there is one.")
+    threads: int | None = setting(
+        None,
+        "Threads that one step computes with on a CPU. Default: what OMP_NUM_THREADS says; without it 1 for a small "
+        "model, one per core for a large one.",
+        ge=1,
+    )
     attention_backend: str = setting(
         "sdpa", "What computes attention: the name of a module of mavis_core.model.backends."
     )

@@ -210,7 +210,8 @@ class RequestOutput:
     "" where the request is wrong but no one field, and None where the engine failed it.
 
     ``prompt_logprobs``, one entry per prompt token and None for the first, comes once, with the first token of the
-    first choice. ``cached_tokens`` of the prompt were read from the prefix cache.
+    first choice. ``cached_tokens`` of the prompt were read from the prefix cache. ``queue_seconds`` is how long the
+    first choice waited for a place.
     """
 
     request_id: str
@@ -221,6 +222,7 @@ class RequestOutput:
     error_param: str | None = None
     prompt_logprobs: tuple[TokenLogprobs | None, ...] | None = None
     cached_tokens: int = 0
+    queue_seconds: float = field(default=0.0, compare=False)
 
     @property
     def exception(self) -> InvalidRequestError | RequestFailedError | None:
@@ -234,11 +236,19 @@ class RequestOutput:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """How a number of ``StepStats`` is shown to whoever watches: ``seconds`` are a histogram, ``name`` is vLLM's."""
+    """How a number of ``StepStats`` is shown to whoever watches: ``seconds`` are a histogram, ``name`` is vLLM's.
+
+    ``label``, its name and its value, tells apart the fields that are one metric together.
+    """
 
     kind: Literal["gauge", "counter", "seconds"]
     name: str
     about: str
+    label: tuple[str, str] | None = None
+
+
+WAITING = "num_requests_waiting_by_reason"
+WAITING_ABOUT = "Requests waiting for a place, or for the structure of their answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,10 +259,11 @@ class StepStats:
     ``prefix_cache_queries`` counts the tokens of the rows admitted for the first time, ``prefix_cache_hits`` those of
     them that were in the cache, companions included. ``kv_cache_usage`` is the share of blocks that rows hold, cached
     ones aside. ``companion_tokens`` were computed for companions; ``running`` and ``prompt_tokens`` are without them.
+    ``compiling`` requests wait for the structure of their answers, and are not among ``waiting``.
     """
 
     running: Annotated[int, Metric("gauge", "num_requests_running", "Rows in the batch")]
-    waiting: Annotated[int, Metric("gauge", "num_requests_waiting", "Requests waiting for a place in the batch")]
+    waiting: Annotated[int, Metric("gauge", WAITING, WAITING_ABOUT, ("reason", "capacity"))]
     prompt_tokens: Annotated[int, Metric("counter", "prompt_tokens", "Prompt tokens computed")]
     generation_tokens: Annotated[int, Metric("counter", "generation_tokens", "Tokens generated")]
     preemptions: Annotated[int, Metric("counter", "num_preemptions", "Rows preempted for lack of KV")]
@@ -271,6 +282,7 @@ class StepStats:
         int, Metric("counter", "companion_tokens", "Tokens computed beside answers for objectives in words")
     ] = 0
     idle: bool = False
+    compiling: Annotated[int, Metric("gauge", WAITING, WAITING_ABOUT, ("reason", "deferred"))] = 0
 
 
 @dataclass(frozen=True, slots=True)

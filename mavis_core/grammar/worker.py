@@ -55,6 +55,11 @@ class GrammarThread:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="mavis-grammar")
         self._jobs: dict[str, Job] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their grammar."""
+        return len(self._jobs)
+
     def submit(self, request: Request, structure: Structure) -> None:
         """Start compiling; ``Compiled`` follows."""
         self._jobs[request.id] = job = Job(request)

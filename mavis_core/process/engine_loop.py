@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
@@ -127,7 +127,7 @@ def _serve(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) ->
     failures = 0
     while _receive(engine, grammars, inbox, emit):
         if not engine.has_work:
-            emit(Stepped((), engine.idle_stats()))
+            emit(Stepped((), replace(engine.idle_stats(), compiling=grammars.waiting)))
             continue
         try:
             outputs = engine.step()
@@ -140,7 +140,8 @@ def _serve(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) ->
                 emit(Stepped(tuple(outputs), None))
                 emit(Dead(f"the engine failed {failures} times in a row: {error}"))
                 return
-        emit(Stepped(tuple(outputs), engine.last_step))
+        stats = engine.last_step
+        emit(Stepped(tuple(outputs), stats and replace(stats, compiling=grammars.waiting)))
 
 
 def _receive(engine: Engine, grammars: GrammarThread, inbox: Inbox, emit: Emit) -> bool:

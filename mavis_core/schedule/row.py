@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from mavis_core.api.messages import FinishReason, Request, TokenLogprobs
@@ -53,6 +54,8 @@ class Row(Track):
         fault: why its request ends without an answer, or None; its tokens and text mean nothing from then on.
         prompt_logprobs: of the prompt's tokens as far as they are scored; None if not asked for or handed out, and
             on all but the request's first choice.
+        arrived: when it was made, on ``time.perf_counter``.
+        queued: seconds from then to its first admission, None before; set by the scheduler.
     """
 
     request: Request
@@ -77,6 +80,8 @@ class Row(Track):
     finish_reason: FinishReason | None = None
     fault: RowFault | None = None
     prompt_logprobs: list[TokenLogprobs | None] | None = None
+    arrived: float = field(default_factory=time.perf_counter)
+    queued: float | None = None
 
     @property
     def group(self) -> str:

@@ -15,6 +15,7 @@ filled them is over; at least one token is always computed, because the row's ne
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -197,6 +198,8 @@ class Scheduler:
         for fork in reversed(late):
             self.waiting.appendleft(fork)
         plan.fresh += fresh
+        if row.queued is None:
+            row.queued = time.perf_counter() - row.arrived
         if row.cached_tokens is None:
             row.cached_tokens = min(row.computed, row.prompt_length)  # a resumed answer may be cached further
             plan.queried += sum(track.target for track in row.tracks)

@@ -61,8 +61,9 @@ async def search(
         async for alive in found:
             best = alive[0]
             if common := answer.advance(best, common_length(alive, answer.sent)):
-                yield replace(common, cached_tokens=rounds.cached_tokens)
-    yield replace(answer.finish(best, _stats(params, rounds, best)), cached_tokens=rounds.cached_tokens)
+                yield replace(common, cached_tokens=rounds.cached_tokens, queue_seconds=rounds.queue_seconds)
+    last = answer.finish(best, _stats(params, rounds, best))
+    yield replace(last, cached_tokens=rounds.cached_tokens, queue_seconds=rounds.queue_seconds)
 
 
 def check_search(request: Request, info: EngineInfo, scorer: SequenceScorer | None) -> None:

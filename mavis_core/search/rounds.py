@@ -27,6 +27,7 @@ class Rounds:
 
     Attributes:
         cached_tokens: of the prompt, read from the prefix cache by the first round; later rounds find what that left.
+        queue_seconds: that the first round waited for a place.
     """
 
     def __init__(self, generate: Generate, request: Request, most: int) -> None:
@@ -35,6 +36,7 @@ class Rounds:
         self.samples = 0
         self.tokens = 0
         self.cached_tokens = 0
+        self.queue_seconds = 0.0
 
     async def run(self, hypotheses: Sequence[Hypothesis], successors: int, length: int) -> list[list[Hypothesis]]:
         """For each hypothesis, which must not be finished, its successors of ``length`` tokens or up to their end."""
@@ -80,7 +82,7 @@ class Rounds:
         async with aclosing(self._generate(request)) as outputs:
             async for output in outputs:
                 if self.count == 0:
-                    self.cached_tokens = output.cached_tokens
+                    self.cached_tokens, self.queue_seconds = output.cached_tokens, output.queue_seconds
                 for delta in output.deltas:
                     deltas[delta.index].append(delta)
         if any(not mine or mine[-1].finish_reason not in ("stop", "length") for mine in deltas):

@@ -81,7 +81,7 @@ class ChatAnswer(CompletionsAnswer):
         return self._part(choice, {})
 
     def _part(self, choice: Choice, delta: dict[str, Any]) -> dict[str, Any]:
-        return {"index": choice.index, "delta": delta, "logprobs": None, "finish_reason": None}
+        return {"index": choice.index, "delta": delta, "logprobs": None, "finish_reason": None} | self._no_ids()
 
     def _finish_reason(self, choice: Choice) -> str | None:
         """A call that the client named ends with "stop", as OpenAI documents; a cut call is not to be made."""

@@ -82,7 +82,8 @@ class CompletionsAnswer(Answer):
     def collect(self, prompt: int, output: RequestOutput) -> None:
         self._see(prompt, output)
         for delta in output.deltas:
-            choice = self._take(prompt, delta)
+            choice = self._choice(prompt, delta)
+            self._take(choice, delta)
             choice.text.append(self._text(choice, delta))
             choice.token_ids.extend(delta.token_ids)
             choice.logprobs.extend(delta.logprobs)
@@ -96,10 +97,11 @@ class CompletionsAnswer(Answer):
         self._see(prompt, output)
         made = []
         for delta in output.deltas:
-            choice = self._take(prompt, delta)
+            choice = self._choice(prompt, delta)
             if not choice.started:
                 choice.started = True
-                made += self._opening(choice)
+                made += self._opening(choice)  # before the tokens count: usage so far is told with it
+            self._take(choice, delta)
             parts = self._chunk_parts(choice, delta)
             if delta.finish_reason or delta.logprobs or delta.reports or (self._extras.token_ids and delta.token_ids):
                 last = parts.pop() if parts else self._empty_part(choice)
@@ -133,6 +135,10 @@ class CompletionsAnswer(Answer):
     @abstractmethod
     def _empty_part(self, choice: Choice) -> dict[str, Any]: ...
 
+    def _no_ids(self) -> dict[str, Any]:
+        """Of a part whose tokens, if it has any, are told by another part."""
+        return {"token_ids": []} if self._extras.token_ids else {}
+
     @abstractmethod
     def _logprobs(self, choice: Choice, positions: Sequence[TokenLogprobs]) -> dict[str, Any] | None: ...
 
@@ -144,14 +150,15 @@ class CompletionsAnswer(Answer):
         if output.prompt_logprobs is not None:
             self._prompt_logprobs[prompt] = output.prompt_logprobs
 
-    def _take(self, prompt: int, delta: ChoiceDelta) -> Choice:
-        choice = self._choices[prompt * self._n + delta.index]
+    def _choice(self, prompt: int, delta: ChoiceDelta) -> Choice:
+        return self._choices[prompt * self._n + delta.index]
+
+    def _take(self, choice: Choice, delta: ChoiceDelta) -> None:
         self._completion_tokens += len(delta.token_ids)
         choice.guidance = delta.guidance
         choice.tail = (*choice.tail, *delta.token_ids)[-2:]
         if delta.finish_reason:
             choice.finish_reason, choice.stop_reason = delta.finish_reason, delta.stop_reason
-        return choice
 
     def _text(self, choice: Choice, delta: ChoiceDelta) -> str:
         """The delta's text, with the stop string or token behind it if that was asked for."""

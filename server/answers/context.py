@@ -14,6 +14,7 @@ class AnswerContext:
     """Attributes:
     model: the name that the client used.
     prompts: token ids; the answer has ``sampling.n`` choices for each.
+    left_out: what of the request was ignored; None: not to be told.
     """
 
     model: str
@@ -23,6 +24,7 @@ class AnswerContext:
     wants_report: bool
     prompts: tuple[tuple[int, ...], ...]
     token_text: TokenText
+    left_out: list[str] | None = None
     include_usage: bool = False
     continuous_usage: bool = False
     obfuscated: bool = False

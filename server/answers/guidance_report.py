@@ -17,7 +17,7 @@ def guidance_report(
     """``ChoiceGuidance``; ``stats`` is None for an unguided choice, ``tokens`` of ``token_reports``."""
     steering, truncation = (stats.steering_nats, stats.truncation_nats) if stats else (0.0, 0.0)
     kl = steering + truncation
-    report = {
+    report: dict[str, Any] = {
         "weights": context.weights.values,
         "source": context.weights.source,
         "beta": stats.beta if stats else 0.0,
@@ -31,6 +31,8 @@ def guidance_report(
         report["companion_tokens"] = stats.companion_tokens
     if stats and stats.search:
         report["search"] = asdict(stats.search)
+    if context.left_out is not None:
+        report["ignored"] = context.left_out
     return report | {"tokens": tokens} if context.wants_report else report
 
 

@@ -109,7 +109,7 @@ class ResponseAnswer(Answer):
             "incomplete_details": {"reason": "max_output_tokens"} if self._status == "incomplete" else None,
             "instructions": body.instructions,
             "max_output_tokens": body.max_output_tokens,
-            "metadata": body.metadata or {},
+            "metadata": {key: value for key, value in (body.metadata or {}).items() if isinstance(value, str)},
             "model": self._context.model,
             "output": list(self._items.items),  # a copy: an event is encoded after later ones have changed the list
             "parallel_tool_calls": self._parallel,

@@ -59,7 +59,7 @@ class TextAnswer(CompletionsAnswer):
         return self._part(choice, "")
 
     def _part(self, choice: Choice, text: str) -> dict[str, Any]:
-        return {"index": choice.index, "text": text, "logprobs": None, "finish_reason": None}
+        return {"index": choice.index, "text": text, "logprobs": None, "finish_reason": None} | self._no_ids()
 
     def _prompt_ids(self, prompt: int) -> dict[str, Any]:
         return {"prompt_token_ids": self._context.prompts[prompt]} if self._extras.token_ids else {}

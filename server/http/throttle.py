@@ -19,7 +19,9 @@ from server.http.route_path import route_path
 from server.metrics import Metrics
 from server.service import service_of
 
-LIMITED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/tokenize", "/detokenize"})
+LIMITED = frozenset(
+    {"/v1/chat/completions", "/v1/completions", "/v1/responses", "/invocations", "/tokenize", "/detokenize"}
+)
 
 
 class Throttle:

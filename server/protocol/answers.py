@@ -63,6 +63,7 @@ class ChoiceGuidance(Strict):
     values: dict[str, float]
     companion_tokens: int | None = Field(default=None, description="Read beside the choice for objectives in words.")
     search: SearchReport | None = None
+    ignored: list[str] | None = None
     tokens: list[TokenSteering] | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -11,14 +11,15 @@ from mavis_core.api.bounds import check_integer
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
 from server.protocol.answers import AnswerModel, ChatFinishReason, ChoiceModel, PromptLogprobs, Usage
-from server.protocol.chat_messages import Messages
-from server.protocol.fields import NO_EFFECT, EmptyList, Metadata, Refused, Strict, entries, ranged
+from server.protocol.chat_messages import Messages, has_unread_arguments
+from server.protocol.fields import EmptyList, NoEffect, Refused, Strict, entries, ranged
 from server.protocol.generation import GenerationRequest
 from server.protocol.tools import ToolCall, ToolChoice, Tools, tool_use_of
 from server.text.rendering import Rendering
 from server.tools.use import ToolUse
 
 TemplateVariables = Annotated[dict[str, Any], Field(max_length=64), entries(64)]
+HINT = "Reaches chat templates that know it."
 
 
 class ChatCompletionRequest(GenerationRequest):
@@ -34,29 +35,36 @@ class ChatCompletionRequest(GenerationRequest):
     # vLLM's
     add_generation_prompt: bool | None = Field(default=None, description="null is true unless a message goes on.")
     continue_final_message: bool | None = Field(default=None, description="Go on with the last message.")
-    chat_template_kwargs: TemplateVariables | None = Field(default=None, description="Variables of the template.")
+    chat_template_kwargs: TemplateVariables | None = Field(
+        default=None, description="Variables of the template; others are left out."
+    )
 
-    store: bool | None = Field(default=None, description=NO_EFFECT)
-    metadata: Metadata | None = Field(default=None, description=NO_EFFECT)
-    safety_identifier: str | None = Field(default=None, description=NO_EFFECT)
-    service_tier: str | None = Field(default=None, description=NO_EFFECT)
-    prompt_cache_key: str | None = Field(default=None, description=NO_EFFECT)
-    prompt_cache_retention: str | None = Field(default=None, description=NO_EFFECT)
+    reasoning_effort: str | None = Field(default=None, description=HINT)
+    enable_thinking: bool | None = Field(default=None, description=HINT)
+
+    store: NoEffect = None
+    metadata: NoEffect = None
+    client_metadata: NoEffect = None
+    safety_identifier: NoEffect = None
+    service_tier: NoEffect = None
+    prompt_cache_key: NoEffect = None
+    prompt_cache_retention: NoEffect = None
+    prompt_cache_options: NoEffect = None
+    cache_control: NoEffect = None
+    prediction: NoEffect = None
+    verbosity: NoEffect = None
+    reasoning: NoEffect = None
+    include_reasoning: NoEffect = None
+    media_io_kwargs: NoEffect = None
+    mm_processor_kwargs: NoEffect = None
 
     functions: EmptyList | None = None
-    function_call: Literal["none"] | None = None
+    function_call: Literal["none", "auto"] | None = Field(default=None, description="There are no functions to call.")
     audio: Refused = None
     moderation: Refused = None
-    prediction: Refused = None
-    prompt_cache_options: Refused = None
-    reasoning_effort: Refused = None
-    verbosity: Refused = None
     web_search_options: Refused = None
     chat_template: Refused = None
     documents: Refused = None
-    include_reasoning: Refused = None
-    media_io_kwargs: Refused = None
-    mm_processor_kwargs: Refused = None
     return_prompt_text: Refused = None
 
     @property
@@ -82,7 +90,12 @@ class ChatCompletionRequest(GenerationRequest):
             continue_final_message=bool(self.continue_final_message),
             add_special_tokens=bool(self.add_special_tokens),
             variables=self.chat_template_kwargs or {},
+            hints=thinking_hints(self.reasoning_effort, self.enable_thinking),
         )
+
+    def unread(self) -> Iterator[str]:
+        if has_unread_arguments(self.messages):
+            yield "messages[].tool_calls[].function.arguments"
 
     def sampling(self, defaults: Mapping[str, float]) -> SamplingParams:
         self.check_stream()
@@ -94,7 +107,7 @@ class ChatCompletionRequest(GenerationRequest):
                 f"max_tokens={self.max_tokens} and max_completion_tokens={limit} disagree: give one", "max_tokens"
             )
         if self.top_logprobs is not None:
-            if not self.logprobs:
+            if self.top_logprobs and not self.logprobs:
                 raise InvalidRequestError("top_logprobs: only allowed where logprobs is true", "top_logprobs")
             check_integer("top_logprobs", self.top_logprobs, 0, MAX_LOGPROBS)
         return self.sampling_params(
@@ -104,6 +117,15 @@ class ChatCompletionRequest(GenerationRequest):
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             prompt_logprobs=self.prompt_logprobs,
         )
+
+
+def thinking_hints(effort: str | None, enabled: bool | None) -> dict[str, Any]:
+    """What templates of reasoning models are told; as in vLLM, an effort other than "none" turns thinking on."""
+    if enabled is None and effort is not None:
+        enabled = effort != "none"
+    return {
+        name: value for name, value in (("reasoning_effort", effort), ("enable_thinking", enabled)) if value is not None
+    }
 
 
 class TopLogprob(Strict):

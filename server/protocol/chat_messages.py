@@ -1,7 +1,7 @@
 """The messages of a conversation (OpenAI's "Create chat completion" page).
 
-Audio, images and the older function calls are refused by name. Fields of our assistant messages (``refusal: null`` and
-so on) are accepted: clients send our messages back in the next turn.
+A conversation can always go on: whatever an answer of ours or a client's accumulated message has is taken back. Images
+and audio are refused, and so are the older function calls, which nothing here answers with.
 """
 
 from __future__ import annotations
@@ -13,34 +13,26 @@ import orjson
 from pydantic import Field
 
 from mavis_core.api.errors import InvalidRequestError
-from server.protocol.fields import EmptyList, Refused, Strict
-from server.protocol.tools import MAX_TOOLS, ToolCall
+from server.protocol.fields import NoEffect, Refused, Tolerant
+from server.protocol.parts import Content, text_of
+from server.protocol.tools import MAX_TOOLS, EchoedCall
 
 
-class TextPart(Strict):
-    type: Literal["text"]
-    text: str
-
-
-class ChatMessage(Strict):
+class ChatMessage(Tolerant):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | Annotated[list[TextPart], Field(fail_fast=True)] | None = Field(
-        default=None, description="Required but for an assistant's message with tool_calls."
-    )
+    content: Content | None = Field(default=None, description="null is no text.")
     name: str | None = Field(default=None, description="Handed to the chat template.")
-    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True, max_length=MAX_TOOLS)] | None = None
-    tool_call_id: str | None = Field(default=None, description="Required in a tool's message.")
-    refusal: Refused = None
-    annotations: EmptyList | None = None
+    tool_calls: Annotated[list[EchoedCall], Field(fail_fast=True, max_length=MAX_TOOLS)] | None = None
+    tool_call_id: str | None = Field(default=None, description="Of a tool's message.")
+    refusal: str | None = Field(default=None, description="What an assistant's message says that has no content.")
+    annotations: NoEffect = None
+    cache_control: NoEffect = None
     audio: Refused = None
     function_call: Refused = None
 
     @property
     def text(self) -> str:
-        """Text parts are joined by newlines, as in vLLM."""
-        if self.content is None or isinstance(self.content, str):
-            return self.content or ""
-        return "\n".join(part.text for part in self.content)
+        return (self.refusal or "") if self.content is None else text_of(self.content)
 
 
 Messages = Annotated[list[ChatMessage], Field(fail_fast=True, min_length=1, max_length=4096)]
@@ -55,46 +47,35 @@ def conversation(messages: Sequence[ChatMessage], field: str) -> list[dict[str, 
     return [_entry(message, f"{field}[{i}]") for i, message in enumerate(messages)]
 
 
+def has_unread_arguments(messages: Sequence[ChatMessage]) -> bool:
+    """Whether a call's arguments are no JSON object; the model sees it without any."""
+    return any(arguments_of(call) is None for message in messages for call in message.tool_calls or ())
+
+
 def _entry(message: ChatMessage, at: str) -> dict[str, Any]:
-    _check(message, at)
+    if message.tool_calls and message.role != "assistant":
+        raise InvalidRequestError(f"{at}.tool_calls: only allowed where role is 'assistant'", f"{at}.tool_calls")
     entry: dict[str, Any] = {"role": message.role, "content": message.text}
     if message.name is not None:
         entry["name"] = message.name
-    if message.role == "tool":
+    if message.role == "tool" and message.tool_call_id is not None:
         entry["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
         entry["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.function.name, "arguments": _arguments(call, f"{at}.tool_calls[{i}]")},
-            }
-            for i, call in enumerate(message.tool_calls)
+            ({} if call.id is None else {"id": call.id})
+            | {"type": "function", "function": {"name": call.function.name, "arguments": arguments_of(call) or {}}}
+            for call in message.tool_calls
         ]
     return entry
 
 
-def _check(message: ChatMessage, at: str) -> None:
-    """Refuse what the schema of a message allows, but not for this message's role."""
-    if message.content is None and not message.tool_calls:
-        given = "content" in message.model_fields_set
-        problem = "=None: must be string or list" if given else " is required"
-        raise InvalidRequestError(f"{at}.content{problem}", f"{at}.content")
-    if message.tool_calls and message.role != "assistant":
-        raise InvalidRequestError(f"{at}.tool_calls: only allowed where role is 'assistant'", f"{at}.tool_calls")
-    if (message.tool_call_id is None) == (message.role == "tool"):
-        problem = " is required" if message.role == "tool" else ": only allowed where role is 'tool'"
-        raise InvalidRequestError(f"{at}.tool_call_id{problem}", f"{at}.tool_call_id")
-
-
-def _arguments(call: ToolCall, at: str) -> dict[str, Any]:
-    """A call's arguments as an object; a cut call, which clients send back like any other, has none."""
-    text = call.function.arguments.strip() or "{}"
+def arguments_of(call: EchoedCall) -> dict[str, Any] | None:
+    """None where they are no JSON object, like those of a call that was cut: templates know only objects."""
+    given = call.function.arguments
+    if not isinstance(given, str):
+        return given or {}
     try:
-        arguments = orjson.loads(text)
+        arguments = orjson.loads(given.strip() or "{}")
     except orjson.JSONDecodeError:
-        arguments = {} if text.startswith("{") else None
-    if not isinstance(arguments, dict):
-        param = f"{at}.function.arguments"
-        raise InvalidRequestError(f"{param}={call.function.arguments[:80]!r}: must be a JSON object", param)
-    return arguments
+        return None
+    return arguments if isinstance(arguments, dict) else None

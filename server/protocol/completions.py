@@ -34,6 +34,7 @@ class CompletionRequest(GenerationRequest):
     prompt: PromptField
     logprobs: int | None = ranged(0, MAX_LOGPROBS)
     best_of: int | None = Field(default=None, description="Only as large as n.")
+    messages: Refused = None
     suffix: Refused = None
     prompt_embeds: Refused = None
 

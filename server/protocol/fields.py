@@ -1,8 +1,12 @@
 """Building blocks of the request models.
 
-Three kinds of field: implemented; ``Refused``, which the schema shows as null-only so that a client's generator and
-our documentation agree that it is not there; and ``NoEffect``, bookkeeping that OpenAI stores and we do not.
-Nothing is accepted and dropped that would change an answer.
+Three kinds of field: implemented; ``Refused``, which the schema shows as empty-only so that a client's generator and
+our documentation agree that it is not there; and ``NoEffect``, which is taken whatever it holds: bookkeeping that
+OpenAI stores and we do not, and wishes about what this server has not got.
+
+Two kinds of model: ``Strict`` is ours, an unknown field in it is refused; ``Tolerant`` is others', OpenAI's and vLLM's,
+whose clients send more than any server knows. What it does not know it leaves out, and ``unknown_fields.py`` says
+so. What would change an answer is never left out: it is implemented, or ``Refused``.
 
 Ranges stand in the schema only: they are enforced once, by the constructors in ``mavis_core``, whose messages name
 field, value and range.
@@ -30,7 +34,7 @@ def _counted(value: object, most: int) -> object:
 
 
 class Strict(BaseModel):
-    """No coercion ("1" is not 1, true is not 1), no unknown field."""
+    """No coercion ("1" is not 1, true is not 1), no unknown field. Answers, and what requests say in our own words."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -40,12 +44,27 @@ class Strict(BaseModel):
         return _counted(value, MAX_FIELDS)
 
 
+class Tolerant(Strict):
+    """What requests say in OpenAI's and vLLM's words."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 def entries(most: int) -> BeforeValidator:
     """A validator of a mapping's size, beside ``Field(max_length=most)``, which only the schema shows."""
     return BeforeValidator(lambda value: _counted(value, most))
 
 
-Refused: TypeAlias = Annotated[None, Field(description="Not supported; only null is accepted.")]
+def _nothing(value: object) -> object:
+    """null for what asks for nothing."""
+    return None if value is False or value == [] else value
+
+
+Refused: TypeAlias = Annotated[
+    None,
+    Field(description="Not supported; only null, false and [] are accepted."),
+    BeforeValidator(_nothing, json_schema_input_type=None | Literal[False] | Annotated[list[Any], Field(max_length=0)]),
+]
 EmptyList: TypeAlias = Annotated[list[Any], Field(max_length=0)]
 
 
@@ -59,8 +78,8 @@ def _exactly(value: object, allowed: object) -> object:
 OnlyFalse: TypeAlias = Annotated[Literal[False], BeforeValidator(lambda value: _exactly(value, False))]
 OnlyTrue: TypeAlias = Annotated[Literal[True], BeforeValidator(lambda value: _exactly(value, True))]
 OnlyZero: TypeAlias = Annotated[Literal[0], BeforeValidator(lambda value: _exactly(value, 0))]
-Metadata = Annotated[dict[str, str], Field(max_length=16), entries(16)]
 NO_EFFECT = "Accepted for compatibility, without effect."
+NoEffect: TypeAlias = Annotated[Any, Field(description=NO_EFFECT)]
 
 
 def ranged(low: float, high: float, about: str | None = None, *, above: bool = False) -> Any:

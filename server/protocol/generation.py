@@ -8,14 +8,14 @@ from pydantic import Field, StringConstraints
 
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.sampling_params import MAX_CHOICES, MAX_LOGPROBS, MAX_TOKEN_ID
-from server.protocol.fields import Refused, Strict, ranged
+from server.protocol.fields import NoEffect, Tolerant, ranged
 from server.protocol.sampling import SampledRequest
 from server.protocol.structure import StructuredFields
 
 RequestIdField = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
 
 
-class StreamOptions(Strict):
+class StreamOptions(Tolerant):
     include_usage: bool | None = Field(default=None, description="A last chunk with the usage of the whole request.")
     continuous_usage_stats: bool | None = Field(default=None, description="Usage so far on every chunk (vLLM's).")
     include_obfuscation: bool | None = Field(default=None, description="Pad chunks to hide how long tokens are.")
@@ -36,15 +36,19 @@ class GenerationRequest(StructuredFields, SampledRequest):
     return_token_ids: bool | None = None
     return_tokens_as_token_ids: bool | None = Field(default=None, description='Logprobs name tokens "token_id:1".')
     request_id: RequestIdField | None = Field(default=None, description="The end of the answer's id.")
-    return_token_offsets: Refused = None
+    return_token_offsets: NoEffect = None
 
     @property
     def include_usage(self) -> bool:
-        return bool(self.stream_options and (self.stream_options.include_usage or self.continuous_usage))
+        """As in vLLM, usage on every chunk asks for the last one too, unless that was declined."""
+        asked = self.stream_options
+        if asked is None or asked.include_usage is not None:
+            return bool(asked and asked.include_usage)
+        return bool(asked.continuous_usage_stats)
 
     @property
     def continuous_usage(self) -> bool:
-        return bool(self.stream_options and self.stream_options.continuous_usage_stats)
+        return self.include_usage and bool(self.stream_options and self.stream_options.continuous_usage_stats)
 
     @property
     def obfuscated(self) -> bool:

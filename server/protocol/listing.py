@@ -48,5 +48,11 @@ class State(Strict):
     status: Literal["loading", "ready", "draining", "dead"]
 
 
+class Load(Strict):
+    """vLLM's."""
+
+    server_load: int
+
+
 class Version(Strict):
     version: str

@@ -7,7 +7,7 @@ here, whose shape the official client's own types define and the tests check.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Annotated, Any, Literal
 
@@ -17,53 +17,43 @@ from mavis_core.api.bounds import check_integer
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingParams
 from server.protocol.answers import ChoiceGuidance
-from server.protocol.chat_messages import ChatMessage, TextPart
-from server.protocol.fields import NO_EFFECT, EmptyList, Metadata, OnlyFalse, Refused, Strict, ranged
+from server.protocol.chat import HINT, thinking_hints
+from server.protocol.chat_messages import ChatMessage, has_unread_arguments
+from server.protocol.fields import NoEffect, OnlyFalse, Refused, Strict, Tolerant, entries, ranged
+from server.protocol.parts import Content
 from server.protocol.sampling import SampledRequest
-from server.protocol.structure import ANY_OBJECT, Name, Schema, json_structure
-from server.protocol.tools import MAX_TOOLS, CalledFunction, ToolCall
+from server.protocol.structure import ANY_OBJECT, Schema, ToolName, json_constraint
+from server.protocol.tools import MAX_TOOLS, EchoedCall, EchoedFunction
 from server.text.rendering import Rendering
 from server.tools.use import Constraint, Function, ToolUse
 
-Status = Literal["in_progress", "completed", "incomplete"]
 
-
-class InputPart(Strict):
-    type: Literal["input_text", "output_text"]
-    text: str
-    annotations: EmptyList | None = None
-    logprobs: list[Any] | None = Field(default=None, description=NO_EFFECT)
-
-
-Parts = Annotated[list[InputPart], Field(fail_fast=True)]
-
-
-class MessageItem(Strict):
+class MessageItem(Tolerant):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | Parts
-    id: str | None = None
-    status: Status | None = None
-    phase: str | None = Field(default=None, description=NO_EFFECT)
+    content: Content | None = Field(default=None, description="null is no text.")
+    id: NoEffect = None
+    status: NoEffect = None
+    phase: NoEffect = None
 
 
-class FunctionCallItem(Strict):
+class FunctionCallItem(Tolerant):
     type: Literal["function_call"]
     call_id: str
     name: str
-    arguments: str
-    id: str | None = None
-    status: Status | None = None
-    caller: Refused = None
-    namespace: Refused = None
+    arguments: str | dict[str, Any] | None = Field(
+        default=None, description="Text that is no JSON object counts as {}."
+    )
+    id: NoEffect = None
+    status: NoEffect = None
 
 
-class FunctionOutputItem(Strict):
+class FunctionOutputItem(Tolerant):
     type: Literal["function_call_output"]
     call_id: str
-    output: str | Parts
-    id: str | None = None
-    status: Status | None = None
+    output: Content | None = None
+    id: NoEffect = None
+    status: NoEffect = None
 
 
 def _kind(item: Any) -> str:
@@ -79,41 +69,47 @@ Item = Annotated[
 ]
 
 
-class TextFormat(Strict):
+class TextFormat(Tolerant):
     type: Literal["text", "json_object", "json_schema"]
-    name: Name | None = Field(default=None, description="Required of a json_schema.")
+    name: str | None = Field(default=None, description="For the reader; the model does not see it.")
     description: str | None = None
     schema_: Schema | None = Field(default=None, alias="schema", description="null is any object.")
-    strict: bool | None = Field(default=None, description="Always as if true.")
+    strict: bool | None = Field(default=None, description="Refuse what cannot be held to.")
 
 
-class TextOptions(Strict):
+class TextOptions(Tolerant):
     format: TextFormat | None = None
-    verbosity: Refused = None
+    verbosity: NoEffect = None
 
 
-class FlatFunctionTool(Strict):
+class FlatFunctionTool(Tolerant):
     type: Literal["function"]
-    name: Name
+    name: ToolName
     description: str | None = None
     parameters: Schema | None = None
-    strict: bool | None = Field(default=None, description="Always as if true.")
-    defer_loading: Refused = None
+    strict: bool | None = Field(default=None, description="Refuse what cannot be held to.")
+    defer_loading: NoEffect = None
 
 
-class FlatNamedTool(Strict):
+class FlatNamedTool(Tolerant):
     type: Literal["function"]
-    name: Name
+    name: ToolName
 
 
-class FlatAllowedTools(Strict):
+class FlatAllowedTools(Tolerant):
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
     tools: Annotated[list[FlatNamedTool], Field(fail_fast=True, min_length=1, max_length=MAX_TOOLS)]
 
 
-class ResponseStreamOptions(Strict):
+class ResponseStreamOptions(Tolerant):
     include_obfuscation: bool | None = Field(default=None, description="Pad deltas to hide how long tokens are.")
+
+
+class Reasoning(Tolerant):
+    effort: str | None = Field(default=None, description=HINT)
+    summary: NoEffect = None
+    generate_summary: NoEffect = None
 
 
 class ResponsesRequest(SampledRequest):
@@ -125,28 +121,31 @@ class ResponsesRequest(SampledRequest):
     tool_choice: Literal["none", "auto", "required"] | FlatNamedTool | FlatAllowedTools | None = None
     parallel_tool_calls: bool | None = None
     top_logprobs: int | None = ranged(0, MAX_LOGPROBS)
-    include: Annotated[list[Literal["message.output_text.logprobs"]], Field(fail_fast=True, max_length=16)] | None = (
-        None
+    include: Annotated[list[str], Field(fail_fast=True, max_length=16)] | None = Field(
+        default=None, description="message.output_text.logprobs; others tell of what no answer here has."
     )
     stream_options: ResponseStreamOptions | None = Field(default=None, description="Only where stream is true.")
-    truncation: Literal["disabled"] | None = None
     background: OnlyFalse | None = None
+    reasoning: Reasoning | None = None
 
-    store: bool | None = Field(default=None, description="Nothing is stored.")
-    metadata: Metadata | None = Field(default=None, description=NO_EFFECT)
-    safety_identifier: str | None = Field(default=None, description=NO_EFFECT)
-    service_tier: str | None = Field(default=None, description=NO_EFFECT)
-    prompt_cache_key: str | None = Field(default=None, description=NO_EFFECT)
-    prompt_cache_retention: str | None = Field(default=None, description=NO_EFFECT)
+    store: NoEffect = None
+    metadata: Annotated[dict[str, Any], Field(max_length=16), entries(16)] | None = Field(
+        default=None, description="The answer has it again where it is text."
+    )
+    client_metadata: NoEffect = None
+    safety_identifier: NoEffect = None
+    service_tier: NoEffect = None
+    prompt_cache_key: NoEffect = None
+    prompt_cache_retention: NoEffect = None
+    prompt_cache_options: NoEffect = None
+    truncation: NoEffect = None
+    max_tool_calls: NoEffect = None
+    context_management: NoEffect = None
 
     previous_response_id: Refused = None
     conversation: Refused = None
-    context_management: Refused = None
-    max_tool_calls: Refused = None
     moderation: Refused = None
     prompt: Refused = None
-    prompt_cache_options: Refused = None
-    reasoning: Refused = None
 
     @property
     def obfuscated(self) -> bool:
@@ -159,21 +158,23 @@ class ResponsesRequest(SampledRequest):
             check_integer("max_output_tokens", self.max_output_tokens, 1, MAX_TOKEN_ID)
         if self.top_logprobs is not None:
             check_integer("top_logprobs", self.top_logprobs, 0, MAX_LOGPROBS)
-        logprobs = self.top_logprobs if self.top_logprobs is not None or not self.include else 0
+        included = "message.output_text.logprobs" in (self.include or ())
+        logprobs = 0 if self.top_logprobs is None and included else self.top_logprobs
         return self.sampling_params(defaults, n=None, max_tokens=self.max_output_tokens, logprobs=logprobs)
 
     def constraint(self) -> Constraint | None:
         wanted = self.text.format if self.text else None
         if wanted is None or wanted.type == "text":
             return None
-        structure = ANY_OBJECT if wanted.type == "json_object" else json_structure(wanted.schema_, "text.format")
-        return Constraint(structure, "text.format")
+        if wanted.type == "json_object":
+            return Constraint(ANY_OBJECT, "text.format")
+        return json_constraint(wanted.schema_, "text.format", "text.format.schema", wanted.strict is True)
 
     def tool_use(self) -> ToolUse:
-        functions = [Function(tool.name, tool.description, tool.parameters) for tool in self.tools or []]
+        functions = [
+            Function(tool.name, tool.description, tool.parameters, tool.strict is True) for tool in self.tools or []
+        ]
         choice, field = self.tool_choice, "tools[{}]"
-        if choice == "auto" and not functions:  # what the client sends unasked
-            return ToolUse()
         if isinstance(choice, FlatNamedTool):
             return ToolUse.of(functions, "named", [choice.name], self.parallel_tool_calls, field)
         if isinstance(choice, FlatAllowedTools):
@@ -182,7 +183,12 @@ class ResponsesRequest(SampledRequest):
         return ToolUse.of(functions, choice, None, self.parallel_tool_calls, field)
 
     def rendering(self) -> Rendering:
-        return Rendering(functions=self.tool_use().functions, param="input")
+        hints = thinking_hints(self.reasoning.effort if self.reasoning else None, None)
+        return Rendering(functions=self.tool_use().functions, hints=hints, param="input")
+
+    def unread(self) -> Iterator[str]:
+        if has_unread_arguments(self.messages()):
+            yield "input[].arguments"
 
     def messages(self) -> list[ChatMessage]:
         """The input as chat messages; calls join the assistant's message before them."""
@@ -201,16 +207,12 @@ class ResponsesRequest(SampledRequest):
 def _message(item: Any) -> ChatMessage:
     """A ``MessageItem`` or a ``FunctionOutputItem``."""
     if isinstance(item, MessageItem):
-        return ChatMessage(role=item.role, content=_content(item.content))
-    return ChatMessage(role="tool", content=_content(item.output), tool_call_id=item.call_id)
+        return ChatMessage(role=item.role, content=item.content)
+    return ChatMessage(role="tool", content=item.output, tool_call_id=item.call_id)
 
 
-def _call(item: Any) -> ToolCall:
-    return ToolCall(id=item.call_id, type="function", function=CalledFunction(name=item.name, arguments=item.arguments))
-
-
-def _content(content: str | list[InputPart]) -> str | list[TextPart]:
-    return content if isinstance(content, str) else [TextPart(type="text", text=part.text) for part in content]
+def _call(item: Any) -> EchoedCall:
+    return EchoedCall(id=item.call_id, function=EchoedFunction(name=item.name, arguments=item.arguments))
 
 
 class CachedTokens(Strict):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from mavis_core.api.bounds import check_integer
+from mavis_core.api.bounds import SMALLEST, check_integer
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.sampling_params import (
     MAX_LOGIT_BIAS,
@@ -20,10 +20,10 @@ from mavis_core.api.sampling_params import (
     MAX_TOKEN_ID,
     SamplingParams,
 )
-from server.protocol.fields import EmptyList, OnlyFalse, OnlyTrue, OnlyZero, Refused, entries, ranged
+from server.protocol.fields import EmptyList, NoEffect, OnlyFalse, OnlyTrue, OnlyZero, Refused, entries, ranged
 from server.protocol.steered_request import SteeredRequest
 
-StopString = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_LENGTH)]
+StopString = Annotated[str, StringConstraints(max_length=MAX_STOP_LENGTH)]
 TokenId = Annotated[int, Field(json_schema_extra={"minimum": 0, "maximum": MAX_TOKEN_ID})]
 Bias = Annotated[float, Field(json_schema_extra={"minimum": -100, "maximum": 100})]
 LogitBias = Annotated[
@@ -39,8 +39,10 @@ PLAIN = (
 
 class SampledRequest(SteeredRequest):
     temperature: float | None = ranged(0, 2)
-    top_p: float | None = ranged(0, 1, above=True)
-    stop: StopString | Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS)] | None = None
+    top_p: float | None = ranged(0, 1, "0 leaves the likeliest token.")
+    stop: StopString | Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS)] | None = Field(
+        default=None, description="Empty ones stop nothing."
+    )
     presence_penalty: float | None = ranged(-2, 2)
     frequency_penalty: float | None = ranged(-2, 2)
     logit_bias: LogitBias | None = None
@@ -60,11 +62,11 @@ class SampledRequest(SteeredRequest):
     spaces_between_special_tokens: OnlyTrue | None = None
     bad_words: EmptyList | None = None
     allowed_token_ids: Refused = None
-    length_penalty: Refused = None
+    length_penalty: NoEffect = None
     logprob_token_ids: Refused = None
     repetition_detection: Refused = None
-    session_id: Refused = None
-    stream_interval: Refused = None
+    session_id: NoEffect = None
+    stream_interval: NoEffect = None
     thinking_token_budget: Refused = None
     kv_transfer_params: Refused = None
     vllm_xargs: Refused = None
@@ -76,10 +78,12 @@ class SampledRequest(SteeredRequest):
         """What the request says, else the checkpoint's ``defaults``; raises InvalidRequestError when out of range."""
         given: dict[str, Any] = dict(defaults)
         given |= {name: value for name in PLAIN if (value := getattr(self, name)) is not None}
+        if given.get("top_p") == 0:
+            given["top_p"] = SMALLEST
         return SamplingParams(
             n=1 if n is None else n,
             max_tokens=max_tokens,
-            stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
+            stop=tuple(filter(None, [self.stop] if isinstance(self.stop, str) else self.stop or ())),
             stop_token_ids=tuple(self.stop_token_ids or ()),
             logit_bias={_token_id(key): bias for key, bias in (self.logit_bias or {}).items()},
             **more,

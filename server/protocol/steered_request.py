@@ -7,7 +7,7 @@ that is what changes from request to request; how the tilt works is grouped unde
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -15,13 +15,23 @@ from pydantic import Field
 from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, MAX_WEIGHT, Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.search_params import MAX_CHUNK_TOKENS, MAX_SEARCH_ROWS, SearchParams
-from server.protocol.fields import Strict, entries, ranged
+from server.protocol.fields import Strict, Tolerant, entries, ranged
 from server.protocol.objectives import Instructions
 from server.tools.use import Constraint, ToolUse
 
 Weight = Annotated[float, Field(json_schema_extra={"minimum": -MAX_WEIGHT, "maximum": MAX_WEIGHT})]
 ObjectiveWeights = Annotated[dict[str, Weight], Field(max_length=64), entries(64)]
 CacheSalt = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+# Fields that steer; what nearly is one of them is refused, wherever it stands.
+STEERING = ("objective_weights", "objectives", "guidance")
+# What else somebody may write at the top of a body who wants to steer.
+OTHER_WORDS = {
+    "weights": "objective_weights",
+    "beta": "guidance.beta", "max_kl_per_token": "guidance.max_kl_per_token", "normalise": "guidance.normalise",
+    "allow_empty": "guidance.allow_empty",
+}  # fmt: skip
 
 
 class SearchOptions(Strict):
@@ -44,16 +54,17 @@ class GuidanceOptions(Strict):
     normalise: Literal["none", "minmax"] | None = None
     allow_empty: bool | None = Field(default=None, description="A guided answer may begin with a stop token.")
     report: bool | None = Field(default=None, description="Per token: log-probabilities, KL, values.")
+    report_ignored: bool | None = Field(default=None, description="Which of the request's fields were left out.")
     search: SearchOptions | None = Field(default=None, description="Choose the answer among several.")
 
     def with_weights(self, weights: Mapping[str, float], defaults: Mapping[str, Any]) -> Guidance:
         """What the request says, else ``defaults``; raises InvalidRequestError on a value out of range."""
-        given = {name: value for name, value in self.model_dump(exclude={"search"}).items() if value is not None}
+        given = self.model_dump(exclude={"search", "report_ignored"}, exclude_none=True)
         search = None if self.search is None else self.search.params()
         return Guidance(weights=dict(weights), search=search, **{**defaults, **given})
 
 
-class SteeredRequest(Strict):
+class SteeredRequest(Tolerant):
     """What ``server.resolved_request`` reads of any request that generates, whatever its endpoint."""
 
     model: str | None = Field(default=None, description="A name from /v1/models; null is the first of them.")
@@ -82,6 +93,15 @@ class SteeredRequest(Strict):
     def tool_use(self) -> ToolUse:
         """The tools, and which of them must be called; raises InvalidRequestError."""
         return ToolUse()
+
+    def unread(self) -> Iterator[str]:
+        """What of the request's known fields cannot be read and is left out."""
+        return iter(())
+
+    @property
+    def wants_left_out(self) -> bool:
+        """Whether the answer tells what of the request was left out."""
+        return bool(self.guidance and self.guidance.report_ignored)
 
     @property
     def include_usage(self) -> bool:

@@ -9,13 +9,13 @@ from pydantic import Field
 from mavis_core.api.errors import InvalidRequestError
 from server.protocol.chat import TemplateVariables
 from server.protocol.chat_messages import Messages
-from server.protocol.fields import Refused, Strict
+from server.protocol.fields import Refused, Strict, Tolerant
 from server.protocol.sampling import TokenId
 from server.protocol.tools import Tools, tool_use_of
 from server.text.rendering import Rendering
 
 
-class TokenizeRequest(Strict):
+class TokenizeRequest(Tolerant):
     """A prompt or messages; the fields from ``tools`` on belong to messages."""
 
     model: str | None = None
@@ -54,9 +54,22 @@ class Tokenized(Strict):
     token_strs: list[str] | None = None
 
 
-class DetokenizeRequest(Strict):
+class DetokenizeRequest(Tolerant):
     model: str | None = None
     tokens: Annotated[list[TokenId], Field(fail_fast=True)]
+
+
+class TokenizerInfo(Strict):
+    """As in a tokenizer_config.json; ``chat_template`` is the one in use."""
+
+    tokenizer_class: str
+    model_max_length: int
+    vocab_size: int
+    bos_token: str | None
+    eos_token: str | None
+    unk_token: str | None
+    pad_token: str | None
+    chat_template: str | None
 
 
 class Detokenized(Strict):

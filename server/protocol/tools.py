@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from server.protocol.fields import Refused, Strict
-from server.protocol.structure import Name, Schema
+from server.protocol.fields import NoEffect, Strict, Tolerant
+from server.protocol.structure import Schema, ToolName
 from server.tools.use import Function, ToolUse
 
 MAX_TOOLS = 128
 
 
-class FunctionDefinition(Strict):
-    name: Name
+class FunctionDefinition(Tolerant):
+    name: ToolName
     description: str | None = None
     parameters: Schema | None = Field(default=None, description="JSON schema of an object; null is no parameters.")
-    strict: bool | None = Field(default=None, description="Always as if true.")
+    strict: bool | None = Field(default=None, description="Refuse what cannot be held to.")
 
     def function(self) -> Function:
-        return Function(self.name, self.description, self.parameters)
+        return Function(self.name, self.description, self.parameters, self.strict is True)
 
 
-class FunctionTool(Strict):
-    type: Literal["function"]
+class FunctionTool(Tolerant):
+    type: Literal["function"] = "function"
     function: FunctionDefinition
-    defer_loading: Refused = None
+    defer_loading: NoEffect = None
+    cache_control: NoEffect = None
 
 
-class FunctionName(Strict):
-    name: Name
+class FunctionName(Tolerant):
+    name: ToolName
 
 
-class NamedTool(Strict):
-    type: Literal["function"]
+class NamedTool(Tolerant):
+    type: Literal["function"] = "function"
     function: FunctionName
 
 
-class AllowedTools(Strict):
+class AllowedTools(Tolerant):
     mode: Literal["auto", "required"]
     tools: Annotated[list[NamedTool], Field(fail_fast=True, min_length=1, max_length=MAX_TOOLS)]
 
 
-class AllowedToolsChoice(Strict):
+class AllowedToolsChoice(Tolerant):
     type: Literal["allowed_tools"]
     allowed_tools: AllowedTools
 
@@ -58,9 +59,26 @@ class CalledFunction(Strict):
 
 
 class ToolCall(Strict):
+    """As we tell it."""
+
     id: str
     type: Literal["function"]
     function: CalledFunction
+
+
+class EchoedFunction(Tolerant):
+    name: str
+    arguments: str | dict[str, Any] | None = Field(
+        default=None, description="Text that is no JSON object counts as {}."
+    )
+
+
+class EchoedCall(Tolerant):
+    """A call of an earlier turn, as clients send it back."""
+
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: EchoedFunction
 
 
 def tool_use_of(tools: list[FunctionTool] | None, choice: ToolChoice | None, parallel: bool | None) -> ToolUse:

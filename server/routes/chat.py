@@ -14,7 +14,8 @@ from server.openapi import body_of, errors, streamed
 from server.protocol.chat import ChatCompletion, ChatCompletionRequest
 from server.resolved_request import resolve_request
 from server.run_requests import respond_with
-from server.text.prompts import check_fits, truncated
+from server.text.prompts import truncated, with_room
+from server.unknown_fields import note_unused
 
 router = APIRouter()
 
@@ -32,10 +33,11 @@ async def create_chat_completion(http: HttpRequest) -> Response:
     echoed = body.echoed
     most = None if body.truncate_prompt_tokens is not None else info.max_model_len - 1
     rendering = body.rendering()
+    note_unused(http, rendering)
     whole = await while_connected(http, resolved.service.prompts.chat(body.messages, rendering, most))
     room = info.max_model_len - (sampling.max_tokens or 1)
     prompt = truncated(whole, body.truncate_prompt_tokens, body.truncation_side, room)
-    check_fits(prompt, sampling, info, "messages", body.limit_name)
+    sampling = with_room(prompt, sampling, info, "messages")
     if prompt != whole and resolved.steering.instructions:
         raise InvalidRequestError(
             f"truncate_prompt_tokens: the prompt has {len(whole)} tokens; one that is steered by objectives in words "
@@ -50,4 +52,4 @@ async def create_chat_completion(http: HttpRequest) -> Response:
         resolved.tools,
         echoed,
     )
-    return await respond_with(resolved, [resolved.request(prompt, prompted=prompted)], answer)
+    return await respond_with(resolved, [resolved.request(prompt, sampling, prompted=prompted)], answer)

@@ -17,7 +17,7 @@ from server.openapi import body_of, errors, streamed
 from server.protocol.completions import DEFAULT_MAX_TOKENS, Completion, CompletionRequest
 from server.resolved_request import ResolvedRequest, resolve_request
 from server.run_requests import respond_with
-from server.text.prompts import check_fits, truncated
+from server.text.prompts import truncated, with_room
 
 router = APIRouter()
 
@@ -39,10 +39,8 @@ async def create_completion(http: HttpRequest) -> Response:
             "objective_weights",
         )
     prompts = await _prompts(resolved)
-    for prompt in prompts:
-        check_fits(prompt, sampling, info, "prompt", "max_tokens")
-    room = [info.max_model_len - len(prompt) for prompt in prompts]
-    requests = [resolved.request(prompt, _limited(sampling, left)) for prompt, left in zip(prompts, room, strict=True)]
+    limited = [with_room(prompt, _limited(sampling), info, "prompt") for prompt in prompts]
+    requests = [resolved.request(prompt, limits) for prompt, limits in zip(prompts, limited, strict=True)]
     resolved.check_room(requests)
     answer = TextAnswer(
         f"cmpl-{body.request_id or resolved.id}",
@@ -72,8 +70,8 @@ async def _echoed(resolved: ResolvedRequest[CompletionRequest], prompts: list[tu
     return [sent if isinstance(sent, str) and not cut else next(decoded) for sent, _ in both]
 
 
-def _limited(sampling: SamplingParams, room: int) -> SamplingParams:
-    """The documented default of 16 tokens, or what is left; not below ``min_tokens``."""
+def _limited(sampling: SamplingParams) -> SamplingParams:
+    """The documented default of 16 tokens; not below ``min_tokens``."""
     if sampling.max_tokens is not None:
         return sampling
-    return replace(sampling, max_tokens=min(room, max(DEFAULT_MAX_TOKENS, sampling.min_tokens)))
+    return replace(sampling, max_tokens=max(DEFAULT_MAX_TOKENS, sampling.min_tokens))

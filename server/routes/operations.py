@@ -1,4 +1,4 @@
-"""For the operator of the server: ``/health``, ``/ready``, ``/metrics``, ``/version``.
+"""For the operator of the server: ``/health``, ``/ping``, ``/ready``, ``/load``, ``/metrics``, ``/version``.
 
 ``/health`` is the liveness probe: it fails only when the engine is dead, where a restart helps. ``/ready`` is the
 readiness probe: it succeeds only while new requests are accepted.
@@ -12,7 +12,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from server.openapi import errors
-from server.protocol.listing import State, Version
+from server.protocol.listing import Load, State, Version
 from server.service import service_of
 from server.version import package_version
 
@@ -24,6 +24,21 @@ async def health(http: HttpRequest) -> State:
     service = service_of(http)
     service.refuse_unless("loading", "ready", "draining")
     return State(status=service.engine.state)
+
+
+@router.get("/ping", summary="Liveness, as SageMaker asks", responses=errors(503))
+async def ping(http: HttpRequest) -> State:
+    return await health(http)
+
+
+@router.post("/ping", summary="Liveness, as SageMaker asks too", responses=errors(503))
+async def ping_by_post(http: HttpRequest) -> State:
+    return await health(http)
+
+
+@router.get("/load", summary="Choices in flight", responses=errors())
+async def load(http: HttpRequest) -> Load:
+    return Load(server_load=service_of(http).engine.in_flight)
 
 
 @router.get("/ready", summary="Readiness", responses=errors(503))
@@ -40,7 +55,7 @@ async def ready(http: HttpRequest) -> State:
     responses=errors() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(http: HttpRequest) -> Response:
-    return Response(service_of(http).metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+    return Response(service_of(http).exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 @router.get("/version", summary="Version of this server", responses=errors())

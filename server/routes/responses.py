@@ -12,7 +12,7 @@ from server.openapi import body_of, errors, streamed
 from server.protocol.responses import ResponseObject, ResponsesRequest
 from server.resolved_request import resolve_request
 from server.run_requests import respond_with
-from server.text.prompts import check_fits
+from server.text.prompts import with_room
 
 router = APIRouter()
 
@@ -31,7 +31,7 @@ async def create_response(http: HttpRequest) -> Response:
     messages, rendering = body.messages(), body.rendering()
     reading = resolved.service.prompts.chat(messages, rendering, resolved.info.max_model_len - 1)
     prompt = await while_connected(http, reading)
-    check_fits(prompt, resolved.sampling, resolved.info, "input", "max_output_tokens")
+    sampling = with_room(prompt, resolved.sampling, resolved.info, "input")
     prompted = await while_connected(http, resolved.prompted(messages, rendering, prompt))
     answer = ResponseAnswer(f"resp_{resolved.id}", resolved.answer_context([prompt]), body, resolved.tools)
-    return await respond_with(resolved, [resolved.request(prompt, prompted=prompted)], answer)
+    return await respond_with(resolved, [resolved.request(prompt, sampling, prompted=prompted)], answer)

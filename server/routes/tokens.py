@@ -1,4 +1,4 @@
-"""``POST /tokenize`` and ``POST /detokenize``: text to token ids and back, without running the model."""
+"""``/tokenize``, ``/detokenize`` and ``/tokenizer_info``: text to token ids and back, without running the model."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from mavis_core.api.bounds import check_token_ids
 from server.http.body import read_json
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors
-from server.protocol.tokens import Detokenized, DetokenizeRequest, Tokenized, TokenizeRequest
+from server.protocol.tokens import Detokenized, DetokenizeRequest, Tokenized, TokenizeRequest, TokenizerInfo
 from server.service import service_of
 from server.steering import find_model
 from server.text.prompts import Prompts
+from server.unknown_fields import note_unknown, note_unused
 from server.validation import parse
 
 router = APIRouter()
@@ -33,8 +34,11 @@ async def tokenize(http: HttpRequest) -> Response:
     payload = await read_json(http, service.settings.max_body_bytes)
     info = service.ready_info()
     body = parse(TokenizeRequest, payload)
+    note_unknown(http, body, payload)
     await find_model(service, body.model, info)
     body.check()
+    if body.messages is not None:
+        note_unused(http, body.rendering())
     tokens, spelled = await while_connected(http, _read(service.prompts, body))
     answer = {"count": len(tokens), "max_model_len": info.max_model_len, "tokens": tokens, "token_strs": spelled}
     return Response(orjson.dumps(answer), media_type="application/json")  # a model would check every id
@@ -48,12 +52,20 @@ async def _read(prompts: Prompts, body: TokenizeRequest) -> tuple[list[int], lis
     return tokens, await prompts.spelled(tokens) if body.return_token_strs else None
 
 
+@router.get("/tokenizer_info", summary="Describe the tokenizer", responses=errors(503))
+async def tokenizer_info(http: HttpRequest) -> TokenizerInfo:
+    service = service_of(http)
+    info = service.ready_info()
+    return TokenizerInfo(model_max_length=info.max_model_len, vocab_size=info.vocab_size, **service.prompts.described())
+
+
 @router.post("/detokenize", summary="Token ids to text", responses=REFUSALS, openapi_extra=body_of(DetokenizeRequest))
 async def detokenize(http: HttpRequest) -> Detokenized:
     service = service_of(http)
     payload = await read_json(http, service.settings.max_body_bytes)
     info = service.ready_info()
     body = parse(DetokenizeRequest, payload)
+    note_unknown(http, body, payload)
     await find_model(service, body.model, info)
     check_token_ids("tokens", body.tokens, info.vocab_size)
     (text,) = await while_connected(http, service.prompts.decode([body.tokens]))

@@ -126,6 +126,11 @@ class Settings(BaseModel):
         "What to do when the engine has failed for good: end the server, restart the engine (needs --engine-process), "
         "or stay and answer 503.",
     )
+    unknown_fields: Literal["ignore", "refuse"] = setting(
+        "ignore",
+        "What happens to a request with fields that this server does not know: ignore leaves them out and names them "
+        "in a header, refuse answers 400.",
+    )
     max_body_bytes: int = setting(
         2 * 2**20, "Largest body of a request, in bytes; larger ones are refused with 413.", ge=1024
     )
@@ -185,6 +190,10 @@ class Settings(BaseModel):
     )
     write_timeout: float = setting(
         60.0, "Seconds after which a client that does not read its answer is disconnected.", gt=0
+    )
+    metrics_prefix: Literal["mavis", "vllm"] = setting(
+        "mavis",
+        "How the metrics begin that vLLM has, too; vllm adds vLLM's labels, for dashboards that were made for it.",
     )
     playground: bool = setting(True, "Serve a web page at / that chats with the model and has a slider per objective.")
     log_level: Literal["critical", "error", "warning", "info", "debug"] = setting(

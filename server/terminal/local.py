@@ -19,7 +19,7 @@ from server.objectives.instruction import Place, find_place, instructed
 from server.objectives.known import Known
 from server.protocol.chat_messages import ChatMessage
 from server.terminal.backend import BackendError, Piece, Turn
-from server.text.prompts import Prompts, check_fits
+from server.text.prompts import Prompts, with_room
 from server.weights import check_weights
 
 
@@ -74,7 +74,7 @@ class LocalBackend:
         sampling = SamplingParams(seed=turn.seed)
         messages = [ChatMessage.model_validate(message) for message in turn.messages]
         prompt = await self._prompts.chat(messages)
-        check_fits(prompt, sampling, info, "messages", "max_tokens")
+        sampling = with_room(prompt, sampling, info, "messages")
         prompted = []
         for name, declared in known.declared.items():
             if turn.weights.get(name) and self._place is not None:

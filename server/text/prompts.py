@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -28,7 +28,15 @@ from server.protocol.chat_messages import ChatMessage, conversation
 from server.text.bound import characters_per_token
 from server.text.control_tokens import ControlTokens, control_tokens_of
 from server.text.lanes import SHORT, TextLanes
-from server.text.rendering import PROBE, Rendering, brings_tools, fitted, mentions, template_arguments
+from server.text.rendering import (
+    PROBE,
+    Rendering,
+    brings_tools,
+    fitted,
+    mentions,
+    template_arguments,
+    with_known_variables,
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +65,7 @@ class Prompts:
         self, messages: Sequence[ChatMessage], rendering: Rendering = DEFAULT, most: int | None = None
     ) -> tuple[int, ...]:
         entries = conversation(messages, rendering.param)
+        rendering = self._fitting(rendering)
         special, param, size = rendering.add_special_tokens, rendering.param, _size(messages, rendering)
         control = control_tokens_of(self._tokenizer().backend_tokenizer, self._current_template(rendering) or "")
         written = [entries, [function.definition() for function in rendering.functions], rendering.variables]
@@ -94,6 +103,29 @@ class Prompts:
     async def spelled(self, token_ids: Sequence[int]) -> list[str]:
         """Tokens as the vocabulary writes them."""
         return await self._lanes.run(len(token_ids), lambda: self._tokenizer().convert_ids_to_tokens(list(token_ids)))
+
+    def described(self) -> dict[str, Any]:
+        """The tokenizer's class, the text of its special tokens where it has such, and the chat template in use."""
+        tokenizer = self._tokenizer()
+        names = ("bos_token", "eos_token", "unk_token", "pad_token")
+        tokens = {name: getattr(tokenizer, name, None) for name in names}
+        told = {name: None if token is None else str(token) for name, token in tokens.items()}
+        return told | {
+            "tokenizer_class": type(tokenizer).__name__,
+            "chat_template": self._current_template(DEFAULT),
+        }
+
+    def unused(self, rendering: Rendering) -> list[str]:
+        """Variables of the request that the chat template does not have."""
+        known = self._fitting(rendering).variables
+        return [name for name in rendering.variables if name not in known]
+
+    def _fitting(self, rendering: Rendering) -> Rendering:
+        try:
+            return with_known_variables(rendering, self._current_template(rendering) or "")
+        except TemplateError as error:
+            reason = f"the chat template cannot be read: {error}"
+            raise InvalidRequestError(reason, "chat_template_kwargs") from None
 
     def render(self, entries: list[dict[str, Any]], rendering: Rendering = DEFAULT) -> str:
         """Raises InvalidRequestError where there is no template or it refuses the messages."""
@@ -184,7 +216,11 @@ def _size(messages: Sequence[ChatMessage], rendering: Rendering) -> int:
         given = len(orjson.dumps([tools, dict(rendering.variables)]))
     except TypeError:  # orjson does not write such deep nesting, although it reads it
         raise _too_deep(rendering.param) from None
-    return written + sum(len(call.function.arguments) + ENTRY for call in calls) + given
+    return written + sum(_length(call.function.arguments) + ENTRY for call in calls) + given
+
+
+def _length(arguments: str | Mapping[str, Any] | None) -> int:
+    return len(arguments) if isinstance(arguments, str) else len(orjson.dumps(arguments or {}))
 
 
 def _too_deep(param: str) -> InvalidRequestError:
@@ -206,15 +242,19 @@ def truncated(token_ids: tuple[int, ...], keep: int | None, side: str | None, ro
     check_integer("truncate_prompt_tokens", keep, -1, MAX_TOKEN_ID)
     if keep == 0:
         raise InvalidRequestError("truncate_prompt_tokens=0: must be -1 or at least 1", "truncate_prompt_tokens")
-    most = max(1, room) if keep == -1 else keep
+    if keep == -1 and room < 1:
+        raise InvalidRequestError(
+            "truncate_prompt_tokens=-1: the limit of the answer leaves the prompt no room", "truncate_prompt_tokens"
+        )
+    most = room if keep == -1 else keep
     return token_ids[:most] if side == "right" else token_ids[-most:]
 
 
-def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineInfo, param: str, limit: str) -> None:
-    """Check that prompt and answer fit and every id exists; ``limit`` is the client's name for ``max_tokens``.
+def with_room(token_ids: Sequence[int], sampling: SamplingParams, info: EngineInfo, param: str) -> SamplingParams:
+    """``sampling`` with no more tokens than the prompt leaves; every id exists.
 
     Raises:
-        ContextLengthError, InvalidRequestError.
+        ContextLengthError: the prompt leaves no room at all. InvalidRequestError: not enough for ``min_tokens``.
     """
     length, longest = len(token_ids), info.max_model_len
     if length >= longest:
@@ -225,13 +265,16 @@ def check_fits(token_ids: Sequence[int], sampling: SamplingParams, info: EngineI
         ("stop_token_ids", sampling.stop_token_ids),
     ):
         check_token_ids(name, ids, info.vocab_size)
-    for name, wanted in ((limit, sampling.max_tokens), ("min_tokens", sampling.min_tokens)):
-        if wanted is not None and length + wanted > longest:
-            raise InvalidRequestError(
-                f"{name}={wanted}: the prompt has {length} tokens, which leaves {longest - length} of {longest}",
-                name,
-                "context_length_exceeded",
-            )
+    if length + sampling.min_tokens > longest:
+        raise InvalidRequestError(
+            f"min_tokens={sampling.min_tokens}: the prompt has {length} tokens, which leaves {longest - length} of "
+            f"{longest}",
+            "min_tokens",
+            "context_length_exceeded",
+        )
+    if sampling.max_tokens is None:
+        return sampling
+    return replace(sampling, max_tokens=min(sampling.max_tokens, longest - length))
 
 
 def _template(path: Path) -> str:

@@ -1,14 +1,14 @@
 """The settings by which a conversation becomes text, and the arguments of its chat template.
 
 A template is given what it asks for by name. Tools and the role ``developer`` are written in older words for templates
-that have not heard of them; a variable that a template does not have is refused, not dropped. A name counts where the
-template's code has it, not in a comment or in text; whether it shows tools is seen by showing it one.
+that have not heard of them; a variable that a template does not have is left out. A name counts where the template's
+code has it, not in a comment or in text; whether it shows tools is seen by showing it one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +24,8 @@ RESERVED = frozenset({
     "continue_final_message", "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict",
     "return_assistant_tokens_mask", "tokenizer_kwargs", "sanitize_control_tokens",
 })  # fmt: skip
-MAX_VARIABLE = 80  # characters of its name
+
+MAX_VARIABLE = 80  # characters of its name; no template has a longer one
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Rendering:
     continue_final_message: leave the last message open.
     add_special_tokens: those of the tokenizer, beside the template's own.
     variables: for the template (``chat_template_kwargs``).
+    hints: variables that nobody asked for by the template's name for them; ``variables`` win.
     param: what the client calls the messages.
     """
 
@@ -43,6 +45,7 @@ class Rendering:
     continue_final_message: bool = False
     add_special_tokens: bool = False
     variables: Mapping[str, Any] = field(default_factory=dict)
+    hints: Mapping[str, Any] = field(default_factory=dict)
     param: str = "messages"
 
 
@@ -76,10 +79,9 @@ def template_arguments(rendering: Rendering, template: str, shows_tools: bool) -
             "continue_final_message: not together with add_generation_prompt", "continue_final_message"
         )
     for name in rendering.variables:
-        if name in RESERVED or len(name) > MAX_VARIABLE or not mentions(template, name):
-            known = "is set by the server" if name in RESERVED else "is no variable of the model's chat template"
-            param = f"chat_template_kwargs.{name[:MAX_VARIABLE]}"
-            raise InvalidRequestError(f"{param}: {known}", param)
+        if name in RESERVED:
+            param = f"chat_template_kwargs.{name}"
+            raise InvalidRequestError(f"{param}: is set by the server", param)
     begin = rendering.add_generation_prompt
     arguments: dict[str, Any] = dict(rendering.variables)
     arguments["add_generation_prompt"] = not rendering.continue_final_message if begin is None else begin
@@ -88,6 +90,16 @@ def template_arguments(rendering: Rendering, template: str, shows_tools: bool) -
     if rendering.functions and shows_tools:
         arguments["tools"] = [function.definition() for function in rendering.functions]
     return arguments
+
+
+def with_known_variables(rendering: Rendering, template: str) -> Rendering:
+    """Without variables that ``template`` does not have; those that only the server sets stay, to be refused."""
+    known = {
+        name: value
+        for name, value in {**rendering.hints, **rendering.variables}.items()
+        if name in RESERVED or (len(name) <= MAX_VARIABLE and mentions(template, name))
+    }
+    return replace(rendering, variables=known, hints={})
 
 
 def mentions(template: str, name: str) -> bool:

@@ -9,13 +9,14 @@ model that is unsure writes spaces until its limit. So are escapes: \\uXXXX is a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.structure import Structure
+from server.tools.held import held
 from server.tools.use import Constraint, ToolUse, in_clients_words
 
 FORMATS = ("response_format", "text.format")
@@ -37,18 +38,32 @@ def constraint_of(tools: ToolUse, answer: Constraint | None) -> Constraint | Non
         return answer
     if answer is not None and answer.field not in FORMATS:
         raise InvalidRequestError(f"{answer.field}: cannot be combined with tools", answer.field)
+    schemas, relaxed = _held(tools)
     try:
         if tools.mode == "named":
-            structure = Structure("json_schema", _compact(tools.allowed[0].schema))
+            structure = Structure("json_schema", _compact(schemas[0]))
         else:
-            structure = Structure("grammar", lark(tools, None if answer is None else answer.structure.source))
+            structure = Structure("grammar", lark(tools, schemas, None if answer is None else answer.structure.source))
     except InvalidRequestError as error:
         raise in_clients_words(error, "tools") from None
-    return Constraint(structure, "tools")
+    return Constraint(structure, "tools", (*relaxed, *(answer.relaxed if answer else ())))
 
 
-def lark(tools: ToolUse, answer_schema: str | None = None) -> str:
-    """Calls of the allowed tools; in mode "auto" also text, or JSON by ``answer_schema``."""
+def _held(tools: ToolUse) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """What the arguments of each allowed tool are held to, and what that leaves out; raises InvalidRequestError."""
+    schemas: list[Mapping[str, Any]] = []
+    relaxed: list[str] = []
+    for function in tools.allowed:
+        at = f"{tools.field.format(tools.functions.index(function))}.parameters"
+        schema, dropped = held(function.schema, function.strict, at)
+        schemas.append(schema)
+        relaxed += dropped
+    return schemas, relaxed
+
+
+def lark(tools: ToolUse, schemas: Sequence[Mapping[str, Any]], answer_schema: str | None = None) -> str:
+    """Calls of the allowed tools, with arguments by ``schemas``; in mode "auto" also text, or JSON by
+    ``answer_schema``."""
     more = r' ("\n<tool_call>" call)*' if tools.parallel else ""
     lines = ["%llguidance {}"]
     if tools.mode == "required":
@@ -64,7 +79,7 @@ def lark(tools: ToolUse, answer_schema: str | None = None) -> str:
     calls = []
     for i, function in enumerate(tools.allowed):
         calls.append(rf'"\n{{\"name\": \"{function.name}\", \"arguments\": " arguments{i} "}}\n</tool_call>"')
-        lines.append(f"arguments{i}: %json {_compact(function.schema)}")
+        lines.append(f"arguments{i}: %json {_compact(schemas[i])}")
     return "\n".join([*lines, f"call: {' | '.join(calls)}", ""])
 
 

@@ -11,10 +11,10 @@ import uuid
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.tools.use import ToolUse
+from server.tools.use import TOOL_NAME, ToolUse
 
 OPEN = "<tool_call>"
-HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*"([a-zA-Z0-9_-]{1,64})"\s*,\s*"arguments"\s*:\s*(?=\{)')
+HEAD = re.compile(rf'\s*\{{\s*"name"\s*:\s*"({TOOL_NAME})"\s*,\s*"arguments"\s*:\s*(?=\{{)')
 TAIL = re.compile(r"\s*\}\s*</tool_call>")
 
 

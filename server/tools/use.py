@@ -9,16 +9,19 @@ from typing import Any, Literal
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.structure import Structure
 
+# OpenAI's names and what tool servers add: dots, slashes, colons. Nothing that JSON or a grammar would have to escape.
+TOOL_NAME = r"[a-zA-Z0-9_.:/-]{1,128}"
 Mode = Literal["none", "auto", "required", "named"]
 NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A structure and the field that asked for it, in the client's words."""
+    """A structure and the field that asked for it, in the client's words; ``relaxed``: what it leaves out of that."""
 
     structure: Structure
     field: str
+    relaxed: tuple[str, ...] = ()
 
 
 def in_clients_words(error: InvalidRequestError, field: str) -> InvalidRequestError:
@@ -31,11 +34,15 @@ def in_clients_words(error: InvalidRequestError, field: str) -> InvalidRequestEr
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """``parameters``: JSON schema of its arguments' object; None is a function without any."""
+    """``parameters``: JSON schema of its arguments' object; None is a function without any.
+
+    ``strict``: what of the schema cannot be held to is refused.
+    """
 
     name: str
     description: str | None = None
     parameters: Mapping[str, Any] | None = None
+    strict: bool = False
 
     @property
     def schema(self) -> Mapping[str, Any]:
@@ -54,12 +61,14 @@ class ToolUse:
     functions: what the model is shown.
     allowed: those of them that it may call.
     parallel: more than one call in an answer.
+    field: where a function stands in the request, with {} for its index.
     """
 
     mode: Mode = "none"
     functions: tuple[Function, ...] = ()
     allowed: tuple[Function, ...] = ()
     parallel: bool = True
+    field: str = "tools[{}].function"
 
     @classmethod
     def of(
@@ -91,8 +100,8 @@ class ToolUse:
                     f"{field.format(i)}.parameters.type: must be 'object'", f"{field.format(i)}.parameters.type"
                 )
             known[function.name] = function
-        mode = mode or ("auto" if known else "none")
-        if mode == "none":
+        mode = mode or "auto"
+        if mode == "none" or (mode == "auto" and not known):
             return cls()
         if not known:
             raise InvalidRequestError("tool_choice: only allowed where tools are given", "tool_choice")
@@ -100,4 +109,4 @@ class ToolUse:
         if unknown:
             raise InvalidRequestError(f"tool_choice: {unknown[0]!r} is none of: {', '.join(known)}", "tool_choice")
         allowed = [known[name] for name in dict.fromkeys(names or known)]
-        return cls(mode, tuple(known.values()), tuple(allowed), parallel is not False)
+        return cls(mode, tuple(known.values()), tuple(allowed), parallel is not False, field)

@@ -20,13 +20,16 @@ FOREIGN = {
     "docs/api.md": {
         "coerce_one_of",
         "contentEncoding",
-        "dynamicRef",
-        "maxContains",
-        "minContains",
         "readOnly",
     },
     "docs/clients.md": {"addParams", "litellm_params"},
     "docs/decisions.md": {"TrustedHostMiddleware", "checkJs", "coerce_one_of", "OMP_WAIT_POLICY"},
+    "docs/metrics.md": {  # prometheus_client's
+        "process_max_fds",
+        "process_open_fds",
+        "process_start_time_seconds",
+        "process_virtual_memory_bytes",
+    },
     "docs/method.md": {"Var_p", "argmax_a", "i_m", "prod_m"},
 }
 

@@ -30,9 +30,18 @@ TOOL = {"type": "function", "function": {"name": "f"}}
 CALL: dict[str, Any] = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"objective_weight": {"cheerful": 1}}, "objective_weight", "did you mean 'objective_weights'"),
-    ({"max_token": 3}, "max_token", "did you mean 'max_tokens'"),
     ({"guidance": {"bta": 1}}, "guidance.bta", "did you mean 'beta'"),
-    ({"zzz": 3}, "zzz", "unknown field"),
+    ({"guidence": {}}, "guidence", "did you mean 'guidance'"),
+    ({"objectiveWeights": {"cheerful": 1}}, "objectiveWeights", "did you mean 'objective_weights'"),
+    ({"weights": {"cheerful": 1}}, "weights", "did you mean 'objective_weights'"),
+    ({"beta": 2}, "beta", "did you mean 'guidance.beta'"),
+    ({"extra_body": {"objective_weights": {"cheerful": 1}}}, "extra_body", "did you mean 'objective_weights'"),
+    (
+        {"messages": [{"role": "user", "content": "x", "objective_weights": {}}]},
+        "messages[0].objective_weights",
+        "did you mean 'objective_weights'",
+    ),
+    ({"stream": True, "stream_options": {"guidance": {}}}, "stream_options.guidance", "did you mean 'guidance'"),
     ({"objective_weights": {"cheery": 1}}, "objective_weights", "known: cheerful, concise"),
     ({"objective_weights": {"cheerful": 1e9}}, "objective_weights.cheerful", "-4 to 4"),
     ({"objective_weights": {"cheerful": True}}, "objective_weights.cheerful", "number"),
@@ -54,30 +63,28 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type", "only 'function'"),
     ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "must match"),
     ({"tools": [TOOL, TOOL]}, "tools[1].function.name", "given twice"),
-    ({"tool_choice": "auto"}, "tool_choice", "only allowed where tools are given"),
+    ({"tool_choice": "required"}, "tool_choice", "only allowed where tools are given"),
     ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice", "none of: f"),
     ({"tools": [TOOL], "guided_regex": "a"}, "guided_regex", "cannot be combined with tools"),
     ({"functions": [{"name": "f"}]}, "functions", "not supported"),
-    ({"function_call": "auto"}, "function_call", "only 'none'"),
+    ({"function_call": {"name": "f"}}, "function_call", "only 'none'"),
     ({"audio": {}}, "audio", "not supported"),
     ({"modalities": ["audio"]}, "modalities[0]", "only 'text'"),
-    ({"response_format": {"type": "xml"}}, "response_format.type", "'json_schema' is supported"),
+    ({"response_format": {"type": "xml"}}, "response_format.type", "'json_schema', 'json' or 'regex' is supported"),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "required"),
     (
         {"response_format": {"type": "text", "json_schema": {"name": "x"}}},
         "response_format.json_schema",
         "only allowed",
     ),
-    (
-        {"response_format": {"type": "json_schema", "json_schema": {"name": "a b"}}},
-        "response_format.json_schema.name",
-        "must match",
-    ),
+    ({"response_format": {"type": "regex"}}, "response_format.value", "required"),
+    ({"response_format": {"type": "regex", "value": {}}}, "response_format.value", "must be a string"),
+    ({"response_format": {"type": "json_schema", "value": {}}}, "response_format.value", "only allowed"),
+    ({"response_format": {"type": "json_object", "schema": {}, "value": {}}}, "response_format.value", "not together"),
     ({"response_format": {"type": "json_object"}, "guided_json": {}}, "guided_json", "only one constraint"),
     ({"structured_outputs": {}}, "structured_outputs", "one of json, regex"),
     ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs.choice", "only one constraint"),
     ({"structured_outputs": {"structural_tag": "x"}}, "structured_outputs.structural_tag", "not supported"),
-    ({"chat_template_kwargs": {"moood": 1}}, "chat_template_kwargs.moood", "no variable"),
     ({"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs.tokenize", "set by the server"),
     ({"add_generation_prompt": True, "continue_final_message": True}, "continue_final_message", "not together"),
     ({"echo": True}, "echo", "last message is the assistant's"),
@@ -90,20 +97,21 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"priority": 1}, "priority", "only 0"),
     ({"chat_template": "x"}, "chat_template", "not supported"),
     ({"request_id": "a b"}, "request_id", "must match"),
-    ({"reasoning_effort": "low"}, "reasoning_effort", "not supported"),
+    ({"web_search_options": {}}, "web_search_options", "not supported"),
     ({"temperature": "1"}, "temperature", "number"),
     ({"temperature": 3}, "temperature", "0 to 2"),
     ({"n": 0}, "n", "1 to 128"),
     ({"n": True}, "n", "integer"),
     ({"seed": 2**80}, "seed", "integer"),
     ({"stop": ["x"] * 17}, "stop", "at most 16"),
-    ({"stop": [""]}, "stop[0]", "at least 1"),
     ({"logit_bias": {"x": 1}}, "logit_bias", "not a token id"),
     ({"logit_bias": {"257": 1}}, "logit_bias", "0 to 256"),
     ({"stop_token_ids": [300]}, "stop_token_ids", "0 to 256"),
     ({"max_tokens": 0}, "max_tokens", "1 to"),
+    ({"max_tokens": -1}, "max_tokens", "1 to"),
     ({"max_completion_tokens": 0}, "max_completion_tokens", "1 to"),
-    ({"max_completion_tokens": 4000}, "max_completion_tokens", "leaves 382 of 400"),
+    ({"min_tokens": 383, "max_tokens": 4000}, "min_tokens", "leaves 382 of 400"),
+    ({"truncate_prompt_tokens": -1, "max_tokens": 400}, "truncate_prompt_tokens", "no room"),
     ({"max_tokens": 3, "max_completion_tokens": 4}, "max_tokens", "disagree"),
     ({"min_tokens": 5, "max_tokens": 4}, "min_tokens", "at most max_tokens=4"),
     ({"top_logprobs": 2}, "top_logprobs", "logprobs is true"),
@@ -112,25 +120,12 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": []}, "messages", "at least 1"),
     ({"messages": [{"role": "user", "content": "x" * 400}]}, "messages", "at most 399"),
     ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role", "'assistant' or 'tool'"),
-    ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id", "required"),
-    ({"messages": [{"role": "user", "content": "x", "tool_call_id": "y"}]}, "messages[0].tool_call_id", "'tool'"),
     ({"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]}, "messages[0].tool_calls", "'assistant'"),
-    (
-        {
-            "messages": [
-                *USER,
-                {"role": "assistant", "tool_calls": [CALL | {"function": {"name": "f", "arguments": "["}}]},
-            ]
-        },
-        "messages[1].tool_calls[0].function.arguments",
-        "JSON object",
-    ),
-    ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "string"),
-    ({"messages": [{"role": "user"}]}, "messages[0].content", "required"),
-    (
-        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
-        "messages[0].content[0].type",
-        "only 'text'",
+    ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content", "string"),
+    ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text", "required"),
+    *(
+        ({"messages": [{"role": "user", "content": [{"type": kind}]}]}, "messages[0].content[0]", "reads text only")
+        for kind in ("image_url", "input_image", "input_audio", "video_url", "file", "document")
     ),
 ]
 
@@ -311,6 +306,15 @@ async def test_other_statuses(client: httpx.AsyncClient, engine: FakeEngine) -> 
         ("POST", "/v1/responses/compact", 404, "trained for it"),
         ("POST", "/v1/responses/input_tokens", 404, "/tokenize"),
         ("DELETE", "/v1/models/fake/model", 405, "not a client's to delete"),
+        ("POST", "/v1/embeddings", 404, "no embeddings"),
+        ("POST", "/v1/moderations", 404, "judges none"),
+        ("GET", "/v1/files", 404, "no files"),
+        ("DELETE", "/v1/files/file-1", 404, "no files"),
+        ("POST", "/v1/batches", 404, "batch"),
+        ("POST", "/v1/images/generations", 404, "text only"),
+        ("POST", "/v1/audio/speech", 404, "text only"),
+        ("POST", "/v1/fine_tuning/jobs", 404, "mavis fit"),
+        ("GET", "/v1/threads/x/messages", 404, "is stored"),
     ],
 )
 @pytest.mark.parametrize("root", ["", "/llm"])
@@ -364,3 +368,11 @@ async def test_a_search_takes_its_rows_of_the_room_for_every_prompt(engine: Fake
         assert len({(request.id, request.group) for request in engine.requests}) == 2
         assert len({request.group for request in engine.requests}) == 1
         assert engine.requests[0].guidance.search is not None and engine.requests[0].guidance.search.rows == 4
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PATCH"])
+async def test_a_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient, method: str) -> None:
+    for path, allowed in (("/v1/preferences/a", "DELETE, GET, PUT"), ("/v1/presets/a", "DELETE, GET, PUT"),
+                          ("/v1/presets", "GET"), (CHAT, "POST")):  # fmt: skip
+        response = await client.request(method, path)
+        assert (response.status_code, response.headers["allow"]) == (405, allowed)

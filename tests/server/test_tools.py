@@ -17,6 +17,7 @@ from tests.server.fake_engine import TOOL_TEMPLATE, FakeEngine
 from tests.server.tools import ARGUMENTS, CALL, PARAMETERS, SECOND, TOOLS, TWO_CALLS
 
 FUNCTIONS = (Function("weather", "Of a city.", PARAMETERS), Function("now"))
+SCHEMAS = [function.schema for function in FUNCTIONS]
 
 
 def matches(grammar: str, text: str) -> bool:
@@ -39,13 +40,13 @@ def matches(grammar: str, text: str) -> bool:
     ],
 )
 def test_grammar(mode: Any, parallel: bool, schema: str | None, fits: list[str], fails: list[str]) -> None:
-    grammar = lark(ToolUse(mode, FUNCTIONS, FUNCTIONS, parallel), schema)
+    grammar = lark(ToolUse(mode, FUNCTIONS, FUNCTIONS, parallel), SCHEMAS, schema)
     assert [text for text in fits if not matches(grammar, text)] == []
     assert [text for text in fails if matches(grammar, text)] == []
 
 
 def test_only_allowed_functions_are_in_the_grammar() -> None:
-    grammar = lark(ToolUse("required", FUNCTIONS, FUNCTIONS[1:]))
+    grammar = lark(ToolUse("required", FUNCTIONS, FUNCTIONS[1:]), SCHEMAS[1:])
     assert matches(grammar, SECOND)
     assert not matches(grammar, CALL)
 

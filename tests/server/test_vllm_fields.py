@@ -106,7 +106,23 @@ async def test_token_ids(client: httpx.AsyncClient) -> None:
     assert len(chat["prompt_token_ids"]) == chat["usage"]["prompt_tokens"]
     made = await chunks(client, CHAT, **extra)
     assert made[0]["prompt_token_ids"] == chat["prompt_token_ids"]
-    assert [c["choices"][0].get("token_ids") for c in made[1:]] == [[72], [101]]
+    assert [c["choices"][0]["token_ids"] for c in made] == [[], [72], [101]]
+    text_chunks = await chunks(client, TEXT, **extra)
+    assert [c["choices"][0]["token_ids"] for c in text_chunks] == [[], [72], [101]]
+
+
+@pytest.mark.parametrize(
+    ("options", "counts"),
+    [
+        ({"continuous_usage_stats": True}, [0, 1, 2, 2]),
+        ({"continuous_usage_stats": True, "include_usage": True}, [0, 1, 2, 2]),
+        ({"continuous_usage_stats": True, "include_usage": False}, [None] * 3),
+        ({"include_usage": True}, [None, None, None, 2]),
+    ],
+)
+async def test_usage_of_streams(client: httpx.AsyncClient, options: dict[str, bool], counts: list[int | None]) -> None:
+    made = await chunks(client, CHAT, max_tokens=2, stream_options=options)
+    assert [(c.get("usage") or {}).get("completion_tokens") for c in made] == counts
 
 
 async def test_rendering(client: httpx.AsyncClient, engine: FakeEngine) -> None:
@@ -154,3 +170,27 @@ async def test_tokenize_and_back(client: httpx.AsyncClient) -> None:
 )
 async def test_tokenize_refuses_by_name(client: httpx.AsyncClient, path: str, body: Any, param: str) -> None:
     assert error_of(await client.post(path, json=body))["param"] == param
+
+
+async def test_what_sagemaker_and_balancers_ask(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    for method in ("GET", "POST"):
+        assert (await client.request(method, "/ping")).json() == {"status": "ready"}
+    engine.running.add("another")
+    assert (await client.get("/load")).json() == {"server_load": 1}
+    engine.state = "dead"
+    assert (await client.get("/ping")).status_code == 503
+
+
+async def test_invocations(client: httpx.AsyncClient) -> None:
+    chat = (await client.post("/invocations", json={"messages": USER, "max_tokens": 2})).json()
+    text = (await client.post("/invocations", json={"prompt": "hi", "max_tokens": 2})).json()
+    assert (chat["object"], text["object"]) == ("chat.completion", "text_completion")
+    assert error_of(await client.post("/invocations", json={"input": "hi"}))["param"] == "messages"
+    limited = await client.post("/invocations", json={"prompt": "hi"}, headers={"content-type": "text/plain"})
+    assert limited.status_code == 415
+
+
+async def test_the_tokenizer_is_described(client: httpx.AsyncClient) -> None:
+    info = (await client.get("/tokenizer_info")).json()
+    assert (info["tokenizer_class"], info["model_max_length"], info["vocab_size"]) == ("FakeTokenizer", 400, 257)
+    assert info["chat_template"].startswith("{% if messages[0]")

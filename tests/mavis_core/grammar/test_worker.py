@@ -87,13 +87,17 @@ async def gated(
 
 async def test_others_go_on_while_one_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     async with gated(monkeypatch, "[a-c]{3}") as (client, gate):
+        compiling: list[int] = []
+        client.on_step(lambda step: compiling.append(step.compiling))
         slow = asyncio.create_task(texts(client, wanted("slow", "regex", "[a-c]{3}", n=2)))
         assert await asyncio.to_thread(gate.reached.wait, 10)
         assert len(await texts(client, wanted("plain"))) == 1
         assert await texts(client, wanted("quick", "choice", '["yes"]')) == ["yes"]
         assert not slow.done()
+        assert compiling[-1] == 1
         gate.opened.set()
         assert [len(text) for text in await slow] == [3, 3]
+        assert compiling[-1] == 0
 
 
 async def test_one_that_leaves_while_compiling_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,6 +108,17 @@ def test_rows_are_admitted_in_order_of_arrival() -> None:
     while target.waiting or target.running:
         order += [chunk.row for chunk in advance(target).prefill]
     assert order == added
+
+
+def test_how_long_a_row_waited_is_known_once_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One place: the second row waits for the first to end, and preemption does not count again."""
+    target = scheduler(rows=1)
+    (first,), (second,) = add(target, 3, limit=2), add(target, 3, name="s", limit=2)
+    first.arrived, second.arrived = 100.0, 101.0
+    for now, expected in ((104.0, (4.0, None)), (105.0, (4.0, None)), (107.0, (4.0, 6.0)), (109.0, (4.0, 6.0))):
+        monkeypatch.setattr("mavis_core.schedule.scheduler.time.perf_counter", lambda now=now: now)
+        advance(target)
+        assert (first.queued, second.queued) == expected
 
 
 def admitted(target: Scheduler) -> list[str]:

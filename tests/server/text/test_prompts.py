@@ -156,8 +156,7 @@ def test_tools_are_never_dropped(template: str, shown: bool) -> None:
 def test_names_count_where_the_code_has_them() -> None:
     template = "{# mood developer #}{% for m in messages %}{{ m.mood }}{{ m.role }}{{ 'mood' }} mood{% endfor %}"
     prompts = made("byte_level", template)[1]
-    with pytest.raises(InvalidRequestError, match=r"chat_template_kwargs\.mood: is no variable"):
-        prompts.render([{"role": "user", "content": "hi"}], Rendering(variables={"mood": "calm"}))
+    assert prompts.unused(Rendering(variables={"mood": "calm", "messages": 1}, hints={"tone": "dry"})) == ["mood"]
     assert "system" in prompts.render([{"role": "developer", "content": "hi"}])
 
 

@@ -1,4 +1,7 @@
-"""A request that was served before opens no file: a server that is out of descriptors goes on with those it has."""
+"""A request that was served before opens no file: a server that is out of descriptors goes on with those it has.
+
+Metrics of the process itself are read from the kernel; prometheus_client leaves out those that cannot be opened.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,8 @@ async def test_a_request_opens_no_file(tmp_path: Any) -> None:
             with opened() as found:
                 again = await ask(client, *request)
             assert again.status_code == status
-            assert not found, request
+            unread = [each for each in found if request[1] != "/metrics" or "/proc/" not in each]
+            assert not unread, request
 
 
 def test_the_version_is_read_once() -> None:

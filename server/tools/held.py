@@ -1,0 +1,168 @@
+"""What an answer is held to of a JSON schema that a client sends: less than it says, where the grammar cannot follow.
+
+Tools come by the dozen from programs that never asked what a grammar can do, and one keyword of one of them must not
+cost the turn. So a keyword that the grammar library lacks is left out, and named, unless the schema is ``strict``: then
+it is refused by its place. The model is shown the schema as it came.
+
+Objects that name their properties are closed where they do not say otherwise: an open one invites keys that nobody
+asked for, and small models accept. What is written still fits the client's schema. Left open are objects that name
+nothing, and those that another schema adds to (``allOf``, ``$ref`` beside properties), which closing could leave
+without any answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mavis_core.api.errors import InvalidRequestError
+
+LACKING = frozenset({
+    "not", "if", "then", "else", "contains", "minContains", "maxContains", "uniqueItems", "propertyNames",
+    "dependentRequired", "dependentSchemas", "dependencies", "unevaluatedItems", "unevaluatedProperties",
+    "$dynamicRef", "$recursiveRef",
+})  # fmt: skip
+FORMATS = frozenset({
+    "date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri",
+})  # fmt: skip
+LOOKS_AROUND = re.compile(r"\(\?(=|!|<=|<!|>)|\\[1-9]|\\k<")
+DATA = ("const", "enum", "default", "examples", "example")
+MAPS = ("properties", "patternProperties", "$defs", "definitions")
+COMBINED = ("allOf", "anyOf", "oneOf", "$ref")
+OF_PROPERTIES = ("properties", "required", "additionalProperties", "patternProperties", "minProperties")
+TYPES_APART = frozenset({"string", "number", "boolean", "null", "array", "object"})
+
+Schema = Mapping[str, Any]
+
+
+def held(schema: Schema, strict: bool, at: str) -> tuple[dict[str, Any], list[str]]:
+    """The schema to follow, and the places of what it leaves out of ``schema``, which is the field ``at``.
+
+    Raises:
+        InvalidRequestError: where something would be left out of a strict schema.
+    """
+    reading = _Reading(closes_definitions=not any(map(_adds, _nodes(schema))))
+    made = reading.node(schema, "", closes=not _adds(schema))
+    if strict and reading.dropped:
+        pointer, why = next(iter(reading.dropped.items()))
+        raise InvalidRequestError(f"{at}: #{pointer}: {why} in a strict schema", at)
+    return made, [at + pointer for pointer in reading.dropped]
+
+
+@dataclass
+class _Reading:
+    closes_definitions: bool
+    dropped: dict[str, str] = field(default_factory=dict)  # JSON pointer -> why
+
+    def node(self, schema: Schema, pointer: str, closes: bool) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        inside = closes and not _adds(schema)
+        for key, value in schema.items():
+            place = f"{pointer}/{_escaped(key)}"
+            why = _lacking(key, value) or (_count(schema) if key in ("minProperties", "maxProperties") else None)
+            if why:
+                self.dropped[place] = why
+            elif key in DATA or key.startswith("x-"):
+                made[key] = value
+            elif key in MAPS and isinstance(value, dict):
+                closed = self.closes_definitions if key in ("$defs", "definitions") else True
+                made[key] = {name: self._value(one, f"{place}/{_escaped(name)}", closed) for name, one in value.items()}
+            elif key == "oneOf" and isinstance(value, list):
+                self._one_of(made, schema, value, place, inside)
+            else:
+                made[key] = self._value(value, place, inside if key in COMBINED else True)
+        if closes and _closes(made):
+            made["additionalProperties"] = False
+        return made
+
+    def _value(self, value: Any, pointer: str, closes: bool) -> Any:
+        if isinstance(value, dict):
+            return self.node(value, pointer, closes)
+        if isinstance(value, list):
+            return [self._value(one, f"{pointer}/{i}", closes) for i, one in enumerate(value)]
+        return value
+
+    def _one_of(self, made: dict[str, Any], schema: Schema, branches: list[Any], place: str, closes: bool) -> None:
+        """As ``anyOf``, which is the same where no two branches can hold at once; not beside another one."""
+        if "anyOf" not in schema and not _exclude_each_other(branches):
+            self.dropped[place] = "branches that may hold together are not supported"
+        one = [self._value(branch, f"{place}/{i}", closes) for i, branch in enumerate(branches)]
+        made["oneOf" if "anyOf" in schema else "anyOf"] = one
+
+
+def _lacking(key: str, value: object) -> str | None:
+    if key in LACKING:
+        return None if value is False and key == "uniqueItems" else "is not supported"
+    if key == "format" and not (isinstance(value, str) and value in FORMATS):
+        return f"{str(value)[:40]!r} is not supported"
+    if key == "pattern" and isinstance(value, str) and LOOKS_AROUND.search(value):
+        return "look-around and back references are not supported"
+    return None
+
+
+def _count(schema: Schema) -> str | None:
+    """Why the number of properties cannot be followed: keys may come twice, and optional ones are not counted."""
+    named, sure = schema.get("properties"), set(_required(schema))
+    counts = [schema.get(key, 0) for key in ("minProperties", "maxProperties")]
+    every = not isinstance(named, dict) or set(named) <= sure
+    few = all(isinstance(count, int) and count <= 1 for count in counts)
+    enough = isinstance(counts[0], int) and counts[0] <= len(sure) + 1
+    return None if enough and (every or few) else "is not supported beside optional properties"
+
+
+def _closes(made: Schema) -> bool:
+    """Whether nothing but the named properties needs to be there."""
+    named = made.get("properties")
+    if not isinstance(named, dict) or any(key in made for key in (*COMBINED, "additionalProperties", "minProperties")):
+        return False
+    return "patternProperties" not in made and all(key in named for key in _required(made))
+
+
+def _adds(schema: Schema) -> bool:
+    """Whether other schemas add to this one's properties, or several to one another's."""
+    beside = any(key in schema for key in OF_PROPERTIES)
+    combined = [key for key in COMBINED if key in schema]
+    every = schema.get("allOf")
+    return (beside and bool(combined)) or len(combined) > 1 or (isinstance(every, list) and len(every) > 1)
+
+
+def _required(schema: Schema) -> list[str]:
+    required = schema.get("required")
+    return [key for key in required if isinstance(key, str)] if isinstance(required, list) else []
+
+
+def _exclude_each_other(branches: list[Any]) -> bool:
+    """By their types, or by constants of a property that all of them require."""
+    if not all(isinstance(branch, dict) for branch in branches):
+        return False
+    types = [branch.get("type") for branch in branches]
+    if all(isinstance(one, str) and one in TYPES_APART for one in types) and len(set(types)) == len(types):
+        return True
+    told = [_constants(branch) for branch in branches]
+    common = set(told[0]).intersection(*told[1:]) if told else set()
+    return any(len({one[key] for one in told}) == len(told) for key in common)
+
+
+def _constants(branch: Schema) -> dict[str, str]:
+    """Of the properties that are required."""
+    properties = branch.get("properties")
+    found = {key: properties.get(key) for key in _required(branch)} if isinstance(properties, dict) else {}
+    return {key: repr(one["const"]) for key, one in found.items() if isinstance(one, dict) and "const" in one}
+
+
+def _nodes(schema: object) -> Iterator[Schema]:
+    pending = [schema]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            yield node
+            pending += node.values()
+        elif isinstance(node, list):
+            pending += node
+
+
+def _escaped(name: str) -> str:
+    short = name if len(name) <= 40 else name[:39] + "…"
+    return short.replace("~", "~0").replace("/", "~1")
