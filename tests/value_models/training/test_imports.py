@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ALLOWED = {"torch", "transformers", "numpy", "safetensors", "tqdm", "mavis_core", "value_models"}
+ALLOWED = {"torch", "transformers", "numpy", "safetensors", "tqdm", "yaml", "mavis_core", "value_models"}
 FILES = [
     p
     for name in ("kinds", "rewards", "rollouts", "training", "evaluation", "baselines")
