@@ -70,9 +70,15 @@ class ResolvedRequest(Generic[Body]):
         sampling: SamplingParams | None = None,
         prompted: tuple[PromptedObjective, ...] = (),
     ) -> Request:
+        """Of one prompt, with no more tokens than its objectives in words leave, whose prompts are longer than it."""
         sampling = sampling or self.sampling
         guidance, salt = self.steering.guidance, self.body.cache_salt
-        return Request(uuid.uuid4().hex, prompt, sampling, guidance, salt, group=self.id, prompted=prompted)
+        made = Request(uuid.uuid4().hex, prompt, sampling, guidance, salt, group=self.id, prompted=prompted)
+        if sampling.max_tokens is None or len(made.prompts) == 1:
+            return made
+        left = self.info.room.answer(list(map(len, made.prompts)))
+        left = max(left, sampling.min_tokens, 1)  # what does not fit then is refused by the engine
+        return replace(made, sampling=replace(sampling, max_tokens=min(sampling.max_tokens, left)))
 
     async def prompted(
         self, messages: Sequence[ChatMessage], rendering: Rendering, prompt: tuple[int, ...]

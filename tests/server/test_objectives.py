@@ -72,6 +72,17 @@ async def test_a_request_brings_its_own(client: httpx.AsyncClient, engine: FakeE
     assert 'objective="pirate"' not in metrics, "a client cannot make series"
 
 
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses"])
+async def test_a_limit_is_at_most_what_the_longest_prompt_leaves(
+    client: httpx.AsyncClient, engine: FakeEngine, path: str
+) -> None:
+    limit = {"max_tokens" if path == CHAT else "max_output_tokens": 9000}
+    response = await ask(client, path, objectives=PIRATE, objective_weights={"pirate": 1}, **limit)
+    assert response.status_code == 200, response.text
+    (one,) = engine.requests
+    assert one.sampling.max_tokens == engine.info.max_model_len - max(map(len, one.prompts))
+
+
 async def test_weights_come_every_way(client: httpx.AsyncClient, engine: FakeEngine) -> None:
     await client.put("/v1/preferences/ann", json={"objective_weights": {"concise": 1}})
     for sent in (

@@ -232,7 +232,7 @@ async def test_the_recommended_beta_is_used_where_none_is_asked_for(subject: Sub
 
 async def test_a_search_says_at_its_end_what_it_did(subject: Subject) -> None:
     params = SearchParams("best_of", successors=3)
-    request = wanted(guidance=Guidance({"cheerful": 1.0}, beta=0.5, search=params))
+    request = wanted(guidance=Guidance({"cheerful": 1.0}, beta=0.5, search=params), max_tokens=60)
     task = asyncio.create_task(choices(subject.client, request))
     await until(lambda: subject.client.in_flight == 3)
     deltas = (await task)[0]
@@ -240,7 +240,7 @@ async def test_a_search_says_at_its_end_what_it_did(subject: Subject) -> None:
     last = deltas[-1].guidance
     assert last is not None and last.search is not None
     assert (last.search.method, last.search.rounds, last.search.samples) == ("best_of", 1, 3)
-    assert len(tokens(deltas)) == 6
+    assert len(tokens(deltas)) == 60
 
 
 async def test_a_structure_is_kept_to_or_refused_by_name(subject: Subject) -> None:
@@ -259,11 +259,15 @@ BAD: list[tuple[Request, str, str | None]] = [
     (wanted(guidance=Guidance({"joy": 1.0})), "unknown objective 'joy'; known: cheerful, concise", "objective_weights"),
     (
         wanted(guidance=Guidance({"concise": 5.0})),
-        "objective_weights.concise=5: this value accepts -4 to 4",
+        "objective_weights.concise=5: must be -4 to 4",
         "objective_weights.concise",
     ),
     (replace(wanted(), prompt_token_ids=()), "the prompt is empty", "prompt"),
-    (replace(wanted(), prompt_token_ids=(1, VOCAB)), f"prompt: token id {VOCAB} is not in 0 to {VOCAB - 1}", "prompt"),
+    (
+        replace(wanted(), prompt_token_ids=(1, VOCAB)),
+        f"prompt: token id {VOCAB} is not from 0 to {VOCAB - 1}",
+        "prompt",
+    ),
     (replace(wanted(), prompt_token_ids=(1,) * CONTEXT), f"at most {CONTEXT - 1}", "messages"),
     (wanted(logit_bias={VOCAB: 1.0}), "logit_bias: token id 257", "logit_bias"),
     (wanted(n=PLACES + 1), "n takes 9 rows: this server has 8 places", "n"),
