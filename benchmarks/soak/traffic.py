@@ -45,8 +45,8 @@ GRAMMARS = (
 WRONG: tuple[dict[str, Any], ...] = (
     {"temperature": -1},
     {"objective_weights": {"unknown": 1}},
-    {"temprature": 1},
-    {"max_tokens": 10**6},
+    {"guidence": {}},
+    {"max_tokens": -1},
     {"n": 0},
     {"messages": []},
     {"guidance": {"top_k": 0}},

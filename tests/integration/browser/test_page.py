@@ -164,13 +164,13 @@ def test_zero_weights_are_the_plain_model_and_text_is_only_text(served: Served, 
 
 
 def test_errors_are_readable(served: Served, open_page: OpenPage) -> None:
-    page = ready(open_page(f"{served.url}/#n=50000"))
+    page = ready(open_page(f"{served.url}/#n=8&sys={'a long story ' * 1_000}"))
     ask(page, "How was your day?")
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The server refused this request")
-    expect(alert).to_contain_text("max_tokens")
+    expect(alert).to_contain_text("messages")
     expect(alert).to_contain_text("HTTP 400 · invalid_request_error")
-    page.fill("#field-maxTokens", "8")
+    page.fill("#system", "")
     alert.get_by_role("button", name="Try again").click()
     expect(page.locator(DONE)).to_have_count(1)
     broken = {
