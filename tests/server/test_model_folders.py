@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,10 @@ import httpx
 import pytest
 import torch
 
-from server.app import create_app
-from server.cli.engine import engine_client
-from server.settings import load_settings
 from tests.architectures import SPECIAL, special_config
 from tests.gguf_file import write_gguf
 from tests.models import byte_tokenizer
+from tests.server.real_engine import served
 
 NO_SYSTEM = (
     "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
@@ -43,20 +39,6 @@ def save(folder: Path, architecture: str, template: str | None, tied: bool) -> N
     tokenizer.save_pretrained(folder)
 
 
-@asynccontextmanager
-async def served(model: Path, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    found = load_settings(model=str(model), database="sqlite://", device="cpu", allowed_hosts=("*",), **settings)
-    client = engine_client(found, lambda stage, done: None)
-    app = create_app(found, client, lambda: client.tokenizer)
-    client.start()
-    await client.wait_ready()
-    assert client.state == "ready", client.reason
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as http:
-            yield http
-
-
 async def chat(http: httpx.AsyncClient, *messages: tuple[str, str], **fields: Any) -> httpx.Response:
     asked = [{"role": role, "content": content} for role, content in messages]
     return await http.post("/v1/chat/completions", json={"messages": asked, "max_tokens": 12, "seed": 1, **fields})
@@ -70,7 +52,7 @@ async def test_a_folder_is_served(tmp_path: Path, architecture: str, template: s
     save(tmp_path, architecture, template, tied)
     saved = json.loads((tmp_path / "generation_config.json").read_text())
     assert saved["eos_token_id"] == [END, NEWLINE] and "pad_token_id" not in saved
-    async with served(tmp_path) as http:
+    async with served(model=str(tmp_path)) as http:
         kinds = {objective["kind"] for objective in (await http.get("/v1/objectives")).json()["data"]}
         assert kinds == (set() if template is None else {"prompted"}), "words steer any model that can be told"
         completed = await http.post("/v1/completions", json={"prompt": LONG, "max_tokens": 12, "ignore_eos": True})
@@ -100,7 +82,7 @@ async def test_a_folder_is_served(tmp_path: Path, architecture: str, template: s
 
 async def test_a_gguf_file_is_served_in_few_bits(tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf")
-    async with served(tmp_path / "tiny.gguf", quantization="int4", dtype="float32") as http:
+    async with served(model=str(tmp_path / "tiny.gguf"), quantization="int4", dtype="float32") as http:
         answered = await chat(http, ("user", LONG))
         assert answered.status_code == 200
         assert (

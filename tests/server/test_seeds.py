@@ -10,10 +10,8 @@ import pytest
 import torch
 
 from mavis_core.model.policy import Policy
-from server.app import create_app
-from server.cli.engine import engine_client
-from server.settings import load_settings
 from tests.models import head_network, save_byte_llama
+from tests.server.real_engine import served
 from tests.value_models.configs import value_config
 from value_models.kinds.head import save_head
 
@@ -43,18 +41,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 async def answers(model: tuple[str, str], sequence: list[dict[str, Any]], **settings: Any) -> list[Any]:
     """Of one start of a server."""
-    given: dict[str, Any] = {"model": model[0], "values": model[1], "database": "sqlite://", "device": "cpu"}
-    given["allowed_hosts"] = ("*",)
-    found = load_settings(**given | settings)
-    client = engine_client(found, lambda stage, done: None)
-    app = create_app(found, client, lambda: client.tokenizer)
-    client.start()
-    await client.wait_ready()
-    assert client.state == "ready", client.reason
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as http:
-            responses = [await http.post("/v1/completions", json=body) for body in sequence]
+    async with served(model=model[0], values=model[1], **settings) as http:
+        responses = [await http.post("/v1/completions", json=body) for body in sequence]
     assert [response.status_code for response in responses] == [200] * len(sequence)
     return [texts(response) for response in responses]
 
