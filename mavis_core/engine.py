@@ -232,7 +232,7 @@ class Engine:
         if not guided:
             return None
         scaled, surviving = first(logits.scaled, guided), first(logits.surviving, guided)
-        candidates = find_candidates(scaled, surviving, rows.k, rows.width, rows.full)
+        candidates = find_candidates(scaled, surviving, rows.k, rows.width, rows.full, rows.ends)
         with timer.stage("value"):
             scored = self.values.score(rows, candidates, first(hidden, guided))
             if rows.companions is None:

@@ -48,6 +48,7 @@ def reference_generate(
     tokens = list(prompt)
     own = () if sampling.ignore_eos else policy.stop_token_ids
     stops = {*own, *sampling.stop_token_ids}
+    steered_in_words = any(guidance.weights.get(objective.name) for objective in prompted)
     matcher = None
     if sampling.structure is not None:
         compiler = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
@@ -70,7 +71,7 @@ def reference_generate(
             a: gumbel_reference(sampling.seed, choice, position, a) if sampling.temperature else 0.0 for a in survivors
         }
         if guidance.active:
-            candidates = survivors[: guidance.top_k]
+            candidates = _candidates(survivors, guidance, stops, steered_in_words)
             combined = _in_words(policy, prompted, out.tokens, raw, candidates, guidance)
             tilt = _tilt(values, tokens, candidates, hidden, guidance, beta, combined)
             log_p, log_ref, mass = _tilted(scaled, candidates, tilt, guidance.max_kl_per_token)
@@ -145,6 +146,15 @@ def _survivors(scaled: list[float], sampling: SamplingParams) -> list[int]:
             before += math.exp(scaled[a] - normaliser)
         order = kept
     return order
+
+
+def _candidates(survivors: list[int], guidance: Guidance, stops: set[int], in_words: bool) -> list[int]:
+    """The k likeliest; of a row that is steered in words the likeliest end is the last, where none is there."""
+    candidates = survivors[: guidance.top_k]
+    end = next((a for a in survivors if a in stops), None)
+    if in_words and end is not None and end not in candidates and guidance.top_k > 1:
+        candidates[-1] = end
+    return candidates
 
 
 def _in_words(

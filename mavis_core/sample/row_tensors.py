@@ -26,6 +26,13 @@ def first(rows: Tensor, count: int) -> Tensor:
     return rows if count == rows.shape[0] else rows[:count]
 
 
+def _ends(rows: Sequence[Row], device: torch.device) -> Tensor | None:
+    """The tokens that end each row that is steered in words, (G, E) int64, -1 filling up; None if there are none."""
+    ids = [list(row.stop_ids) if row.in_words else [] for row in rows]
+    most = max(len(found) for found in ids)
+    return torch.tensor([found + [-1] * (most - len(found)) for found in ids]).to(device) if most else None
+
+
 class RowTensors:
     """Per-row state of the B rows that draw in a step, the first G of them guided.
 
@@ -43,6 +50,7 @@ class RowTensors:
         named: (G, 1, M) bool, the objectives that each guided row names.
         ranks: (G,) int64, which candidate by likelihood a ranked row takes, -1 for one that draws; None if all draw.
         readers: by a value's first column, which guided rows it scores; kept by ``ValueSet``.
+        ends: (G, E) int64, see ``find_candidates``; None where no row is steered in words.
         width: K, the most candidates any guided row asks for; ``full`` says that all rows have that many.
     """
 
@@ -85,6 +93,7 @@ class RowTensors:
         self.tilt_weights = self.weights * self.beta[:, None] if self.guided else self.weights
         in_words = any(row.in_words for row in rows[: self.guided])
         self.companions = CompanionTensors(rows[: self.guided], self.beta) if in_words else None
+        self.ends = _ends(rows[: self.guided], device) if in_words else None
         ranks = [row.index if row.request.sampling.ranked else -1 for row in rows[: self.guided]]
         self.ranks = torch.tensor(ranks).to(device) if any(rank >= 0 for rank in ranks) else None
 
