@@ -291,9 +291,9 @@ class ObjectiveInfo:
 
     ``reward_mean`` and ``reward_std`` z-score the reward; ``recommended_beta`` is tuned to 0.2 nats of
     steering KL per token; ``weight_range`` is what the value accepts. ``additive``: V says what the token alone adds
-    (log-ratios), so that a text's is the sum over its tokens; else V at the last token is the text's. ``pull_range`` is
-    None, or what beta * lambda may be where the value was trained with the weights as an input
-    (``ValueSpec.conditioned``).
+    (log-ratios), so that a text's is the sum over its tokens; else V at the last token is the text's. ``conditioned``:
+    the value takes the weights into account (``ValueSpec.conditioned``). ``pull_range`` is None, or what beta * lambda
+    may be where the value was trained with the weights as an input.
     """
 
     name: str
@@ -305,6 +305,7 @@ class ObjectiveInfo:
     recommended_beta: float
     weight_range: tuple[float, float]
     additive: bool = False
+    conditioned: bool = False
     pull_range: tuple[float, float] | None = None
 
 

@@ -196,24 +196,30 @@ class Admission:
             )
 
     def _check_conditioned(self, guidance: Guidance) -> None:
-        """A conditioned value predicts the KL of its own tilt only, and only in the range that it was trained for."""
+        """What a conditioned value says holds for the tilt as it is, and where it was trained with the weights, for its
+        own tilt only and in the range that it was trained for.
+        """
         known = {objective.name: objective for objective in self.objectives}
-        conditioned = [name for name in guidance.weights if name in known and known[name].pull_range is not None]
+        conditioned = [name for name in guidance.weights if name in known and known[name].conditioned]
         if not conditioned or not guidance.active:
             return
         first = known[conditioned[0]]
-        alien = (name for name in guidance.weights if name not in conditioned or known[name].value != first.value)
-        if others := list(alien):
-            raise InvalidRequestError(
-                f"objective_weights.{others[0]}: is of another value than {first.name}, whose value takes all weights "
-                "into account and can only be used alone",
-                f"objective_weights.{others[0]}",
-            )
         if guidance.normalise != "none":
             raise InvalidRequestError(
                 f"guidance.normalise={guidance.normalise!r}: must be 'none' with {first.name}, whose value takes the "
                 "weights into account",
                 "guidance.normalise",
+            )
+        in_range = [name for name in conditioned if known[name].pull_range is not None]
+        if not in_range:
+            return
+        first = known[in_range[0]]
+        alien = (name for name in guidance.weights if name not in in_range or known[name].value != first.value)
+        if others := list(alien):
+            raise InvalidRequestError(
+                f"objective_weights.{others[0]}: is of another value than {first.name}, whose value takes all weights "
+                "into account and can only be used alone",
+                f"objective_weights.{others[0]}",
             )
         beta = self._beta(guidance)
         for objective in (o for o in self.objectives if o.value == first.value and o.pull_range is not None):
