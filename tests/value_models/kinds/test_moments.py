@@ -16,6 +16,7 @@ from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
 from mavis_core.offline import generate
 from mavis_core.reference import reference_generate
+from mavis_core.values.protocol import ValueFunction
 from tests.models import HIDDEN, RANK, WIDTH, head_value, request, tiny_policy
 from tests.value_models.configs import value_config
 from value_models.folders import load_value
@@ -102,7 +103,7 @@ def test_products_stand_behind_the_rewards() -> None:
 def test_batched_equals_the_reference_beside_other_values(value: MomentsValue) -> None:
     """Rows of any weights, with another value's objective in one request too."""
     policy = tiny_policy("llama")
-    values = [head_value(policy, "c"), value]
+    values: list[ValueFunction] = [head_value(policy, "c"), value]
     engine = Engine(policy, values, EngineConfig())
     weights = [{"a": 0.5, "b": 2.0}, {"a": -1.0}, {"a": 5.0, "b": -3.0}, {"b": 1.0, "c": -1.0}, {"c": 2.0}, {}]
     asked = [Guidance(each, 1.5, 11) for each in weights]
