@@ -15,7 +15,7 @@ from server.reasoning import markers
 from server.reasoning.markers import Markers, ReasoningParser
 from server.reasoning.reader import ReasoningReader
 from server.tools.formats import known
-from server.tools.formats.format import ToolFormat
+from server.tools.formats.format import ToolFormat, is_apart
 from server.tools.formats.known import ToolParser
 from server.tools.parts import Reader
 from server.tools.reader import reader_for
@@ -27,7 +27,7 @@ class Dialect:
     """Attributes:
     calls: how the model writes calls.
     marks: what it puts around its reasoning; None where it has none.
-    special: marks that are special tokens, by their spelling.
+    special: marks that are tokens which a grammar does not take for text, by their spelling.
     told: what was chosen and why, in one line.
     """
 
@@ -43,7 +43,7 @@ class Dialect:
         marks, why_marks = markers.chosen(reasoning, template)
         spelled = {*calls.markers, *((marks.begin, marks.end) if marks else ())}
         added = backend.get_added_tokens_decoder()
-        special = {token.content: i for i, token in added.items() if token.special and token.content in spelled}
+        special = {token.content: i for i, token in added.items() if token.content in spelled and is_apart(token)}
         named = "none" if marks is None else f"{marks.begin}…{marks.end}"
         told = f"tool calls: {calls.name} ({why_calls}); reasoning: {named} ({why_marks})"
         return cls(calls, marks, special, told)

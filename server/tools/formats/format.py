@@ -1,7 +1,7 @@
 """What a form of calls has to be able to do, and how a grammar is put together from it.
 
-A grammar is llguidance's Lark. A marker that the vocabulary has as a special token is not text to it: it stands there
-by its number, and the text of the answer shows it because the request asks for that (``shown_token_ids``).
+A grammar is llguidance's Lark. A marker that the vocabulary has as a token of its own may not be text to it, and then
+stands there by its number (``is_apart``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import orjson
 from server.tools.parts import Reader
 from server.tools.use import Function
 
-Special = Mapping[str, int]  # a marker's spelling -> the special token that it is
+Special = Mapping[str, int]  # a marker's spelling -> the token that it is, where that is no text to a grammar
 Call = tuple[str, Mapping[str, Any]]  # name and arguments
 ANYTHING = r"(.|\n)*"
 # Spaces in arguments are fixed: left free, a model that is unsure writes spaces until its limit. So are escapes:
@@ -28,6 +28,11 @@ COMPACT = {
     "key_separator": ": ",
     "json_allowed_escapes": 'nrbtf\\"',
 }
+
+
+def is_apart(token: Any) -> bool:
+    """Whether llguidance takes a ``tokenizers.AddedToken`` for no text: a special one, or any that looks like a tag."""
+    return bool(token.special or (token.content.startswith("<") and token.content.endswith(">")))
 
 
 class ToolFormat(ABC):
@@ -76,14 +81,11 @@ class ToolFormat(ABC):
             return [f"start: {'answer | ' if answer and not required else ''}{opening} calls"]
         if not self.opening:
             return ["start: TEXT | calls", f"TEXT: /{ANYTHING}/ & ~/{self.taken_for_calls}{ANYTHING}/"]
-        if self.opening in special:
-            return [f"start: TEXT | TEXT {opening} calls", f"TEXT: /{ANYTHING}/"]
         marker = re.escape(self.opening).replace("/", r"\/")
-        return [
-            "start: TEXT | until_calls calls",
-            f"TEXT: /{ANYTHING}/ & ~/{ANYTHING}{marker}{ANYTHING}/",
-            f"until_calls[lazy]: /{ANYTHING}{marker}/",
-        ]
+        text = f"TEXT: /{ANYTHING}/ & ~/{ANYTHING}{marker}{ANYTHING}/"  # spelled in letters it is read as a call, too
+        if self.opening in special:
+            return [f"start: TEXT | TEXT {opening} calls", text]
+        return ["start: TEXT | until_calls calls", text, f"until_calls[lazy]: /{ANYTHING}{marker}/"]
 
 
 def literal(text: str, special: Special) -> str:

@@ -33,7 +33,7 @@ class PythonicFormat(ToolFormat):
     opening = ""
     markers = ()
     example = "[name(argument=value)]"
-    taken_for_calls = rf"\s*\[\s*{TOOL_NAME.replace('/', '[/]')}\s*\("
+    taken_for_calls = r"\s*\[\s*[a-zA-Z0-9_.:\/-]+\s*\("
 
     def calls(self, functions: Sequence[Function], schemas: Sequence[Mapping[str, Any]], parallel: bool,
               special: Special) -> list[str]:  # fmt: skip
