@@ -1,8 +1,8 @@
 """Calls as Python writes them, in a list that is all of the answer: ``[f(a=1, b="x"), g()]``. Llama 3.2 and 4.
 
-Values are literals. The grammar has them as JSON, whose strings it writes with Python's escapes only, but for the words
-of a whole argument: ``True``. Arguments that Python cannot name (``**{"a-b": 1}``) stand in a dictionary. JSON's
-``true``, ``false`` and ``null`` are read too. A call is known once it is whole; one that is not, and anything else that
+Values are literals. The grammar has them as JSON, whose strings have only escapes that Python has, too, and a whole
+argument may be one of Python's words: ``True``. JSON's ``true``, ``false`` and ``null`` are read as well. Arguments that
+Python cannot name stand in a dictionary: ``f(**{"a-b": 1})``. A call is known once it is whole; one that is not, and anything else that
 is no literal, stays text.
 """
 
@@ -21,7 +21,9 @@ from server.tools.parts import AnswerPart, AnswerText, Reader, ToolCallArguments
 from server.tools.use import TOOL_NAME, Function
 
 WORDS = {"true": True, "false": False, "null": None}
+KINDS = (("boolean", "True"), ("boolean", "False"), ("null", "None"))
 COMBINING = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "minProperties", "maxProperties")
+BEGINNINGS = (("first", '"['), ("call", '"'))
 FIRST = regex.compile(rf"\s*\[\s*(?P<name>{TOOL_NAME})\s*\(")
 NEXT = regex.compile(rf"\s*,\s*(?P<name>{TOOL_NAME})\s*\(")
 END = regex.compile(r"\s*\]")
@@ -38,11 +40,12 @@ class PythonicFormat(ToolFormat):
     def calls(self, functions: Sequence[Function], schemas: Sequence[Mapping[str, Any]], parallel: bool,
               special: Special) -> list[str]:  # fmt: skip
         more = '(", " call)*' if parallel else ""
-        lines, each = [f'calls: "[" call {more} "]"'], []
+        lines, ways = [f'calls: first {more} "]"'], []
         for i, (function, schema) in enumerate(zip(functions, schemas, strict=True)):
-            each.append(f'"{function.name}(" arguments{i}_0 ")"')
+            ways.append(f'{function.name}(" arguments{i}_0 ")"')
             lines += _keywords(f"arguments{i}", schema) if _nameable(schema) else _dictionary(f"arguments{i}", schema)
-        return [*lines, f"call: {' | '.join(each)}"]
+        # The bracket is one with the name: up to there an answer may also be text, which would win over a bracket alone.
+        return [*lines, *(f"{rule}: {' | '.join(begin + way for way in ways)}" for rule, begin in BEGINNINGS)]
 
     def reader(self) -> Reader:
         return PythonReader(self)
@@ -99,11 +102,23 @@ def _keywords(rule: str, schema: Mapping[str, Any]) -> list[str]:
 
 
 def _value(schema: Any, shared: Mapping[str, Any]) -> str:
-    if isinstance(schema, dict) and schema.get("type") == "boolean" and not {"enum", "const"} & schema.keys():
-        return '"True" | "False"'
-    if isinstance(schema, dict) and schema.get("type") == "null":
-        return '"None"'
-    return value(schema | shared if isinstance(schema, dict) else schema)
+    """Lark of an argument: Python's words for what JSON has words for, and JSON."""
+    if not isinstance(schema, dict):
+        return value(schema)
+    words = [f'"{word}"' for word in sorted(_words(schema))]
+    only = schema.get("type") in ("boolean", "null") and not {"enum", "const"} & schema.keys()
+    return " | ".join(words if only else [value(schema | shared), *words])
+
+
+def _words(schema: Mapping[str, Any]) -> set[str]:
+    """Which of Python's words are values by ``schema``, as far as that says so itself."""
+    if "enum" in schema or "const" in schema:
+        given = [*schema.get("enum", []), schema.get("const", 0)]
+        return {repr(one) for one in given if one is None or isinstance(one, bool)}
+    kinds = schema.get("type")
+    found = {word for kind, word in KINDS if kind == kinds or (isinstance(kinds, list) and kind in kinds)}
+    branches = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    return found.union(*(_words(branch) for branch in branches if isinstance(branch, dict)))
 
 
 def _dictionary(rule: str, schema: Mapping[str, Any]) -> list[str]:
@@ -129,7 +144,7 @@ class PythonReader:
         self._head = FIRST
         self._inside: _Parentheses | None = None  # of the call that is held
         self._calls = 0
-        self._text = False
+        self._text = self._said = False
         self.cut = False
 
     def read(self, text: str, last: bool) -> list[AnswerPart]:
@@ -137,12 +152,17 @@ class PythonReader:
         parts: list[AnswerPart] = []
         while not self._text and self._call(parts):
             pass
-        if self._held and (self._text or last):
+        if self._text or last:
             self.cut = self._inside is not None
-            if self._held.strip() or not self._calls:
-                parts.append(AnswerText(self._held))
-            self._held = ""
+            self._say(last, parts)
         return parts
+
+    def _say(self, last: bool, parts: list[AnswerPart]) -> None:
+        """Give out what is held; spaces alone behind calls are nobody's."""
+        self._said = self._said or bool(self._held.strip()) or (last and not self._calls)
+        if self._held and self._said:
+            parts.append(AnswerText(self._held))
+            self._held = ""
 
     def _call(self, parts: list[AnswerPart]) -> bool:
         """Take a call, or the end of all, off what is held; False where more has to be known."""
@@ -211,7 +231,10 @@ def _arguments(source: str) -> str | None:
         given: dict[str, Any] = {}
         for one in call.keywords:
             found = _found(one.value)
-            given |= {one.arg: found} if one.arg is not None else found
+            more = {one.arg: found} if one.arg is not None else found
+            if given.keys() & more.keys():
+                return None
+            given |= more
         return json.dumps(given, ensure_ascii=False, allow_nan=False)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         return None
