@@ -99,9 +99,7 @@ def reference_generate(
     return out
 
 
-def _place(
-    policy: Policy, output: list[int], reasoning: Reasoning | None
-) -> Literal["before", "inside", "behind"]:
+def _place(policy: Policy, output: list[int], reasoning: Reasoning | None) -> Literal["before", "inside", "behind"]:
     """Where the next token stands, by the text of all tokens so far."""
     if reasoning is None:
         return "behind"

@@ -43,9 +43,7 @@ class Detokenizer:
         shown: Collection[int] = (),
     ) -> None:
         self._text = (
-            None
-            if tokenizer is None
-            else RunningText(token_bytes_of(tokenizer), skip_special_tokens, prompt, shown)
+            None if tokenizer is None else RunningText(token_bytes_of(tokenizer), skip_special_tokens, prompt, shown)
         )
         self._stops = stops
         self._pending = ""

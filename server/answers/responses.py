@@ -73,7 +73,8 @@ class ResponseAnswer(Answer):
         self._stats = delta.guidance
         self._reports += token_reports(self._report_reading, delta.reports)
         self._logprobs += [token_logprobs(self._logprob_reading, position) for position in delta.logprobs]
-        if self._tracker is not None and any([self._tracker.push(token) for token in delta.token_ids]):
+        reasoned = [self._tracker is not None and self._tracker.push(token) for token in delta.token_ids]
+        if any(reasoned):
             self._logprobs.clear()  # only those of text are told
         events = []
         for part in self._reader.read(delta.text, last=delta.finish_reason is not None):

@@ -51,10 +51,8 @@ class ReasoningReader:
 
     def _inside(self, parts: list[AnswerPart], last: bool) -> bool:
         text, ended, after = self._held.partition(self._end)
-        if ended or last:
-            ready = text.rstrip()
-        else:
-            ready = text[: len(text) - held_back(text, [self._end])].rstrip()
+        keep = 0 if ended or last else held_back(text, [self._end])
+        ready = text[: len(text) - keep].rstrip()
         if ready:
             parts.append(ReasoningText(ready))
         if ended:

@@ -1,8 +1,8 @@
 """Writes tools and calls of a conversation as text, for chat templates that do not know them.
 
 A template that mentions ``tools`` gets them as data. For any other they are written out: definitions in the system
-message, calls as text of the assistant, in the form that answers are held to, results as text of the user. So every model can be given tools;
-whether it has learned to use them is another matter.
+message, calls as text of the assistant, in the form that answers are held to, results as text of the user. So every
+model can be given tools; whether it has learned to use them is another matter.
 """
 
 from __future__ import annotations

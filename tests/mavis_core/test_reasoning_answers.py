@@ -1,4 +1,4 @@
-"""Structures begin behind the reasoning: equal to the slow reference, valid, and whoever does not reason is as before."""
+"""Structures begin behind the reasoning: equal to the slow reference, and valid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from tests.models import assert_idle, byte_tokenizer, head_value, request, tiny_
 from tests.structures import BYTE_EOS, byte_model
 
 BEGIN, END = 257, 258  # tokens of their own, beside the letters that spell them
-JSON = Structure("json_schema", '{"type": "object", "properties": {"a": {"enum": [1, 22]}}, "additionalProperties": false}')
+JSON = Structure(
+    "json_schema", '{"type": "object", "properties": {"a": {"enum": [1, 22]}}, "additionalProperties": false}'
+)
 THINK = Reasoning("<think>", "</think>")
 OPENED = Reasoning("<think>", "</think>", opened=True)
 ANSWERS = [{}, {"a": 1}, {"a": 22}]

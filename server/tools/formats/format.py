@@ -75,7 +75,7 @@ class ToolFormat(ABC):
         return call_id
 
     def start(self, required: bool, answer: bool, special: Special) -> list[str]:
-        """Lark of the whole text: ``calls`` behind their opening; unless ``required`` also text, or a rule ``answer``."""
+        """Lark of the whole text: ``calls`` behind their opening, or unless ``required`` text, or a rule ``answer``."""
         opening = literal(self.opening, special)
         if required or answer:
             return [f"start: {'answer | ' if answer and not required else ''}{opening} calls"]

@@ -91,7 +91,7 @@ class JsonFormat(ToolFormat):
 
 @dataclass(frozen=True)
 class Patterns:
-    """``opened``: from the opening to the first call's arguments; ``between``: from the call before to the next one's."""
+    """``opened``: from the opening to the first call's arguments; ``between``: from a call's end to the next one's."""
 
     opened: regex.Pattern[str]
     between: regex.Pattern[str]

@@ -1,4 +1,4 @@
-"""Calls behind ``[TOOL_CALLS]``: as a JSON list, or in newer models each by its name. Their templates take short ids."""
+"""Calls behind ``[TOOL_CALLS]``: as a JSON list, in newer models each by its name. Their templates take short ids."""
 
 import hashlib
 import re

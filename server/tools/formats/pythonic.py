@@ -1,9 +1,9 @@
 """Calls as Python writes them, in a list that is all of the answer: ``[f(a=1, b="x"), g()]``. Llama 3.2 and 4.
 
 Values are literals. The grammar has them as JSON, whose strings have only escapes that Python has, too, and a whole
-argument may be one of Python's words: ``True``. JSON's ``true``, ``false`` and ``null`` are read as well. Arguments that
-Python cannot name stand in a dictionary: ``f(**{"a-b": 1})``. A call is known once it is whole; one that is not, and anything else that
-is no literal, stays text.
+argument may be one of Python's words: ``True``. JSON's ``true``, ``false`` and ``null`` are read as well. Arguments
+that Python cannot name stand in a dictionary: ``f(**{"a-b": 1})``. A call is known once it is whole; one that is not,
+and anything else that is no literal, stays text.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class PythonicFormat(ToolFormat):
         for i, (function, schema) in enumerate(zip(functions, schemas, strict=True)):
             ways.append(f'{function.name}(" arguments{i}_0 ")"')
             lines += _keywords(f"arguments{i}", schema) if _nameable(schema) else _dictionary(f"arguments{i}", schema)
-        # The bracket is one with the name: up to there an answer may also be text, which would win over a bracket alone.
+        # The bracket is one with the name: up to there an answer may be text, which would win over a bracket alone.
         return [*lines, *(f"{rule}: {' | '.join(begin + way for way in ways)}" for rule, begin in BEGINNINGS)]
 
     def reader(self) -> Reader:

@@ -36,9 +36,7 @@ def vocabulary(special: bool | None) -> PreTrainedTokenizerFast:
         (OPENED, [("é</think", True)], "inside"),
     ],
 )
-def test_places(
-    special: bool | None, reasoning: Reasoning, pieces: list[tuple[str, bool]], place: str
-) -> None:
+def test_places(special: bool | None, reasoning: Reasoning, pieces: list[tuple[str, bool]], place: str) -> None:
     tokenizer = vocabulary(special)
     tracker = ReasoningTracker(tokenizer.backend_tokenizer, reasoning)
     reasoned = 0

@@ -86,7 +86,7 @@ def drawn(form: ToolFormat, tools: ToolUse, tokens: bool, seed: int) -> str:
     while not made.is_stopped() and not (made.is_accepting() and chance.random() < 0.4):
         bits = made.compute_bitmask()
         allowed = [i for i in range(len(tokenizer)) if bits[i >> 3] >> (i & 7) & 1 and (31 < i < 127 or i > EOS)]
-        ending = [i for i in allowed if chr(i) in "\"})],"]
+        ending = [i for i in allowed if chr(i) in '"})],']
         ids.append(chance.choice(ending if ending and chance.random() < 0.4 else allowed or [10]))
         made.consume_token(ids[-1])
         assert len(ids) < 3000

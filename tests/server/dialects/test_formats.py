@@ -46,7 +46,7 @@ def test_what_is_written_fits_and_is_read_back(form: ToolFormat, tokens: bool) -
 @ALL_FORMS
 @pytest.mark.parametrize("tokens", [True, False], ids=["tokens", "letters"])
 def test_what_the_grammar_lets_through_is_read_back(form: ToolFormat, tokens: bool) -> None:
-    """Nothing but calls, with arguments by their schemas, which written anew are the same text or one that fits, too."""
+    """Nothing but calls, with arguments by their schemas, which written anew fit and say the same."""
     schemas = dict(zip((function.name for function in FUNCTIONS), SCHEMAS, strict=True))
     names = set()
     for seed in range(3):
@@ -67,7 +67,8 @@ def test_what_the_grammar_lets_through_is_read_back(form: ToolFormat, tokens: bo
 def test_streams_equal_whole_answers(form: ToolFormat) -> None:
     chance = random.Random(7)
     call = form.written(CALLS)
-    texts = [call, f"so: {call}", f" \n{call}\n", f"{call} \n and then", call.replace("now", "no w"), form.opening + "x"]
+    texts = [call, f"so: {call}", f" \n{call}\n", f"{call} \n and then", call.replace("now", "no w")]
+    texts.append(form.opening + "x")
     texts += [call[:length] for length in range(1, len(call), 3)]
     texts += ["[a](b) {c} <tool_cal", '{"name": "weather", "days": 3}', '{"name": "now", "arguments": 3}', "[now(", ""]
     for text in texts:
