@@ -107,7 +107,7 @@ def _value(schema: Any, shared: Mapping[str, Any]) -> str:
         return value(schema)
     words = [f'"{word}"' for word in sorted(_words(schema))]
     only = schema.get("type") in ("boolean", "null") and not {"enum", "const"} & schema.keys()
-    return " | ".join(words if only else [value(schema | shared), *words])
+    return " | ".join(words if only else [value({**schema, **shared}), *words])
 
 
 def _words(schema: Mapping[str, Any]) -> set[str]:
