@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, cast
 
 import torch
 
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.prompted import PromptedObjective
+from mavis_core.api.reasoning import Reasoning
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.grammar.compiler import GrammarCompiler
 from mavis_core.grammar.matcher import Matcher
@@ -62,7 +63,10 @@ def reference_generate(
         banned = position < sampling.min_tokens or (guidance.active and position == 0 and not guidance.allow_empty)
         forbidden = stops if banned else set()
         if matcher is not None:
-            forbidden = _forbidden(matcher, policy, stops, banned)
+            place = _place(policy, out.tokens, sampling.reasoning)
+            forbidden = stops if place == "inside" else _forbidden(matcher, policy, stops, banned)
+            if place == "before" and sampling.reasoning is not None:
+                forbidden = forbidden - set(_token(policy, sampling.reasoning.begin))
         logits = _edit(logits, list(prompt), out.tokens, sampling, forbidden)
         temperature = sampling.temperature or 1.0
         scaled = [x / temperature for x in logits]
@@ -86,12 +90,32 @@ def reference_generate(
         if drawn in stops:
             break
         if matcher is not None:
+            if "inside" in (place, _place(policy, out.tokens, sampling.reasoning)):
+                continue
             if drawn in policy.stop_token_ids:  # ignored, but nothing else could follow
                 break
             matcher.advance(drawn)
             if matcher.exhausted:
                 break
     return out
+
+
+def _place(policy: Policy, output: list[int], reasoning: Reasoning | None) -> Literal["before", "inside", "behind"]:
+    """Where the next token stands, by the text of all tokens so far."""
+    if reasoning is None:
+        return "behind"
+    assert policy.tokenizer is not None
+    text = policy.tokenizer.decode(output).lstrip()
+    if reasoning.opened or text.startswith(reasoning.begin):
+        return "behind" if reasoning.end in text else "inside"
+    return "before" if reasoning.begin.startswith(text) else "behind"
+
+
+def _token(policy: Policy, text: str) -> list[int]:
+    """The token that ``text`` is, if it is one."""
+    assert policy.tokenizer is not None
+    tokens = policy.tokenizer.encode(text, add_special_tokens=False)
+    return tokens if len(tokens) == 1 else []
 
 
 def _forbidden(matcher: Matcher, policy: Policy, stops: set[int], banned: bool) -> set[int]:

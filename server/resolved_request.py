@@ -47,18 +47,31 @@ class ResolvedRequest(Generic[Body]):
     sampling: SamplingParams
     steering: Steering
 
-    def answer_context(self, prompts: Sequence[tuple[int, ...]]) -> AnswerContext:
+    def reasoning(self, prompt: Sequence[int], sampling: SamplingParams, continued: str = "") -> SamplingParams:
+        """``sampling`` of a chat's answer, which knows its reasoning and shows what marks that and calls.
+
+        Args:
+            continued: what there is of the answer already.
+        """
+        prompts = self.service.prompts
+        told = replace(sampling, reasoning=prompts.reasoning(prompt, continued))
+        return prompts.dialect.shown(told, self.tools)
+
+    def answer_context(
+        self, prompts: Sequence[tuple[int, ...]], sampling: SamplingParams | None = None
+    ) -> AnswerContext:
         """What an answer to these prompts needs; also counts the request, which has passed the server's checks."""
         count_request(self.service.metrics, self.steering)
         return AnswerContext(
             model=self.steering.model,
             fingerprint=self.service.fingerprint(self.info),
             weights=self.steering.weights,
-            sampling=self.sampling,
+            sampling=sampling or self.sampling,
             wants_report=self.steering.guidance.report,
             left_out=left_out_of(self.http).names() if self.body.wants_left_out else None,
             prompts=tuple(prompts),
             token_text=self.service.token_text,
+            dialect=self.service.prompts.dialect,
             include_usage=self.body.include_usage,
             continuous_usage=self.body.continuous_usage,
             obfuscated=self.body.obfuscated,
@@ -130,7 +143,8 @@ async def resolve_request(http: HttpRequest, kind: type[Body]) -> ResolvedReques
     for name in body.unread():
         left_out_of(http).add(name)
     tools = body.tool_use()
-    constraint = constraint_of(tools, body.constraint())
+    dialect = service.prompts.dialect
+    constraint = constraint_of(tools, body.constraint(), dialect.calls, dialect.special)
     sampling = body.sampling(info.sampling_defaults)
     if constraint is not None:
         for place in constraint.relaxed:

@@ -20,11 +20,16 @@ class PromptTokensDetails(Strict):
     cached_tokens: int
 
 
+class CompletionTokensDetails(Strict):
+    reasoning_tokens: int
+
+
 class Usage(Strict):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails | None = Field(default=None, description="Of chats.")
 
 
 class TokenSteering(Strict):
