@@ -110,4 +110,5 @@ class MessageAnswer(Answer):
 
 
 def _lines(events: list[Event]) -> bytes:
-    return b"".join(b"event: " + event["type"].encode() + b"\ndata: " + orjson.dumps(event) + b"\n\n" for event in events)
+    lines = [b"event: " + event["type"].encode() + b"\ndata: " + orjson.dumps(event) for event in events]
+    return b"".join(line + b"\n\n" for line in lines)

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class LeftOut:
-    """Names of fields as ``messages[].index``, of items as ``tools[].type=web_search``; each once, in the order found."""
+    """Names of fields as ``messages[].index``, of items as ``tools[].type=web_search``; each once, in their order."""
 
     def __init__(self) -> None:
         self._names: dict[str, None] = {}

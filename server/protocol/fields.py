@@ -5,8 +5,8 @@ our documentation agree that it is not there; and ``NoEffect``, which is taken w
 OpenAI stores and we do not, and wishes about what this server has not got.
 
 Two kinds of model: ``Strict`` is ours, an unknown field in it is refused; ``Tolerant`` is others', OpenAI's, vLLM's and
-Anthropic's, whose clients send more than any server knows. What it does not know it leaves out, and ``unknown_fields.py`` says
-so. What would change an answer is never left out: it is implemented, or ``Refused``.
+Anthropic's, whose clients send more than any server knows. What it does not know it leaves out, and
+``unknown_fields.py`` says so. What would change an answer is never left out: it is implemented, or ``Refused``.
 
 Ranges stand in the schema only: they are enforced once, by the constructors in ``mavis_core``, whose messages name
 field, value and range.

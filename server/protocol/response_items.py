@@ -75,17 +75,19 @@ class ElsewhereItem(Tolerant):
 
 MESSAGE, CALL, CUSTOM, OUTPUT, AWAY, OTHER = "message", "function call", "custom call", "output", "elsewhere", "other"
 KINDS = {
-    None: MESSAGE, "message": MESSAGE, "function_call": CALL, "custom_tool_call": CUSTOM,
+    "message": MESSAGE, "function_call": CALL, "custom_tool_call": CUSTOM,
     "function_call_output": OUTPUT, "custom_tool_call_output": OUTPUT, **dict.fromkeys(ELSEWHERE, AWAY),
 }  # fmt: skip
 
 
 def _kind(item: Any) -> str:
-    read = item.get if isinstance(item, Mapping) else lambda name: getattr(item, name, None)
-    kind, id = read("type"), read("id")
+    read = item if isinstance(item, Mapping) else getattr(item, "__dict__", {})
+    kind, id = read.get("type"), read.get("id")
+    if kind is None:
+        return MESSAGE
     if kind == "item_reference" and isinstance(id, str) and id.startswith(REASONING):
         return OTHER
-    return KINDS.get(kind, OTHER) if kind is None or isinstance(kind, str) else OTHER
+    return KINDS.get(kind, OTHER) if isinstance(kind, str) else OTHER
 
 
 Item: TypeAlias = Annotated[

@@ -81,6 +81,6 @@ async def _read(
             raise
         raise InvalidRequestError(
             "messages: the last is the assistant's, and the chat template does not write it as it is, so that no answer "
-            "can go on with it",
+            "goes on with it",
             "messages",
         ) from None

@@ -95,9 +95,7 @@ class ToolUse:
                     f"{function.at}.name={function.name!r}: is given twice", f"{function.at}.name"
                 )
             if function.schema.get("type", "object") != "object":
-                raise InvalidRequestError(
-                    f"{function.schema_at}.type: must be 'object'", f"{function.schema_at}.type"
-                )
+                raise InvalidRequestError(f"{function.schema_at}.type: must be 'object'", f"{function.schema_at}.type")
             known[function.name] = function
         mode = mode or "auto"
         if mode == "none" or (mode == "auto" and not known):

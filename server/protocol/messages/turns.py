@@ -42,7 +42,7 @@ BILLING = "x-anthropic-billing-header:"
 
 
 def chat_messages(system: System | None, turns: Sequence[Turn]) -> list[ChatMessage]:
-    """The whole conversation; raises InvalidRequestError where a block is another role's, or there is nothing to read."""
+    """The whole conversation; raises InvalidRequestError: a block is another role's, or there is nothing to read."""
     first = next((i for i, turn in enumerate(turns) if turn.role != "system"), len(turns))
     said = [system if isinstance(system, str) else text_of(without_billing(system))] if system else []
     said += [text for i, turn in enumerate(turns[:first]) for _, text in _pieces(turn, i)]
