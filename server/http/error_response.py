@@ -2,7 +2,7 @@
 
 Which of them is known only where the answer is sent, for many errors come from layers around all routes. Anthropic's
 shape is ``{"type": "error", "error": {type, message}, "request_id"}`` ("Errors" page of its API reference), with types
-by status.
+by status. Claude Code shortens a conversation when it reads that the prompt is too long, in these words and no others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class ErrorResponse(Response):
 
     def __init__(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         super().__init__(orjson.dumps(body), status, headers, "application/json")
-        self._message = body["error"]["message"]
+        error = body["error"]
+        too_long = (error["code"], error["param"]) == ("context_length_exceeded", "messages")
+        self._message = ("prompt is too long: " if too_long else "") + error["message"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if is_anthropic(scope):
