@@ -299,13 +299,14 @@ async def test_weights(source: str, stream: bool, tmp_path: Any) -> None:
     default = {"cheerful": 0.5 if source == "default" else 0.1}
     async with app_client(ending(), presets=presets, objective_weights=default) as client:
         await client.put("/v1/preferences/alice", json={"objective_weights": weights})
-        more: dict[str, Any] = {
+        said: dict[str, dict[str, Any]] = {
             "body": {"objective_weights": weights},
             "preset": {"model": "fake/model:warm"},
             "preference": {"metadata": {"user_id": "alice"}, "user": "bob"},
-        }.get(source, {"metadata": {"user_id": None}})
+        }
+        body = ASK | said.get(source, {"metadata": {"user_id": None}}) | {"stream": stream}
         headers = {"X-Objective-Weights": "cheerful=0.5"} if source == "header" else {}
-        response = await client.post(PATH, json=ASK | more | {"stream": stream}, headers=headers)
+        response = await client.post(PATH, json=body, headers=headers)
     guidance = events_of(response)[-2]["guidance"] if stream else response.json()["guidance"]
     assert (guidance["source"], guidance["weights"]) == (source, weights)
 
