@@ -27,6 +27,7 @@ from server.http.throttle import Throttle
 from server.openapi import install_openapi
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
+from server.protocol.messages.request import CountTokensRequest, MessagesRequest
 from server.protocol.objectives import Declaration
 from server.protocol.preferences import PreferenceRequest
 from server.protocol.presets import Preset
@@ -38,6 +39,7 @@ from server.routes import (
     completions,
     invocations,
     listing,
+    messages,
     objectives,
     operations,
     preferences,
@@ -56,6 +58,8 @@ BODIES: list[type[BaseModel]] = [
     ChatCompletionRequest,
     CompletionRequest,
     ResponsesRequest,
+    MessagesRequest,
+    CountTokensRequest,
     TokenizeRequest,
     DetokenizeRequest,
     Preset,
@@ -90,7 +94,18 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         redirect_slashes=False,
     )
     app.state.service = service
-    for group in (chat, completions, responses, invocations, tokens, preferences, presets, listing, operations):
+    for group in (
+        chat,
+        completions,
+        responses,
+        messages,
+        invocations,
+        tokens,
+        preferences,
+        presets,
+        listing,
+        operations,
+    ):
         app.include_router(group.router)
     if settings.playground:
         install_playground(app)

@@ -2,7 +2,8 @@
 
 The shape is OpenAI's, ``{"error": {message, type, param, code}}`` ("Error codes" page of its API reference): the
 official clients build their typed exceptions from the status and read the rest from there. 404, 405 and internal
-errors have the same shape, so that a client needs one parser.
+errors have the same shape, so that a client needs one parser. Where Anthropic's API was called ``ErrorResponse`` says
+the same in its shape.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
 
-import orjson
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -29,6 +29,8 @@ from mavis_core.api.errors import (
     UnknownValueError,
     ValueConflictError,
 )
+from server.http.error_response import ErrorResponse
+from server.http.request_id import id_headers
 from server.http.route_path import route_path
 from server.not_offered import why_not_offered
 
@@ -149,17 +151,13 @@ def error_object(message: str, type_: str, param: str | None, code: str | None) 
     return {"error": {"message": message, "type": type_, "param": param, "code": code}}
 
 
-def error_response(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(body), status, headers, "application/json")
-
-
 def respond(error: Exception) -> Response:
     row = http_error_of(error)
     retry_after = getattr(error, "retry_after", row.retry_after)
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     if isinstance(error, RateLimitError) and retry_after is None:
         headers["x-should-retry"] = "false"  # OpenAI's clients obey it; others would send the same again
-    return error_response(row.status, error_body(error), headers)
+    return ErrorResponse(row.status, error_body(error), headers)
 
 
 async def on_mavis_error(request: Request, error: Exception) -> Response:
@@ -183,7 +181,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["allow"] = ", ".join(allowed_methods(request)) or headers.get("allow", "GET, HEAD")
-    return error_response(error.status_code, error_object(message, type_, None, code), headers)
+    return ErrorResponse(error.status_code, error_object(message, type_, None, code), headers)
 
 
 def allowed_methods(request: Request) -> list[str]:
@@ -200,8 +198,8 @@ async def on_internal_error(request: Request, error: Exception) -> Response:
     request_id = getattr(request.state, "request_id", "")
     log.error("request %s failed: %r; the traceback follows from the HTTP server", request_id, error)
     response = respond(error)
-    # This handler runs outside the request-id middleware.
-    response.headers["x-request-id"] = request_id
+    for name in id_headers(request.scope):  # this handler runs outside the request-id middleware
+        response.headers[name] = request_id
     return response
 
 

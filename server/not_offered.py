@@ -1,4 +1,4 @@
-"""OpenAI's endpoints that this server does not have, and why.
+"""OpenAI's and Anthropic's endpoints that this server does not have, and why.
 
 Nothing that was generated is kept here, so there is nothing to list, retrieve, change or delete. The status is that of
 any such path: 405 if it exists for other methods, else 404.
@@ -20,6 +20,7 @@ NOT_OFFERED = [
     ("GET|DELETE", "/v1/responses/[^/]+", NOT_STORED),
     ("GET", "/v1/responses/[^/]+/input_items", NOT_STORED),
     ("POST", "/v1/responses/[^/]+/cancel", "no response runs in the background; who leaves ends theirs"),
+    (ANY, "/v1/messages/batches(/.*)?", "no batches are stored; send the requests themselves, they share the batch"),
     ("DELETE", "/v1/models/.+", "what is served is not a client's to delete"),
     (ANY, "/v1/embeddings", "the model writes text; it makes no embeddings"),
     (ANY, "/v1/moderations", "the model writes text; it judges none"),
@@ -32,7 +33,7 @@ NOT_OFFERED = [
 
 
 def why_not_offered(method: str, path: str) -> str | None:
-    """Why an endpoint of OpenAI's is missing here; None if OpenAI has none either, or if we have it."""
+    """Why an endpoint of theirs is missing here; None if they have none either, or if we have it."""
     for methods, pattern, why in NOT_OFFERED:
         if method in methods.split("|") and re.fullmatch(pattern, path):
             return why

@@ -23,9 +23,9 @@ from server.protocol.answers import ErrorAnswer
 COMPONENT = "#/components/schemas/{model}"
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """``responses=`` of a route: these statuses and 500, in OpenAI's error shape; 401 joins where keys are set."""
-    return {s: {"model": ErrorAnswer, "description": HTTPStatus(s).phrase} for s in (*statuses, 500)}
+def errors(*statuses: int, model: type[BaseModel] = ErrorAnswer) -> dict[int | str, dict[str, Any]]:
+    """``responses=`` of a route: these statuses and 500, in ``model``'s shape; 401 joins where keys are set."""
+    return {s: {"model": model, "description": HTTPStatus(s).phrase} for s in (*statuses, 500)}
 
 
 def body_of(*models: type[BaseModel]) -> dict[str, Any]:
@@ -65,7 +65,10 @@ def install_openapi(
                     if keyed and path not in open_paths:
                         _require_key(operation)
             if keyed:
-                made["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+                made["components"]["securitySchemes"] = {
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+                }
             app.openapi_schema = made
         return app.openapi_schema
 
@@ -83,8 +86,6 @@ def install_openapi(
 
 
 def _require_key(operation: dict[str, Any]) -> None:
-    operation["security"] = [{"bearer": []}]
-    operation["responses"]["401"] = {
-        "description": "Unauthorized",
-        "content": {"application/json": {"schema": {"$ref": COMPONENT.format(model="ErrorAnswer")}}},
-    }
+    operation["security"] = [{"bearer": []}, {"x-api-key": []}]
+    shape = operation["responses"]["500"]["content"]
+    operation["responses"]["401"] = {"description": "Unauthorized", "content": shape}

@@ -33,7 +33,7 @@ class SteeredBody(Protocol):
     @property
     def guidance(self) -> GuidanceOptions | None: ...
     @property
-    def user(self) -> str | None: ...
+    def whose(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ async def resolve_steering(http: Request, service: Service, body: SteeredBody, i
     brought = _brought(service, body, preset, known)
 
     async def preference() -> Mapping[str, float] | None:
-        if body.user is None:
+        if body.whose is None:
             return None
-        stored = await service.preferences.get(service.scope, caller_of(http), body.user)
+        stored = await service.preferences.get(service.scope, caller_of(http), body.whose)
         return None if stored is None else stored.objective_weights
 
     sources = Sources(

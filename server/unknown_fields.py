@@ -20,6 +20,7 @@ from starlette.requests import Request
 
 from mavis_core.api.errors import InvalidRequestError
 from server.http.left_out import left_out_of
+from server.protocol.fields import Skipped
 from server.protocol.steered_request import OTHER_WORDS, STEERING
 from server.service import service_of
 from server.text.rendering import Rendering
@@ -77,7 +78,10 @@ def note_unused(http: Request, rendering: Rendering) -> None:
 
 
 def unknown_fields(body: BaseModel, payload: Mapping[str, Any], at: str = "", place: str = "") -> Iterator[Unknown]:
-    """Every field of ``payload`` that the models which were read from it do not have."""
+    """Every field of ``payload`` that the models which were read from it do not have.
+
+    An item that is left out whole counts as one: ``type=`` and what it is.
+    """
     fields = _fields(type(body))
     for key, value in payload.items():
         name = fields.get(key)
@@ -90,7 +94,9 @@ def unknown_fields(body: BaseModel, payload: Mapping[str, Any], at: str = "", pl
             yield from unknown_fields(read, value, inside, of_any)
         elif isinstance(read, list) and any(isinstance(item, BaseModel) for item in read[:MIXED]):
             for i, (one, sent) in enumerate(zip(read, value, strict=False)):
-                if isinstance(one, BaseModel) and isinstance(sent, dict):
+                if isinstance(one, Skipped):
+                    yield Unknown(f"{inside}[{i}]", f"{of_any}[]", f"type={one.type}", one.type, Skipped)
+                elif isinstance(one, BaseModel) and isinstance(sent, dict):
                     yield from unknown_fields(one, sent, f"{inside}[{i}]", f"{of_any}[]")
 
 

@@ -123,7 +123,11 @@ class ResponseAnswer(Answer):
             "temperature": sampling.temperature,
             "text": {"format": text.get("format") or {"type": "text"}},
             "tool_choice": said.get("tool_choice") or "auto",
-            "tools": [{"parameters": None, "strict": None} | tool for tool in said.get("tools") or []],
+            "tools": [
+                {"parameters": None, "strict": None} | tool
+                for tool in said.get("tools") or []
+                if tool["type"] == "function"
+            ],
             "top_logprobs": sampling.logprobs or 0,
             "top_p": sampling.top_p,
             "truncation": "disabled",

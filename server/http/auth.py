@@ -1,4 +1,7 @@
-"""Who is calling: a request's bearer key, checked before anything else of the request is read.
+"""Who is calling: a request's key, checked before anything else of the request is read.
+
+It comes as the bearer token, or in ``x-api-key``, as Anthropic's clients send it; of two that are known the bearer's
+counts.
 
 ``/health``, ``/ready``, ``/ping`` and ``/openapi.json`` stay open: load balancers carry no keys. So do the page at
 ``/`` and its files: they hold nothing secret, and ask for the key. ``/metrics`` is open only where no keys are set.
@@ -15,7 +18,8 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.errors import error_object, error_response
+from server.errors import error_object
+from server.http.error_response import ErrorResponse
 from server.http.keys import ANONYMOUS, ApiKey, KeyRing
 from server.http.route_path import route_path
 
@@ -43,8 +47,8 @@ class BearerAuth:
 
     def _caller(self, headers: Headers) -> ApiKey | None:
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        found = self._keys.find(token.strip())
-        return found if scheme.lower() == "bearer" else None
+        bearer, own = self._keys.find(token.strip()), self._keys.find(headers.get("x-api-key", ""))
+        return (bearer if scheme.lower() == "bearer" else None) or own
 
 
 def caller_of(request: HTTPConnection) -> ApiKey:
@@ -59,9 +63,9 @@ def is_open(path: str) -> bool:
 
 def unauthorized() -> ASGIApp:
     body = error_object(
-        "missing or wrong API key: send 'Authorization: Bearer <key>'",
+        "missing or wrong API key: send 'Authorization: Bearer <key>' or 'x-api-key: <key>'",
         "invalid_request_error",
         None,
         "invalid_api_key",
     )
-    return error_response(401, body, {"www-authenticate": "Bearer"})
+    return ErrorResponse(401, body, {"www-authenticate": "Bearer"})

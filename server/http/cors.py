@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from server.settings import Settings
 
 LIMITS = [f"x-ratelimit-{what}-{kind}" for kind in ("requests", "tokens") for what in ("limit", "remaining", "reset")]
-EXPOSED = ["x-request-id", "x-ignored-fields", "retry-after", "x-should-retry", *LIMITS]
+EXPOSED = ["x-request-id", "request-id", "x-ignored-fields", "retry-after", "x-should-retry", *LIMITS]
 
 
 def allow_browsers(app: FastAPI, settings: Settings) -> None:

@@ -17,7 +17,8 @@ import re
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.errors import error_object, error_response
+from server.errors import error_object
+from server.http.error_response import ErrorResponse
 from server.settings import Settings
 from server.settings.texts import is_loopback
 
@@ -42,7 +43,7 @@ class ForeignPages:
             if refused is not None:
                 message, code = refused
                 body = error_object(message, "invalid_request_error", None, code)
-                await error_response(403, body)(scope, receive, send)
+                await ErrorResponse(403, body)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

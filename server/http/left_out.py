@@ -14,13 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 HEADER = "X-Ignored-Fields"
 MOST = 16  # names that are told
 LONGEST = 80  # characters of one of them
-PLAIN = "[]._-@:/$*"  # what else needs no %XX; a comma or a line break in a client's name does
+PLAIN = "[]._-@:/$*="  # what else needs no %XX; a comma or a line break in a client's name does
 
 log = logging.getLogger(__name__)
 
 
 class LeftOut:
-    """Names of fields as ``messages[].index``, each once, in the order in which they were found."""
+    """Names of fields as ``messages[].index``, of items as ``tools[].type=web_search``; each once, in their order."""
 
     def __init__(self) -> None:
         self._names: dict[str, None] = {}

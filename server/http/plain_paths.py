@@ -10,7 +10,8 @@ import re
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.errors import error_object, error_response
+from server.errors import error_object
+from server.http.error_response import ErrorResponse
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -22,7 +23,7 @@ class PlainPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and CONTROL.search(scope["path"]):
             message = f"no such path: {scope['method']} {scope['path'][:200]!r} has a control character"
-            await error_response(404, error_object(message, "invalid_request_error", None, "not_found"))(
+            await ErrorResponse(404, error_object(message, "invalid_request_error", None, "not_found"))(
                 scope, receive, send
             )
             return

@@ -19,9 +19,10 @@ from server.http.route_path import route_path
 from server.metrics import Metrics
 from server.service import service_of
 
-LIMITED = frozenset(
-    {"/v1/chat/completions", "/v1/completions", "/v1/responses", "/invocations", "/tokenize", "/detokenize"}
-)
+LIMITED = frozenset({
+    "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens",
+    "/invocations", "/tokenize", "/detokenize",
+})  # fmt: skip
 
 
 class Throttle:

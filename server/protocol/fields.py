@@ -4,9 +4,9 @@ Three kinds of field: implemented; ``Refused``, which the schema shows as empty-
 our documentation agree that it is not there; and ``NoEffect``, which is taken whatever it holds: bookkeeping that
 OpenAI stores and we do not, and wishes about what this server has not got.
 
-Two kinds of model: ``Strict`` is ours, an unknown field in it is refused; ``Tolerant`` is others', OpenAI's and vLLM's,
-whose clients send more than any server knows. What it does not know it leaves out, and ``unknown_fields.py`` says
-so. What would change an answer is never left out: it is implemented, or ``Refused``.
+Two kinds of model: ``Strict`` is ours, an unknown field in it is refused; ``Tolerant`` is others', OpenAI's, vLLM's and
+Anthropic's, whose clients send more than any server knows. What it does not know it leaves out, and
+``unknown_fields.py`` says so. What would change an answer is never left out: it is implemented, or ``Refused``.
 
 Ranges stand in the schema only: they are enforced once, by the constructors in ``mavis_core``, whose messages name
 field, value and range.
@@ -48,6 +48,12 @@ class Tolerant(Strict):
     """What requests say in OpenAI's and vLLM's words."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+class Skipped(Tolerant):
+    """An item of a list that is none of ours: left out whole and named by its type, which says what it was."""
+
+    type: str
 
 
 def entries(most: int) -> BeforeValidator:

@@ -1,15 +1,15 @@
 """``POST /v1/responses``: request and answer (OpenAI's "Create a model response" page), without state.
 
 Nothing is stored: fields that name an earlier response or a conversation are refused, and clients send the whole
-conversation as ``input``. The sampling fields of chat completions are taken too. The answer's items are plain dicts
-here, whose shape the official client's own types define and the tests check.
+conversation as ``input``. The sampling fields of chat completions are taken too. Tools that are no functions are left
+out and named. The answer's items are plain dicts here, whose shape the official client's own types define and the tests
+check.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import groupby
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
@@ -19,54 +19,13 @@ from mavis_core.api.sampling_params import MAX_LOGPROBS, MAX_TOKEN_ID, SamplingP
 from server.protocol.answers import ChoiceGuidance
 from server.protocol.chat import HINT, thinking_hints
 from server.protocol.chat_messages import ChatMessage, has_unread_arguments
-from server.protocol.fields import NoEffect, OnlyFalse, Refused, Strict, Tolerant, entries, ranged
-from server.protocol.parts import Content
+from server.protocol.fields import NoEffect, OnlyFalse, Refused, Skipped, Strict, Tolerant, entries, ranged
+from server.protocol.response_items import Item, messages_of
 from server.protocol.sampling import SampledRequest
 from server.protocol.structure import ANY_OBJECT, Schema, ToolName, json_constraint
-from server.protocol.tools import MAX_TOOLS, EchoedCall, EchoedFunction
+from server.protocol.tools import MAX_TOOLS
 from server.text.rendering import Rendering
 from server.tools.use import Constraint, Function, ToolUse
-
-
-class MessageItem(Tolerant):
-    type: Literal["message"] = "message"
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Content | None = Field(default=None, description="null is no text.")
-    id: NoEffect = None
-    status: NoEffect = None
-    phase: NoEffect = None
-
-
-class FunctionCallItem(Tolerant):
-    type: Literal["function_call"]
-    call_id: str
-    name: str
-    arguments: str | dict[str, Any] | None = Field(
-        default=None, description="Text that is no JSON object counts as {}."
-    )
-    id: NoEffect = None
-    status: NoEffect = None
-
-
-class FunctionOutputItem(Tolerant):
-    type: Literal["function_call_output"]
-    call_id: str
-    output: Content | None = None
-    id: NoEffect = None
-    status: NoEffect = None
-
-
-def _kind(item: Any) -> str:
-    kind = item.get("type") if isinstance(item, Mapping) else getattr(item, "type", None)
-    return str(kind or "message")
-
-
-Item = Annotated[
-    Annotated[MessageItem, Tag("message")]
-    | Annotated[FunctionCallItem, Tag("function_call")]
-    | Annotated[FunctionOutputItem, Tag("function_call_output")],
-    Discriminator(_kind),
-]
 
 
 class TextFormat(Tolerant):
@@ -96,10 +55,23 @@ class FlatNamedTool(Tolerant):
     name: ToolName
 
 
+def _tool_kind(tool: Any) -> str:
+    kind = tool.get("type") if isinstance(tool, Mapping) else getattr(tool, "type", None)
+    return "other" if isinstance(kind, str) and kind != "function" else "function"
+
+
+FlatTool: TypeAlias = Annotated[
+    Annotated[FlatFunctionTool, Tag("function")] | Annotated[Skipped, Tag("other")], Discriminator(_tool_kind)
+]
+AllowedTool: TypeAlias = Annotated[
+    Annotated[FlatNamedTool, Tag("function")] | Annotated[Skipped, Tag("other")], Discriminator(_tool_kind)
+]
+
+
 class FlatAllowedTools(Tolerant):
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
-    tools: Annotated[list[FlatNamedTool], Field(fail_fast=True, min_length=1, max_length=MAX_TOOLS)]
+    tools: Annotated[list[AllowedTool], Field(fail_fast=True, min_length=1, max_length=MAX_TOOLS)]
 
 
 class ResponseStreamOptions(Tolerant):
@@ -117,7 +89,9 @@ class ResponsesRequest(SampledRequest):
     instructions: str | None = Field(default=None, description="A system message before the input.")
     max_output_tokens: int | None = ranged(1, MAX_TOKEN_ID)
     text: TextOptions | None = None
-    tools: Annotated[list[FlatFunctionTool], Field(fail_fast=True, max_length=MAX_TOOLS)] | None = None
+    tools: Annotated[list[FlatTool], Field(fail_fast=True, max_length=MAX_TOOLS)] | None = Field(
+        default=None, description="Functions; others are left out."
+    )
     tool_choice: Literal["none", "auto", "required"] | FlatNamedTool | FlatAllowedTools | None = None
     parallel_tool_calls: bool | None = None
     top_logprobs: int | None = ranged(0, MAX_LOGPROBS)
@@ -172,15 +146,19 @@ class ResponsesRequest(SampledRequest):
 
     def tool_use(self) -> ToolUse:
         functions = [
-            Function(tool.name, tool.description, tool.parameters, tool.strict is True) for tool in self.tools or []
+            Function(tool.name, tool.description, tool.parameters, tool.strict is True, f"tools[{i}]")
+            for i, tool in enumerate(self.tools or [])
+            if isinstance(tool, FlatFunctionTool)
         ]
-        choice, field = self.tool_choice, "tools[{}]"
+        choice = self.tool_choice
         if isinstance(choice, FlatNamedTool):
-            return ToolUse.of(functions, "named", [choice.name], self.parallel_tool_calls, field)
+            return ToolUse.of(functions, "named", [choice.name], self.parallel_tool_calls)
         if isinstance(choice, FlatAllowedTools):
-            names = [tool.name for tool in choice.tools]
-            return ToolUse.of(functions, choice.mode, names, self.parallel_tool_calls, field)
-        return ToolUse.of(functions, choice, None, self.parallel_tool_calls, field)
+            names = [tool.name for tool in choice.tools if isinstance(tool, FlatNamedTool)]
+            if not names:
+                raise InvalidRequestError("tool_choice.tools: none of them is a function", "tool_choice.tools")
+            return ToolUse.of(functions, choice.mode, names, self.parallel_tool_calls)
+        return ToolUse.of(functions, choice, None, self.parallel_tool_calls)
 
     def rendering(self) -> Rendering:
         hints = thinking_hints(self.reasoning.effort if self.reasoning else None, None)
@@ -191,28 +169,14 @@ class ResponsesRequest(SampledRequest):
             yield "input[].arguments"
 
     def messages(self) -> list[ChatMessage]:
-        """The input as chat messages; calls join the assistant's message before them."""
+        """Instructions and input as chat messages; raises InvalidRequestError where they make none."""
         made = [] if self.instructions is None else [ChatMessage(role="system", content=self.instructions)]
         if isinstance(self.input, str):
             return [*made, ChatMessage(role="user", content=self.input)]
-        for kind, items in groupby(self.input, type):
-            if kind is FunctionCallItem:
-                before = made.pop() if made and made[-1].role == "assistant" else ChatMessage(role="assistant")
-                made.append(before.model_copy(update={"tool_calls": [_call(item) for item in items]}))
-            else:
-                made += map(_message, items)
+        made += messages_of(self.input)
+        if not made:
+            raise InvalidRequestError("input: has no message, and no call or output of a function", "input")
         return made
-
-
-def _message(item: Any) -> ChatMessage:
-    """A ``MessageItem`` or a ``FunctionOutputItem``."""
-    if isinstance(item, MessageItem):
-        return ChatMessage(role=item.role, content=item.content)
-    return ChatMessage(role="tool", content=item.output, tool_call_id=item.call_id)
-
-
-def _call(item: Any) -> EchoedCall:
-    return EchoedCall(id=item.call_id, function=EchoedFunction(name=item.name, arguments=item.arguments))
 
 
 class CachedTokens(Strict):

@@ -99,6 +99,11 @@ class SteeredRequest(Tolerant):
         return iter(())
 
     @property
+    def whose(self) -> str | None:
+        """The user whose stored preferences apply."""
+        return self.user
+
+    @property
     def wants_left_out(self) -> bool:
         """Whether the answer tells what of the request was left out."""
         return bool(self.guidance and self.guidance.report_ignored)

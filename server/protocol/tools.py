@@ -19,8 +19,9 @@ class FunctionDefinition(Tolerant):
     parameters: Schema | None = Field(default=None, description="JSON schema of an object; null is no parameters.")
     strict: bool | None = Field(default=None, description="Refuse what cannot be held to.")
 
-    def function(self) -> Function:
-        return Function(self.name, self.description, self.parameters, self.strict is True)
+    def function(self, at: str) -> Function:
+        """``at``: where it stands in the request."""
+        return Function(self.name, self.description, self.parameters, self.strict is True, at)
 
 
 class FunctionTool(Tolerant):
@@ -83,11 +84,10 @@ class EchoedCall(Tolerant):
 
 def tool_use_of(tools: list[FunctionTool] | None, choice: ToolChoice | None, parallel: bool | None) -> ToolUse:
     """Raises InvalidRequestError: a tool twice, a choice that is none of the tools, a choice without tools."""
-    functions = [tool.function.function() for tool in tools or []]
-    field = "tools[{}].function"
+    functions = [tool.function.function(f"tools[{i}].function") for i, tool in enumerate(tools or [])]
     if isinstance(choice, NamedTool):
-        return ToolUse.of(functions, "named", [choice.function.name], parallel, field)
+        return ToolUse.of(functions, "named", [choice.function.name], parallel)
     if isinstance(choice, AllowedToolsChoice):
         names = [tool.function.name for tool in choice.allowed_tools.tools]
-        return ToolUse.of(functions, choice.allowed_tools.mode, names, parallel, field)
-    return ToolUse.of(functions, choice, None, parallel, field)
+        return ToolUse.of(functions, choice.allowed_tools.mode, names, parallel)
+    return ToolUse.of(functions, choice, None, parallel)

@@ -21,7 +21,7 @@ from server.tools.formats.hermes import HERMES
 from server.tools.held import held
 from server.tools.use import Constraint, ToolUse, in_clients_words
 
-FORMATS = ("response_format", "text.format")
+FORMATS = ("response_format", "text.format", "output_config.format", "output_format")
 NO_SPECIAL: Special = {}
 
 
@@ -58,8 +58,7 @@ def _held(tools: ToolUse) -> tuple[list[Mapping[str, Any]], list[str]]:
     schemas: list[Mapping[str, Any]] = []
     relaxed: list[str] = []
     for function in tools.allowed:
-        at = f"{tools.field.format(tools.functions.index(function))}.parameters"
-        schema, dropped = held(function.schema, function.strict, at)
+        schema, dropped = held(function.schema, function.strict, function.schema_at)
         schemas.append(schema)
         relaxed += dropped
     return schemas, relaxed

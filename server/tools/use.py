@@ -36,13 +36,20 @@ def in_clients_words(error: InvalidRequestError, field: str) -> InvalidRequestEr
 class Function:
     """``parameters``: JSON schema of its arguments' object; None is a function without any.
 
-    ``strict``: what of the schema cannot be held to is refused.
+    ``strict``: what of the schema cannot be held to is refused. ``at``: where it stands in the request, and
+    ``schema_field``: what its schema is called there.
     """
 
     name: str
     description: str | None = None
     parameters: Mapping[str, Any] | None = None
     strict: bool = False
+    at: str = "tools[]"
+    schema_field: str = "parameters"
+
+    @property
+    def schema_at(self) -> str:
+        return f"{self.at}.{self.schema_field}"
 
     @property
     def schema(self) -> Mapping[str, Any]:
@@ -61,44 +68,34 @@ class ToolUse:
     functions: what the model is shown.
     allowed: those of them that it may call.
     parallel: more than one call in an answer.
-    field: where a function stands in the request, with {} for its index.
     """
 
     mode: Mode = "none"
     functions: tuple[Function, ...] = ()
     allowed: tuple[Function, ...] = ()
     parallel: bool = True
-    field: str = "tools[{}].function"
 
     @classmethod
     def of(
-        cls,
-        functions: Sequence[Function],
-        mode: Mode | None,
-        names: Sequence[str] | None,
-        parallel: bool | None,
-        field: str,
+        cls, functions: Sequence[Function], mode: Mode | None, names: Sequence[str] | None, parallel: bool | None
     ) -> ToolUse:
         """A request's choice, checked.
 
         Args:
             mode: None is "auto" where there are tools, else "none".
             names: functions that may be called; None is all of them.
-            field: where a function stands in the request, with {} for its index.
 
         Raises:
             InvalidRequestError.
         """
         known: dict[str, Function] = {}
-        for i, function in enumerate(functions):
+        for function in functions:
             if function.name in known:
                 raise InvalidRequestError(
-                    f"{field.format(i)}.name={function.name!r}: is given twice", f"{field.format(i)}.name"
+                    f"{function.at}.name={function.name!r}: is given twice", f"{function.at}.name"
                 )
             if function.schema.get("type", "object") != "object":
-                raise InvalidRequestError(
-                    f"{field.format(i)}.parameters.type: must be 'object'", f"{field.format(i)}.parameters.type"
-                )
+                raise InvalidRequestError(f"{function.schema_at}.type: must be 'object'", f"{function.schema_at}.type")
             known[function.name] = function
         mode = mode or "auto"
         if mode == "none" or (mode == "auto" and not known):
@@ -109,4 +106,4 @@ class ToolUse:
         if unknown:
             raise InvalidRequestError(f"tool_choice: {unknown[0]!r} is none of: {', '.join(known)}", "tool_choice")
         allowed = [known[name] for name in dict.fromkeys(names or known)]
-        return cls(mode, tuple(known.values()), tuple(allowed), parallel is not False, field)
+        return cls(mode, tuple(known.values()), tuple(allowed), parallel is not False)

@@ -16,7 +16,8 @@ import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from server.errors import error_object, error_response
+from server.errors import error_object
+from server.http.error_response import ErrorResponse
 from server.wire.http1_parser import Http1Parser
 
 MAX_BYTES = 64 * 1024
@@ -36,7 +37,7 @@ class HeaderLimit:
             if size > MAX_BYTES or len(headers) > MAX_LINES:
                 message = f"{size} bytes in {len(headers)} headers: at most {MAX_BYTES} in {MAX_LINES}"
                 body = error_object(message, "invalid_request_error", None, "headers_too_large")
-                await error_response(431, body, {"connection": "close"})(scope, receive, send)
+                await ErrorResponse(431, body, {"connection": "close"})(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

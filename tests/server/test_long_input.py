@@ -56,6 +56,11 @@ def bodies(long: str) -> list[tuple[str, str, dict[str, Any]]]:
         ("POST", "/v1/completions", {"prompt": [long, 1]}),
         ("POST", "/v1/responses", {"input": [{"type": long}]}),
         ("POST", "/v1/responses", {"input": "x", "include": [long]}),
+        ("POST", "/v1/responses", {"input": "x", "tools": [{"type": long}]}),
+        ("POST", "/v1/messages", {"messages": USER, "tools": [{"type": long}]}),
+        ("POST", "/v1/messages", {"messages": USER, "model": long}),
+        ("POST", "/v1/messages", {"messages": [{"role": "user", "content": [{"type": long}]}]}),
+        ("POST", "/v1/messages", {"messages": [{"role": "user", "content": [{"type": long + "_tool_result"}]}]}),
         ("POST", "/tokenize", {"prompt": "x", "model": long}),
         ("POST", "/detokenize", {"tokens": [long]}),
         ("PUT", "/v1/preferences/u", {"objective_weights": {long: 1}}),
@@ -100,8 +105,8 @@ async def test_a_name_as_long_as_the_body(name: str) -> None:
             assert answer.status_code in (400, 404), (path, [*body], answer.text[:500])
             error = answer.json()["error"]
             assert len(error["message"]) <= MAX_MESSAGE + 3
-            assert len(error["param"] or "") <= 300
-        assert taken == 4  # an unknown field, a format's name, a template's variable, what to include
+            assert len(error.get("param") or "") <= 300
+        assert taken == 6  # an unknown field, a format's name, a template's variable, what to include, tools' types
 
 
 async def test_a_close_name_is_still_suggested() -> None:

@@ -78,6 +78,8 @@ def test_every_endpoint_is_documented() -> None:
         "ChatCompletionRequest",
         "CompletionRequest",
         "ResponsesRequest",
+        "MessagesRequest",
+        "CountTokensRequest",
         "TokenizeRequest",
         "GuidanceOptions",
         "Preset",

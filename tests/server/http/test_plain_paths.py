@@ -22,7 +22,8 @@ async def test_limits_cannot_be_passed(path: str, end: str) -> None:
     async with app_client(requests_per_minute=1) as client:
         for _ in range(2):
             refused = await client.post(path + end, json=body)
-            assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_found")
+            assert refused.status_code == 404
+            assert "has a control character" in refused.json()["error"]["message"]
             assert refused.headers["x-request-id"]
 
 

@@ -1,0 +1,1 @@
+"""``/v1/messages``: what Anthropic's Messages API asks and answers."""

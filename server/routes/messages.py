@@ -1,0 +1,86 @@
+"""``POST /v1/messages`` and ``POST /v1/messages/count_tokens``: Anthropic's Messages API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from mavis_core.api.errors import InvalidRequestError
+from server.answers.messages import MessageAnswer
+from server.http.body import read_json
+from server.http.disconnect import while_connected
+from server.http.left_out import left_out_of
+from server.openapi import body_of, errors, streamed
+from server.protocol.chat_messages import ChatMessage
+from server.protocol.messages.answer import Message, MessagesError, TokensCount
+from server.protocol.messages.request import CountTokensRequest, MessagesRequest
+from server.resolved_request import resolve_request
+from server.run_requests import respond_with
+from server.service import service_of
+from server.steering import find_model
+from server.text.prompts import Prompts, with_room
+from server.text.rendering import Rendering
+from server.unknown_fields import note_unknown
+from server.validation import parse
+
+router = APIRouter()
+REFUSALS = errors(400, 404, 413, 415, 429, 503, model=MessagesError)
+
+
+@router.post(
+    "/v1/messages",
+    summary="Create a message",
+    response_model=None,
+    responses=streamed(Message, "an event as JSON; its type is the event's name") | REFUSALS,
+    openapi_extra=body_of(MessagesRequest),
+)
+async def create_message(http: HttpRequest) -> Response:
+    resolved = await resolve_request(http, MessagesRequest)
+    messages = resolved.body.chat_messages()
+    rendering = resolved.body.rendering(messages)
+    reading = _read(resolved.service.prompts, messages, rendering, resolved.info.max_model_len - 1)
+    prompt = await while_connected(http, reading)
+    sampling = with_room(prompt, resolved.sampling, resolved.info, "messages")
+    prompted = await while_connected(http, resolved.prompted(messages, rendering, prompt))
+    context = resolved.answer_context([prompt])
+    answer = MessageAnswer(f"msg_{resolved.id}", http.state.request_id, context, resolved.tools)
+    return await respond_with(resolved, [resolved.request(prompt, sampling, prompted=prompted)], answer)
+
+
+@router.post(
+    "/v1/messages/count_tokens",
+    summary="Count the tokens of a message's input",
+    responses=REFUSALS,
+    openapi_extra=body_of(CountTokensRequest),
+)
+async def count_tokens(http: HttpRequest) -> TokensCount:
+    service = service_of(http)
+    payload = await read_json(http, service.settings.max_body_bytes)
+    info = service.ready_info()
+    body = parse(CountTokensRequest, payload)
+    note_unknown(http, body, payload)
+    for name in body.unread():
+        left_out_of(http).add(name)
+    await find_model(service, body.model, info)
+    messages = body.chat_messages()
+    prompt = await while_connected(http, _read(service.prompts, messages, body.rendering(messages), None))
+    return TokensCount(input_tokens=len(prompt))
+
+
+async def _read(
+    prompts: Prompts, messages: Sequence[ChatMessage], rendering: Rendering, most: int | None
+) -> tuple[int, ...]:
+    """The prompt; raises InvalidRequestError in the client's words."""
+    try:
+        return await prompts.chat(messages, rendering, most)
+    except InvalidRequestError as error:
+        if error.param != "continue_final_message":
+            raise
+        raise InvalidRequestError(
+            "messages: the last is the assistant's, and the chat template does not write it as it is, so that no answer "
+            "goes on with it",
+            "messages",
+        ) from None
