@@ -31,6 +31,7 @@ from server.protocol.objectives import Declaration
 from server.protocol.preferences import PreferenceRequest
 from server.protocol.presets import Preset
 from server.protocol.responses import ResponsesRequest
+from server.protocol.score import ScoreRequest
 from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
 from server.protocol.values import LoadValueRequest
 from server.routes import (
@@ -43,6 +44,7 @@ from server.routes import (
     preferences,
     presets,
     responses,
+    score,
     tokens,
     values,
 )
@@ -56,6 +58,7 @@ BODIES: list[type[BaseModel]] = [
     ChatCompletionRequest,
     CompletionRequest,
     ResponsesRequest,
+    ScoreRequest,
     TokenizeRequest,
     DetokenizeRequest,
     Preset,
@@ -90,7 +93,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         redirect_slashes=False,
     )
     app.state.service = service
-    for group in (chat, completions, responses, invocations, tokens, preferences, presets, listing, operations):
+    for group in (chat, completions, responses, score, invocations, tokens, preferences, presets, listing, operations):
         app.include_router(group.router)
     if settings.playground:
         install_playground(app)

@@ -20,7 +20,15 @@ from server.metrics import Metrics
 from server.service import service_of
 
 LIMITED = frozenset(
-    {"/v1/chat/completions", "/v1/completions", "/v1/responses", "/invocations", "/tokenize", "/detokenize"}
+    {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/responses",
+        "/v1/score",
+        "/invocations",
+        "/tokenize",
+        "/detokenize",
+    }
 )
 
 
@@ -69,5 +77,5 @@ def reserve_tokens(http: Request, requests: Sequence[EngineRequest]) -> Allowanc
 
 def _most(request: EngineRequest) -> int:
     """Tokens that it may take, those of companions too."""
-    answers = (request.sampling.max_tokens or 0) * request.sampling.n
+    answers = sum(map(len, request.answers)) or (request.sampling.max_tokens or 0) * request.sampling.n
     return sum(len(prompt) + answers for prompt in request.prompts)
