@@ -181,7 +181,8 @@ class QueueClient(ABC):
             raise EngineUnavailableError(self._why)
         if places > self._limit:
             alone = request.sampling.n == 1 and len(request.prompts) > 1
-            param = "guidance.search" if request.guidance.search else "objective_weights" if alone else "n"
+            many = "answers" if request.answers else "n"
+            param = "guidance.search" if request.guidance.search else "objective_weights" if alone else many
             raise InvalidRequestError(f"{param} takes {places} rows: this server has {self._limit} places", param)
         if (taken := self.in_flight) + places > self._limit:
             raise QueueFullError(taken, self._limit)

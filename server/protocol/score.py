@@ -58,8 +58,8 @@ class ScoreRequest(SampledRequest):
         """vLLM's request of the same name compares texts by a model that was trained for it."""
         if isinstance(value, dict) and (found := next((name for name in SIMILARITY if name in value), None)):
             raise InvalidRequestError(
-                f"{found}: /v1/score scores answers under objective_weights here: send messages or prompt, and answers; "
-                "vLLM's score and rerank, the similarity of texts, take a model that was trained for it",
+                f"{found}: /v1/score here scores answers under objective_weights: send messages or prompt, and "
+                "answers; similarity of texts, vLLM's score and rerank, takes a model that was trained for it",
                 found,
             )
         return value

@@ -34,8 +34,7 @@ async def create_score(http: HttpRequest) -> Response:
     if resolved.body.messages is not None:
         note_unused(http, resolved.body.rendering())
     prompt, prompted = await while_connected(http, _prompt(resolved))
-    texts = resolved.service.prompts.texts(resolved.body.answers, special=False, param="answers")
-    answers = await while_connected(http, texts)
+    answers = await while_connected(http, _answers(resolved))
     param = "prompt" if resolved.body.messages is None else "messages"
     sampling = with_room(prompt, resolved.sampling, resolved.info, param)
     request = scoring_request(resolved, prompt, answers, sampling, prompted)
@@ -45,6 +44,13 @@ async def create_score(http: HttpRequest) -> Response:
     rewards = await while_connected(http, resolved.service.engine.rewards(prompt, answers))
     made = scores(f"score-{resolved.id}", context, found, rewards, resolved.info.objectives)
     return Response(orjson.dumps(made), media_type="application/json")
+
+
+async def _answers(resolved: ResolvedRequest[ScoreRequest]) -> list[tuple[int, ...]]:
+    """Each as the tokens that follow the prompt's; one of no tokens is refused by the engine."""
+    tokens = resolved.service.prompts.tokens
+    given = resolved.body.answers
+    return [tuple(await tokens(answer, special=False) if isinstance(answer, str) else answer) for answer in given]
 
 
 async def _prompt(resolved: ResolvedRequest[ScoreRequest]) -> Prompt:

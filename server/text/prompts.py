@@ -84,11 +84,11 @@ class Prompts:
         return read
 
     async def texts(
-        self, prompts: Sequence[str | list[int]], special: bool = True, most: int | None = None, param: str = "prompt"
+        self, prompts: Sequence[str | list[int]], special: bool = True, most: int | None = None
     ) -> list[tuple[int, ...]]:
         """The token ids of prompts, some of which may be ids already."""
         texts = [prompt for prompt in prompts if isinstance(prompt, str)]
-        read = iter(await self._encode(texts, partial(self._read, special=special), param, most))
+        read = iter(await self._encode(texts, partial(self._read, special=special), "prompt", most))
         return [next(read) if isinstance(prompt, str) else tuple(prompt) for prompt in prompts]
 
     async def tokens(self, text: str, special: bool) -> list[int]:

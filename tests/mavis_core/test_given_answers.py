@@ -13,7 +13,7 @@ import torch
 
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
-from mavis_core.api.messages import ChoiceDelta, Request, TokenReport
+from mavis_core.api.messages import ChoiceDelta, Request, StepStats, TokenReport
 from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
@@ -51,8 +51,8 @@ def engine(values: Sequence[ValueFunction], **config: Any) -> Engine:
     return Engine(POLICY, values, EngineConfig(**{"block_size": 3, **config}))
 
 
-def scored(target: Engine, *asked: Request) -> dict[str, list[list[ChoiceDelta]]]:
-    """The deltas of every choice of every request, by its id."""
+def scored(target: Engine, *asked: Request, steps: list[StepStats] | None = None) -> dict[str, list[list[ChoiceDelta]]]:
+    """The deltas of every choice of every request, by its id; ``steps`` gets the statistics."""
     found: dict[str, list[list[ChoiceDelta]]] = {}
     for each in asked:
         target.add(each)
@@ -62,6 +62,8 @@ def scored(target: Engine, *asked: Request) -> dict[str, list[list[ChoiceDelta]]
             assert output.error is None, output.error
             for delta in output.deltas:
                 found[output.request_id][delta.index].append(delta)
+        if steps is not None and target.last_step is not None:
+            steps.append(target.last_step)
     assert_idle(target)
     return found
 
@@ -120,17 +122,21 @@ def expected(
 
 @pytest.mark.parametrize(
     "config",
-    [{}, {"max_num_batched_tokens": 4, "max_num_seqs": 4, "block_size": 1}, {"kv_cache_tokens": 60}],
+    [{}, {"max_num_batched_tokens": 4, "max_num_seqs": 4, "block_size": 1}, {"kv_cache_tokens": 30}],
     ids=["together", "in small chunks", "preempted"],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_answers_equal_the_slow_loop(kind: str, config: dict[str, Any]) -> None:
     """Answers of random tokens, most of which are no candidates, one with stop tokens inside."""
     made, weights, prompted = KINDS[kind]
+    if prompted and "kv_cache_tokens" in config:
+        config = {"kv_cache_tokens": 45}  # every row is two
     values, choose = made(), random.Random(3)
-    answers = [[choose.randrange(VOCAB) for _ in range(length)] for length in (6, 1, 9)] + [[EOS, 8, EOS, EOS]]
+    answers = [[choose.randrange(VOCAB) for _ in range(length)] for length in (12, 1, 15)] + [[EOS, 8, EOS, EOS]]
     guidance = steer(weights)
-    found = scored(engine(values, **config), scoring(answers, guidance, prompted=prompted))["given"]
+    steps: list[StepStats] = []
+    found = scored(engine(values, **config), scoring(answers, guidance, prompted=prompted), steps=steps)["given"]
+    assert (sum(step.preemptions for step in steps) > 0) == ("kv_cache_tokens" in config)
     outside = 0
     for answer, deltas in zip(answers, found, strict=True):
         wanted, told = expected(values, answer, guidance, prompted), reports(deltas)
