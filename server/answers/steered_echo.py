@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mavis_core.api.messages import TokenLogprobs, TokenReport
+from server.answers.guidance_report import token_reports
 from server.answers.scored_text import ScoredText
+from server.text.token_text import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +29,25 @@ class SteeredEcho:
         both = zip(self.text.logprobs, self.text.reports, strict=True)
         return [None, *(_whole(position, report) for position, report in both)]
 
-    @property
-    def told(self) -> dict[str, Any]:
-        """``EchoGuidance``: what it would have cost to draw there, where the candidates are all there is."""
+    def told(self, reading: Reading | None) -> dict[str, Any]:
+        """``EchoGuidance``: what it would have cost to draw there, where the candidates are all there is.
+
+        Args:
+            reading: behind the first token, to tell of each token; None where that is not asked for.
+        """
         reports, stats = self.text.reports, self.text.guidance
         steering, truncation = (stats.steering_nats, stats.truncation_nats) if stats else (0.0, 0.0)
         kl = steering + truncation
-        return {
-            "tokens": len(reports),
+        made = {
+            "scored": len(reports),
             "outside": self.text.outside,
             "kl_nats": kl,
             "kl_per_token": kl / len(reports) if reports else 0.0,
             "steering_nats": steering,
             "truncation_nats": truncation,
             "values": stats.values if stats else {},
-            "base_logprobs": [None, *(report.base_logprob for report in reports)],
         }
+        return made if reading is None else made | {"tokens": token_reports(reading, reports)}
 
 
 def _whole(position: TokenLogprobs, report: TokenReport) -> TokenLogprobs:

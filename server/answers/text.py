@@ -73,7 +73,12 @@ class TextAnswer(CompletionsAnswer):
 
     def _report(self, choice: Choice, stats: GuidanceStats | None, tokens: list[dict[str, Any]]) -> dict[str, Any]:
         report = super()._report(choice, stats, tokens)
-        return report if self._echoes is None else report | {"echo": self._echoes[choice.index // self._n].told}
+        if self._echoes is None:
+            return report
+        prompt, reading = choice.index // self._n, None
+        if self._context.wants_report:
+            reading = self._context.token_text.reading(False, self._context.prompts[prompt][:1])
+        return report | {"echo": self._echoes[prompt].told(reading)}
 
     def _echo(self, prompt: int) -> str:
         return self._echoed[prompt] if self._echoed else ""

@@ -43,19 +43,19 @@ class TokenSteering(Strict):
 
 
 class EchoGuidance(Strict):
-    """Of an echoed prompt that is steered: its ``tokens`` but the first, and what to draw there would have cost.
+    """Of an echoed prompt that is steered, but its first token: what to draw there would have cost.
 
-    ``outside`` are no candidates; ``base_logprobs`` are the model's own, null for the first token.
+    ``outside`` are no candidates, and so null in ``tokens`` (``guidance.report``), which are as of an answer.
     """
 
-    tokens: int
+    scored: int
     outside: int
     kl_nats: float
     kl_per_token: float
     steering_nats: float
     truncation_nats: float
     values: dict[str, float]
-    base_logprobs: list[float | None]
+    tokens: list[TokenSteering] | None = None
 
 
 class SearchReport(Strict):

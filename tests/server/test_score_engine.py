@@ -16,7 +16,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 TALK: dict[str, Any] = {"messages": [{"role": "user", "content": "How was your day?"}]}
 STEERED: dict[str, Any] = {
     "objective_weights": {"cheerful": 1.5, "pirate": 1, "concise": -0.5},
-    "objectives": {"pirate": "Talk like a pirate."}, "temperature": 0.9, "guidance": {"beta": 1.5, "top_k": 20, "max_kl_per_token": 0.8},
+    "objectives": {"pirate": "Talk like a pirate."}, "temperature": 0.9,
+    "guidance": {"beta": 1.5, "top_k": 20, "max_kl_per_token": 0.8},
 }  # fmt: skip
 
 
@@ -76,7 +77,8 @@ async def test_a_steered_echo_is_a_distribution_over_all_tokens(http: httpx.Asyn
     vocabulary = (await http.get("/tokenizer_info")).json()["vocab_size"]
     begin = (await post(http, "/tokenize", prompt="It was a great"))["tokens"]
     weights = {"cheerful": 2, "pirate": 1}
-    body: dict[str, Any] = {"echo": True, "logprobs": 1, "max_tokens": 0, "guidance": {"top_k": 30}}
+    guidance = {"top_k": 30, "report": True}
+    body: dict[str, Any] = {"echo": True, "logprobs": 1, "max_tokens": 0, "guidance": guidance}
     body |= {"objectives": STEERED["objectives"]}
     (whole,) = (await post(http, "/v1/completions", prompt=begin, **body, objective_weights=weights))["choices"]
     assert all(math.isfinite(p) for p in whole["logprobs"]["token_logprobs"][1:])
@@ -87,12 +89,13 @@ async def test_a_steered_echo_is_a_distribution_over_all_tokens(http: httpx.Asyn
         for chosen in (weights, {})
     )
     scored = await post(
-        http, "/v1/score", prompt=begin, objectives=STEERED["objectives"], answers=[[t] for t in some], objective_weights=weights, temperature=1, top_p=1,
-        top_k=-1, guidance={"top_k": 30, "allow_empty": True},
+        http, "/v1/score", prompt=begin, objectives=STEERED["objectives"], answers=[[t] for t in some],
+        objective_weights=weights, temperature=1, top_p=1, top_k=-1, guidance={"top_k": 30, "allow_empty": True},
     )  # fmt: skip
     for choice, base, answer in zip(steered, plain, scored["answers"], strict=True):
         told, echo = choice["logprobs"]["token_logprobs"][-1], choice["guidance"]["echo"]
-        assert echo["base_logprobs"][1:] == pytest.approx(base["logprobs"]["token_logprobs"][1:], abs=1e-3)
+        own = [token["base_logprob"] for token in echo["tokens"]]
+        assert own == pytest.approx(base["logprobs"]["token_logprobs"][1:], abs=1e-3)
         (token,) = answer["guidance"]["tokens"]
         if token["logprob"] is None:
             assert told == pytest.approx(token["base_logprob"], abs=1e-3)

@@ -90,7 +90,7 @@ async def test_a_steered_echo(client: httpx.AsyncClient, engine: FakeEngine, mos
     """Of the tilt alone, over all tokens; ``prompt_logprobs`` beside it are the model's own."""
     body: dict[str, Any] = {
         "prompt": ["hiz", "h"], "echo": True, "logprobs": 1, "max_tokens": most, "temperature": 0.3, "top_p": 0.5,
-        "objective_weights": {"cheerful": 1}, "prompt_logprobs": 0,
+        "objective_weights": {"cheerful": 1}, "prompt_logprobs": 0, "guidance": {"report": True},
     }  # fmt: skip
     answer = (await ask(client, TEXT, **body)).json()
     Completion.model_validate(answer)
@@ -101,12 +101,13 @@ async def test_a_steered_echo(client: httpx.AsyncClient, engine: FakeEngine, mos
     assert [next(iter(p.values()))["logprob"] for p in steered["prompt_logprobs"][1:]] == [-1.05, -1.22]
     assert plain["logprobs"]["token_logprobs"] == [None, *own]
     echo = steered["guidance"]["echo"]
+    tokens = [(token["token"], token["logprob"], token["base_logprob"]) for token in echo.pop("tokens")]
+    assert tokens == [("i", -0.5, -0.75), ("z", None, -0.75)]
     assert echo == {
-        "tokens": 2, "outside": 1, "steering_nats": 2 * STEERING, "truncation_nats": 2 * TRUNCATION,
+        "scored": 2, "outside": 1, "steering_nats": 2 * STEERING, "truncation_nats": 2 * TRUNCATION,
         "kl_nats": pytest.approx(0.6), "kl_per_token": pytest.approx(0.3), "values": {"cheerful": 2},
-        "base_logprobs": [None, -0.75, -0.75],
     }  # fmt: skip
-    assert plain["guidance"]["echo"]["tokens"] == 0
+    assert plain["guidance"]["echo"]["scored"] == 0
     assert plain["guidance"]["echo"]["kl_per_token"] == 0
     given, first, second = engine.requests
     assert (given.prompt_token_ids, given.answers) == ((ord("h"),), ((ord("i"), ord("z")),))
@@ -119,7 +120,8 @@ async def test_a_steered_echo_in_a_stream(client: httpx.AsyncClient) -> None:
     body: dict[str, Any] = {"echo": True, "logprobs": 0, "max_tokens": 1, "objective_weights": {"cheerful": 1}}
     made = [chunk["choices"][0] for chunk in await chunks(client, TEXT, **body)]
     assert made[0]["logprobs"]["token_logprobs"] == [None, pytest.approx(-0.55)]
-    assert made[-1]["guidance"]["echo"]["tokens"] == 1
+    assert made[-1]["guidance"]["echo"]["scored"] == 1
+    assert "tokens" not in made[-1]["guidance"]["echo"]
 
 
 async def test_an_echo_without_logprobs_or_weights_is_not_scored(client: httpx.AsyncClient, engine: FakeEngine) -> None:

@@ -1,0 +1,92 @@
+"""What weights cost on a task: forty small questions of three options, scored over HTTP at a few weights.
+
+    python -m benchmarks.accuracy_kl --model path/to/model --out benchmarks/results/accuracy_kl
+
+Starts a server, asks it the way lm-eval does (``echo`` with ``logprobs``), and writes ``results.json`` and a picture of
+accuracy against steering KL per token. Weight 0 is the model itself. It claims that weight 0 is a base model that knows
+something: at least half of the questions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from benchmarks.accuracy_kl.task import read_questions, score, summarise
+from benchmarks.machine import describe
+from scripts.served import served
+
+OBJECTIVES = {"pirate": "Talk like a pirate.", "wrong": "Give a wrong answer."}
+WEIGHTS = (0.0, 1.0, 2.0, 4.0)
+LEAST_ACCURACY = 0.5
+
+
+def measure(client: httpx.Client, weights: Sequence[float]) -> list[dict[str, Any]]:
+    """A row for each objective and weight; weight 0 once."""
+    questions, rows = read_questions(), []
+    for objective in OBJECTIVES:
+        for weight in weights:
+            if weight == 0 and rows:
+                continue
+            steering = {
+                "objectives": {objective: OBJECTIVES[objective]},
+                "objective_weights": {objective: weight},
+                "guidance": {"report": True},
+            }
+            found = summarise(score(client, questions, steering))
+            rows.append({"objective": objective if weight else None, "weight": weight, **found})
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Accuracy over steering KL per token, a line for each objective, each point with its weight."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    panel = figure.subplots()
+    for objective, instruction in OBJECTIVES.items():
+        own = [row for row in rows if row["objective"] in (None, objective)]
+        kl, accuracy = [row["steering_nats_per_token"] for row in own], [row["accuracy"] for row in own]
+        panel.plot(kl, accuracy, marker="o", label=f"{objective}: “{instruction}”")
+        for row, x, y in zip(own, kl, accuracy, strict=True):
+            panel.annotate(f"{row['weight']:g}", (x, y), textcoords="offset points", xytext=(4, 4), fontsize=8)
+    panel.axhline(1 / 3, color="grey", linewidth=0.5)
+    panel.set_xlabel("steering KL, nats per token of the options")
+    panel.set_ylabel("accuracy")
+    panel.set_ylim(0, 1)
+    panel.legend(fontsize=8)
+    figure.savefig(path)
+
+
+def main(
+    model: Annotated[str, typer.Option(help="Folder or hub id of a chat model.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    weight: Annotated[list[float] | None, typer.Option(help="May be repeated; 0, 1, 2, 4 unless given.")] = None,
+) -> None:
+    weights = weight or list(WEIGHTS)
+    options = ("--model", model, "--max-num-seqs", "48", "--device", "cpu", "--dtype", "float32")
+    with served(*options) as server, httpx.Client(base_url=server.url, timeout=600) as client:
+        rows = measure(client, weights)
+    report = {
+        "benchmark": "accuracy_kl",
+        "model": Path(model).name,
+        "objectives": OBJECTIVES,
+        "top_k": 40,
+        "machine": describe(),
+        "results": rows,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.json").write_text(json.dumps(report, indent=2) + "\n")
+    draw(rows, out / "accuracy.svg")
+    if rows[0]["accuracy"] < LEAST_ACCURACY:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
