@@ -67,9 +67,9 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 def main(
     model: Annotated[str, typer.Option(help="Folder or hub id of a chat model.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    weight: Annotated[list[float] | None, typer.Option(help="May be repeated; 0, 1, 2, 4 unless given.")] = None,
+    weight: Annotated[list[float] | None, typer.Option(help="Beside 0; may be repeated; 1, 2, 4 unless given.")] = None,
 ) -> None:
-    weights = weight or list(WEIGHTS)
+    weights = sorted({0.0, *(weight or WEIGHTS)}, key=abs)
     options = ("--model", model, "--max-num-seqs", "48", "--device", "cpu", "--dtype", "float32")
     with served(*options) as server, httpx.Client(base_url=server.url, timeout=600) as client:
         rows = measure(client, weights)

@@ -1,4 +1,4 @@
-"""Forty small questions, and how an option is scored: by echoed log-probabilities of ``/v1/completions``, as lm-eval does.
+"""Forty small questions, and how an option is scored: by echoes of ``/v1/completions``, as lm-eval does.
 
     log p(option | question) = the sum of the log-probabilities of the option's tokens behind the question's
 
