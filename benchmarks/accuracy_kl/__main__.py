@@ -22,7 +22,7 @@ from benchmarks.machine import describe
 from scripts.served import served
 
 OBJECTIVES = {"pirate": "Talk like a pirate.", "wrong": "Give a wrong answer."}
-WEIGHTS = (0.0, 1.0, 2.0, 4.0)
+WEIGHTS = (0.0, 1.0, 3.0)
 LEAST_ACCURACY = 0.5
 
 
@@ -67,7 +67,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 def main(
     model: Annotated[str, typer.Option(help="Folder or hub id of a chat model.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    weight: Annotated[list[float] | None, typer.Option(help="Beside 0; may be repeated; 1, 2, 4 unless given.")] = None,
+    weight: Annotated[list[float] | None, typer.Option(help="Beside 0; may be repeated; 1 and 3 unless given.")] = None,
 ) -> None:
     weights = sorted({0.0, *(weight or WEIGHTS)}, key=abs)
     options = ("--model", model, "--max-num-seqs", "48", "--device", "cpu", "--dtype", "float32")

@@ -84,10 +84,10 @@ async def test_a_steered_echo_is_a_distribution_over_all_tokens(http: httpx.Asyn
     assert all(math.isfinite(p) for p in whole["logprobs"]["token_logprobs"][1:])
     some = range(0, vocabulary, vocabulary // 40)
     prompts = [[*begin, token] for token in some]
-    steered, plain = (
+    steered, plain = [
         (await post(http, "/v1/completions", prompt=prompts, **body, objective_weights=chosen))["choices"]
         for chosen in (weights, {})
-    )
+    ]
     scored = await post(
         http, "/v1/score", prompt=begin, objectives=STEERED["objectives"], answers=[[t] for t in some],
         objective_weights=weights, temperature=1, top_p=1, top_k=-1, guidance={"top_k": 30, "allow_empty": True},
