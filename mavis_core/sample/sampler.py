@@ -196,6 +196,7 @@ def score_given(drawn: Drawn, logits: Logits, tilted: Tilted | None, rows: RowTe
 
 
 def _of_rank(logprobs: Tensor, ranks: Tensor) -> Tensor:
-    """Index of the candidate of each row's rank (G,), 0 the likeliest; a rank beyond them is the last."""
+    """Index of the candidate of each row's rank (G,), 0 the likeliest; a rank beyond the valid ones is the last."""
     order = logprobs.argsort(dim=1, descending=True, stable=True)
-    return order.gather(1, ranks.clamp(0, logprobs.shape[1] - 1)[:, None])[:, 0]
+    last = (logprobs > -torch.inf).sum(dim=1) - 1
+    return order.gather(1, torch.minimum(ranks, last).clamp_min(0)[:, None])[:, 0]
