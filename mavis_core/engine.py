@@ -210,8 +210,8 @@ class Engine:
             tilted = tilt(scored, batch.rows)
             drawn = self._sample(batch.rows, logits, scored, tilted)
             deltas = self._emit(batch.rows, logits, tilted, drawn)
-        scored = sum(len(delta.token_ids) for id, of_one in deltas.items() if self._scores(id) for delta in of_one)
-        return self._record(plan, timer, self._outputs(plan, deltas), scored)
+        given = sum(len(delta.token_ids) for id, of_one in deltas.items() if self._scores(id) for delta in of_one)
+        return self._record(plan, timer, self._outputs(plan, deltas), given)
 
     def _scores(self, request_id: str) -> bool:
         """Whether a request has its tokens scored, and draws none."""
@@ -311,12 +311,12 @@ class Engine:
         self.abort(row.request.id)
         return failure(row.request.id, row.prompt_length, fault.message, fault.param)
 
-    def _record(self, plan: Plan, timer: StepTimer, outputs: list[RequestOutput], scored: int) -> list[RequestOutput]:
+    def _record(self, plan: Plan, timer: StepTimer, outputs: list[RequestOutput], given: int) -> list[RequestOutput]:
         self.last_step = StepStats(
             running=len(self.scheduler.running),
             waiting=len(self.scheduler.waiting),
             prompt_tokens=sum(chunk.count for chunk in plan.prefill),
-            generation_tokens=sum(len(delta.token_ids) for output in outputs for delta in output.deltas) - scored,
+            generation_tokens=sum(len(delta.token_ids) for output in outputs for delta in output.deltas) - given,
             preemptions=plan.preempted,
             kv_cache_usage=self.scheduler.usage,
             policy_forward_seconds=timer.seconds("policy"),
@@ -324,7 +324,7 @@ class Engine:
             prefix_cache_queries=plan.queried,
             prefix_cache_hits=plan.cached,
             companion_tokens=plan.companion_tokens,
-            scored_tokens=scored,
+            scored_tokens=given,
         )
         return outputs
 

@@ -10,7 +10,8 @@ something: at least half of the questions.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,29 +23,38 @@ from benchmarks.machine import describe
 from scripts.served import served
 
 OBJECTIVES = {"pirate": "Talk like a pirate.", "wrong": "Give a wrong answer."}
-WEIGHTS = (0.0, 1.0, 3.0)
+WEIGHTS = (0.0, 2.0, 4.0)
 LEAST_ACCURACY = 0.5
+Row = dict[str, Any]
 
 
-def measure(client: httpx.Client, weights: Sequence[float]) -> list[dict[str, Any]]:
-    """A row for each objective and weight; weight 0 once."""
-    questions, rows = read_questions(), []
-    for objective in OBJECTIVES:
-        for weight in weights:
-            if weight == 0 and rows:
-                continue
+def measure(client: httpx.Client, weights: Sequence[float]) -> Iterator[Row]:
+    """A row for each weight and objective; weight 0 once."""
+    questions = read_questions()
+    for weight in weights:
+        for objective in list(OBJECTIVES)[: None if weight else 1]:
             steering = {
                 "objectives": {objective: OBJECTIVES[objective]},
                 "objective_weights": {objective: weight},
                 "guidance": {"report": True},
             }
             found = summarise(score(client, questions, steering))
-            rows.append({"objective": objective if weight else None, "weight": weight, **found})
-            print(json.dumps(rows[-1]), flush=True)
-    return rows
+            yield {"objective": objective if weight else None, "weight": weight, **found}
 
 
-def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+@contextmanager
+def asked(model: str, url: str | None) -> Iterator[httpx.Client]:
+    """A client of the server at ``url``, or of one that is started."""
+    if url is not None:
+        with httpx.Client(base_url=url, timeout=1200) as client:
+            yield client
+        return
+    options = ("--model", model, "--max-num-seqs", "48", "--device", "cpu", "--dtype", "float32")
+    with served(*options) as server, httpx.Client(base_url=server.url, timeout=1200) as client:
+        yield client
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
     """Accuracy over steering KL per token, a line for each objective, each point with its weight."""
     from matplotlib.figure import Figure
 
@@ -64,15 +74,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     figure.savefig(path)
 
 
-def main(
-    model: Annotated[str, typer.Option(help="Folder or hub id of a chat model.")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
-    weight: Annotated[list[float] | None, typer.Option(help="Beside 0; may be repeated; 1 and 3 unless given.")] = None,
-) -> None:
-    weights = sorted({0.0, *(weight or WEIGHTS)}, key=abs)
-    options = ("--model", model, "--max-num-seqs", "48", "--device", "cpu", "--dtype", "float32")
-    with served(*options) as server, httpx.Client(base_url=server.url, timeout=600) as client:
-        rows = measure(client, weights)
+def write(rows: Sequence[Row], model: str, out: Path) -> None:
     report = {
         "benchmark": "accuracy_kl",
         "model": Path(model).name,
@@ -84,6 +86,20 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     (out / "results.json").write_text(json.dumps(report, indent=2) + "\n")
     draw(rows, out / "accuracy.svg")
+
+
+def main(
+    model: Annotated[str, typer.Option(help="Folder or hub id of a chat model.")],
+    out: Annotated[Path, typer.Option(help="Folder to write, after each weight.")],
+    weight: Annotated[list[float] | None, typer.Option(help="Beside 0; may be repeated; 2 and 4 unless given.")] = None,
+    url: Annotated[str | None, typer.Option(help="Of a server of this model that runs already.")] = None,
+) -> None:
+    rows: list[Row] = []
+    with asked(model, url) as client:
+        for row in measure(client, sorted({0.0, *(weight or WEIGHTS)}, key=abs)):
+            print(json.dumps(row), flush=True)
+            rows.append(row)
+            write(rows, model, out)
     if rows[0]["accuracy"] < LEAST_ACCURACY:
         raise typer.Exit(1)
 

@@ -208,7 +208,7 @@ def test_those_that_draw_beside_them_draw_the_same() -> None:
         scoring([[3, 1, 4, 1, 5], [9, 2, 6]], steer({"c": 1.0, "pirate": 1.0}), prompted=(PIRATE,), name="x"),
         scoring([[5, 8, 9, 7]], Guidance(), name="y"),
     ]
-    alone = {}
+    alone: dict[str, dict[int, list[int]]] = {}
     for each in others:
         target = engine(mixed_values("llama"))
         target.add(each)
