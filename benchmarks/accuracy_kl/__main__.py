@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from benchmarks.accuracy_kl.task import read_questions, score, summarise
+from benchmarks.accuracy_kl.task import Question, read_questions, score, summarise
 from benchmarks.machine import describe
 from scripts.served import served
 
@@ -28,9 +28,8 @@ LEAST_ACCURACY = 0.5
 Row = dict[str, Any]
 
 
-def measure(client: httpx.Client, weights: Sequence[float]) -> Iterator[Row]:
+def measure(client: httpx.Client, questions: Sequence[Question], weights: Sequence[float]) -> Iterator[Row]:
     """A row for each weight and objective; weight 0 once."""
-    questions = read_questions()
     for weight in weights:
         for objective in list(OBJECTIVES)[: None if weight else 1]:
             steering = {
@@ -96,7 +95,7 @@ def main(
 ) -> None:
     rows: list[Row] = []
     with asked(model, url) as client:
-        for row in measure(client, sorted({0.0, *(weight or WEIGHTS)}, key=abs)):
+        for row in measure(client, read_questions(), sorted({0.0, *(weight or WEIGHTS)}, key=abs)):
             print(json.dumps(row), flush=True)
             rows.append(row)
             write(rows, model, out)

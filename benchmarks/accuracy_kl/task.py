@@ -67,12 +67,12 @@ def _parts(asked: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str
 
 
 def _score(client: httpx.Client, asked: Sequence[tuple[str, str]], steering: Mapping[str, Any]) -> list[Scored]:
-    contexts = [len(_tokens(client, question)) for question, _ in asked]
+    contexts = {question: len(_tokens(client, question)) for question in dict(asked)}
     prompts = [_tokens(client, question + option) for question, option in asked]
     body = {"prompt": prompts, "echo": True, "max_tokens": 0, "logprobs": 1, "temperature": 0, **steering}
     answer = client.post("/v1/completions", json=body).raise_for_status().json()
-    pairs = zip(contexts, answer["choices"], strict=True)
-    return [option_of(context, choice) for context, choice in pairs]
+    pairs = zip(asked, answer["choices"], strict=True)
+    return [option_of(contexts[question], choice) for (question, _), choice in pairs]
 
 
 def _tokens(client: httpx.Client, text: str) -> list[int]:
