@@ -47,9 +47,10 @@ class Emitter:
         guidance = None
         reports: tuple[TokenReport, ...] = ()
         if stats is not None:
-            self._add(row, stats)
-            guidance = self._summary(row)
-            if row.request.guidance.report:
+            if row.guided:
+                self._add(row, stats)
+                guidance = self._summary(row)
+            if row.request.guidance.report or row.answer:
                 reports = (self._report(row, token, stats),)
         return ChoiceDelta(
             row.index,
@@ -65,6 +66,9 @@ class Emitter:
     def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
         """Text that became final, and what stopped the row beyond its own EOS; sets ``finish_reason``."""
         sampling, matcher = row.request.sampling, None if row.reasoned else row.matcher
+        if row.answer:  # given: nothing but its end ends it, and its text is known
+            row.finish_reason = "length" if len(row.tokens) >= row.limit else None
+            return "", None
         if token in row.stop_ids:
             row.finish_reason = "stop"
             own = token in row.stop_ids[: row.eos_count]

@@ -26,9 +26,12 @@ from mavis_core.values.protocol import ConditionedValue, ValueFunction
 
 @dataclass(slots=True)
 class ReferenceRow:
-    """What the loop produced: output tokens and, per guided step, the KL in its two parts (nats)."""
+    """What the loop produced: output tokens with log p and log ref of each, and, per guided step, the KL in its two
+    parts; nats, -inf for a given token that could not have been drawn."""
 
     tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    base_logprobs: list[float] = field(default_factory=list)
     steering: list[float] = field(default_factory=list)
     truncation: list[float] = field(default_factory=list)
 
@@ -42,8 +45,12 @@ def reference_generate(
     beta: float,
     choice: int = 0,
     prompted: Sequence[PromptedObjective] = (),
+    answer: Sequence[int] = (),
 ) -> ReferenceRow:
-    """Generate one choice of at most ``sampling.max_tokens`` tokens; ``sampling.seed`` must be set."""
+    """Generate one choice of at most ``sampling.max_tokens`` tokens; ``sampling.seed`` must be set.
+
+    Of an ``answer`` the loop takes the tokens instead of drawing, all of them.
+    """
     assert sampling.seed is not None and sampling.max_tokens is not None
     out = ReferenceRow()
     tokens = list(prompt)
@@ -54,7 +61,7 @@ def reference_generate(
     if sampling.structure is not None:
         compiler = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
         matcher = compiler.compile(sampling.structure)
-    for position in range(sampling.max_tokens):
+    for position in range(len(answer) or sampling.max_tokens):
         with torch.inference_mode():
             text = torch.tensor(tokens, device=policy.device)
             hidden = policy.backbone.forward_plain(text)[-1]
@@ -81,13 +88,16 @@ def reference_generate(
             log_p, log_ref, mass = _tilted(scaled, candidates, tilt, guidance.max_kl_per_token)
             out.steering.append(sum(math.exp(p) * (p - r + mass) for p, r in zip(log_p, log_ref, strict=True)))
             out.truncation.append(-mass)
-            score = {a: p + noise[a] for a, p in zip(candidates, log_p, strict=True)}
+            p = dict(zip(candidates, log_p, strict=True))
         else:
-            score = {a: scaled[a] + noise[a] for a in survivors}
-        drawn = max(score, key=lambda a: score[a])
+            normaliser = _log_normaliser([scaled[a] for a in survivors])
+            p = {a: scaled[a] - normaliser for a in survivors}
+        drawn = answer[position] if answer else max(p, key=lambda a: p[a] + noise[a])
         tokens.append(drawn)
         out.tokens.append(drawn)
-        if drawn in stops:
+        out.logprobs.append(p.get(drawn, -math.inf))
+        out.base_logprobs.append(scaled[drawn] - _log_normaliser(scaled))
+        if drawn in stops and not answer:
             break
         if matcher is not None:
             if "inside" in (place, _place(policy, out.tokens, sampling.reasoning)):

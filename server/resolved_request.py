@@ -20,7 +20,7 @@ from mavis_core.api.sampling_params import SamplingParams
 from server.answers.context import AnswerContext
 from server.http.body import read_json
 from server.http.left_out import left_out_of
-from server.objectives.instruction import instructed
+from server.objectives.instruction import in_front, instructed
 from server.observation import count_request
 from server.protocol.chat_messages import ChatMessage
 from server.protocol.steered_request import SteeredRequest
@@ -111,6 +111,22 @@ class ResolvedRequest(Generic[Body]):
             most = self.info.max_model_len - 1
             read = prompt if told is messages else await self.service.prompts.chat(told, rendering, most)
             found.append(PromptedObjective(name, read))
+        return tuple(found)
+
+    async def prompted_text(self, prompt: tuple[int, ...]) -> tuple[PromptedObjective, ...]:
+        """Likewise in front of a text, but behind the special tokens that the tokenizer begins texts with.
+
+        Raises:
+            TextsWaitingError: as for any prompt.
+        """
+        prompts, found = self.service.prompts, []
+        if not self.steering.instructions:
+            return ()
+        begin = tuple(await prompts.tokens("", special=True))
+        begin = begin if prompt[: len(begin)] == begin else ()
+        for name, instruction in self.steering.instructions.items():
+            told = await prompts.tokens(in_front(instruction), special=False)
+            found.append(PromptedObjective(name, (*begin, *told, *prompt[len(begin) :])))
         return tuple(found)
 
     def check_room(self, requests: Sequence[Request]) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from mavis_core.api.guidance import Guidance
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.sample.companions import CompanionTensors
+from mavis_core.sample.given import GivenTokens
 from mavis_core.sample.logit_edits import LogitEdits
 from mavis_core.sample.noise_ahead import NoiseAhead
 from mavis_core.sample.track_tensors import TrackTensors
@@ -49,6 +50,7 @@ class RowTensors:
             beta * weights, (G, M).
         named: (G, 1, M) bool, the objectives that each guided row names.
         ranks: (G,) int64, which candidate by likelihood a ranked row takes, -1 for one that draws; None if all draw.
+        given: tokens of the rows that score an answer; None where all draw.
         readers: by a value's first column, which guided rows it scores; kept by ``ValueSet``.
         ends: (G, E) int64, see ``find_candidates``; None where no row is steered in words.
         width: K, the most candidates any guided row asks for; ``full`` says that all rows have that many.
@@ -78,6 +80,7 @@ class RowTensors:
         greedy = any(s.temperature == 0 for s in sampling)
         self.noise = NoiseAhead(keys, positions, hashes, random if greedy else None, self.guided)
         self.edits = LogitEdits(self.rows, vocab_size, device)
+        self.given = GivenTokens(self.rows, self.guided, device) if any(row.answer for row in rows) else None
         self.width = max((g.top_k for g in guidance), default=0)
         self.full = self._full(guidance, vocab_size)
         self.k = torch.tensor([g.top_k for g in guidance], dtype=torch.int64).to(device)
@@ -99,7 +102,7 @@ class RowTensors:
 
     def _full(self, guidance: Sequence[Guidance], vocab_size: int) -> bool:
         """Whether every guided row surely has ``width`` candidates, whatever tokens are banned."""
-        if any(row.matcher is not None for row in self.rows[: self.guided]):
+        if any(row.matcher is not None or row.answer for row in self.rows[: self.guided]):
             return False
         banned = max((len(row.stop_ids) for row in self.rows), default=0)
         return not self.filtered and all(g.top_k == self.width for g in guidance) and self.width + banned <= vocab_size

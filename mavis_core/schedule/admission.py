@@ -13,6 +13,7 @@ from mavis_core.api.prompted import RECOMMENDED_BETA
 from mavis_core.api.room import Room
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.grammar.matcher import Matcher
+from mavis_core.schedule.given_answers import check_answers
 from mavis_core.schedule.prefix_keys import prefix_root
 from mavis_core.schedule.row import Row
 from mavis_core.schedule.seeds import row_key
@@ -74,7 +75,7 @@ class Admission:
                 index=index,
                 tokens=prompt + resumed,
                 prompt_length=len(prompt),
-                limit=len(prompt) + most,
+                limit=len(prompt) + (len(request.answers[index]) if request.answers else most),
                 stop_ids=own + sampling.stop_token_ids,
                 eos_count=len(own),
                 key=row_key(sampling.seed, index),
@@ -86,6 +87,7 @@ class Admission:
                 detokenizer=self._detokenizer(request),
                 reasoning=self._reasoning(request),
                 matcher=None if matcher is None else matcher.copy(),
+                answer=request.answers[index] if request.answers else (),
                 in_words=tuple((o.name, guidance.weights[o.name]) for o in request.in_words),
                 companions=_companions(request),
             )
@@ -169,6 +171,7 @@ class Admission:
             raise InvalidRequestError("reasoning: this engine has no tokenizer to know it by", "reasoning")
         self._check_objectives(request)
         self._check_room(request)
+        check_answers(request, self.room, self.vocab_size)
 
     def _check_objectives(self, request: Request) -> None:
         """That each name means one objective, and its weight is one that it accepts."""

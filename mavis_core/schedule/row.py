@@ -42,6 +42,7 @@ class Row(Track):
         beta: resolved strength (0 for an unguided row).
         weights: lambda of every loaded objective, in the engine's order (empty for an unguided row).
         named: columns of the objectives that the request named; these are evaluated and reported.
+        answer: the tokens that it takes, if it scores a given answer and draws nothing.
         in_words: objectives that the request brings in words, with a lambda that is not 0; evaluated and reported too,
             in columns behind those of the loaded ones.
         companions: of the objectives in words; one whose prompt is the row's own needs none.
@@ -74,6 +75,7 @@ class Row(Track):
     detokenizer: Detokenizer
     reasoning: ReasoningTracker | None = None
     matcher: Matcher | None = None
+    answer: tuple[int, ...] = ()
     in_words: tuple[tuple[str, float], ...] = ()
     companions: tuple[Companion, ...] = ()
     cached_tokens: int | None = None
