@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from mavis_core.sample.candidates import Candidates
 from mavis_core.sample.companions import add_columns
 from mavis_core.sample.filters import apply_filters
+from mavis_core.sample.floors import FoundWeights, pack
 from mavis_core.sample.kl import DrawStats, measure_draws, read_draw
 from mavis_core.sample.row_tensors import RowTensors, first
 from mavis_core.sample.scoring import Scored
@@ -42,11 +44,13 @@ class Tilted:
         candidates: what competes.
         values: (G, K, M + P) float32: of the loaded objectives, then of those in words.
         logprobs: (G, K) float32 log p, -inf where not valid.
+        found: (N, 1 + 2 F) float32, see ``floors.pack``, of the rows whose weights are found; None where there are none.
     """
 
     candidates: Candidates
     values: Tensor
     logprobs: Tensor
+    found: Tensor | None = None
 
 
 class SampledToken(NamedTuple):
@@ -56,11 +60,13 @@ class SampledToken(NamedTuple):
         token: its id.
         finite: whether all numbers that it was drawn from were finite; if not, ``token`` means nothing.
         stats: set for a guided row.
+        found: set where the row's weights are found at each step.
     """
 
     token: int
     finite: bool
     stats: DrawStats | None
+    found: FoundWeights | None = None
 
 
 @dataclass(slots=True)
@@ -73,12 +79,15 @@ class Drawn:
             logits was NaN or infinite, which the maximum lets through: a row is checked without another look at it.
         chosen: (G,) int64, index of the drawn candidate; None without guided rows.
         measured: (G, 4 + 3 (M + P)) float32, see ``measure_draws``; None without guided rows.
+        found: (N, 1 + 2 F) float32, of ``Tilted``; ``solved`` says which rows' they are.
     """
 
     tokens: Tensor
     scores: Tensor | None
     chosen: Tensor | None
     measured: Tensor | None
+    found: Tensor | None = None
+    solved: Sequence[int] = ()
 
     def to_host(self) -> list[SampledToken]:
         """Every row's draw, by the step's only copy to the host and only sync; float32 holds token ids below 2^24."""
@@ -88,12 +97,20 @@ class Drawn:
         else:
             guided, width = self.measured.shape
             parts = [tokens, self.measured.reshape(-1)]
+        if self.found is not None:
+            parts.append(self.found.reshape(-1))
         flat = torch.cat(parts if self.scores is None else [*parts, self.scores]).tolist()
         ids = [int(token) for token in flat[: len(tokens)]]
         start = len(ids)
         stats = [read_draw(flat[at : at + width]) for at in range(start, start + guided * width, width or 1)]
-        scores = flat[start + guided * width :]
+        start += guided * width
         found = [SampledToken(token, kept is not None, kept) for token, kept in zip(ids, stats, strict=False)]
+        if self.found is not None:
+            width = self.found.shape[1]
+            for row in self.solved:
+                found[row] = found[row]._replace(found=FoundWeights.read(flat[start : start + width]))
+                start += width
+        scores = flat[start:]
         return found + [
             SampledToken(token, math.isfinite(s), None) for token, s in zip(ids[guided:], scores, strict=True)
         ]
@@ -132,7 +149,12 @@ def tilt(scored: Scored | None, rows: RowTensors) -> Tilted | None:
         amount = limit_tilt(candidates.reference, amount, rows.limit)
     if in_words is not None:
         values = torch.cat((values, scored.in_words), dim=2)
-    return Tilted(candidates, values, tilted_logprobs(candidates.reference, amount))
+    found = None
+    if rows.floors is not None:
+        solution = rows.floors.solve(candidates, amount, values)
+        amount = amount.index_copy(0, rows.floors.index, solution.tilt.float())
+        found = pack(solution)
+    return Tilted(candidates, values, tilted_logprobs(candidates.reference, amount), found)
 
 
 def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
@@ -156,7 +178,10 @@ def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
     if guided < len(rows.rows):
         scores, best = (surviving[guided:] + rows.noise.over_vocabulary()).max(dim=1)
         parts.append(best)
-    return Drawn(parts[0] if len(parts) == 1 else torch.cat(parts), scores, chosen, measured)
+    tokens = parts[0] if len(parts) == 1 else torch.cat(parts)
+    if tilted is None or rows.floors is None:
+        return Drawn(tokens, scores, chosen, measured)
+    return Drawn(tokens, scores, chosen, measured, tilted.found, rows.floors.rows)
 
 
 def _of_rank(logprobs: Tensor, ranks: Tensor) -> Tensor:
