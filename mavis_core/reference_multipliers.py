@@ -27,9 +27,7 @@ class Pull:
 class ReferenceStep:
     """Candidates with ``log_ref`` and the fixed weights' ``tilt`` (nats), and the multipliers there are."""
 
-    def __init__(
-        self, log_ref: Sequence[float], tilt: Sequence[float], pulls: Sequence[Pull], strength: float
-    ) -> None:
+    def __init__(self, log_ref: Sequence[float], tilt: Sequence[float], pulls: Sequence[Pull], strength: float) -> None:
         self.log_ref, self.tilt, self.pulls, self.strength = log_ref, tilt, pulls, strength
         self._shared = [i for i, pull in enumerate(pulls) if pull.floor is None]
 

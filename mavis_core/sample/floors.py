@@ -1,4 +1,4 @@
-"""Floors, worst case and what is maximised, of the rows that have any: what ``multipliers.py`` is asked at each step."""
+"""Floors, worst case and what is maximised, of the rows that have any: what ``multipliers.py`` is asked each step."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ BISECTIONS = 20
 LENGTHS = 12
 """Of a step: 1, 1/2, ... and none."""
 RIDGE = 1e-9
-"""Added to variances, relative and absolute: where objectives say the same, how the pull is shared between them is open."""
+"""Added to variances, relative and absolute: objectives that say the same may share a pull in any way."""
 NEARLY = 1e-7
 """Of what it may be at most: a multiplier so small counts as 0."""
 TOLERANCE = 1e-4

@@ -44,7 +44,7 @@ class Tilted:
         candidates: what competes.
         values: (G, K, M + P) float32: of the loaded objectives, then of those in words.
         logprobs: (G, K) float32 log p, -inf where not valid.
-        found: (N, 1 + 2 F) float32, see ``floors.pack``, of the rows whose weights are found; None where there are none.
+        found: (N, 1 + 2 F) float32, see ``floors.pack``, of the rows whose weights are found; None without such.
     """
 
     candidates: Candidates
