@@ -76,7 +76,7 @@ class GuidanceOptions(Strict):
         """What the request says, else ``defaults``; raises InvalidRequestError on a value out of range."""
         given = self.model_dump(exclude={"search", "report_ignored"}, exclude_none=True)
         search = None if self.search is None else self.search.params()
-        asked = {**defaults, **given}
+        asked: dict[str, Any] = {**defaults, **given}
         names = {field: tuple(asked[field]) for field in ("maximise", "worst_case") if field in asked}
         return Guidance(weights=dict(weights), search=search, **{**asked, **names})
 
