@@ -199,7 +199,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder to write to")] = Path("benchmarks/results/floors"),
     seeds: int = 5,
     count: Annotated[int, typer.Option(help="prompts; 0 leaves the model out")] = 100,
-    n: Annotated[int, typer.Option(help="answers of each")] = 3,
+    n: Annotated[int, typer.Option(help="answers of each")] = 1,
 ) -> None:
     exact = [exactly(seed) for seed in range(seeds)]
     apart = max(way["apart"] for one in exact for way in one["ways"].values())

@@ -126,34 +126,42 @@ def minimise(problem: Problem, share: Tensor, pull: Tensor, steps: int) -> Tenso
 
 
 def _direction(problem: Problem, share: Tensor, pull: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:
-    """``pull``, and the Newton step of those that are free to move, no longer than their bounds lie apart, (R, 2, F).
+    """``pull``, and three ways (R, 3, F) on from it for those that are free to move.
 
-    Twice: shortened as a whole, which is sure to lead down, and floors and worst case each by themselves, which leads
-    on where the bounds of one kind are narrow.
-
-    One that is nearly 0 and would be is 0 from here on: it would hold up the others, as a step that ends there.
+    The Newton step up to the first bound in its way, on which it is sure to lead down; beyond that, where each stops at
+    its own bound, floors and worst case by themselves no longer than their bounds lie apart; and straight down, where
+    one that leaves its bound would be pushed back over it. One that is nearly at a bound that it would cross is on it
+    from here on.
     """
     p = (problem.reference + problem.tilted(pull, share)).softmax(dim=1)
     mean = _expected(p, problem.values)
     apart = problem.values - mean[:, :, None]
     variances = ((p[:, None] * apart)[:, :, None] * apart[:, None]).sum(dim=3)
-    shared = problem.shared.to(pull.dtype)
-    total = share * problem.strength
+    shared, total = problem.shared.to(pull.dtype), share * problem.strength
     # In the worst case what counts is how much more an objective is expected to have than the mean of them.
     middle = _sum(pull * shared * mean) / torch.where(total > 0, total, 1.0)
     slope = mean - cost - shared * middle[:, None]
     most = torch.where(problem.shared, total[:, None], problem.most)
     low = (pull <= NEARLY * most) & (slope >= 0)
-    held = low | (~problem.shared & (pull >= most) & (slope <= 0)) | (most <= 0)
-    free = (~held).to(pull.dtype)
+    high = ~problem.shared & (pull >= (1 - NEARLY) * most) & (slope <= 0)
+    pull = torch.where(low, 0.0, torch.where(high, most, pull))
+    free = (~(low | high)).to(pull.dtype)
     step, ones = _linear(variances, free, -slope * free, shared * free)
     size = _sum(ones * shared)
     step = step - ones * (_sum(step * shared) / torch.where(size > 0, size, 1.0))[:, None]
-    shrink = torch.where(step.abs() > most, most / step.abs(), 1.0)
-    among = torch.where(problem.shared, shrink, 1.0).amin(dim=1, keepdim=True)
-    beside = torch.where(problem.shared, 1.0, shrink).amin(dim=1, keepdim=True)
-    ways = (among.minimum(beside).expand_as(step), torch.where(problem.shared, among, beside))
-    return torch.where(low, 0.0, pull), step[:, None] * torch.stack(ways, dim=1)
+    room = torch.where(step < 0, pull, most - pull)
+    first = _shorter(room, step).amin(dim=1, keepdim=True)
+    whole = _shorter(most, step)
+    among = torch.where(problem.shared, whole, 1.0).amin(dim=1, keepdim=True)
+    beside = torch.where(problem.shared, 1.0, whole).amin(dim=1, keepdim=True)
+    down = -slope * free
+    down = down * (most.amax(dim=1) / down.abs().amax(dim=1).clamp_min(NEARLY))[:, None]
+    return pull, torch.stack((step * first, step * torch.where(problem.shared, among, beside), down), dim=1)
+
+
+def _shorter(room: Tensor, step: Tensor) -> Tensor:
+    """The factor in 0..1 by which each part of a step has to be shorter to stay within ``room``."""
+    return torch.where(step.abs() > room, room / step.abs(), 1.0)
 
 
 def _linear(matrix: Tensor, free: Tensor, *sides: Tensor) -> tuple[Tensor, Tensor]:
