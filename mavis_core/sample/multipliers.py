@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 NEWTON_STEPS = 16
-WARM_STEPS = 6
+WARM_STEPS = 4
 """From the solution for another gamma."""
 BISECTIONS = 20
 LENGTHS = 12
@@ -149,7 +149,7 @@ def _direction(problem: Problem, share: Tensor, pull: Tensor, cost: Tensor) -> t
     step, ones = _linear(variances, free, -slope * free, shared * free)
     size = _sum(ones * shared)
     step = step - ones * (_sum(step * shared) / torch.where(size > 0, size, 1.0))[:, None]
-    room = torch.where(step < 0, pull, most - pull)
+    room = torch.where(step < 0, pull, most - pull).clamp_min(0.0)
     first = _shorter(room, step).amin(dim=1, keepdim=True)
     whole = _shorter(most, step)
     among = torch.where(problem.shared, whole, 1.0).amin(dim=1, keepdim=True)
