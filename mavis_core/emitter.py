@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from operator import add
 
 from mavis_core.api.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, TokenLogprobs, TokenReport
+from mavis_core.sample.floors import FoundWeights
 from mavis_core.sample.kl import DrawStats
 from mavis_core.sample.sampler import SampledToken
 from mavis_core.schedule.row import Row, RowFault
@@ -35,10 +36,17 @@ class Emitter:
                 row.fault = RowFault(NOT_FINITE, spoiled=True)
             if row.fault is None:
                 with alone(row, "on the way from its token to its text"):
-                    mine.append(self._advance(row, draw.token, draw.stats, likely))
+                    mine.append(self._advance(row, draw.token, draw.stats, likely, draw.found))
         return deltas
 
-    def _advance(self, row: Row, token: int, stats: DrawStats | None, logprobs: TokenLogprobs | None) -> ChoiceDelta:
+    def _advance(
+        self,
+        row: Row,
+        token: int,
+        stats: DrawStats | None,
+        logprobs: TokenLogprobs | None,
+        found: FoundWeights | None = None,
+    ) -> ChoiceDelta:
         if row.limit == row.prompt_length:  # max_tokens=0 only reads the prompt: the drawn token is dropped
             row.finish_reason = "length"
             return ChoiceDelta(row.index, "", (), finish_reason="length")
@@ -49,6 +57,8 @@ class Emitter:
         if stats is not None:
             if row.guided:
                 self._add(row, stats)
+                if found is not None:
+                    _add_found(row, found)
                 guidance = self._summary(row)
             if row.request.guidance.report or row.answer:
                 reports = (self._report(row, token, stats),)
@@ -121,7 +131,18 @@ class Emitter:
             mass / count,
             spreads,
             sum(companion.fed for companion in row.companions),
+            found_weights=self._found_weights(row) if row.found else None,
+            floors_missed=_floors_missed(row) if row.found else None,
         )
+
+    def _found_weights(self, row: Row) -> dict[str, float]:
+        """Mean weight of every objective: what is left of the given one, and what the aims added."""
+        count, share = row.guided_tokens, row.found[0]
+        given = [*((self._names[column], row.weights[column]) for column in row.named), *row.in_words]
+        weights = {name: share * weight / count for name, weight in given}
+        for aim, pull in zip(row.aims, row.found[1:], strict=False):
+            weights[aim.name] += pull / (count * row.beta)
+        return weights
 
     def _report(self, row: Row, token: int, stats: DrawStats) -> TokenReport:
         values = {name: stats.values[column] for name, column in self._reported(row)}
@@ -134,6 +155,18 @@ def _track_reasoning(rows: Sequence[Row], draws: Sequence[SampledToken]) -> None
             continue
         with alone(row, "in its reasoning"):
             row.reasoning.push(draw.token)
+
+
+def _add_found(row: Row, found: FoundWeights) -> None:
+    """Add a step to the row's ``found``."""
+    count = len(row.aims)
+    step = [found.share, *found.pull[:count], *found.missed[:count]]
+    row.found = list(map(add, row.found, step)) if row.found else step
+
+
+def _floors_missed(row: Row) -> dict[str, int]:
+    missed = row.found[1 + len(row.aims) :]
+    return {aim.name: int(count) for aim, count in zip(row.aims, missed, strict=True) if aim.floor is not None}
 
 
 def _begin_grammars(rows: Sequence[Row], draws: Sequence[SampledToken]) -> None:

@@ -7,19 +7,20 @@ own slow path, and writes the equations out in Python floats.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import torch
 
-from mavis_core.api.guidance import Guidance
+from mavis_core.api.guidance import MAX_WEIGHT, Guidance
 from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.reasoning import Reasoning
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.grammar.compiler import GrammarCompiler
 from mavis_core.grammar.matcher import Matcher
 from mavis_core.model.policy import Policy
+from mavis_core.reference_multipliers import Pull, ReferenceStep
 from mavis_core.sample.noise import gumbel_reference
 from mavis_core.values.protocol import ConditionedValue, ValueFunction
 
@@ -56,7 +57,7 @@ def reference_generate(
     tokens = list(prompt)
     own = () if sampling.ignore_eos else policy.stop_token_ids
     stops = {*own, *sampling.stop_token_ids}
-    steered_in_words = any(guidance.weights.get(objective.name) for objective in prompted)
+    steered_in_words = any(guidance.steers(objective.name) for objective in prompted)
     matcher = None
     if sampling.structure is not None:
         compiler = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
@@ -83,8 +84,11 @@ def reference_generate(
         }
         if guidance.active:
             candidates = _candidates(survivors, guidance, stops, steered_in_words)
-            combined = _in_words(policy, prompted, out.tokens, raw, candidates, guidance)
-            tilt = _tilt(values, tokens, candidates, hidden, guidance, beta, combined)
+            scores = _scores(values, tokens, hidden, guidance, beta, candidates)
+            scores |= _in_words(policy, prompted, out.tokens, raw, candidates, guidance)
+            tilt = _tilt(scores, guidance, beta, len(candidates))
+            if guidance.solved:
+                tilt = _solved([scaled[a] for a in candidates], tilt, scores, guidance, beta)
             log_p, log_ref, mass = _tilted(scaled, candidates, tilt, guidance.max_kl_per_token)
             out.steering.append(sum(math.exp(p) * (p - r + mass) for p, r in zip(log_p, log_ref, strict=True)))
             out.truncation.append(-mass)
@@ -198,47 +202,68 @@ def _in_words(
     raw: list[float],
     candidates: list[int],
     guidance: Guidance,
-) -> list[float]:
-    """sum_m lambda_m (log pi(a | s with the instruction m) - log pi(a | s)) of every candidate."""
-    combined, normaliser = [0.0] * len(candidates), _log_normaliser(raw)
+) -> dict[str, list[float]]:
+    """log pi(a | s with the instruction m) - log pi(a | s) of every candidate, for each objective m."""
+    found, normaliser = {}, _log_normaliser(raw)
     for objective in prompted:
-        weight = guidance.weights.get(objective.name, 0.0)
         text = torch.tensor([*objective.prompt_token_ids, *output], device=policy.device)
         with torch.inference_mode():
             instructed: list[float] = policy.logits(policy.backbone.forward_plain(text)[-1:])[0].double().tolist()
         theirs = _log_normaliser(instructed)
-        for i, a in enumerate(candidates):
-            combined[i] += weight * ((instructed[a] - theirs) - (raw[a] - normaliser))
-    return combined
+        found[objective.name] = [(instructed[a] - theirs) - (raw[a] - normaliser) for a in candidates]
+    return found
 
 
-def _tilt(
+FUTURE_KL = ""
+"""Among scores, which have names of objectives: W of a conditioned value."""
+
+
+def _scores(
     values: Sequence[ValueFunction],
     tokens: list[int],
-    candidates: list[int],
     hidden: torch.Tensor,
     guidance: Guidance,
     beta: float,
-    combined: list[float],
-) -> list[float]:
-    """beta * V of every candidate, ``combined`` and what the loaded values add to it."""
-    combined, future_kls = list(combined), [0.0] * len(candidates)
+    candidates: list[int],
+) -> dict[str, list[float]]:
+    """V of every candidate, for each loaded objective whose value has one that steers."""
+    found: dict[str, list[float]] = {}
     for value in values:
-        weights = [guidance.weights.get(objective.name, 0.0) for objective in value.spec.objectives]
-        if any(weights):
-            conditioned = value.spec.conditioned
-            if conditioned:
-                value = cast(ConditionedValue, value).at([beta * weight for weight in weights])
+        names = [objective.name for objective in value.spec.objectives]
+        if any(map(guidance.steers, names)):
+            if value.spec.conditioned:
+                weights = [beta * guidance.weights.get(name, 0.0) for name in names]
+                value = cast(ConditionedValue, value).at(weights)
+                names.append(FUTURE_KL)
             with torch.inference_mode():
-                found = value.reference(tokens, candidates, hidden).double().tolist()
-            for i, scores in enumerate(found):
-                if conditioned:
-                    future_kls[i] += scores.pop()
-                combined[i] += sum(w * v for w, v in zip(weights, scores, strict=True))
+                rows = value.reference(tokens, candidates, hidden).double().tolist()
+            found |= {name: [row[m] for row in rows] for m, name in enumerate(names)}
+    return found
+
+
+def _tilt(scores: Mapping[str, list[float]], guidance: Guidance, beta: float, count: int) -> list[float]:
+    """beta * sum_m lambda_m V_m - W of every candidate."""
+    weights = {**guidance.weights, **dict.fromkeys(guidance.maximise, MAX_WEIGHT)}
+    combined = [sum(weights.get(name, 0.0) * v[i] for name, v in scores.items()) for i in range(count)]
+    future_kls = scores.get(FUTURE_KL, [0.0] * count)
     if guidance.normalise == "minmax":
         low, span = min(combined), max(combined) - min(combined)
         combined = [(x - low) / span if span > 0 else 0.0 for x in combined]
     return [beta * x - kl for x, kl in zip(combined, future_kls, strict=True)]
+
+
+def _solved(
+    log_ref: list[float], tilt: list[float], scores: Mapping[str, list[float]], guidance: Guidance, beta: float
+) -> list[float]:
+    """The tilt with floors kept and the worst case shared out; of objectives that take any weight."""
+    normaliser, pulls = _log_normaliser(log_ref), []
+    for name, floor in guidance.floors.items():
+        if guidance.floors_relative:
+            floor += sum(math.exp(r - normaliser) * v for r, v in zip(log_ref, scores[name], strict=True))
+        given = MAX_WEIGHT if name in guidance.maximise else guidance.weights.get(name, 0.0)
+        pulls.append(Pull(scores[name], floor, beta * (MAX_WEIGHT - given)))
+    pulls += [Pull(scores[name], None, 0.0) for name in guidance.worst_case]
+    return ReferenceStep(log_ref, tilt, pulls, beta).solve(guidance.max_kl_per_token)
 
 
 def _tilted(

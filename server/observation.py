@@ -108,8 +108,8 @@ class ScoringObservation:
 def count_request(metrics: Metrics, steering: Steering) -> None:
     """Count an accepted HTTP request; its names have been checked, so labels stay within the configured ones."""
     metrics.weights_source.labels(steering.weights.source).inc()
-    for objective, weight in steering.guidance.weights.items():
-        if weight:
+    for objective in steering.guidance.named:
+        if steering.guidance.steers(objective):
             metrics.requests_by_objective.labels(label_of(objective, steering.brought)).inc()
 
 

@@ -18,7 +18,7 @@ from server.protocol.objectives import in_words
 from server.protocol.presets import Preset
 from server.protocol.steered_request import GuidanceOptions
 from server.service import Service
-from server.weights import HEADER, Sources, Weights, refuse_taken, resolve_weights
+from server.weights import HEADER, Sources, Weights, check_named, refuse_taken, resolve_weights
 
 
 class SteeredBody(Protocol):
@@ -79,9 +79,9 @@ async def resolve_steering(http: Request, service: Service, body: SteeredBody, i
     weights = await resolve_weights(sources, [*known.infos, *(in_words(name, told) for name, told in brought.items())])
     defaults = {} if preset is None else preset.guidance.model_dump(exclude_none=True)
     guidance = (body.guidance or GuidanceOptions()).with_weights(weights.values, defaults)
+    check_named(guidance, [*(info.name for info in known.infos), *brought])
     told = {**{name: declared.instruction for name, declared in known.declared.items()}, **brought}
-    steering = {name for name, weight in weights.values.items() if weight and guidance.active}
-    instructions = {name: instruction for name, instruction in told.items() if name in steering}
+    instructions = {name: instruction for name, instruction in told.items() if guidance.steers(name)}
     idle = told.keys() - instructions.keys()  # the engine is not told of them, so it would not know their names
     named = {name: weight for name, weight in guidance.weights.items() if name not in idle}
     return Steering(model, weights, replace(guidance, weights=named), instructions, frozenset(brought))

@@ -9,7 +9,7 @@ value has been unloaded) are an error that says where they come from.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ import orjson
 
 from mavis_core.api.bounds import check_number
 from mavis_core.api.errors import InvalidRequestError, UnknownObjectiveError
+from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo
 
 HEADER = "X-Objective-Weights"
@@ -87,6 +88,17 @@ def check_weights(weights: Mapping[str, float], objectives: Iterable[ObjectiveIn
         raise UnknownObjectiveError([name[:80] for name in unknown[:8]], known)
     for name, weight in weights.items():
         check_number(f"objective_weights.{name}", weight, *known[name].weight_range)
+
+
+def check_named(guidance: Guidance, known: Collection[str]) -> None:
+    """Raises InvalidRequestError where floors and the like name what is no objective."""
+    for field in ("floors", "maximise", "worst_case"):
+        if unknown := [name for name in getattr(guidance, field) if name not in known]:
+            raise InvalidRequestError(
+                f"guidance.{field}: unknown objective {unknown[0][:80]!r}; known: {', '.join(sorted(known)) or 'none'}",
+                f"guidance.{field}",
+                "unknown_objective",
+            )
 
 
 def refuse_taken(brought: Iterable[str], objectives: Iterable[ObjectiveInfo]) -> None:

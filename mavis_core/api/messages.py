@@ -32,7 +32,7 @@ class Request:
     Requests read each other's cached prefixes only under the same ``cache_salt``: how long a prompt takes tells
     whether somebody sent its beginning before, and whoever minds gives every user a salt of their own.
 
-    ``prompted`` are objectives in words, weighed by ``guidance.weights`` like loaded ones. One of weight 0 is not even
+    ``prompted`` are objectives in words, named by ``guidance`` like loaded ones. One that does not steer is not even
     evaluated: it would cost a place, where the value of a loaded one costs next to nothing.
 
     ``answers`` are there already, one for each choice, to be scored: a choice takes its tokens one after the other
@@ -52,8 +52,7 @@ class Request:
     @property
     def in_words(self) -> tuple[PromptedObjective, ...]:
         """Those of ``prompted`` that are evaluated."""
-        weights = self.guidance.weights if self.guidance.active else {}
-        return tuple(objective for objective in self.prompted if weights.get(objective.name))
+        return tuple(objective for objective in self.prompted if self.guidance.steers(objective.name))
 
     @property
     def prompts(self) -> tuple[tuple[int, ...], ...]:
@@ -169,6 +168,9 @@ class GuidanceStats:
         value_spread: objective -> mean over steps of (max - min over the candidates).
         companion_tokens: tokens that the policy has read beside this choice for its objectives in words.
         search: what found the answer, of a searched choice.
+        found_weights: objective -> mean of the weight that it had, in units of ``objective_weights`` at ``beta``, where
+            weights are found at each step (``Guidance.solved``); else None.
+        floors_missed: objective -> tokens at which its floor was not met; likewise.
     """
 
     beta: float
@@ -181,6 +183,8 @@ class GuidanceStats:
     value_spread: dict[str, float]
     companion_tokens: int = 0
     search: SearchStats | None = None
+    found_weights: dict[str, float] | None = None
+    floors_missed: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from mavis_core.api.guidance import Guidance
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.sample.companions import CompanionTensors
+from mavis_core.sample.floors import FloorTensors
 from mavis_core.sample.given import GivenTokens
 from mavis_core.sample.logit_edits import LogitEdits
 from mavis_core.sample.noise_ahead import NoiseAhead
@@ -49,6 +50,7 @@ class RowTensors:
         k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows; ``tilt_weights`` is
             beta * weights, (G, M).
         named: (G, 1, M) bool, the objectives that each guided row names.
+        floors: of the rows whose weights are found at each step, or None; their ``limit`` is inf, it is kept there.
         ranks: (G,) int64, which candidate by likelihood a ranked row takes, -1 for one that draws; None if all draw.
         given: tokens of the rows that score an answer; None where all draw.
         readers: by a value's first column, which guided rows it scores; kept by ``ValueSet``.
@@ -85,8 +87,9 @@ class RowTensors:
         self.full = self._full(guidance, vocab_size)
         self.k = torch.tensor([g.top_k for g in guidance], dtype=torch.int64).to(device)
         self.beta = torch.tensor([row.beta for row in rows[: self.guided]], dtype=torch.float32).to(device)
-        limits = [torch.inf if g.max_kl_per_token is None else g.max_kl_per_token for g in guidance]
-        self.limited = any(g.max_kl_per_token is not None for g in guidance)
+        limits = [torch.inf if g.max_kl_per_token is None or g.solved else g.max_kl_per_token for g in guidance]
+        self.limited = min(limits, default=torch.inf) < torch.inf
+        self.floors = FloorTensors(rows[: self.guided], self.beta) if any(g.solved for g in guidance) else None
         self.limit = torch.tensor(limits, dtype=torch.float32).to(device)
         self.normalised = any(g.normalise == "minmax" for g in guidance)
         self.minmax = torch.tensor([g.normalise == "minmax" for g in guidance], dtype=torch.bool).to(device)

@@ -13,6 +13,7 @@ from torch import Tensor
 from mavis_core.sample.candidates import Candidates
 from mavis_core.sample.companions import add_columns
 from mavis_core.sample.filters import apply_filters
+from mavis_core.sample.floors import FoundWeights, pack
 from mavis_core.sample.kl import DrawStats, measure_draws, read_draw
 from mavis_core.sample.row_tensors import RowTensors, first
 from mavis_core.sample.scoring import Scored
@@ -43,11 +44,13 @@ class Tilted:
         candidates: what competes.
         values: (G, K, M + P) float32: of the loaded objectives, then of those in words.
         logprobs: (G, K) float32 log p, -inf where not valid.
+        found: (N, 1 + 2 F) float32, see ``floors.pack``, of the rows whose weights are found; None without such.
     """
 
     candidates: Candidates
     values: Tensor
     logprobs: Tensor
+    found: Tensor | None = None
 
 
 class SampledToken(NamedTuple):
@@ -57,17 +60,19 @@ class SampledToken(NamedTuple):
         token: its id.
         finite: whether all numbers that it was drawn from were finite; if not, ``token`` means nothing.
         stats: set for a guided row, and for one that scores an answer.
+        found: set where the row's weights are found at each step.
     """
 
     token: int
     finite: bool
     stats: DrawStats | None
+    found: FoundWeights | None = None
 
     def scored(self, logprob: float, base_logprob: float) -> SampledToken:
         """The same of a given token, with its log p and log ref."""
         finite = self.finite and not math.isnan(logprob) and not math.isnan(base_logprob)
         stats = replace(self.stats or UNGUIDED, logprob=logprob, base_logprob=base_logprob)
-        return SampledToken(self.token, finite, stats if finite else None)
+        return self._replace(finite=finite, stats=stats if finite else None)
 
 
 UNGUIDED = DrawStats(0.0, 0.0, 0.0, 0.0, [], [])
@@ -83,6 +88,7 @@ class Drawn:
             logits was NaN or infinite, which the maximum lets through: a row is checked without another look at it.
         chosen: (G,) int64, index of the drawn candidate; None without guided rows.
         measured: (G, 4 + 3 (M + P)) float32, see ``measure_draws``; None without guided rows.
+        found: (N, 1 + 2 F) float32, of ``Tilted``; ``solved`` says which rows' they are.
         scoring: the S rows that score an answer; their tokens were given.
         given: (S, 2) float32, log p and log ref of their tokens; None where all draw.
     """
@@ -91,30 +97,38 @@ class Drawn:
     scores: Tensor | None
     chosen: Tensor | None
     measured: Tensor | None
+    found: Tensor | None = None
+    solved: Sequence[int] = ()
     scoring: Sequence[int] = ()
     given: Tensor | None = None
 
     def to_host(self) -> list[SampledToken]:
         """Every row's draw, by the step's only copy to the host and only sync; float32 holds token ids below 2^24."""
-        tokens = self.tokens.float()
-        if self.measured is None:
-            guided, width, parts = 0, 0, [tokens]
-        else:
-            guided, width = self.measured.shape
-            parts = [tokens, self.measured.reshape(-1)]
-        parts += [] if self.scores is None else [self.scores]
-        parts += [] if self.given is None else [self.given.reshape(-1)]
-        flat = torch.cat(parts).tolist()
-        ids = [int(token) for token in flat[: len(tokens)]]
-        start = len(ids)
-        stats = [read_draw(flat[at : at + width]) for at in range(start, start + guided * width, width or 1)]
-        end = start + guided * width + len(ids) - guided
-        scores, given = flat[start + guided * width : end], flat[end:]
-        found = [SampledToken(token, kept is not None, kept) for token, kept in zip(ids, stats, strict=False)]
-        found += [SampledToken(token, math.isfinite(s), None) for token, s in zip(ids[guided:], scores, strict=True)]
-        for row, logprob, base_logprob in zip(self.scoring, given[::2], given[1::2], strict=True):
-            found[row] = found[row].scored(logprob, base_logprob)
-        return found
+        scores = None if self.scores is None else self.scores[:, None]
+        parts = _on_host(self.tokens.float()[:, None], self.measured, scores, self.found, self.given)
+        tokens, measured, noisy, found, given = parts
+        stats = [read_draw(numbers) for numbers in measured]
+        drawn = [
+            SampledToken(int(token), kept is not None, kept) for (token,), kept in zip(tokens, stats, strict=False)
+        ]
+        unguided = zip(tokens[len(stats) :], noisy, strict=True)
+        drawn += [SampledToken(int(token), math.isfinite(score), None) for (token,), (score,) in unguided]
+        for row, packed in zip(self.solved, found, strict=True):
+            drawn[row] = drawn[row]._replace(found=FoundWeights.read(packed))
+        for row, (logprob, base_logprob) in zip(self.scoring, given, strict=True):
+            drawn[row] = drawn[row].scored(logprob, base_logprob)
+        return drawn
+
+
+def _on_host(*parts: Tensor | None) -> list[list[list[float]]]:
+    """Rows of each part (N, W), by one copy; none of a part that is None."""
+    flat = torch.cat([part.reshape(-1) for part in parts if part is not None]).tolist()
+    found, at = [], 0
+    for part in parts:
+        count, width = (0, 0) if part is None else part.shape
+        found.append([flat[at + i * width : at + (i + 1) * width] for i in range(count)])
+        at += count * width
+    return found
 
 
 def process_logits(raw: Tensor, rows: RowTensors) -> Logits:
@@ -150,7 +164,12 @@ def tilt(scored: Scored | None, rows: RowTensors) -> Tilted | None:
         amount = limit_tilt(candidates.reference, amount, rows.limit)
     if in_words is not None:
         values = torch.cat((values, scored.in_words), dim=2)
-    return Tilted(candidates, values, tilted_logprobs(candidates.reference, amount))
+    found = None
+    if rows.floors is not None:
+        solution = rows.floors.solve(candidates, amount, values)
+        amount = amount.index_copy(0, rows.floors.index, solution.tilt.float())
+        found = pack(solution)
+    return Tilted(candidates, values, tilted_logprobs(candidates.reference, amount), found)
 
 
 def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
@@ -179,11 +198,12 @@ def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
     if guided < len(rows.rows):
         scores, best = (surviving[guided:] + rows.noise.over_vocabulary()).max(dim=1)
         parts.append(best)
-    drawn = parts[0] if len(parts) == 1 else torch.cat(parts)
-    if given is None:
-        return Drawn(drawn, scores, chosen, measured)
-    tokens = given.tokens
-    return Drawn(torch.where(tokens >= 0, tokens, drawn), scores, chosen, measured)
+    tokens = parts[0] if len(parts) == 1 else torch.cat(parts)
+    if given is not None:
+        tokens = torch.where(given.tokens >= 0, given.tokens, tokens)
+    if tilted is None or rows.floors is None:
+        return Drawn(tokens, scores, chosen, measured)
+    return Drawn(tokens, scores, chosen, measured, tilted.found, rows.floors.rows)
 
 
 def score_given(drawn: Drawn, logits: Logits, tilted: Tilted | None, rows: RowTensors) -> Drawn:

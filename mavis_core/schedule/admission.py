@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from mavis_core.api.bounds import check_number, check_token_ids
 from mavis_core.api.errors import ContextLengthError, InvalidRequestError, UnknownObjectiveError
-from mavis_core.api.guidance import Guidance
+from mavis_core.api.guidance import MAX_WEIGHT, Guidance
 from mavis_core.api.messages import ObjectiveInfo, Request
 from mavis_core.api.prompted import RECOMMENDED_BETA
 from mavis_core.api.room import Room
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.grammar.matcher import Matcher
+from mavis_core.schedule.aim import Aim
 from mavis_core.schedule.given_answers import check_answers
 from mavis_core.schedule.prefix_keys import prefix_root
 from mavis_core.schedule.row import Row
@@ -63,7 +64,7 @@ class Admission:
         weights, named = self._weights(guidance)
         self._check_conditioned(guidance)
         readers = (
-            {self.caching_values[name] for name in guidance.weights if name in self.caching_values}
+            {self.caching_values[name] for name in guidance.named if name in self.caching_values}
             if guidance.active
             else ()
         )
@@ -88,8 +89,9 @@ class Admission:
                 reasoning=self._reasoning(request),
                 matcher=None if matcher is None else matcher.copy(),
                 answer=request.answers[index] if request.answers else (),
-                in_words=tuple((o.name, guidance.weights[o.name]) for o in request.in_words),
+                in_words=tuple((o.name, self._weight(guidance, o.name)) for o in request.in_words),
                 companions=_companions(request),
+                aims=self._aims(request),
             )
             for index in range(sampling.n)
         ]
@@ -182,12 +184,20 @@ class Admission:
                 whose = f"is scored by the value {known[name].value!r} already" if name in known else "is given twice"
                 raise InvalidRequestError(f"objectives.{name}: {whose}; choose another name", f"objectives.{name}")
             in_words.add(name)
-        if unknown := [name for name in request.guidance.weights if name not in known and name not in in_words]:
+        if unknown := [name for name in request.guidance.named if name not in known and name not in in_words]:
             raise UnknownObjectiveError(unknown, [*known, *in_words])
         for name, weight in request.guidance.weights.items():
             if name in in_words:
                 continue
             check_number(f"objective_weights.{name}", weight, *known[name].weight_range)
+        for field, least in (("floors", 0.0), ("maximise", 0.0), ("worst_case", 1.0)):
+            for name in getattr(request.guidance, field):
+                most = self._most(name)
+                if most < least or most == 0:
+                    raise InvalidRequestError(
+                        f"guidance.{field}: {name} takes weights up to {most:g}, so it cannot be pulled up",
+                        f"guidance.{field}",
+                    )
 
     def _check_room(self, request: Request) -> None:
         """That a row with its companions can ever run, to the end that it asks for."""
@@ -217,10 +227,16 @@ class Admission:
         own tilt only and in the range that it was trained for.
         """
         known = {objective.name: objective for objective in self.objectives}
-        conditioned = [name for name in guidance.weights if name in known and known[name].conditioned]
+        conditioned = [name for name in guidance.named if name in known and known[name].conditioned]
         if not conditioned or not guidance.active:
             return
         first = known[conditioned[0]]
+        if guidance.solved:
+            field = next(name for name in ("floors", "maximise", "worst_case") if getattr(guidance, name))
+            raise InvalidRequestError(
+                f"guidance.{field}: cannot be combined with {first.name}, whose value has to be told the weights",
+                f"guidance.{field}",
+            )
         if guidance.normalise != "none":
             raise InvalidRequestError(
                 f"guidance.normalise={guidance.normalise!r}: must be 'none' with {first.name}, whose value takes the "
@@ -252,18 +268,49 @@ class Admission:
     def _weights(self, guidance: Guidance) -> tuple[tuple[float, ...], tuple[int, ...]]:
         if not guidance.active:
             return (), ()
-        names = [objective.name for objective in self.objectives]
-        weights = tuple(float(guidance.weights.get(name, 0.0)) for name in names)
-        return weights, tuple(i for i, name in enumerate(names) if name in guidance.weights)
+        names, named = [objective.name for objective in self.objectives], set(guidance.named)
+        weights = tuple(self._weight(guidance, name) for name in names)
+        return weights, tuple(i for i, name in enumerate(names) if name in named)
+
+    def _weight(self, guidance: Guidance, name: str) -> float:
+        """lambda before anything is found: what is maximised has as much as all of it takes, for the KL to scale."""
+        if name in guidance.maximise:
+            return min(map(self._most, guidance.maximise))
+        return float(guidance.weights.get(name, 0.0))
+
+    def _most(self, name: str) -> float:
+        """The highest weight that an objective takes."""
+        return next((o.weight_range[1] for o in self.objectives if o.name == name), MAX_WEIGHT)
+
+    def _aims(self, request: Request) -> tuple[Aim, ...]:
+        """Floors, then the worst case."""
+        guidance = request.guidance
+        if not guidance.solved:
+            return ()
+        loaded = {objective.name: column for column, objective in enumerate(self.objectives)}
+        words = {objective.name: column for column, objective in enumerate(request.in_words)}
+        beta, found = self._beta(guidance), []
+        for name, floor in (*guidance.floors.items(), *((name, None) for name in guidance.worst_case)):
+            in_words = name in words
+            most = 0.0 if floor is None else beta * max(0.0, self._most(name) - self._weight(guidance, name))
+            found.append(Aim(name, words[name] if in_words else loaded[name], in_words, floor, most))
+        return tuple(found)
 
     def _beta(self, guidance: Guidance) -> float:
-        """The request's beta, else the recommended ones averaged by |lambda|."""
+        """The request's beta, else the recommended ones averaged by |lambda|.
+
+        In the worst case each objective counts 1/n; where there are only floors, or something to maximise, all alike.
+        """
         if guidance.beta is not None:
             return guidance.beta
         recommended = {objective.name: objective.recommended_beta for objective in self.objectives}
-        total = sum(abs(weight) for weight in guidance.weights.values())
-        betas = {name: recommended.get(name, RECOMMENDED_BETA) for name in guidance.weights}
-        return sum(abs(weight) * betas[name] for name, weight in guidance.weights.items()) / total
+        sizes = {name: abs(guidance.weights.get(name, 0.0)) for name in guidance.named}
+        for name in guidance.worst_case:
+            sizes[name] += 1 / len(guidance.worst_case)
+        if not any(sizes.values()):
+            sizes = dict.fromkeys((*guidance.floors, *guidance.maximise), 1.0)
+        betas = {name: recommended.get(name, RECOMMENDED_BETA) for name in sizes}
+        return sum(size * betas[name] for name, size in sizes.items()) / sum(sizes.values())
 
 
 def _companions(request: Request) -> tuple[Companion, ...]:

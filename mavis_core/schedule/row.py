@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mavis_core.api.messages import FinishReason, Request, TokenLogprobs
 from mavis_core.grammar.matcher import Matcher
+from mavis_core.schedule.aim import Aim
 from mavis_core.schedule.track import Companion, Track
 from mavis_core.text.detokenizer import Detokenizer
 from mavis_core.text.reasoning import ReasoningTracker
@@ -43,8 +44,9 @@ class Row(Track):
         weights: lambda of every loaded objective, in the engine's order (empty for an unguided row).
         named: columns of the objectives that the request named; these are evaluated and reported.
         answer: the tokens that it takes, if it scores a given answer and draws nothing.
-        in_words: objectives that the request brings in words, with a lambda that is not 0; evaluated and reported too,
+        in_words: objectives that the request brings in words and that steer, with lambda; evaluated and reported too,
             in columns behind those of the loaded ones.
+        aims: floors and the objectives of the worst case, whose weights are found at each step.
         companions: of the objectives in words; one whose prompt is the row's own needs none.
         detokenizer: text so far.
         reasoning: whether it still reasons, or None where it never does; moved by the emitter.
@@ -53,6 +55,8 @@ class Row(Track):
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
         totals: running sums [steering, truncation, sampled, base mass, V and spread of the objectives that were
             named].
+        found: running sums, where weights are found at each step: of the share that is left of the given weights, of
+            what each of ``aims`` adds, and of the tokens at which each was missed.
         finish_reason: set once, by the emitter.
         fault: why its request ends without an answer, or None; its tokens and text mean nothing from then on.
         prompt_logprobs: of the prompt's tokens as far as they are scored; None if not asked for or handed out, and
@@ -78,9 +82,11 @@ class Row(Track):
     answer: tuple[int, ...] = ()
     in_words: tuple[tuple[str, float], ...] = ()
     companions: tuple[Companion, ...] = ()
+    aims: tuple[Aim, ...] = ()
     cached_tokens: int | None = None
     forks: list[Row] = field(default_factory=list)
     totals: list[float] = field(default_factory=list)
+    found: list[float] = field(default_factory=list)
     guided_tokens: int = 0
     finish_reason: FinishReason | None = None
     fault: RowFault | None = None

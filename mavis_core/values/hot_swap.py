@@ -8,6 +8,7 @@ of an engine are counted once, at its start: a value with a cache gets pools of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import LoadError, UnknownValueError, ValueConflictError
@@ -75,7 +76,7 @@ def check_unload(name: str, loaded: Sequence[ValueFunction], rows: Iterable[Row]
     if not objectives:
         known = ", ".join(sorted(value.spec.name for value in loaded)) or "none"
         raise UnknownValueError(f"no value named {name!r} is loaded; loaded: {known}")
-    users = {row.request.id for row in rows if objectives & row.request.guidance.weights.keys() - dict(row.in_words)}
+    users = {row.request.id for row in rows if objectives & set(row.request.guidance.named) - dict(row.in_words).keys()}
     if users:
         raise ValueConflictError(f"value {name!r} is in use by {len(users)} request(s); try again when they are done")
 
@@ -87,6 +88,7 @@ def move_columns(rows: Iterable[Row], before: ValueSet, after: ValueSet) -> None
     for row in rows:
         if row.guided:
             row.named = tuple(columns[names[column]] for column in row.named)
-            in_words = dict(row.in_words)  # one of these names stays the request's own
-            weights = {name: w for name, w in row.request.guidance.weights.items() if name not in in_words}
-            row.weights = tuple(float(weights.get(name, 0.0)) for name in columns)
+            # A name that is new stays the request's own if it brought an objective of that name.
+            weights = dict(zip(names, row.weights, strict=True))
+            row.weights = tuple(weights.get(name, 0.0) for name in columns)
+            row.aims = tuple(a if a.in_words else replace(a, column=columns[a.name]) for a in row.aims)

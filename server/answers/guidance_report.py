@@ -29,6 +29,8 @@ def guidance_report(
     }
     if stats and stats.companion_tokens:
         report["companion_tokens"] = stats.companion_tokens
+    if stats and stats.found_weights is not None:
+        report |= {"found_weights": stats.found_weights, "floors_missed": stats.floors_missed}
     if stats and stats.search:
         report["search"] = asdict(stats.search)
     if context.left_out is not None:

@@ -86,6 +86,12 @@ class ChoiceGuidance(Strict):
     truncation_nats: float
     values: dict[str, float]
     companion_tokens: int | None = Field(default=None, description="Read beside the choice for objectives in words.")
+    found_weights: dict[str, float] | None = Field(
+        default=None, description="Mean weight of each objective over tokens, where floors and the like find weights."
+    )
+    floors_missed: dict[str, int] | None = Field(
+        default=None, description="Objective -> tokens at which its floor was not met."
+    )
     search: SearchReport | None = None
     echo: EchoGuidance | None = None
     ignored: list[str] | None = None

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, Guidance
+from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN
 from server.protocol.fields import Strict, ranged
 from server.protocol.objectives import Instructions
-from server.protocol.steered_request import ObjectiveWeights
+from server.protocol.steered_request import Floors, GuidanceOptions, ObjectiveNames, ObjectiveWeights
 
 
 class PresetGuidance(Strict):
@@ -19,6 +19,15 @@ class PresetGuidance(Strict):
     top_k: int | None = ranged(1, MAX_CANDIDATES)
     max_kl_per_token: float | None = ranged(0, MAX_KL_PER_TOKEN)
     normalise: Literal["none", "minmax"] | None = None
+    floors: Floors | None = None
+    floors_relative: bool | None = None
+    maximise: ObjectiveNames | None = None
+    worst_case: ObjectiveNames | None = None
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Objectives that it names beside the weights."""
+        return frozenset((*(self.floors or ()), *(self.maximise or ()), *(self.worst_case or ())))
 
 
 class Preset(Strict):
@@ -29,12 +38,13 @@ class Preset(Strict):
 
     @property
     def servers_weights(self) -> dict[str, float]:
-        """Those of objectives that the server must have."""
-        return {name: weight for name, weight in self.objective_weights.items() if name not in self.objectives}
+        """Those of objectives that the server must have; 0 of what ``guidance`` alone names."""
+        weights = {**dict.fromkeys(self.guidance.named, 0.0), **self.objective_weights}
+        return {name: weight for name, weight in weights.items() if name not in self.objectives}
 
     def check_ranges(self) -> None:
         """Raises InvalidRequestError, naming the field; which objectives exist is not looked at."""
-        Guidance(weights=self.objective_weights, **self.guidance.model_dump(exclude_none=True))
+        GuidanceOptions().with_weights(self.objective_weights, self.guidance.model_dump(exclude_none=True))
 
 
 class PresetCard(Strict):

@@ -12,7 +12,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, MAX_WEIGHT, Guidance
+from mavis_core.api.guidance import (
+    MAX_BETA,
+    MAX_CANDIDATES,
+    MAX_FLOOR,
+    MAX_KL_PER_TOKEN,
+    MAX_SOLVED,
+    MAX_WEIGHT,
+    Guidance,
+)
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.search_params import MAX_CHUNK_TOKENS, MAX_SEARCH_ROWS, SearchParams
 from server.protocol.fields import Strict, Tolerant, entries, ranged
@@ -21,6 +29,9 @@ from server.tools.use import Constraint, ToolUse
 
 Weight = Annotated[float, Field(json_schema_extra={"minimum": -MAX_WEIGHT, "maximum": MAX_WEIGHT})]
 ObjectiveWeights = Annotated[dict[str, Weight], Field(max_length=64), entries(64)]
+Floor = Annotated[float, Field(json_schema_extra={"minimum": -MAX_FLOOR, "maximum": MAX_FLOOR})]
+Floors = Annotated[dict[str, Floor], Field(max_length=MAX_SOLVED), entries(MAX_SOLVED)]
+ObjectiveNames = Annotated[list[str], Field(max_length=MAX_SOLVED)]
 CacheSalt = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
@@ -30,7 +41,7 @@ STEERING = ("objective_weights", "objectives", "guidance")
 OTHER_WORDS = {
     "weights": "objective_weights",
     "beta": "guidance.beta", "max_kl_per_token": "guidance.max_kl_per_token", "normalise": "guidance.normalise",
-    "allow_empty": "guidance.allow_empty",
+    "allow_empty": "guidance.allow_empty", "floors": "guidance.floors", "worst_case": "guidance.worst_case",
 }  # fmt: skip
 
 
@@ -56,12 +67,18 @@ class GuidanceOptions(Strict):
     report: bool | None = Field(default=None, description="Per token: log-probabilities, KL, values.")
     report_ignored: bool | None = Field(default=None, description="Which of the request's fields were left out.")
     search: SearchOptions | None = Field(default=None, description="Choose the answer among several.")
+    floors: Floors | None = Field(default=None, description="Objective -> least expected value at each step.")
+    floors_relative: bool | None = Field(default=None, description="Floors count from the base model's expectation.")
+    maximise: ObjectiveNames | None = Field(default=None, description="As far up as max_kl_per_token allows.")
+    worst_case: ObjectiveNames | None = Field(default=None, description="The least of these counts: weights are found.")
 
     def with_weights(self, weights: Mapping[str, float], defaults: Mapping[str, Any]) -> Guidance:
         """What the request says, else ``defaults``; raises InvalidRequestError on a value out of range."""
         given = self.model_dump(exclude={"search", "report_ignored"}, exclude_none=True)
         search = None if self.search is None else self.search.params()
-        return Guidance(weights=dict(weights), search=search, **{**defaults, **given})
+        asked: dict[str, Any] = {**defaults, **given}
+        names = {field: tuple(asked[field]) for field in ("maximise", "worst_case") if field in asked}
+        return Guidance(weights=dict(weights), search=search, **{**asked, **names})
 
 
 class SteeredRequest(Tolerant):
