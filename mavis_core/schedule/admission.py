@@ -18,6 +18,7 @@ from mavis_core.schedule.row import Row
 from mavis_core.schedule.seeds import row_key
 from mavis_core.schedule.track import Companion
 from mavis_core.text.detokenizer import Detokenizer
+from mavis_core.text.reasoning import ReasoningTracker
 from mavis_core.text.token_bytes import token_bytes_of
 
 MAX_CHARACTER_BYTES = 4
@@ -83,6 +84,7 @@ class Admission:
                 weights=weights,
                 named=named,
                 detokenizer=self._detokenizer(request),
+                reasoning=self._reasoning(request),
                 matcher=None if matcher is None else matcher.copy(),
                 in_words=tuple((o.name, guidance.weights[o.name]) for o in request.in_words),
                 companions=_companions(request),
@@ -113,9 +115,19 @@ class Admission:
         reach = MAX_CHARACTER_BYTES * (1 + max(map(len, sampling.stop), default=0))
         first = _run_start(resumed, max(0, _run_start(resumed, len(resumed), lone) - reach), lone)
         before = request.prompt_token_ids + resumed[:first]
-        made = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, before)
+        made = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, before, sampling.shown_token_ids)
         for length, token in enumerate(resumed[first:], first + 1):
             made.push(token, length > sampling.min_tokens)
+        return made
+
+    def _reasoning(self, request: Request) -> ReasoningTracker | None:
+        """A tracker behind the request's ``output_token_ids``."""
+        if request.sampling.reasoning is None:
+            return None
+        assert self.tokenizer is not None, "checked before rows are made"
+        made = ReasoningTracker(self.tokenizer.backend_tokenizer, request.sampling.reasoning)
+        for token in request.output_token_ids:
+            made.push(token)
         return made
 
     def _check(self, request: Request) -> None:
@@ -153,6 +165,8 @@ class Admission:
             )
         if sampling.stop and self.tokenizer is None:
             raise InvalidRequestError("stop: this engine has no tokenizer, use stop_token_ids", "stop")
+        if sampling.reasoning is not None and self.tokenizer is None:
+            raise InvalidRequestError("reasoning: this engine has no tokenizer to know it by", "reasoning")
         self._check_objectives(request)
         self._check_room(request)
 
