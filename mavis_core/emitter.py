@@ -47,7 +47,8 @@ class Emitter:
         guidance = None
         reports: tuple[TokenReport, ...] = ()
         if stats is not None:
-            self._add(row, stats)
+            if row.steers:
+                self._add(row, stats)
             guidance = self._summary(row)
             if row.request.guidance.report:
                 reports = (self._report(row, token, stats),)
@@ -104,8 +105,8 @@ class Emitter:
 
     def _summary(self, row: Row) -> GuidanceStats:
         count, names = row.guided_tokens, [name for name, _ in self._reported(row)]
-        steering, truncation, sampled, mass = row.totals[:4]
-        means = [total / count for total in row.totals[4:]]
+        steering, truncation, sampled, mass, *rest = row.totals or [0.0] * (4 + 2 * len(names))
+        means = [total / max(count, 1) for total in rest]
         values, spreads = (dict(zip(names, part, strict=True)) for part in (means[: len(names)], means[len(names) :]))
         return GuidanceStats(
             row.beta,
@@ -114,13 +115,15 @@ class Emitter:
             truncation,
             sampled,
             values,
-            mass / count,
+            mass / max(count, 1),
             spreads,
             sum(companion.fed for companion in row.companions),
         )
 
     def _report(self, row: Row, token: int, stats: DrawStats) -> TokenReport:
         values = {name: stats.values[column] for name, column in self._reported(row)}
+        if not row.steers:
+            return TokenReport(token, stats.base_logprob, stats.base_logprob, 0.0, 0.0, values, steered=False)
         return TokenReport(token, stats.logprob, stats.base_logprob, stats.steering, stats.truncation, values)
 
 

@@ -17,7 +17,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.grammar.compiler import GrammarCompiler
-from mavis_core.grammar.matcher import Matcher
+from mavis_core.grammar.matcher import FREE_SHARE, Matcher
 from mavis_core.model.policy import Policy
 from mavis_core.sample.noise import gumbel_reference
 from mavis_core.values.protocol import ConditionedValue, ValueFunction
@@ -58,7 +58,8 @@ def reference_generate(
             hidden = policy.backbone.forward_plain(text)[-1]
             logits: list[float] = policy.logits(hidden[None])[0].double().tolist()
         raw = logits
-        banned = position < sampling.min_tokens or (guidance.active and position == 0 and not guidance.allow_empty)
+        guided = guidance.active and _in_scope(policy, sampling, guidance.scope, out.tokens, matcher)
+        banned = position < sampling.min_tokens or (guided and position == 0 and not guidance.allow_empty)
         forbidden = stops if banned else set()
         if matcher is not None:
             forbidden = _forbidden(matcher, policy, stops, banned)
@@ -69,7 +70,7 @@ def reference_generate(
         noise = {
             a: gumbel_reference(sampling.seed, choice, position, a) if sampling.temperature else 0.0 for a in survivors
         }
-        if guidance.active:
+        if guided:
             candidates = survivors[: guidance.top_k]
             combined = _in_words(policy, prompted, out.tokens, raw, candidates, guidance)
             tilt = _tilt(values, tokens, candidates, hidden, guidance, beta, combined)
@@ -91,6 +92,38 @@ def reference_generate(
             if matcher.exhausted:
                 break
     return out
+
+
+def _in_scope(
+    policy: Policy, sampling: SamplingParams, scope: str, output: list[int], matcher: Matcher | None
+) -> bool:
+    """Whether the next token is steered: all of the text is read again, and the grammar asked for every token."""
+    if scope == "all":
+        return True
+    text = ""
+    if sampling.reasoning is not None or sampling.calls is not None:
+        assert policy.tokenizer is not None, "the engine refuses it"
+        text = policy.tokenizer.decode(output, skip_special_tokens=False)
+    reasons, text = _past_reasoning(text, sampling)
+    if reasons or scope == "reasoning":
+        return reasons and scope == "reasoning"
+    if sampling.calls is not None and sampling.calls in text:
+        return False
+    if matcher is None:
+        return True
+    allowed = sum(matcher.accepts(a) for a in range(policy.vocab_size) if a not in policy.stop_token_ids)
+    return allowed >= FREE_SHARE * 32 * -(-policy.vocab_size // 32)
+
+
+def _past_reasoning(text: str, sampling: SamplingParams) -> tuple[bool, str]:
+    """Whether the text has not come to the end of its reasoning, and what is behind it."""
+    if (marks := sampling.reasoning) is None:
+        return False, text
+    begun = marks.begin + text if marks.opened else text.lstrip()
+    if not begun.startswith(marks.begin):
+        return marks.begin.startswith(begun), text
+    _, end, behind = begun.removeprefix(marks.begin).partition(marks.end)
+    return not end, behind
 
 
 def _forbidden(matcher: Matcher, policy: Policy, stops: set[int], banned: bool) -> set[int]:

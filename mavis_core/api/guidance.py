@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from mavis_core.api.bounds import check_integer, check_number
 from mavis_core.api.errors import InvalidRequestError
@@ -20,6 +20,8 @@ MAX_BETA = 64.0
 MAX_CANDIDATES = 256
 MAX_KL_PER_TOKEN = 1000.0
 MAX_NAME_SHOWN = 80  # characters of an objective's name in messages; it has not been looked up yet
+
+Scope = Literal["answer", "all", "reasoning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Guidance:
             scaled to 0..1 at each step).
         allow_empty: whether a guided answer may begin with a stop token.
         report: whether each token carries its base log-probability and every objective's value.
+        scope: what is steered: "answer" (neither tool calls nor reasoning, nor what a structure leaves hardly a choice
+            about), "reasoning", or "all". Any other token is drawn as if the request were unguided.
         search: how the answer is searched for among several, or None; run by ``mavis_core.search``, not the engine.
 
     Raises:
@@ -50,6 +54,7 @@ class Guidance:
     normalise: Literal["none", "minmax"] = "none"
     allow_empty: bool = False
     report: bool = False
+    scope: Scope = "answer"
     search: SearchParams | None = None
 
     def __post_init__(self) -> None:
@@ -67,6 +72,11 @@ class Guidance:
         if self.normalise not in ("none", "minmax"):
             raise InvalidRequestError(
                 f"guidance.normalise={self.normalise!r}: must be 'none' or 'minmax'", "guidance.normalise"
+            )
+
+        if self.scope not in get_args(Scope):
+            raise InvalidRequestError(
+                f"guidance.scope={self.scope!r}: must be {', '.join(map(repr, get_args(Scope)))}", "guidance.scope"
             )
 
     @property

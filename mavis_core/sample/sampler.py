@@ -101,6 +101,7 @@ class Drawn:
 
 def process_logits(raw: Tensor, rows: RowTensors) -> Logits:
     """What the requests of B rows make of the model's logits (B + C, V) float32, those of companions last."""
+    rows.find_untilted()
     raw, beside = first(raw, len(rows.rows)), raw[len(rows.rows) :]
     edited = rows.edits.apply(raw)
     scaled = edited / rows.temperature[:, None] if rows.scaled else edited

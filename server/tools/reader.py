@@ -58,6 +58,13 @@ def reader_for(tools: ToolUse) -> Reader:
     return ArgumentsReader(tools.allowed[0].name) if tools.mode == "named" else CallReader()
 
 
+def calls_begin(tools: ToolUse) -> str | None:
+    """The text with which calls begin; "" where there is nothing else in the answer, None where there are none."""
+    if tools.mode == "none":
+        return None
+    return OPEN if tools.mode == "auto" else ""
+
+
 class PlainReader:
     cut = False
 
