@@ -94,9 +94,7 @@ def reference_generate(
     return out
 
 
-def _in_scope(
-    policy: Policy, sampling: SamplingParams, scope: str, output: list[int], matcher: Matcher | None
-) -> bool:
+def _in_scope(policy: Policy, sampling: SamplingParams, scope: str, output: list[int], matcher: Matcher | None) -> bool:
     """Whether the next token is steered: all of the text is read again, and the grammar asked for every token."""
     if scope == "all":
         return True
@@ -104,6 +102,7 @@ def _in_scope(
     if sampling.reasoning is not None or sampling.calls is not None:
         assert policy.tokenizer is not None, "the engine refuses it"
         text = policy.tokenizer.decode(output, skip_special_tokens=False)
+        text = text.removesuffix("\N{REPLACEMENT CHARACTER}")  # a character that is not whole yet
     reasons, text = _past_reasoning(text, sampling)
     if reasons or scope == "reasoning":
         return reasons and scope == "reasoning"

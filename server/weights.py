@@ -1,9 +1,10 @@
 """Resolves a request's objective weights: which sources there are, and which of them wins.
 
 The body comes first, then ``X-Objective-Weights``, the preset in the model name, the weights stored for the request's
-user, and the server's default; "bounds" are weights that the operator holds where nothing else speaks. A source replaces the whole map, it is never merged: a client that says ``{}`` gets the
+user, and the server's default. A source replaces the whole map, it is never merged: a client that says ``{}`` gets the
 plain model whatever the default is. And it is never skipped: stored weights that the server can no longer serve (their
-value has been unloaded) are an error that says where they come from.
+value has been unloaded) are an error that says where they come from. Where nobody speaks, the operator's bounds may
+still hold a weight; these are then the source.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The bounds of one key, and a request's steering brought within them.
 
 They apply after a request's weights have been resolved, wherever these came from, and to every endpoint, since all are
-steered by ``server/steering.py``. What is out of bounds is not refused but brought to the nearest that is allowed, and the
-answer says so: a client need not know its bounds to be served.
+steered by ``server/steering.py``. What is out of bounds is not refused but brought to the nearest that is allowed, and
+the answer says so: a client need not know its bounds to be served.
 
 A weight that the bounds hold away from 0 would mean nothing if the request could turn steering itself down. So wherever
 one is held, strength, budget, candidates, scope and search keep at least what they are without asking.

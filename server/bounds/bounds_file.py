@@ -1,8 +1,8 @@
 """``--bounds``: a YAML file of bounds, by the names of keys, and one for all others.
 
 A key's own bounds stand in place of the others', they are not added to them. Names are those of ``--api-key-file``,
-``key 1`` and so on for ``--api-key``, ``entry 1`` for entries without one, ``admin``, and ``anonymous`` where the server
-has no keys.
+``entry 1`` and so on for its entries without one, ``key 1`` for ``--api-key``, ``admin``, and ``anonymous`` where the
+server has no keys.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from mavis_core.api.errors import ConfigError
 from mavis_core.api.messages import ObjectiveInfo
@@ -22,7 +22,7 @@ from server.yaml_file import read_yaml
 
 class BoundsFile(Strict):
     default: Bounds = Bounds()
-    keys: dict[str, Bounds] = {}
+    keys: dict[str, Bounds] = Field(default={})
 
     def of(self, key: ApiKey) -> Bounds:
         return self.keys.get(key.name, self.default)

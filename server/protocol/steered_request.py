@@ -30,7 +30,7 @@ STEERING = ("objective_weights", "objectives", "guidance")
 OTHER_WORDS = {
     "weights": "objective_weights",
     "beta": "guidance.beta", "max_kl_per_token": "guidance.max_kl_per_token", "normalise": "guidance.normalise",
-    "allow_empty": "guidance.allow_empty", "scope": "guidance.scope",
+    "allow_empty": "guidance.allow_empty",
 }  # fmt: skip
 
 
@@ -54,7 +54,8 @@ class GuidanceOptions(Strict):
     normalise: Literal["none", "minmax"] | None = None
     allow_empty: bool | None = Field(default=None, description="A guided answer may begin with a stop token.")
     scope: Scope | None = Field(
-        default=None, description="What is steered: answer (unless given; no tool calls, literals, reasoning), reasoning, all."
+        default=None,
+        description="What is steered: answer (unless given; no tool calls, literals, reasoning), reasoning, all.",
     )
     report: bool | None = Field(default=None, description="Per token: log-probabilities, KL, values.")
     report_ignored: bool | None = Field(default=None, description="Which of the request's fields were left out.")

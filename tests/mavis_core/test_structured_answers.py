@@ -107,7 +107,10 @@ SETTINGS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"weights": {"a": 2.0, "b": -1.0}, "beta": 3.0, "top_k": 5}),
     ({}, {"weights": {"a": 2.0, "b": -1.0}, "beta": 3.0, "top_k": 5, "scope": "all"}),
     ({"logit_bias": {BYTE_EOS: 30.0}}, {"weights": {"a": 2.0}, "beta": 3.0, "top_k": 40}),
-    ({"min_p": 0.02, "stop_token_ids": (120, 49)}, {"weights": {"b": 4.0}, "beta": 2.0, "max_kl_per_token": 0.1, "scope": "all"}),
+    (
+        {"min_p": 0.02, "stop_token_ids": (120, 49)},
+        {"weights": {"b": 4.0}, "beta": 2.0, "max_kl_per_token": 0.1, "scope": "all"},
+    ),
     ({}, {"weights": {"c": 4.0, "b": 1.0}, "beta": 2.0, "top_k": 7}),
     ({"temperature": 0}, {"weights": {"b": 4.0}, "beta": 2.0, "normalise": "minmax", "allow_empty": True}),
     ({"stop_token_ids": (34,)}, {"weights": {"c": 4.0, "b": 1.0}, "beta": 2.0, "top_k": 40, "scope": "all"}),
