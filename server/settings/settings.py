@@ -103,7 +103,7 @@ class Settings(BaseModel):
     )
     bounds: Path | None = setting(
         None,
-        "YAML file of bounds on weights, strength and KL that no request can leave, for the keys it names and all others.",
+        "YAML file of bounds on weights, strength and KL that no request can leave, by key and for all others.",
     )
     requests_per_minute: int | None = setting(
         None, "Most requests in a minute by one key that has no limit of its own. Default: any number.", ge=1
