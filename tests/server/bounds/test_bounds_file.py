@@ -139,6 +139,16 @@ async def test_a_held_objective_that_is_gone(tmp_path: Path) -> None:
         )
 
 
+async def test_what_is_bounded_is_not_taken_away(tmp_path: Path) -> None:
+    admin = {"Authorization": "Bearer a-key-of-the-admin"}
+    given: dict[str, Any] = {"admin_api_key": "a-key-of-the-admin", "values_dir": tmp_path, "objectives": ("shipped",)}
+    async with app_client(bounds=bounds_at(tmp_path, "keys: {admin: {weights: {vivid: 1}}}"), **given) as client:
+        response = await client.delete("/v1/objectives/vivid", headers=admin)
+        assert response.status_code == 409
+        assert "keys.admin of the bounds names 'vivid'" in response.json()["error"]["message"]
+        assert (await client.delete("/v1/objectives/formal", headers=admin)).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
