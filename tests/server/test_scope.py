@@ -23,7 +23,7 @@ BOOK = {
 }
 FUNCTION = {"type": "function", "function": {"name": "book", "parameters": BOOK}}
 NAMED = {"type": "function", "function": {"name": "book"}}
-STRONG = [{"cheerful": 4, "concise": -4}, {"cheerful": -4, "concise": 4}]
+STRONG: list[dict[str, float]] = [{"cheerful": 4, "concise": -4}, {"cheerful": -4, "concise": 4}]
 
 
 async def ask(client: httpx.AsyncClient, weights: dict[str, float], **more: Any) -> Any:
