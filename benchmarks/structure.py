@@ -84,7 +84,7 @@ def ask(engine: Engine, count: int, seed: int) -> tuple[list[str], list[Guidance
         message = [{"role": "user", "content": choose.choice(PROMPTS)}]
         text = engine.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
         names.append(name)
-        guidances.append(Guidance(weights if i % 2 else {}))
+        guidances.append(Guidance(weights if i % 2 else {}, scope="all"))
         prompts.append(engine.tokenizer.encode(text, add_special_tokens=False))
         form = Structure("json_schema", json.dumps(SCHEMAS[name]))
         samplings.append(SamplingParams(max_tokens=MAX_TOKENS, seed=choose.getrandbits(63), structure=form))

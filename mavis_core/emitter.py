@@ -56,9 +56,10 @@ class Emitter:
         reports: tuple[TokenReport, ...] = ()
         if stats is not None:
             if row.guided:
-                self._add(row, stats)
-                if found is not None:
-                    _add_found(row, found)
+                if row.steers:
+                    self._add(row, stats)
+                    if found is not None:
+                        _add_found(row, found)
                 guidance = self._summary(row)
             if row.request.guidance.report or row.answer:
                 reports = (self._report(row, token, stats),)
@@ -118,8 +119,8 @@ class Emitter:
 
     def _summary(self, row: Row) -> GuidanceStats:
         count, names = row.guided_tokens, [name for name, _ in self._reported(row)]
-        steering, truncation, sampled, mass = row.totals[:4]
-        means = [total / count for total in row.totals[4:]]
+        steering, truncation, sampled, mass, *rest = row.totals or [0.0] * (4 + 2 * len(names))
+        means = [total / max(count, 1) for total in rest]
         values, spreads = (dict(zip(names, part, strict=True)) for part in (means[: len(names)], means[len(names) :]))
         return GuidanceStats(
             row.beta,
@@ -128,7 +129,7 @@ class Emitter:
             truncation,
             sampled,
             values,
-            mass / count,
+            mass / max(count, 1),
             spreads,
             sum(companion.fed for companion in row.companions),
             found_weights=self._found_weights(row) if row.found else None,
@@ -146,6 +147,8 @@ class Emitter:
 
     def _report(self, row: Row, token: int, stats: DrawStats) -> TokenReport:
         values = {name: stats.values[column] for name, column in self._reported(row)}
+        if not row.steers:
+            return TokenReport(token, stats.base_logprob, stats.base_logprob, 0.0, 0.0, values, steered=False)
         return TokenReport(token, stats.logprob, stats.base_logprob, stats.steering, stats.truncation, values)
 
 

@@ -31,6 +31,7 @@ from mavis_core.sample.prompt_logprobs import score_prompts
 from mavis_core.sample.row_tensors import RowTensors, first
 from mavis_core.sample.sampler import Drawn, Logits, Tilted, draw, process_logits, score_given, tilt
 from mavis_core.sample.scoring import Scored
+from mavis_core.sample.untilted import settle
 from mavis_core.schedule.admission import Admission
 from mavis_core.schedule.row import Row, RowFault
 from mavis_core.schedule.scheduler import Plan, Scheduler
@@ -240,6 +241,8 @@ class Engine:
         candidates = find_candidates(scaled, surviving, rows.k, rows.width, rows.full, rows.ends)
         if rows.given is not None:
             candidates = rows.given.beside(candidates)
+        if rows.untilted is not None:
+            candidates = settle(candidates, scaled, surviving, rows.untilted, rows.noise, rows.ranks)
         with timer.stage("value"):
             scored = self.values.score(rows, candidates, first(hidden, guided))
             if rows.companions is None:

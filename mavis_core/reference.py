@@ -18,7 +18,7 @@ from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.reasoning import Reasoning
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.grammar.compiler import GrammarCompiler
-from mavis_core.grammar.matcher import Matcher
+from mavis_core.grammar.matcher import FREE_SHARE, Matcher
 from mavis_core.model.policy import Policy
 from mavis_core.reference_multipliers import Pull, ReferenceStep
 from mavis_core.sample.noise import gumbel_reference
@@ -68,7 +68,8 @@ def reference_generate(
             hidden = policy.backbone.forward_plain(text)[-1]
             logits: list[float] = policy.logits(hidden[None])[0].double().tolist()
         raw = logits
-        banned = position < sampling.min_tokens or (guidance.active and position == 0 and not guidance.allow_empty)
+        guided = guidance.active and _in_scope(policy, sampling, guidance.scope, out.tokens, matcher)
+        banned = position < sampling.min_tokens or (guided and position == 0 and not guidance.allow_empty)
         forbidden = stops if banned else set()
         if matcher is not None:
             place = _place(policy, out.tokens, sampling.reasoning)
@@ -82,7 +83,7 @@ def reference_generate(
         noise = {
             a: gumbel_reference(sampling.seed, choice, position, a) if sampling.temperature else 0.0 for a in survivors
         }
-        if guidance.active:
+        if guided:
             candidates = _candidates(survivors, guidance, stops, steered_in_words)
             scores = _scores(values, tokens, hidden, guidance, beta, candidates)
             scores |= _in_words(policy, prompted, out.tokens, raw, candidates, guidance)
@@ -130,6 +131,37 @@ def _token(policy: Policy, text: str) -> list[int]:
     assert policy.tokenizer is not None
     tokens = policy.tokenizer.encode(text, add_special_tokens=False)
     return tokens if len(tokens) == 1 else []
+
+
+def _in_scope(policy: Policy, sampling: SamplingParams, scope: str, output: list[int], matcher: Matcher | None) -> bool:
+    """Whether the next token is steered: all of the text is read again, and the grammar asked for every token."""
+    if scope == "all":
+        return True
+    text = ""
+    if sampling.reasoning is not None or sampling.calls:
+        assert policy.tokenizer is not None, "the engine refuses it"
+        text = policy.tokenizer.decode(output, skip_special_tokens=False)
+        text = text.removesuffix("\N{REPLACEMENT CHARACTER}")  # a character that is not whole yet
+    reasons, text = _past_reasoning(text, sampling)
+    if reasons or scope == "reasoning":
+        return reasons and scope == "reasoning"
+    if any(mark in text for mark in sampling.calls):
+        return False
+    if matcher is None:
+        return True
+    allowed = sum(matcher.accepts(a) for a in range(policy.vocab_size) if a not in policy.stop_token_ids)
+    return allowed >= FREE_SHARE * 32 * -(-policy.vocab_size // 32)
+
+
+def _past_reasoning(text: str, sampling: SamplingParams) -> tuple[bool, str]:
+    """Whether the text has not come to the end of its reasoning, and what is behind it."""
+    if (marks := sampling.reasoning) is None:
+        return False, text
+    begun = marks.begin + text if marks.opened else text.lstrip()
+    if not begun.startswith(marks.begin):
+        return marks.begin.startswith(begun), text
+    _, end, behind = begun.removeprefix(marks.begin).partition(marks.end)
+    return not end, behind
 
 
 def _forbidden(matcher: Matcher, policy: Policy, stops: set[int], banned: bool) -> set[int]:

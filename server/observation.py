@@ -85,6 +85,7 @@ class Observation:
             self._kl[delta.index], self._kl_tokens[delta.index] = kl, stats.tokens
         if delta.finish_reason:
             self._metrics.request_kl_nats.observe(kl)
+        if delta.finish_reason and stats.tokens:
             self._metrics.topk_base_mass.observe(stats.topk_base_mass)
             for objective, mean in stats.values.items():
                 self._metrics.value_mean.labels(label_of(objective, self._brought)).observe(mean)

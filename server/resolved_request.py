@@ -28,6 +28,7 @@ from server.service import Service, service_of
 from server.steering import Steering, resolve_steering
 from server.text.rendering import Rendering
 from server.tools.grammar import constraint_of
+from server.tools.reader import calls_begin
 from server.tools.use import Constraint, ToolUse
 from server.unknown_fields import note_unknown
 from server.validation import parse
@@ -68,6 +69,7 @@ class ResolvedRequest(Generic[Body]):
             weights=self.steering.weights,
             sampling=sampling or self.sampling,
             wants_report=self.steering.guidance.report,
+            bounded=self.steering.bounded,
             left_out=left_out_of(self.http).names() if self.body.wants_left_out else None,
             prompts=tuple(prompts),
             token_text=self.service.token_text,
@@ -165,6 +167,6 @@ async def resolve_request(http: HttpRequest, kind: type[Body]) -> ResolvedReques
     if constraint is not None:
         for place in constraint.relaxed:
             left_out_of(http).add(place)
-        sampling = replace(sampling, structure=constraint.structure)
+        sampling = replace(sampling, structure=constraint.structure, calls=calls_begin(tools, dialect.calls))
     steering = await resolve_steering(http, service, body, info)
     return ResolvedRequest(uuid.uuid4().hex, http, service, info, body, tools, constraint, sampling, steering)

@@ -14,6 +14,7 @@ from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.errors import EngineUnavailableError
 from mavis_core.api.messages import EngineInfo
 from mavis_core.api.tokenizer import Tokenizer
+from server.bounds.bounds_file import check_keys, read_bounds
 from server.errors import UnknownModelError
 from server.http.key_file import key_ring
 from server.http.rate_limits import RateLimits
@@ -46,6 +47,8 @@ class Service:
         self.metrics = Metrics()
         self.prompts = Prompts(tokenizer, settings.chat_template, settings.tool_call_parser, settings.reasoning_parser)
         self.keys = key_ring(settings)
+        self.bounds = read_bounds(settings.bounds)
+        check_keys(self.bounds, settings.bounds, self.keys)
         self.limits = RateLimits(settings.requests_per_minute, settings.tokens_per_minute)
         self.database = Database(settings.database.get_secret_value())
         self.presets = Presets(read_presets(settings.presets), self.database)

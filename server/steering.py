@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.requests import Request
 
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.guidance import Guidance
-from mavis_core.api.messages import EngineInfo
+from mavis_core.api.messages import EngineInfo, ObjectiveInfo
+from server.bounds.bounds import Bounds
 from server.errors import UnknownModelError
 from server.http.auth import caller_of
 from server.objectives.known import Known
@@ -18,7 +19,7 @@ from server.protocol.objectives import in_words
 from server.protocol.presets import Preset
 from server.protocol.steered_request import GuidanceOptions
 from server.service import Service
-from server.weights import HEADER, Sources, Weights, check_named, refuse_taken, resolve_weights
+from server.weights import HEADER, Sources, Weights, check_named, check_weights, refuse_taken, resolve_weights
 
 
 class SteeredBody(Protocol):
@@ -43,6 +44,7 @@ class Steering:
         model: the name to answer with, a preset's included.
         instructions: of the objectives in words that steer, by name.
         brought: names that the request made up.
+        bounded: fields that are not what was asked for, and what they are instead.
     """
 
     model: str
@@ -50,6 +52,7 @@ class Steering:
     guidance: Guidance
     instructions: Mapping[str, str]
     brought: frozenset[str]
+    bounded: Mapping[str, Any]
 
 
 async def resolve_steering(http: Request, service: Service, body: SteeredBody, info: EngineInfo) -> Steering:
@@ -61,6 +64,9 @@ async def resolve_steering(http: Request, service: Service, body: SteeredBody, i
     """
     model, preset = await find_model(service, body.model, info)
     known = service.known(info)
+    bounds = service.bounds.of(caller_of(http))
+    if body.objectives and not bounds.own_objectives:
+        raise InvalidRequestError("objectives: this key may not bring objectives of its own", "objectives")
     brought = _brought(service, body, preset, known)
 
     async def preference() -> Mapping[str, float] | None:
@@ -76,15 +82,28 @@ async def resolve_steering(http: Request, service: Service, body: SteeredBody, i
         preference=preference,
         default=service.settings.objective_weights,
     )
-    weights = await resolve_weights(sources, [*known.infos, *(in_words(name, told) for name, told in brought.items())])
+    infos = [*known.infos, *(in_words(name, told) for name, told in brought.items())]
+    weights, bounded = bounds.bound_weights(await resolve_weights(sources, infos))
+    _check_held(bounds, infos)
     defaults = {} if preset is None else preset.guidance.model_dump(exclude_none=True)
     guidance = (body.guidance or GuidanceOptions()).with_weights(weights.values, defaults)
     check_named(guidance, [*(info.name for info in known.infos), *brought])
+    guidance, further = bounds.bound_guidance(guidance, {objective.name: objective for objective in infos})
     told = {**{name: declared.instruction for name, declared in known.declared.items()}, **brought}
     instructions = {name: instruction for name, instruction in told.items() if guidance.steers(name)}
     idle = told.keys() - instructions.keys()  # the engine is not told of them, so it would not know their names
     named = {name: weight for name, weight in guidance.weights.items() if name not in idle}
-    return Steering(model, weights, replace(guidance, weights=named), instructions, frozenset(brought))
+    return Steering(
+        model, weights, replace(guidance, weights=named), instructions, frozenset(brought), bounded | further
+    )
+
+
+def _check_held(bounds: Bounds, infos: Iterable[ObjectiveInfo]) -> None:
+    """Raises InvalidRequestError where an objective that is held at a weight has been unloaded."""
+    try:
+        check_weights(bounds.held, infos)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"the operator's bounds: {error}", None, error.code) from None
 
 
 def _brought(service: Service, body: SteeredBody, preset: Preset | None, known: Known) -> dict[str, str]:

@@ -3,7 +3,8 @@
 The body comes first, then ``X-Objective-Weights``, the preset in the model name, the weights stored for the request's
 user, and the server's default. A source replaces the whole map, it is never merged: a client that says ``{}`` gets the
 plain model whatever the default is. And it is never skipped: stored weights that the server can no longer serve (their
-value has been unloaded) are an error that says where they come from.
+value has been unloaded) are an error that says where they come from. Where nobody speaks, the operator's bounds may
+still hold a weight; these are then the source.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo
 
 HEADER = "X-Objective-Weights"
-Source = Literal["body", "header", "preset", "preference", "default", "none"]
+Source = Literal["body", "header", "preset", "preference", "default", "bounds", "none"]
 # An ordinary decimal: float() alone would take "nan", "1_0" and other scripts' digits.
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 MAX_OBJECTIVES_NAMED = 64

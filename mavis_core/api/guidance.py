@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from mavis_core.api.bounds import check_integer, check_number
 from mavis_core.api.errors import InvalidRequestError
@@ -24,6 +24,8 @@ MAX_FLOOR = 64.0
 MAX_SOLVED = 8
 """Objectives in each of ``floors``, ``maximise`` and ``worst_case``."""
 MAX_NAME_SHOWN = 80  # characters of an objective's name in messages; it has not been looked up yet
+
+Scope = Literal["answer", "all", "reasoning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Guidance:
             scaled to 0..1 at each step).
         allow_empty: whether a guided answer may begin with a stop token.
         report: whether each token carries its base log-probability and every objective's value.
+        scope: what is steered: "answer" (neither tool calls nor reasoning, nor what a structure leaves hardly a choice
+            about), "reasoning", or "all". Any other token is drawn as if the request were unguided.
         search: how the answer is searched for among several, or None; run by ``mavis_core.search``, not the engine.
         floors: objective name -> what its expected value over a step's candidates must be at least, in the objective's
             units (z-units of values, nats of objectives in words), each -64 to 64. Its weight is raised as far as that
@@ -62,6 +66,7 @@ class Guidance:
     normalise: Literal["none", "minmax"] = "none"
     allow_empty: bool = False
     report: bool = False
+    scope: Scope = "answer"
     search: SearchParams | None = None
     floors: Mapping[str, float] = field(default_factory=dict)
     floors_relative: bool = False
@@ -83,6 +88,10 @@ class Guidance:
         if self.normalise not in ("none", "minmax"):
             raise InvalidRequestError(
                 f"guidance.normalise={self.normalise!r}: must be 'none' or 'minmax'", "guidance.normalise"
+            )
+        if self.scope not in get_args(Scope):
+            raise InvalidRequestError(
+                f"guidance.scope={self.scope!r}: must be {', '.join(map(repr, get_args(Scope)))}", "guidance.scope"
             )
         self._check_solved()
 

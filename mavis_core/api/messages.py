@@ -120,6 +120,8 @@ class TokenReport:
             given token that the request bans where it stands.
         steering_nats, truncation_nats: this step's exact KL in its two parts.
         values: objective -> V(s + token), z-scored reward; nats for objectives in words.
+        steered: whether ``guidance.scope`` means this token; one that it does not mean was drawn from the policy, so
+            that the two log-probabilities are the same and both parts of the KL are 0.
     """
 
     token_id: int
@@ -128,6 +130,7 @@ class TokenReport:
     steering_nats: float
     truncation_nats: float
     values: dict[str, float]
+    steered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +157,11 @@ class SearchStats:
 
 @dataclass(frozen=True, slots=True)
 class GuidanceStats:
-    """Totals over the tokens a choice has so far.
+    """Totals over the steered tokens that a choice has so far; means of no tokens are 0.
 
     Attributes:
         beta: the strength that was used (the recommended one if the request gave none).
-        tokens: guided tokens summed over, the stop token included.
+        tokens: summed over: those that ``guidance.scope`` means, the stop token included.
         steering_nats: sum of KL(p || ref renormalised over the candidates).
         truncation_nats: sum of -log ref(candidates). The exact full-vocabulary KL is the sum of the two.
         sampled_nats: sum of log p(a)/ref(a) over the sampled tokens, the papers' one-sample estimate; given tokens that

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from mavis_core.api.bounds import SMALLEST, check_integer, check_number, check_positive
 from mavis_core.api.errors import InvalidRequestError
-from mavis_core.api.reasoning import Reasoning
+from mavis_core.api.reasoning import MAX_MARKER, Reasoning
 from mavis_core.api.structure import Structure
 
 MAX_CHOICES = 128
@@ -54,6 +54,8 @@ class SamplingParams:
         shown_token_ids: special tokens that are left in it nevertheless.
         reasoning: how the answer's reasoning is told apart, or None where it has none. A structure begins behind it,
             and stop tokens do not end an answer inside it that must have one; stop strings end it anywhere.
+        calls: texts with which tool calls may begin, which go on to the answer's end; "" where all of it behind the
+            reasoning is calls, none where there are none. Only ``guidance.scope`` asks for it.
         structure: the form that the answer must have, or None; see ``Structure``, and ``matcher.py`` for what it means
             for stop tokens. A stop string ends the answer wherever it stands, complete or not.
         ranked: choice i takes the i-th likeliest token of the tilted distribution instead of a draw (beam search).
@@ -82,6 +84,7 @@ class SamplingParams:
     skip_special_tokens: bool = True
     shown_token_ids: tuple[int, ...] = ()
     reasoning: Reasoning | None = None
+    calls: tuple[str, ...] = ()
     structure: Structure | None = None
     ranked: bool = False
 
@@ -117,6 +120,9 @@ class SamplingParams:
             raise InvalidRequestError(
                 f"reasoning: must be a Reasoning, not {type(self.reasoning).__name__}", "reasoning"
             )
+        for mark in self.calls:
+            if not isinstance(mark, str) or len(mark) > MAX_MARKER:
+                raise InvalidRequestError(f"calls: {mark!r}: must be at most {MAX_MARKER} characters", "calls")
         for name, number in self._numbers().items():
             object.__setattr__(self, name, number)
 

@@ -18,8 +18,8 @@ def collect_logprobs(
 ) -> list[TokenLogprobs | None]:
     """Per row, or None for a row that did not ask.
 
-    Unguided rows: raw log-softmax of the model's logits at T = 1, before any edit, as vLLM. Guided rows:
-    log p, over the candidates.
+    Unguided rows, and tokens that are not steered: raw log-softmax of the model's logits at T = 1, before any edit, as
+    vLLM. Guided rows: log p, over the candidates.
 
     Args:
         raw: (B, V) float32, the model's logits.
@@ -35,21 +35,21 @@ def collect_logprobs(
         ids = tilted.candidates.ids.gather(1, index)
         assert drawn.chosen is not None
         chosen = tilted.logprobs.gather(1, drawn.chosen[:, None])[:, 0]
-        _fill(found, rows.rows[:guided], 0, drawn.tokens[:guided], chosen, chosen, ids, top)
-    if any(n is not None for n in asked[guided:]):
-        logprobs = raw[guided:].log_softmax(dim=1)
+        _fill(found, rows.rows, range(guided), drawn.tokens[:guided], chosen, chosen, ids, top)
+    plain = rows.plain
+    if any(asked[i] is not None for i in plain):
+        logprobs, tokens, surviving = raw[plain].log_softmax(dim=1), drawn.tokens[plain], surviving[plain]
         top, ids = logprobs.topk(min(max(most, 1), raw.shape[1]), dim=1)
-        tokens = drawn.tokens[guided:]
-        own, processed = (scores.gather(1, tokens[:, None])[:, 0] for scores in (logprobs, surviving[guided:]))
-        processed = processed - surviving[guided:].logsumexp(dim=1)
-        _fill(found, rows.rows[guided:], guided, tokens, own, processed, ids, top)
+        own, processed = (scores.gather(1, tokens[:, None])[:, 0] for scores in (logprobs, surviving))
+        processed = processed - surviving.logsumexp(dim=1)
+        _fill(found, rows.rows, plain, tokens, own, processed, ids, top)
     return found
 
 
 def _fill(
     found: list[TokenLogprobs | None],
     rows: Sequence[Row],
-    offset: int,
+    places: Sequence[int],
     tokens: Tensor,
     chosen: Tensor,
     processed: Tensor,
@@ -57,7 +57,8 @@ def _fill(
     top: Tensor,
 ) -> None:
     columns = (each.tolist() for each in (tokens, chosen, processed, ids, top))
-    for i, (row, token, logprob, drawn, names, logprobs) in enumerate(zip(rows, *columns, strict=True), offset):
+    for i, token, logprob, drawn, names, logprobs in zip(places, *columns, strict=True):
+        row = rows[i]
         if (count := row.request.sampling.logprobs) is not None:
             with alone(row, "in its log-probabilities"):
                 best = [(n, p) for n, p in zip(names[:count], logprobs[:count], strict=True) if p > float("-inf")]

@@ -53,6 +53,12 @@ class NoiseAhead:
             return self._made()[self._guided - self._first :]
         return self._scaled(gumbel(self._key()[self._guided :], self._hashes), slice(self._guided, None))
 
+    def of_rows(self, rows: Tensor) -> Tensor:
+        """Noise of some rows, guided or not, over the vocabulary: rows (R,) int64 -> (R, V) float32."""
+        if self._gathers:
+            return self._made()[rows]
+        return self._scaled(gumbel(self._key()[rows], self._hashes), rows)
+
     def of_candidates(self, ids: Tensor) -> Tensor:
         """Noise of the guided rows' candidates: ids (G, K) int64 -> (G, K) float32."""
         if self._gathers:
@@ -81,5 +87,5 @@ class NoiseAhead:
         ahead = torch.arange(self._step, self._step + count, device=self._row_keys.device)
         return position_keys(self._row_keys[rows], self._positions[rows, None] + ahead)
 
-    def _scaled(self, noise: Tensor, rows: slice) -> Tensor:
+    def _scaled(self, noise: Tensor, rows: slice | Tensor) -> Tensor:
         return noise if self._scale is None else noise * self._scale[rows]

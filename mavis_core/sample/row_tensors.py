@@ -21,6 +21,7 @@ from mavis_core.sample.logit_edits import LogitEdits
 from mavis_core.sample.noise_ahead import NoiseAhead
 from mavis_core.sample.track_tensors import TrackTensors
 from mavis_core.schedule.row import Row
+from mavis_core.schedule.row_fault import alone
 
 
 def first(rows: Tensor, count: int) -> Tensor:
@@ -55,6 +56,8 @@ class RowTensors:
         given: tokens of the rows that score an answer; None where all draw.
         readers: by a value's first column, which guided rows it scores; kept by ``ValueSet``.
         ends: (G, E) int64, see ``find_candidates``; None where no row is steered in words.
+        untilted: (R,) int64, guided rows of which the next token is not steered, found before each draw; None where
+            all are steered. ``plain`` are the numbers of all rows that draw from the policy itself.
         width: K, the most candidates any guided row asks for; ``full`` says that all rows have that many.
     """
 
@@ -102,6 +105,20 @@ class RowTensors:
         self.ends = _ends(rows[: self.guided], device) if in_words else None
         ranks = [row.index if row.request.sampling.ranked else -1 for row in rows[: self.guided]]
         self.ranks = torch.tensor(ranks).to(device) if any(rank >= 0 for rank in ranks) else None
+        self._scoped = [(i, row) for i, row in enumerate(rows) if row.scoped]
+        self.untilted: Tensor | None = None
+        self.plain = list(range(self.guided, len(rows)))
+
+    def find_untilted(self) -> None:
+        """Find out which rows are steered at the next draw; costs nothing where it can be said once for all."""
+        if not self._scoped:
+            return
+        for _, row in self._scoped:
+            with alone(row, "on the way to what is steered"):
+                row.steers = row.in_scope()
+        found = [i for i, row in self._scoped if not row.steers]
+        self.untilted = torch.tensor(found).to(self.length.device) if found else None
+        self.plain = found + list(range(self.guided, len(self.rows)))
 
     def _full(self, guidance: Sequence[Guidance], vocab_size: int) -> bool:
         """Whether every guided row surely has ``width`` candidates, whatever tokens are banned."""

@@ -133,6 +133,7 @@ def _on_host(*parts: Tensor | None) -> list[list[list[float]]]:
 
 def process_logits(raw: Tensor, rows: RowTensors) -> Logits:
     """What the requests of B rows make of the model's logits (B + C, V) float32, those of companions last."""
+    rows.find_untilted()
     raw, beside = first(raw, len(rows.rows)), raw[len(rows.rows) :]
     edited = rows.edits.apply(raw)
     scaled = edited / rows.temperature[:, None] if rows.scaled else edited

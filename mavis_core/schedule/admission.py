@@ -9,7 +9,7 @@ from mavis_core.api.bounds import check_number, check_token_ids
 from mavis_core.api.errors import ContextLengthError, InvalidRequestError, UnknownObjectiveError
 from mavis_core.api.guidance import MAX_WEIGHT, Guidance
 from mavis_core.api.messages import ObjectiveInfo, Request
-from mavis_core.api.prompted import RECOMMENDED_BETA
+from mavis_core.api.recommended_beta import recommended_beta
 from mavis_core.api.room import Room
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.grammar.matcher import Matcher
@@ -20,6 +20,7 @@ from mavis_core.schedule.row import Row
 from mavis_core.schedule.seeds import row_key
 from mavis_core.schedule.track import Companion
 from mavis_core.text.detokenizer import Detokenizer
+from mavis_core.text.mark import Mark
 from mavis_core.text.reasoning import ReasoningTracker
 from mavis_core.text.token_bytes import token_bytes_of
 
@@ -87,6 +88,7 @@ class Admission:
                 named=named,
                 detokenizer=self._detokenizer(request),
                 reasoning=self._reasoning(request),
+                calls=self._calls(request),
                 matcher=None if matcher is None else matcher.copy(),
                 answer=request.answers[index] if request.answers else (),
                 in_words=tuple((o.name, self._weight(guidance, o.name)) for o in request.in_words),
@@ -134,6 +136,17 @@ class Admission:
             made.push(token)
         return made
 
+    def _calls(self, request: Request) -> Mark | None:
+        """The beginning of the tool calls, looked for behind the reasoning; None where nothing depends on it."""
+        marks, guidance = request.sampling.calls, request.guidance
+        if not marks or not guidance.active or guidance.scope == "all":
+            return None
+        assert self.tokenizer is not None, "checked before rows are made"
+        made, reasoning = Mark(self.tokenizer.backend_tokenizer, marks), self._reasoning(request)
+        for token in request.output_token_ids[0 if reasoning is None else reasoning.tokens :]:
+            made.add(token)
+        return made
+
     def _check(self, request: Request) -> None:
         prompt, sampling = request.prompt_token_ids, request.sampling
         if request.guidance.search is not None:
@@ -171,6 +184,14 @@ class Admission:
             raise InvalidRequestError("stop: this engine has no tokenizer, use stop_token_ids", "stop")
         if sampling.reasoning is not None and self.tokenizer is None:
             raise InvalidRequestError("reasoning: this engine has no tokenizer to know it by", "reasoning")
+        if sampling.calls and self.tokenizer is None:
+            raise InvalidRequestError("calls: this engine has no tokenizer to know them by", "calls")
+        guidance = request.guidance
+        if guidance.active and guidance.scope == "reasoning" and sampling.reasoning is None:
+            raise InvalidRequestError(
+                "guidance.scope='reasoning': no reasoning is told apart in this answer; must be 'answer' or 'all'",
+                "guidance.scope",
+            )
         self._check_objectives(request)
         self._check_room(request)
         check_answers(request, self.room, self.vocab_size)
@@ -297,20 +318,9 @@ class Admission:
         return tuple(found)
 
     def _beta(self, guidance: Guidance) -> float:
-        """The request's beta, else the recommended ones averaged by |lambda|.
-
-        In the worst case each objective counts 1/n; where there are only floors, or something to maximise, all alike.
-        """
         if guidance.beta is not None:
             return guidance.beta
-        recommended = {objective.name: objective.recommended_beta for objective in self.objectives}
-        sizes = {name: abs(guidance.weights.get(name, 0.0)) for name in guidance.named}
-        for name in guidance.worst_case:
-            sizes[name] += 1 / len(guidance.worst_case)
-        if not any(sizes.values()):
-            sizes = dict.fromkeys((*guidance.floors, *guidance.maximise), 1.0)
-        betas = {name: recommended.get(name, RECOMMENDED_BETA) for name in sizes}
-        return sum(size * betas[name] for name, size in sizes.items()) / sum(sizes.values())
+        return recommended_beta(guidance, {objective.name: objective for objective in self.objectives})
 
 
 def _companions(request: Request) -> tuple[Companion, ...]:

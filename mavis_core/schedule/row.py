@@ -10,6 +10,7 @@ from mavis_core.grammar.matcher import Matcher
 from mavis_core.schedule.aim import Aim
 from mavis_core.schedule.track import Companion, Track
 from mavis_core.text.detokenizer import Detokenizer
+from mavis_core.text.mark import Mark
 from mavis_core.text.reasoning import ReasoningTracker
 
 
@@ -50,6 +51,8 @@ class Row(Track):
         companions: of the objectives in words; one whose prompt is the row's own needs none.
         detokenizer: text so far.
         reasoning: whether it still reasons, or None where it never does; moved by the emitter.
+        calls: whether tool calls have begun, or None where there are none; moved with the tokens.
+        steers: whether the token that is drawn next is steered, of a guided row; set before each draw.
         matcher: place in the structure that the answer must have, or None; moved by the emitter.
         cached_tokens: of the prompt, read from the cache at its first admission, None before; set by the scheduler.
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
@@ -78,6 +81,8 @@ class Row(Track):
     named: tuple[int, ...]
     detokenizer: Detokenizer
     reasoning: ReasoningTracker | None = None
+    calls: Mark | None = None
+    steers: bool = True
     matcher: Matcher | None = None
     answer: tuple[int, ...] = ()
     in_words: tuple[tuple[str, float], ...] = ()
@@ -93,6 +98,20 @@ class Row(Track):
     prompt_logprobs: list[TokenLogprobs | None] | None = None
     arrived: float = field(default_factory=time.perf_counter)
     queued: float | None = None
+
+    @property
+    def scoped(self) -> bool:
+        """Whether some of its tokens may be steered and others not."""
+        parts = (self.reasoning, self.calls, self.matcher)
+        return self.guided and self.request.guidance.scope != "all" and any(part is not None for part in parts)
+
+    def in_scope(self) -> bool:
+        """Whether ``guidance.scope`` means the next token of a row that is ``scoped``."""
+        if self.reasoning is not None and self.reasoning.place != "behind":
+            return self.request.guidance.scope == "reasoning"
+        if self.request.guidance.scope == "reasoning" or (self.calls is not None and self.calls.passed):
+            return False
+        return self.matcher is None or self.matcher.free
 
     @property
     def group(self) -> str:
@@ -113,6 +132,8 @@ class Row(Track):
         """Add a drawn token."""
         for track in self.tracks:
             track.tokens.append(token)
+        if self.calls is not None and not self.reasoned:
+            self.calls.add(token)
 
     @property
     def reasons(self) -> bool:
@@ -146,4 +167,4 @@ class Row(Track):
         output = self.output_length
         if output < self.request.sampling.min_tokens:
             return True
-        return self.guided and output == 0 and not self.request.guidance.allow_empty
+        return self.guided and self.steers and output == 0 and not self.request.guidance.allow_empty

@@ -64,7 +64,7 @@ def _add(first: GuidanceStats | None, second: GuidanceStats | None) -> GuidanceS
     tokens = first.tokens + second.tokens
 
     def mean(a: float, b: float) -> float:
-        return (a * first.tokens + b * second.tokens) / tokens
+        return (a * first.tokens + b * second.tokens) / max(tokens, 1)
 
     return GuidanceStats(
         beta=second.beta,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.text.reasoning import ReasoningTracker
@@ -16,6 +18,7 @@ class AnswerContext:
     """Attributes:
     model: the name that the client used.
     prompts: token ids; the answer has ``sampling.n`` choices for each.
+    bounded: fields that the operator's bounds have changed, and what they are instead.
     left_out: what of the request was ignored; None: not to be told.
     """
 
@@ -27,6 +30,7 @@ class AnswerContext:
     prompts: tuple[tuple[int, ...], ...]
     token_text: TokenText
     dialect: Dialect
+    bounded: Mapping[str, Any] = field(default_factory=dict)
     left_out: list[str] | None = None
     include_usage: bool = False
     continuous_usage: bool = False

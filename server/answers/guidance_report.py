@@ -25,8 +25,11 @@ def guidance_report(
         "kl_per_token": kl / stats.tokens if stats and stats.tokens else 0.0,
         "steering_nats": steering,
         "truncation_nats": truncation,
+        "steered_tokens": stats.tokens if stats else 0,
         "values": stats.values if stats else {},
     }
+    if context.bounded:
+        report["bounded"] = context.bounded
     if stats and stats.companion_tokens:
         report["companion_tokens"] = stats.companion_tokens
     if stats and stats.found_weights is not None:
@@ -59,4 +62,5 @@ def _told(reading: Reading, report: TokenReport) -> dict[str, Any]:
         "steering_nats": report.steering_nats,
         "truncation_nats": report.truncation_nats,
         "values": report.values,
+        "steered": report.steered,
     }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def engine_client(settings: Settings, progress: Callable[[str, float], None]) -> QueueClient:
     """Raises ConfigError: a file or a reward that the settings name cannot be used."""
+    from server.bounds.bounds_file import read_bounds
     from server.cli.steering_checks import SteeringChecks
     from server.objectives.declared import Declared
     from server.stored.presets import read_presets
@@ -28,6 +29,8 @@ def engine_client(settings: Settings, progress: Callable[[str, float], None]) ->
         settings.presets,
         Declared.read(settings.objectives, settings.model is None),
         settings.chat_template,
+        read_bounds(settings.bounds),
+        settings.bounds,
     )
     build = partial(load_engine, settings.model, settings.values, checks, settings.engine)
     if settings.engine_process:

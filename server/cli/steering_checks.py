@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mavis_core.api.messages import ObjectiveInfo
     from mavis_core.api.tokenizer import Tokenizer
+    from server.bounds.bounds_file import BoundsFile
     from server.objectives.declared import Declared
     from server.protocol.presets import Preset
 
@@ -23,6 +24,7 @@ class SteeringChecks:
     default: weights of requests that bring none.
     presets: of ``presets_file``.
     declared: objectives in words.
+    bounds_file: of ``bounds``.
     chat_template: file in place of the tokenizer's own template, or None.
     """
 
@@ -31,6 +33,8 @@ class SteeringChecks:
     presets_file: Path | None
     declared: Declared
     chat_template: Path | None
+    bounds: BoundsFile
+    bounds_file: Path | None
 
     def of_objectives(self, loaded: Sequence[ObjectiveInfo]) -> None:
         """Before the model is read. Raises ConfigError: the values do not fit what is set."""
@@ -52,6 +56,7 @@ class SteeringChecks:
 
     def _check_known(self, loaded: Sequence[ObjectiveInfo], in_words: bool) -> None:
         from mavis_core.api.errors import ConfigError, InvalidRequestError
+        from server.bounds.bounds_file import check_objectives
         from server.objectives.declared import Objectives
         from server.objectives.known import Known
         from server.stored.presets import check_presets
@@ -63,3 +68,4 @@ class SteeringChecks:
         except InvalidRequestError as error:
             raise ConfigError(f"--objective-weights: {str(error).removeprefix('objective_weights: ')}") from None
         check_presets(self.presets, self.presets_file, known.infos)
+        check_objectives(self.bounds, self.bounds_file, known.infos)

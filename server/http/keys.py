@@ -49,6 +49,7 @@ class KeyRing:
         self.required = bool(keys)
         self.has_admin = admin is not None
         self._keys = keys if admin is None else (*keys, admin)
+        self.names = [key.name for key in self._keys]
 
     def find(self, token: str) -> ApiKey | None:
         """The key that equals ``token``, a header's text (latin-1), or None."""

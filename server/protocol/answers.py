@@ -45,6 +45,7 @@ class TokenSteering(Strict):
     steering_nats: float
     truncation_nats: float
     values: dict[str, float]
+    steered: bool = Field(description="Whether guidance.scope means this token; of others the KL is 0.")
 
 
 class EchoGuidance(Strict):
@@ -84,7 +85,11 @@ class ChoiceGuidance(Strict):
     kl_per_token: float
     steering_nats: float
     truncation_nats: float
+    steered_tokens: int = Field(description="Those that guidance.scope means; the others cost no KL.")
     values: dict[str, float]
+    bounded: dict[str, float | bool | str] | None = Field(
+        default=None, description="Fields that the operator's bounds have changed, and what they are instead."
+    )
     companion_tokens: int | None = Field(default=None, description="Read beside the choice for objectives in words.")
     found_weights: dict[str, float] | None = Field(
         default=None, description="Mean weight of each objective over tokens, where floors and the like find weights."

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from server.bounds.bounds import Range
 from server.protocol.fields import Strict
 
 
@@ -40,8 +41,17 @@ class ObjectiveCard(Strict):
     instruction: str | None = Field(description="Of an objective in words (kind prompted): what the model is told.")
 
 
+class CallersBounds(Strict):
+    """Of the key that asks; ``weight_range`` of the objectives is within its bounds too."""
+
+    beta: Range
+    max_kl_per_token: Range
+    own_objectives: bool
+
+
 class ObjectiveList(Strict):
     object: Literal["list"]
+    bounds: CallersBounds
     data: list[ObjectiveCard]
 
 

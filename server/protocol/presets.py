@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN
+from mavis_core.api.guidance import MAX_BETA, MAX_CANDIDATES, MAX_KL_PER_TOKEN, Scope
 from server.protocol.fields import Strict, ranged
 from server.protocol.objectives import Instructions
 from server.protocol.steered_request import Floors, GuidanceOptions, ObjectiveNames, ObjectiveWeights
@@ -19,6 +19,7 @@ class PresetGuidance(Strict):
     top_k: int | None = ranged(1, MAX_CANDIDATES)
     max_kl_per_token: float | None = ranged(0, MAX_KL_PER_TOKEN)
     normalise: Literal["none", "minmax"] | None = None
+    scope: Scope | None = None
     floors: Floors | None = None
     floors_relative: bool | None = None
     maximise: ObjectiveNames | None = None

@@ -20,6 +20,7 @@ from mavis_core.api.guidance import (
     MAX_SOLVED,
     MAX_WEIGHT,
     Guidance,
+    Scope,
 )
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.search_params import MAX_CHUNK_TOKENS, MAX_SEARCH_ROWS, SearchParams
@@ -64,6 +65,10 @@ class GuidanceOptions(Strict):
     max_kl_per_token: float | None = ranged(0, MAX_KL_PER_TOKEN, "Most steering KL per token, in nats.")
     normalise: Literal["none", "minmax"] | None = None
     allow_empty: bool | None = Field(default=None, description="A guided answer may begin with a stop token.")
+    scope: Scope | None = Field(
+        default=None,
+        description="What is steered: answer (unless given; no tool calls, literals, reasoning), reasoning, all.",
+    )
     report: bool | None = Field(default=None, description="Per token: log-probabilities, KL, values.")
     report_ignored: bool | None = Field(default=None, description="Which of the request's fields were left out.")
     search: SearchOptions | None = Field(default=None, description="Choose the answer among several.")

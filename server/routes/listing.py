@@ -10,8 +10,9 @@ from starlette.requests import Request as HttpRequest
 
 from mavis_core.api.messages import EngineInfo
 from server.errors import DatabaseUnavailableError
+from server.http.auth import caller_of
 from server.openapi import errors
-from server.protocol.listing import ModelCard, ModelList, ObjectiveCard, ObjectiveList
+from server.protocol.listing import CallersBounds, ModelCard, ModelList, ObjectiveCard, ObjectiveList
 from server.service import Service, service_of
 from server.steering import find_model
 
@@ -41,11 +42,19 @@ async def retrieve_model(http: HttpRequest, model: str) -> ModelCard:
 async def list_objectives(http: HttpRequest) -> ObjectiveList:
     service = service_of(http)
     known = service.known(service.ready_info())
+    bounds = service.bounds.of(caller_of(http))
     cards = [
-        ObjectiveCard(object="objective", instruction=known.instruction(info.name), **dataclasses.asdict(info))
+        ObjectiveCard(
+            object="objective",
+            instruction=known.instruction(info.name),
+            **dataclasses.asdict(info) | {"weight_range": bounds.of(info.name).within(*info.weight_range)},
+        )
         for info in known.infos
     ]
-    return ObjectiveList(object="list", data=cards)
+    own = CallersBounds(
+        beta=bounds.beta, max_kl_per_token=bounds.max_kl_per_token, own_objectives=bounds.own_objectives
+    )
+    return ObjectiveList(object="list", bounds=own, data=cards)
 
 
 async def _stored_presets(service: Service) -> Iterable[str]:

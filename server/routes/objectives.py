@@ -6,6 +6,8 @@ with them and do not notice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Depends
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request as HttpRequest
@@ -61,13 +63,16 @@ async def remove_objective(http: HttpRequest, name: str) -> DeletedObjective:
 
 
 async def refuse_named(service: Service, names: set[str], what: str) -> None:
-    """Raises ValueConflictError where the server's default weights or a preset name one of ``names``.
+    """Raises ValueConflictError where default weights, a preset or the operator's bounds name one of ``names``.
 
     Users' stored preferences do not hold anything: there may be a million, and a request that needs one is told.
     """
     presets = {**service.presets.file, **await service.presets.stored(service.scope)}
-    named = [("the server's default weights name", dict(service.settings.objective_weights))]
+    named: list[tuple[str, Mapping[str, object]]] = [
+        ("the server's default weights name", dict(service.settings.objective_weights))
+    ]
     named += [(f"preset {preset!r} names", content.servers_weights) for preset, content in presets.items()]
+    named += [(f"{place} of the bounds names", bounds.weights) for place, bounds in service.bounds.places]
     for who_names, weights in named:
         if used := sorted(names & weights.keys()):
             raise ValueConflictError(f"{what} is in use: {who_names} {', '.join(map(repr, used))}")

@@ -103,6 +103,10 @@ class Settings(BaseModel):
         description="Where presets and users' preferences are stored: sqlite:///path or postgresql://user@host/name. "
         "Default: a SQLite file in ~/.local/state/mavis.",
     )
+    bounds: Path | None = setting(
+        None,
+        "YAML file of bounds on weights, strength and KL that no request can leave, by key and for all others.",
+    )
     requests_per_minute: int | None = setting(
         None, "Most requests in a minute by one key that has no limit of its own. Default: any number.", ge=1
     )

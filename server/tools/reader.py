@@ -19,6 +19,13 @@ def reader_for(tools: ToolUse, written: ToolFormat) -> Reader:
     return ArgumentsReader(tools.allowed[0].name, written.call_id()) if tools.mode == "named" else written.reader()
 
 
+def calls_begin(tools: ToolUse, written: ToolFormat) -> tuple[str, ...]:
+    """The texts with which calls begin; "" where there is nothing else in the answer, none where there are none."""
+    if tools.mode == "none":
+        return ()
+    return written.beginnings(tools.allowed) if tools.mode == "auto" else ("",)
+
+
 class PlainReader:
     cut = False
 

@@ -212,7 +212,8 @@ def test_a_grammar_masks_on_the_device(device: torch.device) -> None:
     policy = Policy(byte_model(3).to(device), byte_tokenizer(), "bytes")
     sampling = [SamplingParams(max_tokens=30, seed=i, structure=Structure("regex", "(ab|cd){2,4}x")) for i in range(3)]
     values = [head_value(policy, "a", seed=1)]
-    found = generate(Engine(policy, values, EngineConfig()), [[97, 98]] * 3, sampling, Guidance({"a": 1.0}, beta=1.0))
+    guidance = [Guidance({"a": 1.0}, beta=1.0, scope="all"), Guidance({"a": 1.0}, beta=1.0), Guidance()]
+    found = generate(Engine(policy, values, EngineConfig()), [[97, 98]] * 3, sampling, guidance)
     for (answer,) in found:
         assert re.fullmatch("(ab|cd){2,4}x", answer.text)
         assert answer.finish_reason == "stop"

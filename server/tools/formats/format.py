@@ -62,6 +62,10 @@ class ToolFormat(ABC):
     def written(self, calls: Sequence[Call]) -> str:
         """Calls as the model would have written them."""
 
+    def beginnings(self, functions: Sequence[Function]) -> tuple[str, ...]:
+        """Texts of which the first calls have one."""
+        return (self.opening,)
+
     @property
     def taken_for_calls(self) -> str:
         """Where there is no ``opening``: a pattern of beginnings of answers that are read as calls."""

@@ -51,6 +51,9 @@ class JsonFormat(ToolFormat):
     def example(self) -> str:  # type: ignore[override]
         return f"{self.opening}{self.first}{self.head.format('...')}{{...}}{self.tail}{self.last}"
 
+    def beginnings(self, functions: Sequence[Function]) -> tuple[str, ...]:
+        return (self.opening or self.head.partition("{}")[0].format(),)
+
     @property
     def taken_for_calls(self) -> str:
         optional = f"({_lenient(self.optional)})?" if self.optional else ""

@@ -37,6 +37,9 @@ class PythonicFormat(ToolFormat):
     example = "[name(argument=value)]"
     taken_for_calls = r"\s*\[\s*[a-zA-Z0-9_.:\/-]+\s*\("
 
+    def beginnings(self, functions: Sequence[Function]) -> tuple[str, ...]:
+        return tuple(f"[{function.name}(" for function in functions)
+
     def calls(self, functions: Sequence[Function], schemas: Sequence[Mapping[str, Any]], parallel: bool,
               special: Special) -> list[str]:  # fmt: skip
         more = '(", " call)*' if parallel else ""

@@ -118,3 +118,15 @@ def test_a_usual_grammar_stays_within_its_budget() -> None:
         found.advance(byte)
     assert found.error is None
     assert found.complete
+
+
+def test_free_text_is_told_from_literals() -> None:
+    found = matcher("json_schema", '{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}')
+    free = []
+    for byte in b'{"a":"x ':
+        free.append(found.free)
+        found.advance(byte)
+    assert free == [False] * 6 + [True, True]
+    assert found.free and found.copy().free
+    found.begin(ord('"'))
+    assert not found.free, "what was asked before the step does not count behind it"

@@ -8,6 +8,7 @@ import pytest
 
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import ConfigError
+from server.bounds.bounds_file import BoundsFile
 from server.cli.engine import load_engine
 from server.cli.steering_checks import SteeringChecks
 from server.objectives.declared import Declared
@@ -29,6 +30,6 @@ def test_weights_that_no_value_serves(
     monkeypatch.setattr(loading, "load_policy", None)
     path = tmp_path / "presets.yaml"
     path.write_text(f"warm: {{objective_weights: {{{preset}: 1}}}}")
-    checks = SteeringChecks(weights, read_presets(path), path, Declared({}, {}), None)
+    checks = SteeringChecks(weights, read_presets(path), path, Declared({}, {}), None, BoundsFile(), None)
     with pytest.raises(ConfigError, match=says):
         load_engine(None, [], checks, EngineConfig(), lambda stage, done: None)

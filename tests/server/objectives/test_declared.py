@@ -9,6 +9,7 @@ import pytest
 from mavis_core.api.errors import ConfigError
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.api.prompted import KIND
+from server.bounds.bounds_file import BoundsFile
 from server.cli.steering_checks import SteeringChecks
 from server.objectives.declared import Declared, Objectives
 from server.protocol.objectives import MAX_INSTRUCTION
@@ -97,7 +98,7 @@ def test_a_server_starts_with_weights_for_what_is_declared_and_no_other() -> Non
     shipped = Declared.read(["shipped"], shipped_model=False)
 
     def start(weights: dict[str, float], template: str = TEMPLATE, declared: Declared = shipped) -> None:
-        checks = SteeringChecks(weights, {}, None, declared, None)
+        checks = SteeringChecks(weights, {}, None, declared, None, BoundsFile(), None)
         checks.of_objectives([LOADED])
         checks.of_template([LOADED], FakeTokenizer(template))
 
