@@ -27,6 +27,7 @@ class Emitter:
     ) -> dict[str, list[ChoiceDelta]]:
         """Append every row's token and return the deltas by request id; a row with a fault has none."""
         deltas: dict[str, list[ChoiceDelta]] = {}
+        _track_reasoning(rows, draws)
         _begin_grammars(rows, draws)
         for row, draw, likely in zip(rows, draws, logprobs, strict=True):
             mine = deltas.setdefault(row.request.id, [])
@@ -46,9 +47,10 @@ class Emitter:
         guidance = None
         reports: tuple[TokenReport, ...] = ()
         if stats is not None:
-            self._add(row, stats)
-            guidance = self._summary(row)
-            if row.request.guidance.report:
+            if row.guided:
+                self._add(row, stats)
+                guidance = self._summary(row)
+            if row.request.guidance.report or row.answer:
                 reports = (self._report(row, token, stats),)
         return ChoiceDelta(
             row.index,
@@ -63,7 +65,10 @@ class Emitter:
 
     def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
         """Text that became final, and what stopped the row beyond its own EOS; sets ``finish_reason``."""
-        sampling, matcher = row.request.sampling, row.matcher
+        sampling, matcher = row.request.sampling, None if row.reasoned else row.matcher
+        if row.answer:  # given: nothing but its end ends it, and its text is known
+            row.finish_reason = "length" if len(row.tokens) >= row.limit else None
+            return "", None
         if token in row.stop_ids:
             row.finish_reason = "stop"
             own = token in row.stop_ids[: row.eos_count]
@@ -123,10 +128,18 @@ class Emitter:
         return TokenReport(token, stats.logprob, stats.base_logprob, stats.steering, stats.truncation, values)
 
 
+def _track_reasoning(rows: Sequence[Row], draws: Sequence[SampledToken]) -> None:
+    for row, draw in zip(rows, draws, strict=True):
+        if row.reasoning is None or row.fault is not None or not draw.finite or draw.token in row.stop_ids:
+            continue
+        with alone(row, "in its reasoning"):
+            row.reasoning.push(draw.token)
+
+
 def _begin_grammars(rows: Sequence[Row], draws: Sequence[SampledToken]) -> None:
     """Give every grammar its token before waiting for any of them: each is a process that works beside the others."""
     for row, draw in zip(rows, draws, strict=True):
-        if row.matcher is None or row.fault is not None or not draw.finite:
+        if row.matcher is None or row.fault is not None or not draw.finite or row.reasoned:
             continue
         with alone(row, "in its grammar"):
             if not row.matcher.ended and draw.token not in row.stop_ids:

@@ -29,7 +29,7 @@ from mavis_core.sample.candidates import find_candidates
 from mavis_core.sample.logprobs import collect_logprobs
 from mavis_core.sample.prompt_logprobs import score_prompts
 from mavis_core.sample.row_tensors import RowTensors, first
-from mavis_core.sample.sampler import Drawn, Logits, Tilted, draw, process_logits, tilt
+from mavis_core.sample.sampler import Drawn, Logits, Tilted, draw, process_logits, score_given, tilt
 from mavis_core.sample.scoring import Scored
 from mavis_core.schedule.admission import Admission
 from mavis_core.schedule.row import Row, RowFault
@@ -210,7 +210,12 @@ class Engine:
             tilted = tilt(scored, batch.rows)
             drawn = self._sample(batch.rows, logits, scored, tilted)
             deltas = self._emit(batch.rows, logits, tilted, drawn)
-        return self._record(plan, timer, self._outputs(plan, deltas))
+        given = sum(len(delta.token_ids) for id, of_one in deltas.items() if self._scores(id) for delta in of_one)
+        return self._record(plan, timer, self._outputs(plan, deltas), given)
+
+    def _scores(self, request_id: str) -> bool:
+        """Whether a request has its tokens scored, and draws none."""
+        return any(row.answer for row in self._rows.get(request_id, ()))
 
     def _forward(self, plan: Plan, batch: StepBatch, timer: StepTimer) -> Tensor:
         """Run the policy, and let values read prompts.
@@ -232,7 +237,9 @@ class Engine:
         if not guided:
             return None
         scaled, surviving = first(logits.scaled, guided), first(logits.surviving, guided)
-        candidates = find_candidates(scaled, surviving, rows.k, rows.width, rows.full)
+        candidates = find_candidates(scaled, surviving, rows.k, rows.width, rows.full, rows.ends)
+        if rows.given is not None:
+            candidates = rows.given.beside(candidates)
         with timer.stage("value"):
             scored = self.values.score(rows, candidates, first(hidden, guided))
             if rows.companions is None:
@@ -241,7 +248,7 @@ class Engine:
 
     def _sample(self, rows: RowTensors, logits: Logits, scored: Scored | None, tilted: Tilted | None) -> Drawn:
         """Draw one token per row, and tell the values which candidates were drawn."""
-        drawn = draw(logits.surviving, tilted, rows)
+        drawn = score_given(draw(logits.surviving, tilted, rows), logits, tilted, rows)
         if scored is not None and drawn.chosen is not None:
             self.values.commit(rows, scored.inputs, drawn.chosen)
         return drawn
@@ -304,12 +311,12 @@ class Engine:
         self.abort(row.request.id)
         return failure(row.request.id, row.prompt_length, fault.message, fault.param)
 
-    def _record(self, plan: Plan, timer: StepTimer, outputs: list[RequestOutput]) -> list[RequestOutput]:
+    def _record(self, plan: Plan, timer: StepTimer, outputs: list[RequestOutput], given: int) -> list[RequestOutput]:
         self.last_step = StepStats(
             running=len(self.scheduler.running),
             waiting=len(self.scheduler.waiting),
             prompt_tokens=sum(chunk.count for chunk in plan.prefill),
-            generation_tokens=sum(len(delta.token_ids) for output in outputs for delta in output.deltas),
+            generation_tokens=sum(len(delta.token_ids) for output in outputs for delta in output.deltas) - given,
             preemptions=plan.preempted,
             kv_cache_usage=self.scheduler.usage,
             policy_forward_seconds=timer.seconds("policy"),
@@ -317,6 +324,7 @@ class Engine:
             prefix_cache_queries=plan.queried,
             prefix_cache_hits=plan.cached,
             companion_tokens=plan.companion_tokens,
+            scored_tokens=given,
         )
         return outputs
 

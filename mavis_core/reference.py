@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, cast
 
 import torch
 
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.prompted import PromptedObjective
+from mavis_core.api.reasoning import Reasoning
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.grammar.compiler import GrammarCompiler
 from mavis_core.grammar.matcher import Matcher
@@ -25,9 +26,12 @@ from mavis_core.values.protocol import ConditionedValue, ValueFunction
 
 @dataclass(slots=True)
 class ReferenceRow:
-    """What the loop produced: output tokens and, per guided step, the KL in its two parts (nats)."""
+    """What the loop produced: output tokens with log p and log ref of each, and, per guided step, the KL in its two
+    parts; nats, -inf for a given token that could not have been drawn."""
 
     tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    base_logprobs: list[float] = field(default_factory=list)
     steering: list[float] = field(default_factory=list)
     truncation: list[float] = field(default_factory=list)
 
@@ -41,18 +45,23 @@ def reference_generate(
     beta: float,
     choice: int = 0,
     prompted: Sequence[PromptedObjective] = (),
+    answer: Sequence[int] = (),
 ) -> ReferenceRow:
-    """Generate one choice of at most ``sampling.max_tokens`` tokens; ``sampling.seed`` must be set."""
+    """Generate one choice of at most ``sampling.max_tokens`` tokens; ``sampling.seed`` must be set.
+
+    Of an ``answer`` the loop takes the tokens instead of drawing, all of them.
+    """
     assert sampling.seed is not None and sampling.max_tokens is not None
     out = ReferenceRow()
     tokens = list(prompt)
     own = () if sampling.ignore_eos else policy.stop_token_ids
     stops = {*own, *sampling.stop_token_ids}
+    steered_in_words = any(guidance.weights.get(objective.name) for objective in prompted)
     matcher = None
     if sampling.structure is not None:
         compiler = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
         matcher = compiler.compile(sampling.structure)
-    for position in range(sampling.max_tokens):
+    for position in range(len(answer) or sampling.max_tokens):
         with torch.inference_mode():
             text = torch.tensor(tokens, device=policy.device)
             hidden = policy.backbone.forward_plain(text)[-1]
@@ -61,7 +70,10 @@ def reference_generate(
         banned = position < sampling.min_tokens or (guidance.active and position == 0 and not guidance.allow_empty)
         forbidden = stops if banned else set()
         if matcher is not None:
-            forbidden = _forbidden(matcher, policy, stops, banned)
+            place = _place(policy, out.tokens, sampling.reasoning)
+            forbidden = stops if place == "inside" else _forbidden(matcher, policy, stops, banned)
+            if place == "before" and sampling.reasoning is not None:
+                forbidden = forbidden - set(_token(policy, sampling.reasoning.begin))
         logits = _edit(logits, list(prompt), out.tokens, sampling, forbidden)
         temperature = sampling.temperature or 1.0
         scaled = [x / temperature for x in logits]
@@ -70,27 +82,50 @@ def reference_generate(
             a: gumbel_reference(sampling.seed, choice, position, a) if sampling.temperature else 0.0 for a in survivors
         }
         if guidance.active:
-            candidates = survivors[: guidance.top_k]
+            candidates = _candidates(survivors, guidance, stops, steered_in_words)
             combined = _in_words(policy, prompted, out.tokens, raw, candidates, guidance)
             tilt = _tilt(values, tokens, candidates, hidden, guidance, beta, combined)
             log_p, log_ref, mass = _tilted(scaled, candidates, tilt, guidance.max_kl_per_token)
             out.steering.append(sum(math.exp(p) * (p - r + mass) for p, r in zip(log_p, log_ref, strict=True)))
             out.truncation.append(-mass)
-            score = {a: p + noise[a] for a, p in zip(candidates, log_p, strict=True)}
+            p = dict(zip(candidates, log_p, strict=True))
         else:
-            score = {a: scaled[a] + noise[a] for a in survivors}
-        drawn = max(score, key=lambda a: score[a])
+            normaliser = _log_normaliser([scaled[a] for a in survivors])
+            p = {a: scaled[a] - normaliser for a in survivors}
+        drawn = answer[position] if answer else max(p, key=lambda a: p[a] + noise[a])
         tokens.append(drawn)
         out.tokens.append(drawn)
-        if drawn in stops:
+        out.logprobs.append(p.get(drawn, -math.inf))
+        out.base_logprobs.append(scaled[drawn] - _log_normaliser(scaled))
+        if drawn in stops and not answer:
             break
         if matcher is not None:
+            if "inside" in (place, _place(policy, out.tokens, sampling.reasoning)):
+                continue
             if drawn in policy.stop_token_ids:  # ignored, but nothing else could follow
                 break
             matcher.advance(drawn)
             if matcher.exhausted:
                 break
     return out
+
+
+def _place(policy: Policy, output: list[int], reasoning: Reasoning | None) -> Literal["before", "inside", "behind"]:
+    """Where the next token stands, by the text of all tokens so far."""
+    if reasoning is None:
+        return "behind"
+    assert policy.tokenizer is not None
+    text = policy.tokenizer.decode(output).lstrip()
+    if reasoning.opened or text.startswith(reasoning.begin):
+        return "behind" if reasoning.end in text else "inside"
+    return "before" if reasoning.begin.startswith(text) else "behind"
+
+
+def _token(policy: Policy, text: str) -> list[int]:
+    """The token that ``text`` is, if it is one."""
+    assert policy.tokenizer is not None
+    tokens = policy.tokenizer.encode(text, add_special_tokens=False)
+    return tokens if len(tokens) == 1 else []
 
 
 def _forbidden(matcher: Matcher, policy: Policy, stops: set[int], banned: bool) -> set[int]:
@@ -145,6 +180,15 @@ def _survivors(scaled: list[float], sampling: SamplingParams) -> list[int]:
             before += math.exp(scaled[a] - normaliser)
         order = kept
     return order
+
+
+def _candidates(survivors: list[int], guidance: Guidance, stops: set[int], in_words: bool) -> list[int]:
+    """The k likeliest; of a row that is steered in words the likeliest end is the last, where none is there."""
+    candidates = survivors[: guidance.top_k]
+    end = next((a for a in survivors if a in stops), None)
+    if in_words and end is not None and end not in candidates and guidance.top_k > 1:
+        candidates[-1] = end
+    return candidates
 
 
 def _in_words(

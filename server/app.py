@@ -32,6 +32,7 @@ from server.protocol.objectives import Declaration
 from server.protocol.preferences import PreferenceRequest
 from server.protocol.presets import Preset
 from server.protocol.responses import ResponsesRequest
+from server.protocol.score import ScoreRequest
 from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
 from server.protocol.values import LoadValueRequest
 from server.routes import (
@@ -45,6 +46,7 @@ from server.routes import (
     preferences,
     presets,
     responses,
+    score,
     tokens,
     values,
 )
@@ -60,6 +62,7 @@ BODIES: list[type[BaseModel]] = [
     ResponsesRequest,
     MessagesRequest,
     CountTokensRequest,
+    ScoreRequest,
     TokenizeRequest,
     DetokenizeRequest,
     Preset,
@@ -99,6 +102,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         completions,
         responses,
         messages,
+        score,
         invocations,
         tokens,
         preferences,

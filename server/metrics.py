@@ -159,6 +159,7 @@ class Metrics:
 
     def _declare_answers(self) -> None:
         """Over HTTP; the last two are named as by prometheus-fastapi-instrumentator, which vLLM has."""
+        self.scored_answers = self._counter("scored_answers", "Given answers and echoed prompts scored under weights")
         self.rate_limited = self._counter("rate_limited", "Requests refused by a key's limit", ("limit",))
         self.request_rejections = self._counter("request_rejections", "Requests answered with an error", ("code",))
         self.http_requests = Counter(

@@ -92,6 +92,19 @@ class Observation:
                 self._metrics.value_spread.labels(label_of(objective, self._brought)).observe(spread)
 
 
+class ScoringObservation:
+    """Of answers that are given: how many. All else that is recorded of requests is about what was generated."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def see(self, output: RequestOutput) -> None:
+        self._metrics.scored_answers.inc(sum(delta.finish_reason is not None for delta in output.deltas))
+
+    def give_up(self) -> None:
+        """Nobody reads on; what was scored to its end is counted."""
+
+
 def count_request(metrics: Metrics, steering: Steering) -> None:
     """Count an accepted HTTP request; its names have been checked, so labels stay within the configured ones."""
     metrics.weights_source.labels(steering.weights.source).inc()

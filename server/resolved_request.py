@@ -20,7 +20,7 @@ from mavis_core.api.sampling_params import SamplingParams
 from server.answers.context import AnswerContext
 from server.http.body import read_json
 from server.http.left_out import left_out_of
-from server.objectives.instruction import instructed
+from server.objectives.instruction import in_front, instructed
 from server.observation import count_request
 from server.protocol.chat_messages import ChatMessage
 from server.protocol.steered_request import SteeredRequest
@@ -47,18 +47,31 @@ class ResolvedRequest(Generic[Body]):
     sampling: SamplingParams
     steering: Steering
 
-    def answer_context(self, prompts: Sequence[tuple[int, ...]]) -> AnswerContext:
+    def reasoning(self, prompt: Sequence[int], sampling: SamplingParams, continued: str = "") -> SamplingParams:
+        """``sampling`` of a chat's answer, which knows its reasoning and shows what marks that and calls.
+
+        Args:
+            continued: what there is of the answer already.
+        """
+        prompts = self.service.prompts
+        told = replace(sampling, reasoning=prompts.reasoning(prompt, continued))
+        return prompts.dialect.shown(told, self.tools)
+
+    def answer_context(
+        self, prompts: Sequence[tuple[int, ...]], sampling: SamplingParams | None = None
+    ) -> AnswerContext:
         """What an answer to these prompts needs; also counts the request, which has passed the server's checks."""
         count_request(self.service.metrics, self.steering)
         return AnswerContext(
             model=self.steering.model,
             fingerprint=self.service.fingerprint(self.info),
             weights=self.steering.weights,
-            sampling=self.sampling,
+            sampling=sampling or self.sampling,
             wants_report=self.steering.guidance.report,
             left_out=left_out_of(self.http).names() if self.body.wants_left_out else None,
             prompts=tuple(prompts),
             token_text=self.service.token_text,
+            dialect=self.service.prompts.dialect,
             include_usage=self.body.include_usage,
             continuous_usage=self.body.continuous_usage,
             obfuscated=self.body.obfuscated,
@@ -100,6 +113,22 @@ class ResolvedRequest(Generic[Body]):
             found.append(PromptedObjective(name, read))
         return tuple(found)
 
+    async def prompted_text(self, prompt: tuple[int, ...]) -> tuple[PromptedObjective, ...]:
+        """Likewise in front of a text, but behind the special tokens that the tokenizer begins texts with.
+
+        Raises:
+            TextsWaitingError: as for any prompt.
+        """
+        prompts, found = self.service.prompts, []
+        if not self.steering.instructions:
+            return ()
+        begin = tuple(await prompts.tokens("", special=True))
+        begin = begin if prompt[: len(begin)] == begin else ()
+        for name, instruction in self.steering.instructions.items():
+            told = await prompts.tokens(in_front(instruction), special=False)
+            found.append(PromptedObjective(name, (*begin, *told, *prompt[len(begin) :])))
+        return tuple(found)
+
     def check_room(self, requests: Sequence[Request]) -> None:
         """Check that several prompts fit together: a stream could not take back its 200 for the last of them.
 
@@ -130,7 +159,8 @@ async def resolve_request(http: HttpRequest, kind: type[Body]) -> ResolvedReques
     for name in body.unread():
         left_out_of(http).add(name)
     tools = body.tool_use()
-    constraint = constraint_of(tools, body.constraint())
+    dialect = service.prompts.dialect
+    constraint = constraint_of(tools, body.constraint(), dialect.calls, dialect.special)
     sampling = body.sampling(info.sampling_defaults)
     if constraint is not None:
         for place in constraint.relaxed:

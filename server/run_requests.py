@@ -21,14 +21,17 @@ from server.http.disconnect import while_connected
 from server.http.rate_limits import Allowance
 from server.http.streams import AnswerStream, Outputs
 from server.http.throttle import reserve_tokens
-from server.observation import Observation
+from server.observation import Observation, ScoringObservation
 from server.resolved_request import ResolvedRequest
 from server.tools.use import Constraint, in_clients_words
 
 
-async def respond_with(resolved: ResolvedRequest[Any], requests: Sequence[Request], answer: Answer) -> Response:
+async def respond_with(
+    resolved: ResolvedRequest[Any], requests: Sequence[Request], answer: Answer, allowance: Allowance | None = None
+) -> Response:
+    """``allowance``: of a request that has reserved its tokens already."""
     service, constraint = resolved.service, resolved.constraint
-    allowance = reserve_tokens(resolved.http, requests)
+    allowance = allowance or reserve_tokens(resolved.http, requests)
     runs = [
         run(service.engine, i, request, _observation(resolved, request), allowance, constraint)
         for i, request in enumerate(requests)
@@ -59,7 +62,7 @@ async def run(
     engine: EngineClient,
     number: int,
     request: Request,
-    observation: Observation,
+    observation: Observation | ScoringObservation,
     allowance: Allowance,
     constraint: Constraint | None,
 ) -> Outputs:

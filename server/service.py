@@ -44,7 +44,7 @@ class Service:
         self.settings = settings
         self.engine = engine
         self.metrics = Metrics()
-        self.prompts = Prompts(tokenizer, settings.chat_template)
+        self.prompts = Prompts(tokenizer, settings.chat_template, settings.tool_call_parser, settings.reasoning_parser)
         self.keys = key_ring(settings)
         self.limits = RateLimits(settings.requests_per_minute, settings.tokens_per_minute)
         self.database = Database(settings.database.get_secret_value())

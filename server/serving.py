@@ -65,5 +65,14 @@ def connection_gates(settings: Settings) -> ConnectionGates:
 
 def objectives_of(server: DrainingServer, engine: EngineClient) -> list[str]:
     """Names of all objectives that answers can be steered towards, those in words too."""
+    return [objective.name for objective in _service(server).known(engine.info).infos]
+
+
+def dialect_of(server: DrainingServer) -> str:
+    """How the model writes calls and reasoning, and why that is thought."""
+    return _service(server).prompts.dialect.told
+
+
+def _service(server: DrainingServer) -> Service:
     service: Service = server.config.app.state.service  # type: ignore[union-attr]  # it is the app of ``server_for``
-    return [objective.name for objective in service.known(engine.info).infos]
+    return service

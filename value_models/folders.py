@@ -62,13 +62,19 @@ def load_value(folder: Path, policy: Policy) -> ValueFunction:
     check_compatible(str(folder), config.policy, policy, kind.reads_policy)
     objectives = _describe(config, folder, kind)
     for objective in objectives:
-        if (objective.pull_range is None) == kind.conditioned:
-            conditioned = kind_names(lambda each: each.conditioned)
-            raise LoadError(f"{folder / CONFIG_FILE}: {objective.name}: pull_range: belongs to kind {conditioned} only")
+        if (objective.pull_range is None) == _in_range(kind):
+            raise LoadError(
+                f"{folder / CONFIG_FILE}: {objective.name}: pull_range: belongs to kind {kind_names(_in_range)} only"
+            )
     try:
         return kind.load(folder, config, objectives, policy)
     except (RuntimeError, TypeError, ValueError, KeyError, AttributeError, StrictDataclassError) as error:
         raise LoadError(f"{folder}: tensors and architecture do not fit: {error}") from error
+
+
+def _in_range(kind: Kind) -> bool:
+    """Whether values of a kind hold only for the weights that they were trained with."""
+    return kind.learning is not None and kind.learning.weights
 
 
 def _describe(config: ValueConfig, folder: Path, kind: Kind) -> list[ObjectiveInfo]:
@@ -83,6 +89,7 @@ def _describe(config: ValueConfig, folder: Path, kind: Kind) -> list[ObjectiveIn
             recommended_beta=o.recommended_beta,
             weight_range=o.weight_range,
             additive=kind.additive,
+            conditioned=kind.conditioned,
             pull_range=o.pull_range,
         )
         for o in config.objectives

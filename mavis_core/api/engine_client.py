@@ -6,7 +6,7 @@ engine on a thread or in a process; tests implement it with a table.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal, Protocol
 
 from mavis_core.api.messages import EngineInfo, Request, RequestOutput, StepStats
@@ -40,6 +40,13 @@ class EngineClient(Protocol):
 
     def on_step(self, callback: Callable[[StepStats], None]) -> None:
         """Call ``callback`` on the event loop after every engine step (for metrics)."""
+        ...
+
+    async def rewards(self, prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> list[dict[str, float]] | None:
+        """The raw rewards of each answer to a prompt, by objective, as searches by rewards use them; None without any.
+
+        Raises EngineUnavailableError while loading, and RewardError where a reward fails.
+        """
         ...
 
     async def load_value(self, source: str) -> EngineInfo:

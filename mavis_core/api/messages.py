@@ -34,6 +34,9 @@ class Request:
 
     ``prompted`` are objectives in words, weighed by ``guidance.weights`` like loaded ones. One of weight 0 is not even
     evaluated: it would cost a place, where the value of a loaded one costs next to nothing.
+
+    ``answers`` are there already, one for each choice, to be scored: a choice takes its tokens one after the other
+    where others draw, reports each of them, and ends behind the last, whatever would have stopped it.
     """
 
     id: str
@@ -44,6 +47,7 @@ class Request:
     output_token_ids: tuple[int, ...] = ()
     group: str | None = None
     prompted: tuple[PromptedObjective, ...] = ()
+    answers: tuple[tuple[int, ...], ...] = ()
 
     @property
     def in_words(self) -> tuple[PromptedObjective, ...]:
@@ -108,11 +112,13 @@ class TokenLogprobs:
 
 @dataclass(frozen=True, slots=True)
 class TokenReport:
-    """Steering of one token (``guidance.report``).
+    """Steering of one token (``guidance.report``), or of one of ``Request.answers``.
 
     Attributes:
-        logprob: log p of the sampled token under the tilted distribution, nats.
-        base_logprob: its log-probability under the policy at the request's temperature, full vocabulary.
+        logprob: log p of the sampled token under the tilted distribution, nats. Of a given token that could not have
+            been drawn, as it is no candidate, -inf; where nothing is tilted, under what would have been drawn from.
+        base_logprob: its log-probability under the policy at the request's temperature, full vocabulary; -inf of a
+            given token that the request bans where it stands.
         steering_nats, truncation_nats: this step's exact KL in its two parts.
         values: objective -> V(s + token), z-scored reward; nats for objectives in words.
     """
@@ -156,7 +162,8 @@ class GuidanceStats:
         tokens: guided tokens summed over, the stop token included.
         steering_nats: sum of KL(p || ref renormalised over the candidates).
         truncation_nats: sum of -log ref(candidates). The exact full-vocabulary KL is the sum of the two.
-        sampled_nats: sum of log p(a)/ref(a) over the sampled tokens, the papers' one-sample estimate.
+        sampled_nats: sum of log p(a)/ref(a) over the sampled tokens, the papers' one-sample estimate; given tokens that
+            could not have been drawn are left out.
         values: objective -> mean of V over the chosen tokens, z units; nats for objectives in words.
         topk_base_mass: mean of ref(candidates).
         value_spread: objective -> mean over steps of (max - min over the candidates).
@@ -258,8 +265,9 @@ class StepStats:
 
     ``prefix_cache_queries`` counts the tokens of the rows admitted for the first time, ``prefix_cache_hits`` those of
     them that were in the cache, companions included. ``kv_cache_usage`` is the share of blocks that rows hold, cached
-    ones aside. ``companion_tokens`` were computed for companions; ``running`` and ``prompt_tokens`` are without them.
-    ``compiling`` requests wait for the structure of their answers, and are not among ``waiting``.
+    ones aside. ``companion_tokens`` were computed for companions; ``running`` and ``prompt_tokens`` are without them,
+    and ``generation_tokens`` without ``scored_tokens``. ``compiling`` requests wait for the structure of their answers,
+    and are not among ``waiting``.
     """
 
     running: Annotated[int, Metric("gauge", "num_requests_running", "Rows in the batch")]
@@ -281,6 +289,7 @@ class StepStats:
     companion_tokens: Annotated[
         int, Metric("counter", "companion_tokens", "Tokens computed beside answers for objectives in words")
     ] = 0
+    scored_tokens: Annotated[int, Metric("counter", "scored_tokens", "Tokens of given answers scored")] = 0
     idle: bool = False
     compiling: Annotated[int, Metric("gauge", WAITING, WAITING_ABOUT, ("reason", "deferred"))] = 0
 
@@ -291,9 +300,9 @@ class ObjectiveInfo:
 
     ``reward_mean`` and ``reward_std`` z-score the reward; ``recommended_beta`` is tuned to 0.2 nats of
     steering KL per token; ``weight_range`` is what the value accepts. ``additive``: V says what the token alone adds
-    (log-ratios), so that a text's is the sum over its tokens; else V at the last token is the text's. ``pull_range`` is
-    None, or what beta * lambda may be where the value was trained with the weights as an input
-    (``ValueSpec.conditioned``).
+    (log-ratios), so that a text's is the sum over its tokens; else V at the last token is the text's. ``conditioned``:
+    the value takes the weights into account (``ValueSpec.conditioned``). ``pull_range`` is None, or what beta * lambda
+    may be where the value was trained with the weights as an input.
     """
 
     name: str
@@ -305,6 +314,7 @@ class ObjectiveInfo:
     recommended_beta: float
     weight_range: tuple[float, float]
     additive: bool = False
+    conditioned: bool = False
     pull_range: tuple[float, float] | None = None
 
 

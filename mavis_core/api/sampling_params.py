@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from mavis_core.api.bounds import SMALLEST, check_integer, check_number, check_positive
 from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.reasoning import Reasoning
 from mavis_core.api.structure import Structure
 
 MAX_CHOICES = 128
@@ -21,6 +22,7 @@ COUNTED = (
     ("logit_bias", "entries", MAX_LOGIT_BIAS),
     ("stop", "strings", MAX_STOP_STRINGS),
     ("stop_token_ids", "entries", MAX_LOGIT_BIAS),
+    ("shown_token_ids", "entries", MAX_LOGIT_BIAS),
 )
 MAX_TOKEN_ID = 2**31 - 1
 GREEDY = 1e-5  # vLLM's; logits over a smaller temperature leave float32's range, or its resolution
@@ -49,6 +51,9 @@ class SamplingParams:
         logprobs: None is none; N asks for the sampled token and the N most likely, 0 to 20.
         prompt_logprobs: likewise for every token of the prompt but the first.
         skip_special_tokens: leave special tokens out of the text.
+        shown_token_ids: special tokens that are left in it nevertheless.
+        reasoning: how the answer's reasoning is told apart, or None where it has none. A structure begins behind it,
+            and stop tokens do not end an answer inside it that must have one; stop strings end it anywhere.
         structure: the form that the answer must have, or None; see ``Structure``, and ``matcher.py`` for what it means
             for stop tokens. A stop string ends the answer wherever it stands, complete or not.
         ranked: choice i takes the i-th likeliest token of the tilted distribution instead of a draw (beam search).
@@ -75,6 +80,8 @@ class SamplingParams:
     logprobs: int | None = None
     prompt_logprobs: int | None = None
     skip_special_tokens: bool = True
+    shown_token_ids: tuple[int, ...] = ()
+    reasoning: Reasoning | None = None
     structure: Structure | None = None
     ranked: bool = False
 
@@ -91,7 +98,7 @@ class SamplingParams:
         for name, what, most in COUNTED:
             if (count := len(getattr(self, name))) > most:
                 raise InvalidRequestError(f"{name} has {count} {what}: at most {most}", name)
-        for name in ("logit_bias", "stop_token_ids"):
+        for name in ("logit_bias", "stop_token_ids", "shown_token_ids"):
             for token in getattr(self, name):
                 check_integer(name, token, 0, MAX_TOKEN_ID)
         for stop in self.stop:
@@ -105,6 +112,10 @@ class SamplingParams:
         if self.structure is not None and not isinstance(self.structure, Structure):
             raise InvalidRequestError(
                 f"structure: must be a Structure, not {type(self.structure).__name__}", "structure"
+            )
+        if self.reasoning is not None and not isinstance(self.reasoning, Reasoning):
+            raise InvalidRequestError(
+                f"reasoning: must be a Reasoning, not {type(self.reasoning).__name__}", "reasoning"
             )
         for name, number in self._numbers().items():
             object.__setattr__(self, name, number)

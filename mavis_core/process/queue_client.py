@@ -16,7 +16,7 @@ import contextlib
 import queue
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -43,7 +43,7 @@ from mavis_core.process.engine_loop import (
 )
 from mavis_core.schedule.seeds import Seeds
 from mavis_core.search.driver import search
-from mavis_core.search.scorer import SequenceScorer
+from mavis_core.search.scorer import SequenceScorer, rewards_of
 
 CLOSE_SECONDS = 5.0
 NOTHING_RUNS = StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, idle=True)
@@ -73,7 +73,7 @@ class QueueClient(ABC):
         build: makes the engine, where it runs; reports (stage, fraction done).
         config: for the bound on requests in flight, and for seeds.
         progress: called on the event loop while the engine loads.
-        scorer: for requests that search by rewards.
+        scorer: for requests that search by rewards, and answers that are given to be scored.
     """
 
     def __init__(
@@ -181,7 +181,8 @@ class QueueClient(ABC):
             raise EngineUnavailableError(self._why)
         if places > self._limit:
             alone = request.sampling.n == 1 and len(request.prompts) > 1
-            param = "guidance.search" if request.guidance.search else "objective_weights" if alone else "n"
+            many = "answers" if request.answers else "n"
+            param = "guidance.search" if request.guidance.search else "objective_weights" if alone else many
             raise InvalidRequestError(f"{param} takes {places} rows: this server has {self._limit} places", param)
         if (taken := self.in_flight) + places > self._limit:
             raise QueueFullError(taken, self._limit)
@@ -248,6 +249,11 @@ class QueueClient(ABC):
             outbox.outputs.put_nowait(error)
         finally:
             self._close(request.id, outbox)
+
+    async def rewards(self, prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> list[dict[str, float]] | None:
+        if self._scorer is None:
+            return None
+        return await asyncio.to_thread(rewards_of, self._scorer, self.tokenizer, prompt, answers)
 
     async def load_value(self, source: str) -> EngineInfo:
         return await self._change(LoadValue(uuid.uuid4().hex, source))

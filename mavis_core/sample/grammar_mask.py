@@ -1,8 +1,13 @@
-"""The grammar's mask on the device: -inf on every token that a row's structure forbids."""
+"""The grammar's mask on the device: -inf on every token that a row's structure forbids.
+
+The structure begins behind the reasoning. Where an answer may still begin to reason, it may write what the structure
+allows or the token that begins reasoning. A model whose vocabulary has no such token, and whose prompt does not begin
+it, reasons only where the structure takes that for text.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -36,9 +41,25 @@ class GrammarMask:
     def _allowed(self, row: Row) -> bytes | bytearray:
         """The row's mask, 4 bytes for every 32 tokens or part of them; all of it where the row has a fault."""
         assert row.matcher is not None
+        free = bytearray(b"\xff") * (-(-self._vocab_size // 32) * 4)
         with alone(row, "in its grammar"):
+            if row.reasons:
+                return _without(free, row.stop_ids)
             bits = row.matcher.allowed(row.stop_ids, row.banned)
             if row.matcher.error is None:
-                return bits
+                return _with_opening(bits, row)
             row.fault = RowFault(row.matcher.error, "structure")
-        return b"\xff" * (-(-self._vocab_size // 32) * 4)
+        return free
+
+
+def _without(bits: bytearray, tokens: Iterable[int]) -> bytearray:
+    for token in tokens:
+        bits[token >> 3] &= ~(1 << (token & 7))
+    return bits
+
+
+def _with_opening(bits: bytearray, row: Row) -> bytearray:
+    reasoning = row.reasoning
+    if reasoning is not None and reasoning.place == "before" and reasoning.opening is not None:
+        bits[reasoning.opening >> 3] |= 1 << (reasoning.opening & 7)
+    return bits

@@ -41,7 +41,7 @@ class DrawStats:
 
     Attributes:
         steering, truncation: KL(p || ref) of the step over the full vocabulary in its two parts, nats, at least 0.
-        logprob, base_logprob: log p and log ref of the drawn token, nats.
+        logprob, base_logprob: log p and log ref of the drawn token, nats; -inf of a given one that could not be drawn.
         values: V of the drawn token by column of objectives, z-units; 0 where the row does not name one.
         spreads: max - min of V over the candidates, likewise.
     """
@@ -55,8 +55,8 @@ class DrawStats:
 
     @property
     def sampled(self) -> float:
-        """log p(a) - log ref(a), the papers' one-sample estimate of steering + truncation, nats."""
-        return self.logprob - self.base_logprob
+        """log p(a) - log ref(a), the papers' one-sample estimate of steering + truncation, nats; 0 if p(a) is."""
+        return self.logprob - self.base_logprob if self.logprob > -math.inf else 0.0
 
     @property
     def base_mass(self) -> float:
@@ -65,6 +65,7 @@ class DrawStats:
 
 
 FIXED = 4  # numbers of a measured draw that come before the values
+LOGPROBS = slice(2, FIXED)  # of which these are log p and log ref
 
 
 def measure_draws(reference: Tensor, logprobs: Tensor, values: Tensor, valid: Tensor | None, chosen: Tensor) -> Tensor:

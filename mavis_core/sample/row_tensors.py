@@ -15,6 +15,7 @@ from torch import Tensor
 from mavis_core.api.guidance import Guidance
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.sample.companions import CompanionTensors
+from mavis_core.sample.given import GivenTokens
 from mavis_core.sample.logit_edits import LogitEdits
 from mavis_core.sample.noise_ahead import NoiseAhead
 from mavis_core.sample.track_tensors import TrackTensors
@@ -24,6 +25,13 @@ from mavis_core.schedule.row import Row
 def first(rows: Tensor, count: int) -> Tensor:
     """The first ``count`` rows; the tensor itself if that is all of them, which saves making a view."""
     return rows if count == rows.shape[0] else rows[:count]
+
+
+def _ends(rows: Sequence[Row], device: torch.device) -> Tensor | None:
+    """The tokens that end each row that is steered in words, (G, E) int64, -1 filling up; None if there are none."""
+    ids = [list(row.stop_ids) if row.in_words else [] for row in rows]
+    most = max(len(found) for found in ids)
+    return torch.tensor([found + [-1] * (most - len(found)) for found in ids]).to(device) if most else None
 
 
 class RowTensors:
@@ -42,7 +50,9 @@ class RowTensors:
             beta * weights, (G, M).
         named: (G, 1, M) bool, the objectives that each guided row names.
         ranks: (G,) int64, which candidate by likelihood a ranked row takes, -1 for one that draws; None if all draw.
+        given: tokens of the rows that score an answer; None where all draw.
         readers: by a value's first column, which guided rows it scores; kept by ``ValueSet``.
+        ends: (G, E) int64, see ``find_candidates``; None where no row is steered in words.
         width: K, the most candidates any guided row asks for; ``full`` says that all rows have that many.
     """
 
@@ -70,6 +80,7 @@ class RowTensors:
         greedy = any(s.temperature == 0 for s in sampling)
         self.noise = NoiseAhead(keys, positions, hashes, random if greedy else None, self.guided)
         self.edits = LogitEdits(self.rows, vocab_size, device)
+        self.given = GivenTokens(self.rows, self.guided, device) if any(row.answer for row in rows) else None
         self.width = max((g.top_k for g in guidance), default=0)
         self.full = self._full(guidance, vocab_size)
         self.k = torch.tensor([g.top_k for g in guidance], dtype=torch.int64).to(device)
@@ -85,12 +96,13 @@ class RowTensors:
         self.tilt_weights = self.weights * self.beta[:, None] if self.guided else self.weights
         in_words = any(row.in_words for row in rows[: self.guided])
         self.companions = CompanionTensors(rows[: self.guided], self.beta) if in_words else None
+        self.ends = _ends(rows[: self.guided], device) if in_words else None
         ranks = [row.index if row.request.sampling.ranked else -1 for row in rows[: self.guided]]
         self.ranks = torch.tensor(ranks).to(device) if any(rank >= 0 for rank in ranks) else None
 
     def _full(self, guidance: Sequence[Guidance], vocab_size: int) -> bool:
         """Whether every guided row surely has ``width`` candidates, whatever tokens are banned."""
-        if any(row.matcher is not None for row in self.rows[: self.guided]):
+        if any(row.matcher is not None or row.answer for row in self.rows[: self.guided]):
             return False
         banned = max((len(row.stop_ids) for row in self.rows), default=0)
         return not self.filtered and all(g.top_k == self.width for g in guidance) and self.width + banned <= vocab_size

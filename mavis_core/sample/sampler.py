@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -55,12 +56,21 @@ class SampledToken(NamedTuple):
     Attributes:
         token: its id.
         finite: whether all numbers that it was drawn from were finite; if not, ``token`` means nothing.
-        stats: set for a guided row.
+        stats: set for a guided row, and for one that scores an answer.
     """
 
     token: int
     finite: bool
     stats: DrawStats | None
+
+    def scored(self, logprob: float, base_logprob: float) -> SampledToken:
+        """The same of a given token, with its log p and log ref."""
+        finite = self.finite and not math.isnan(logprob) and not math.isnan(base_logprob)
+        stats = replace(self.stats or UNGUIDED, logprob=logprob, base_logprob=base_logprob)
+        return SampledToken(self.token, finite, stats if finite else None)
+
+
+UNGUIDED = DrawStats(0.0, 0.0, 0.0, 0.0, [], [])
 
 
 @dataclass(slots=True)
@@ -73,12 +83,16 @@ class Drawn:
             logits was NaN or infinite, which the maximum lets through: a row is checked without another look at it.
         chosen: (G,) int64, index of the drawn candidate; None without guided rows.
         measured: (G, 4 + 3 (M + P)) float32, see ``measure_draws``; None without guided rows.
+        scoring: the S rows that score an answer; their tokens were given.
+        given: (S, 2) float32, log p and log ref of their tokens; None where all draw.
     """
 
     tokens: Tensor
     scores: Tensor | None
     chosen: Tensor | None
     measured: Tensor | None
+    scoring: Sequence[int] = ()
+    given: Tensor | None = None
 
     def to_host(self) -> list[SampledToken]:
         """Every row's draw, by the step's only copy to the host and only sync; float32 holds token ids below 2^24."""
@@ -88,15 +102,19 @@ class Drawn:
         else:
             guided, width = self.measured.shape
             parts = [tokens, self.measured.reshape(-1)]
-        flat = torch.cat(parts if self.scores is None else [*parts, self.scores]).tolist()
+        parts += [] if self.scores is None else [self.scores]
+        parts += [] if self.given is None else [self.given.reshape(-1)]
+        flat = torch.cat(parts).tolist()
         ids = [int(token) for token in flat[: len(tokens)]]
         start = len(ids)
         stats = [read_draw(flat[at : at + width]) for at in range(start, start + guided * width, width or 1)]
-        scores = flat[start + guided * width :]
+        end = start + guided * width + len(ids) - guided
+        scores, given = flat[start + guided * width : end], flat[end:]
         found = [SampledToken(token, kept is not None, kept) for token, kept in zip(ids, stats, strict=False)]
-        return found + [
-            SampledToken(token, math.isfinite(s), None) for token, s in zip(ids[guided:], scores, strict=True)
-        ]
+        found += [SampledToken(token, math.isfinite(s), None) for token, s in zip(ids[guided:], scores, strict=True)]
+        for row, logprob, base_logprob in zip(self.scoring, given[::2], given[1::2], strict=True):
+            found[row] = found[row].scored(logprob, base_logprob)
+        return found
 
 
 def process_logits(raw: Tensor, rows: RowTensors) -> Logits:
@@ -138,11 +156,13 @@ def tilt(scored: Scored | None, rows: RowTensors) -> Tilted | None:
 def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
     """One token per row, by Gumbel-max over p for guided rows and over the surviving vocabulary for the rest.
 
+    Rows that score an answer take its next token instead.
+
     Args:
         surviving: (B, V), see ``Logits``.
         tilted: of the first G rows, or None.
     """
-    guided = rows.guided
+    guided, given = rows.guided, rows.given
     parts = []
     chosen = scores = measured = None
     if tilted is not None:
@@ -150,16 +170,33 @@ def draw(surviving: Tensor, tilted: Tilted | None, rows: RowTensors) -> Drawn:
         chosen = (tilted.logprobs + rows.noise.of_candidates(ids)).argmax(dim=1)
         if rows.ranks is not None:
             chosen = torch.where(rows.ranks >= 0, _of_rank(tilted.logprobs, rows.ranks), chosen)
+        if given is not None:
+            chosen = given.taken(tilted.candidates, chosen)
         parts.append(ids.gather(1, chosen[:, None])[:, 0])
         candidates = tilted.candidates
         measured = measure_draws(candidates.reference, tilted.logprobs, tilted.values, candidates.valid, chosen)
+        measured = measured if given is None else given.without_logprobs(measured)
     if guided < len(rows.rows):
         scores, best = (surviving[guided:] + rows.noise.over_vocabulary()).max(dim=1)
         parts.append(best)
-    return Drawn(parts[0] if len(parts) == 1 else torch.cat(parts), scores, chosen, measured)
+    drawn = parts[0] if len(parts) == 1 else torch.cat(parts)
+    if given is None:
+        return Drawn(drawn, scores, chosen, measured)
+    tokens = given.tokens
+    return Drawn(torch.where(tokens >= 0, tokens, drawn), scores, chosen, measured)
+
+
+def score_given(drawn: Drawn, logits: Logits, tilted: Tilted | None, rows: RowTensors) -> Drawn:
+    """``drawn``, with what the given tokens' probabilities were."""
+    if rows.given is None:
+        return drawn
+    tilted_logprobs = None if tilted is None else tilted.logprobs
+    found = rows.given.logprobs(logits.scaled, logits.surviving, tilted_logprobs, drawn.chosen)
+    return replace(drawn, scoring=rows.given.scoring, given=found)
 
 
 def _of_rank(logprobs: Tensor, ranks: Tensor) -> Tensor:
-    """Index of the candidate of each row's rank (G,), 0 the likeliest; a rank beyond them is the last."""
+    """Index of the candidate of each row's rank (G,), 0 the likeliest; a rank beyond the valid ones is the last."""
     order = logprobs.argsort(dim=1, descending=True, stable=True)
-    return order.gather(1, ranks.clamp(0, logprobs.shape[1] - 1)[:, None])[:, 0]
+    last = (logprobs > -torch.inf).sum(dim=1) - 1
+    return order.gather(1, torch.minimum(ranks, last).clamp_min(0)[:, None])[:, 0]

@@ -13,11 +13,13 @@ from mavis_core.api.prompted import RECOMMENDED_BETA
 from mavis_core.api.room import Room
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.grammar.matcher import Matcher
+from mavis_core.schedule.given_answers import check_answers
 from mavis_core.schedule.prefix_keys import prefix_root
 from mavis_core.schedule.row import Row
 from mavis_core.schedule.seeds import row_key
 from mavis_core.schedule.track import Companion
 from mavis_core.text.detokenizer import Detokenizer
+from mavis_core.text.reasoning import ReasoningTracker
 from mavis_core.text.token_bytes import token_bytes_of
 
 MAX_CHARACTER_BYTES = 4
@@ -73,7 +75,7 @@ class Admission:
                 index=index,
                 tokens=prompt + resumed,
                 prompt_length=len(prompt),
-                limit=len(prompt) + most,
+                limit=len(prompt) + (len(request.answers[index]) if request.answers else most),
                 stop_ids=own + sampling.stop_token_ids,
                 eos_count=len(own),
                 key=row_key(sampling.seed, index),
@@ -83,7 +85,9 @@ class Admission:
                 weights=weights,
                 named=named,
                 detokenizer=self._detokenizer(request),
+                reasoning=self._reasoning(request),
                 matcher=None if matcher is None else matcher.copy(),
+                answer=request.answers[index] if request.answers else (),
                 in_words=tuple((o.name, guidance.weights[o.name]) for o in request.in_words),
                 companions=_companions(request),
             )
@@ -113,9 +117,19 @@ class Admission:
         reach = MAX_CHARACTER_BYTES * (1 + max(map(len, sampling.stop), default=0))
         first = _run_start(resumed, max(0, _run_start(resumed, len(resumed), lone) - reach), lone)
         before = request.prompt_token_ids + resumed[:first]
-        made = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, before)
+        made = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, before, sampling.shown_token_ids)
         for length, token in enumerate(resumed[first:], first + 1):
             made.push(token, length > sampling.min_tokens)
+        return made
+
+    def _reasoning(self, request: Request) -> ReasoningTracker | None:
+        """A tracker behind the request's ``output_token_ids``."""
+        if request.sampling.reasoning is None:
+            return None
+        assert self.tokenizer is not None, "checked before rows are made"
+        made = ReasoningTracker(self.tokenizer.backend_tokenizer, request.sampling.reasoning)
+        for token in request.output_token_ids:
+            made.push(token)
         return made
 
     def _check(self, request: Request) -> None:
@@ -153,8 +167,11 @@ class Admission:
             )
         if sampling.stop and self.tokenizer is None:
             raise InvalidRequestError("stop: this engine has no tokenizer, use stop_token_ids", "stop")
+        if sampling.reasoning is not None and self.tokenizer is None:
+            raise InvalidRequestError("reasoning: this engine has no tokenizer to know it by", "reasoning")
         self._check_objectives(request)
         self._check_room(request)
+        check_answers(request, self.room, self.vocab_size)
 
     def _check_objectives(self, request: Request) -> None:
         """That each name means one objective, and its weight is one that it accepts."""
@@ -196,24 +213,30 @@ class Admission:
             )
 
     def _check_conditioned(self, guidance: Guidance) -> None:
-        """A conditioned value predicts the KL of its own tilt only, and only in the range that it was trained for."""
+        """What a conditioned value says holds for the tilt as it is, and where it was trained with the weights, for its
+        own tilt only and in the range that it was trained for.
+        """
         known = {objective.name: objective for objective in self.objectives}
-        conditioned = [name for name in guidance.weights if name in known and known[name].pull_range is not None]
+        conditioned = [name for name in guidance.weights if name in known and known[name].conditioned]
         if not conditioned or not guidance.active:
             return
         first = known[conditioned[0]]
-        alien = (name for name in guidance.weights if name not in conditioned or known[name].value != first.value)
-        if others := list(alien):
-            raise InvalidRequestError(
-                f"objective_weights.{others[0]}: is of another value than {first.name}, whose value takes all weights "
-                "into account and can only be used alone",
-                f"objective_weights.{others[0]}",
-            )
         if guidance.normalise != "none":
             raise InvalidRequestError(
                 f"guidance.normalise={guidance.normalise!r}: must be 'none' with {first.name}, whose value takes the "
                 "weights into account",
                 "guidance.normalise",
+            )
+        in_range = [name for name in conditioned if known[name].pull_range is not None]
+        if not in_range:
+            return
+        first = known[in_range[0]]
+        alien = (name for name in guidance.weights if name not in in_range or known[name].value != first.value)
+        if others := list(alien):
+            raise InvalidRequestError(
+                f"objective_weights.{others[0]}: is of another value than {first.name}, whose value takes all weights "
+                "into account and can only be used alone",
+                f"objective_weights.{others[0]}",
             )
         beta = self._beta(guidance)
         for objective in (o for o in self.objectives if o.value == first.value and o.pull_range is not None):

@@ -9,6 +9,7 @@ from mavis_core.api.messages import FinishReason, Request, TokenLogprobs
 from mavis_core.grammar.matcher import Matcher
 from mavis_core.schedule.track import Companion, Track
 from mavis_core.text.detokenizer import Detokenizer
+from mavis_core.text.reasoning import ReasoningTracker
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,12 @@ class Row(Track):
         beta: resolved strength (0 for an unguided row).
         weights: lambda of every loaded objective, in the engine's order (empty for an unguided row).
         named: columns of the objectives that the request named; these are evaluated and reported.
+        answer: the tokens that it takes, if it scores a given answer and draws nothing.
         in_words: objectives that the request brings in words, with a lambda that is not 0; evaluated and reported too,
             in columns behind those of the loaded ones.
         companions: of the objectives in words; one whose prompt is the row's own needs none.
         detokenizer: text so far.
+        reasoning: whether it still reasons, or None where it never does; moved by the emitter.
         matcher: place in the structure that the answer must have, or None; moved by the emitter.
         cached_tokens: of the prompt, read from the cache at its first admission, None before; set by the scheduler.
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
@@ -70,7 +73,9 @@ class Row(Track):
     weights: tuple[float, ...]
     named: tuple[int, ...]
     detokenizer: Detokenizer
+    reasoning: ReasoningTracker | None = None
     matcher: Matcher | None = None
+    answer: tuple[int, ...] = ()
     in_words: tuple[tuple[str, float], ...] = ()
     companions: tuple[Companion, ...] = ()
     cached_tokens: int | None = None
@@ -102,6 +107,16 @@ class Row(Track):
         """Add a drawn token."""
         for track in self.tracks:
             track.tokens.append(token)
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the next token belongs to the reasoning for sure."""
+        return self.reasoning is not None and self.reasoning.place == "inside"
+
+    @property
+    def reasoned(self) -> bool:
+        """Whether the last token belongs to the reasoning, and so not to the structure."""
+        return self.reasoning is not None and self.reasoning.took
 
     @property
     def output_length(self) -> int:

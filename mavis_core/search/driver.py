@@ -161,7 +161,8 @@ class _Answer:
         self._request = request
         sampling = request.sampling
         backend = None if tokenizer is None else tokenizer.backend_tokenizer
-        self._text = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, request.prompt_token_ids)
+        prompt, shown = request.prompt_token_ids, sampling.shown_token_ids
+        self._text = Detokenizer(backend, sampling.stop, sampling.skip_special_tokens, prompt, shown)
         self.sent = 0
 
     def read(self, hypothesis: Hypothesis, length: int) -> str:

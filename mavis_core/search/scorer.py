@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from mavis_core.api.messages import ObjectiveInfo, TokenReport
+from mavis_core.api.text_scores import standardise as standardise
+from mavis_core.api.text_scores import text_values as text_values
+from mavis_core.api.text_scores import weighted as weighted
+from mavis_core.api.tokenizer import Tokenizer
 
 
 class SequenceScorer(Protocol):
@@ -21,23 +24,11 @@ class SequenceScorer(Protocol):
         ...
 
 
-def text_values(reports: Sequence[TokenReport], objectives: Sequence[ObjectiveInfo]) -> dict[str, float]:
-    """The values of a text by the reports of its tokens: V at the last one, or the sum of additive ones.
-
-    Objectives in words, which are not among the loaded ``objectives``, are additive.
-    """
-    whole = {objective.name for objective in objectives if not objective.additive}
-    last = reports[-1].values
-    return {name: last[name] if name in whole else sum(r.values[name] for r in reports) for name in last}
-
-
-def standardise(names: Sequence[str], scores: Sequence[float], objectives: Sequence[ObjectiveInfo]) -> dict[str, float]:
-    """Raw scores in z-units, by the constants of the objectives of the same names."""
-    known = {objective.name: objective for objective in objectives}
-    found = zip(names, scores, strict=True)
-    return {n: (score - known[n].reward_mean) / known[n].reward_std for n, score in found if n in known}
-
-
-def weighted(weights: Mapping[str, float], scores: Mapping[str, float]) -> float:
-    """sum_m lambda_m score_m; every weighted objective must be among ``scores``."""
-    return sum(weight * scores[name] for name, weight in weights.items() if weight)
+def rewards_of(
+    scorer: SequenceScorer, tokenizer: Tokenizer, prompt: Sequence[int], answers: Sequence[Sequence[int]]
+) -> list[dict[str, float]]:
+    """Raw rewards by objective, of each answer to one prompt, both as their tokens read without special ones."""
+    prompt_text = tokenizer.decode(prompt, skip_special_tokens=True)
+    texts = [tokenizer.decode(answer, skip_special_tokens=True) for answer in answers]
+    rows = scorer.score([prompt_text] * len(texts), texts)
+    return [dict(zip(scorer.names, map(float, row), strict=True)) for row in rows]

@@ -6,7 +6,7 @@ and what follows it are never shown; it is found as soon as it is complete, also
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from mavis_core.text.running_text import RunningText
@@ -31,12 +31,20 @@ class Detokenizer:
         stops: stop strings.
         skip_special_tokens: leave special tokens out.
         prompt: token ids before the answer: whether its first word keeps its leading space depends on them.
+        shown: special tokens that are left in nevertheless.
     """
 
     def __init__(
-        self, tokenizer: Any | None, stops: Sequence[str], skip_special_tokens: bool, prompt: Sequence[int] = ()
+        self,
+        tokenizer: Any | None,
+        stops: Sequence[str],
+        skip_special_tokens: bool,
+        prompt: Sequence[int] = (),
+        shown: Collection[int] = (),
     ) -> None:
-        self._text = None if tokenizer is None else RunningText(token_bytes_of(tokenizer), skip_special_tokens, prompt)
+        self._text = (
+            None if tokenizer is None else RunningText(token_bytes_of(tokenizer), skip_special_tokens, prompt, shown)
+        )
         self._stops = stops
         self._pending = ""
         self._seen = 0  # characters, pending and held, that were searched for stop strings

@@ -8,7 +8,7 @@ character that they begin and the new tokens finish is given out whole.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mavis_core.text.byte_run import ByteRun
 from mavis_core.text.token_bytes import TokenBytes
@@ -21,14 +21,21 @@ class RunningText:
         pieces: of the tokenizer.
         skip_special_tokens: leave special tokens out.
         before: token ids that the text goes on from.
+        shown: special tokens that are left in nevertheless.
 
     Attributes:
         last: the token that the next one follows, of those that are not skipped; None at the beginning of a text.
     """
 
-    def __init__(self, pieces: TokenBytes, skip_special_tokens: bool, before: Sequence[int] = ()) -> None:
-        self._pieces, self._skip = pieces, skip_special_tokens
-        self.last = next((token for token in reversed(before) if pieces.shows(token, skip_special_tokens)), None)
+    def __init__(
+        self,
+        pieces: TokenBytes,
+        skip_special_tokens: bool,
+        before: Sequence[int] = (),
+        shown: Collection[int] = (),
+    ) -> None:
+        self._pieces, self._skip, self._shown = pieces, skip_special_tokens, shown
+        self.last = next((token for token in reversed(before) if self._shows(token)), None)
         self._half = self._unfinished(before)
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
         self._whole = True  # no character is unfinished
@@ -42,7 +49,7 @@ class RunningText:
     def add(self, token: int) -> str:
         """Add a token; the text that became final."""
         pieces = self._pieces
-        if not pieces.shows(token, self._skip):
+        if not self._shows(token):
             return ""
         data, self.last = pieces(token, self.last), token
         byte = pieces.lone.get(token)
@@ -70,6 +77,9 @@ class RunningText:
         self._run, self._whole = None, True
         self._characters.reset()
 
+    def _shows(self, token: int) -> bool:
+        return self._pieces.shows(token, self._skip and token not in self._shown)
+
     def _close_run(self) -> str:
         run, self._run = self._run, None
         return "" if run is None else run.close()
@@ -88,7 +98,7 @@ class RunningText:
         for token in reversed(before):
             if len(tail) >= LONGEST_BEGINNING:
                 break
-            if self._pieces.shows(token, self._skip):
+            if self._shows(token):
                 tail = self._pieces(token, self.last) + tail
         characters = codecs.getincrementaldecoder("utf-8")("replace")
         characters.decode(tail[-LONGEST_BEGINNING:])

@@ -1,7 +1,8 @@
 """``python -m scripts.theory --out benchmarks/results/theory.json``: claim A on several MDPs, exact and learned.
 
-Each seed is a policy, two rewards that correlate by -0.6, and two runs of ``mavis fit``: joint rounds on both rewards,
-and independent rounds on the first alone, for which they climb to the optimum. A run that was stopped goes on.
+Each seed is a policy, two rewards that correlate by -0.6, and three runs of ``mavis fit``: joint rounds on both
+rewards, mean and covariance of both, and independent rounds on the first alone, for which they climb to the optimum. A
+run that was stopped goes on.
 ``--exact`` leaves learning out.
 """
 
@@ -18,9 +19,10 @@ import numpy as np
 import typer
 
 from benchmarks.machine import describe
-from scripts.theory.claims import EQUAL, NATS, independent, iterations, joint, shares_of_optimum
+from scripts.theory.claims import EQUAL, NATS, independent, iterations, joint, moments, shares_of_optimum
 from scripts.theory.learn import Size, World
 from scripts.theory.mdp import Mdp, share
+from value_models.kinds.moments import MOMENTS
 
 ROUNDS = 2
 BETA = 5.0
@@ -55,6 +57,7 @@ def known(mdp: Mdp) -> dict[str, Any]:
     tilt_weights = [STRENGTH * share for share in EQUAL]
     future, best = iterations(mdp, tilt_weights, 8)
     ways = {f"joint, {j} rounds": joint(mdp, EQUAL, j) for j in range(ROUNDS + 1)}
+    ways["moments"] = moments(mdp, EQUAL)
     ways["independent, converged (MOD with perfect experts)"] = independent(mdp, EQUAL)
     return {
         "optimum": best,
@@ -73,6 +76,9 @@ def learned(world: World) -> dict[str, Any]:
         most = BETA / max(value.tilt_weights(EQUAL)) if number else 256.0
         found[f"round {number}"] = shares_of_optimum(world.mdp, value.policy_at(EQUAL), EQUAL, most)
         told[f"round {number}"] = json.loads((Path(run.folder) / "report.json").read_text())
+    (run,) = world.fit("moments", ["a", "b"], None, kind=MOMENTS.name)
+    found["moments"] = shares_of_optimum(world.mdp, world.values(Path(run.folder) / "value").policy_at(EQUAL), EQUAL)
+    told["moments"] = json.loads((Path(run.folder) / "report.json").read_text())
     return {"learned": found, "reports": told}
 
 

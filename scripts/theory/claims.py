@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 
 from scripts.theory.mdp import Mdp, Table, combined, share, spend
+from value_models.kinds.moments import open_outcome
 
 PolicyAt = Callable[[float], Table]
 """strength -> policy: weights are the strength times fixed shares."""
-NATS = (0.5, 1.0, 2.0)
+NATS = (0.5, 1.0, 2.0, 3.0)
 EQUAL = (0.5, 0.5)
 MOST = 256.0
 
@@ -68,6 +70,17 @@ def independent(mdp: Mdp, shares: Sequence[float]) -> PolicyAt:
     def at(strength: float) -> Table:
         experts = [mdp.soft_optimum(row.tolist()) for row in np.eye(mdp.objectives) * strength]
         return mdp.tilted([np.tensordot(shares, level, 1) for level in zip(*experts, strict=True)])
+
+    return at
+
+
+def moments(mdp: Mdp, shares: Sequence[float]) -> PolicyAt:
+    """The base model's own mean and covariance of the rewards: what kind ``moments`` says if it has learned all."""
+    mean, variance = mdp.moments(shares)
+
+    def at(strength: float) -> Table:
+        open_to = [open_outcome(torch.from_numpy(strength**2 * own)).numpy() for own in variance]
+        return mdp.tilted([strength * own + more for own, more in zip(mean, open_to, strict=True)])
 
     return at
 

@@ -62,7 +62,7 @@ class World:
     def reward(self, text: Sequence[int]) -> tuple[float, float]:
         return pair(self.seed, "".join(letter(token) for token in text))
 
-    def fit(self, name: str, rewards: Sequence[str], iterate: dict[str, Any], **train: Any) -> list[RunConfig]:
+    def fit(self, name: str, rewards: Sequence[str], iterate: dict[str, Any] | None, **train: Any) -> list[RunConfig]:
         """``mavis fit`` of a file that this writes; the runs it was made of."""
         size = self.size
         settings = {
@@ -90,7 +90,7 @@ class World:
                 "beta_prompts": 0,
                 **train,
             },
-            "iterate": iterate,
+            **({"iterate": iterate} if iterate else {}),
             "seed": self.seed,
         }
         path = self.folder / f"{name}.yaml"
@@ -118,8 +118,7 @@ class Learned:
         self.std = [objective.reward_std for objective in value.spec.objectives]
         embedding = unit_rms(world.policy.readout.weight)
         network = value.network
-        head = network.head if isinstance(value, ConditionedHeadValue) else network
-        self.table = head.read_tokens(embedding)
+        self.table = network.read_tokens(embedding)
 
     @torch.inference_mode()
     def scores(self, tilt_weights: Sequence[float]) -> Table:

@@ -68,6 +68,18 @@ class Mdp:
             )
         return values, future_kls
 
+    def moments(self, tilt_weights: Sequence[float]) -> tuple[Table, Table]:
+        """(mean, variance) of w . R of what the base policy makes of s + a, (n_t, V) each."""
+        found = []
+        for power in (1, 2):
+            values = [(own @ np.asarray(tilt_weights)) ** power for own in self.rewards]
+            for level in range(len(self.ref) - 1, 0, -1):
+                below = (np.exp(self.ref[level]) * values[level]).sum(1)
+                values[level - 1][:, 1:] = below.reshape(values[level - 1][:, 1:].shape)
+            found.append(values)
+        mean, square = found
+        return mean, [np.maximum(s - m * m, 0.0) for m, s in zip(mean, square, strict=True)]
+
     def outcome(self, policy: Table) -> tuple[Array, float]:
         """(mean rewards (M,), KL to the base policy in nats) of whole texts."""
         values, future_kls = self.evaluate(policy)

@@ -7,19 +7,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mavis_core.api.messages import ChoiceDelta, TokenLogprobs
+from mavis_core.text.reasoning import ReasoningTracker
 from server.answers.completions import Choice, CompletionsAnswer, Extras
 from server.answers.context import AnswerContext
 from server.answers.token_logprobs import token_logprobs
-from server.tools.reader import AnswerPart, AnswerText, Reader, ToolCallArguments, ToolCallBegin, reader_for
+from server.tools.parts import AnswerPart, AnswerText, Reader, ReasoningText, ToolCallArguments, ToolCallBegin
 from server.tools.use import ToolUse
 
 
 @dataclass(slots=True)
 class ChoiceMessage:
-    """A choice's text and tool calls so far."""
+    """A choice's text, reasoning and tool calls so far."""
 
     reader: Reader
+    tracker: ReasoningTracker | None
     content: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     def read(self, text: str, last: bool) -> list[AnswerPart]:
@@ -28,6 +31,8 @@ class ChoiceMessage:
             match part:
                 case AnswerText(said):
                     self.content.append(said)
+                case ReasoningText(thought):
+                    self.reasoning.append(thought)
                 case ToolCallBegin(_, id, name):
                     self.calls.append({"id": id, "type": "function", "function": {"name": name, "arguments": ""}})
                 case ToolCallArguments(index, arguments):
@@ -39,21 +44,44 @@ class ChatAnswer(CompletionsAnswer):
     object_name = "chat.completion"
     chunk_name = "chat.completion.chunk"
 
-    def __init__(self, id: str, context: AnswerContext, extras: Extras, tools: ToolUse, echoed: str = "") -> None:
+    def __init__(
+        self,
+        id: str,
+        context: AnswerContext,
+        extras: Extras,
+        tools: ToolUse,
+        echoed: str = "",
+        shows_reasoning: bool = True,
+    ) -> None:
         """``echoed``: text that stands before each answer's own."""
         super().__init__(id, context, extras)
-        self._tools, self._echoed = tools, echoed
-        self._messages = [ChoiceMessage(reader_for(tools)) for _ in self._choices]
+        self._tools, self._echoed, self._shows_reasoning = tools, echoed, shows_reasoning
+        reasoning = context.sampling.reasoning
+        self._messages = [
+            ChoiceMessage(context.dialect.reader(tools, reasoning), context.tracker()) for _ in self._choices
+        ]
+
+    def _take(self, choice: Choice, delta: ChoiceDelta) -> None:
+        super()._take(choice, delta)
+        if (tracker := self._messages[choice.index].tracker) is not None:
+            for token in delta.token_ids:
+                tracker.push(token)
+
+    def _usage(self) -> dict[str, Any]:
+        reasoned = sum(message.tracker.tokens for message in self._messages if message.tracker is not None)
+        return super()._usage() | {"completion_tokens_details": {"reasoning_tokens": reasoned}}
 
     def _whole_choice(self, choice: Choice) -> dict[str, Any]:
         message = self._messages[choice.index]
         message.read("".join(choice.text), last=True)
         content = self._echoed + "".join(message.content)
-        calls = {"tool_calls": message.calls} if message.calls else {}
+        said = content if content or not (message.calls or message.reasoning) else None
+        more: dict[str, Any] = {"tool_calls": message.calls} if message.calls else {}
+        if message.reasoning and self._shows_reasoning:
+            more |= _reasoning("".join(message.reasoning))
         return {
             "index": choice.index,
-            "message": {"role": "assistant", "content": content if content or not calls else None, "refusal": None}
-            | calls,
+            "message": {"role": "assistant", "content": said, "refusal": None} | more,
             "logprobs": self._logprobs(choice, choice.logprobs),
         }
 
@@ -75,7 +103,8 @@ class ChatAnswer(CompletionsAnswer):
 
     def _chunk_parts(self, choice: Choice, delta: ChoiceDelta) -> list[dict[str, Any]]:
         parts = self._messages[choice.index].read(self._text(choice, delta), last=delta.finish_reason is not None)
-        return [self._part(choice, _delta(part)) for part in parts]
+        shown = [part for part in parts if self._shows_reasoning or not isinstance(part, ReasoningText)]
+        return [self._part(choice, _delta(part)) for part in shown]
 
     def _empty_part(self, choice: Choice) -> dict[str, Any]:
         return self._part(choice, {})
@@ -96,8 +125,15 @@ class ChatAnswer(CompletionsAnswer):
         return {"content": content, "refusal": None}
 
 
+def _reasoning(text: str) -> dict[str, Any]:
+    """Under vLLM's name, and the older one that clients look for."""
+    return {"reasoning": text, "reasoning_content": text}
+
+
 def _delta(part: AnswerPart) -> dict[str, Any]:
     match part:
+        case ReasoningText(text):
+            return _reasoning(text)
         case AnswerText(text):
             return {"content": text}
         case ToolCallBegin(index, id, name):

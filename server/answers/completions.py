@@ -201,9 +201,7 @@ class CompletionsAnswer(Answer):
         made: dict[str, Any] = {
             "finish_reason": self._finish_reason(choice),
             "stop_reason": choice.stop_reason,
-            "guidance": guidance_report(
-                self._context, choice.guidance, token_reports(choice.report_reading, choice.reports)
-            ),
+            "guidance": self._report(choice, choice.guidance, token_reports(choice.report_reading, choice.reports)),
         }
         return made | {"token_ids": choice.token_ids} if self._extras.token_ids else made
 
@@ -216,10 +214,14 @@ class CompletionsAnswer(Answer):
             made["finish_reason"] = self._finish_reason(choice)
             made["stop_reason"] = delta.stop_reason
             reports = token_reports(choice.report_reading, delta.reports)
-            made["guidance"] = guidance_report(self._context, delta.guidance, reports)
+            made["guidance"] = self._report(choice, delta.guidance, reports)
         elif delta.reports:
             made["guidance"] = {"tokens": token_reports(choice.report_reading, delta.reports)}
         return made
+
+    def _report(self, choice: Choice, stats: GuidanceStats | None, tokens: list[dict[str, Any]]) -> dict[str, Any]:
+        """The guidance of a choice that has ended."""
+        return guidance_report(self._context, stats, tokens)
 
     def _token_name(self, reading: Reading, token_id: int) -> str:
         return f"token_id:{token_id}" if self._extras.tokens_as_ids else reading.text_of(token_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mavis_core.api.sampling_params import SamplingParams
+from mavis_core.text.reasoning import ReasoningTracker
+from server.text.dialect import Dialect
 from server.text.token_text import Reading, TokenText
 from server.weights import Weights
 
@@ -24,10 +26,16 @@ class AnswerContext:
     wants_report: bool
     prompts: tuple[tuple[int, ...], ...]
     token_text: TokenText
+    dialect: Dialect
     left_out: list[str] | None = None
     include_usage: bool = False
     continuous_usage: bool = False
     obfuscated: bool = False
+
+    def tracker(self) -> ReasoningTracker | None:
+        """Of an answer's reasoning; None where it has none."""
+        reasoning = self.sampling.reasoning
+        return None if reasoning is None else self.token_text.tracker(reasoning)
 
     def reading(self, prompt: int) -> Reading:
         """A reader of the tokens of an answer to prompt number ``prompt``."""

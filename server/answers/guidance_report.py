@@ -41,14 +41,19 @@ def token_reports(reading: Reading, reports: Sequence[TokenReport]) -> list[dict
     return [_told(reading, report) for report in reports]
 
 
+def finite(logprob: float) -> float | None:
+    """None for -inf, which JSON has no word for: what cannot be drawn."""
+    return None if logprob == float("-inf") else logprob
+
+
 def _told(reading: Reading, report: TokenReport) -> dict[str, Any]:
     text = reading.text_of(report.token_id)
     reading.read(report.token_id)
     return {
         "token": text,
         "token_id": report.token_id,
-        "logprob": report.logprob,
-        "base_logprob": report.base_logprob,
+        "logprob": finite(report.logprob),
+        "base_logprob": finite(report.base_logprob),
         "steering_nats": report.steering_nats,
         "truncation_nats": report.truncation_nats,
         "values": report.values,

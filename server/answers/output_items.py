@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from server.tools.reader import AnswerPart, AnswerText, ToolCallArguments, ToolCallBegin
+from server.tools.parts import AnswerPart, AnswerText, ReasoningText, ToolCallArguments, ToolCallBegin
 
 Event = dict[str, Any]
 
@@ -30,6 +30,9 @@ class OutputItems:
             case AnswerText(text):
                 events = [] if self._kind() == "message" else self.close("completed") + self._begin_message()
                 return [*events, self._say(text, logprobs)]
+            case ReasoningText(text):
+                events = [] if self._kind() == "reasoning" else self.close("completed") + self._begin_reasoning()
+                return [*events, self._think(text)]
             case ToolCallBegin(_, id, name):
                 item = {
                     "id": _id("fc"), "type": "function_call", "status": "in_progress", "call_id": id, "name": name,
@@ -56,6 +59,10 @@ class OutputItems:
             short = [_short(logprob) for logprob in part["logprobs"]]
             events.append(self._at("response.output_text.done", content_index=0, text=part["text"], logprobs=short))
             events.append(self._at("response.content_part.done", content_index=0, part=dict(part)))
+        elif item["type"] == "reasoning":
+            part = item["content"][0]
+            events.append(self._at("response.reasoning_text.done", content_index=0, text=part["text"]))
+            events.append(self._at("response.content_part.done", content_index=0, part=dict(part)))
         else:
             done = {"arguments": item["arguments"], "name": item["name"]}
             events.append(self._at("response.function_call_arguments.done", **done))
@@ -79,6 +86,20 @@ class OutputItems:
         events = [self._begin(item), self._at("response.content_part.added", content_index=0, part=dict(part))]
         item["content"] = [part | {"logprobs": []}]
         return events
+
+    def _begin_reasoning(self) -> list[Event]:
+        item: dict[str, Any] = {
+            "id": _id("rs"), "type": "reasoning", "status": "in_progress", "summary": [], "content": [],
+        }  # fmt: skip
+        part = {"type": "reasoning_text", "text": ""}
+        events = [self._begin(item), self._at("response.content_part.added", content_index=0, part=dict(part))]
+        item["content"] = [part]
+        return events
+
+    def _think(self, text: str) -> Event:
+        assert self._open is not None
+        self._open["content"][0]["text"] += text
+        return self._at("response.reasoning_text.delta", content_index=0, delta=text)
 
     def _begin(self, item: dict[str, Any]) -> Event:
         self._open = item

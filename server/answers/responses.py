@@ -19,7 +19,7 @@ from server.answers.padding import padding
 from server.answers.token_logprobs import token_logprobs
 from server.errors import error_body
 from server.protocol.responses import ResponsesRequest
-from server.tools.reader import AnswerText, reader_for
+from server.tools.parts import AnswerText
 from server.tools.use import ToolUse
 
 
@@ -27,7 +27,8 @@ class ResponseAnswer(Answer):
     def __init__(self, id: str, context: AnswerContext, body: ResponsesRequest, tools: ToolUse) -> None:
         self.id, self._context, self._body = id, context, body
         self._created = int(time.time())
-        self._reader, self._items = reader_for(tools), OutputItems()
+        self._reader, self._items = context.dialect.reader(tools, context.sampling.reasoning), OutputItems()
+        self._tracker = context.tracker()
         self._parallel = tools.parallel
         self._output_tokens = self._cached_tokens = self._number = 0
         self._started = False
@@ -72,6 +73,9 @@ class ResponseAnswer(Answer):
         self._stats = delta.guidance
         self._reports += token_reports(self._report_reading, delta.reports)
         self._logprobs += [token_logprobs(self._logprob_reading, position) for position in delta.logprobs]
+        reasoned = [self._tracker is not None and self._tracker.push(token) for token in delta.token_ids]
+        if any(reasoned):
+            self._logprobs.clear()  # only those of text are told
         events = []
         for part in self._reader.read(delta.text, last=delta.finish_reason is not None):
             logprobs, self._logprobs = self._logprobs, []
@@ -138,6 +142,6 @@ class ResponseAnswer(Answer):
             "input_tokens": prompt,
             "input_tokens_details": {"cached_tokens": self._cached_tokens, "cache_write_tokens": 0},
             "output_tokens": self._output_tokens,
-            "output_tokens_details": {"reasoning_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": 0 if self._tracker is None else self._tracker.tokens},
             "total_tokens": prompt + self._output_tokens,
         }

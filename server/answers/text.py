@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mavis_core.api.messages import ChoiceDelta, TokenLogprobs
+from mavis_core.api.messages import ChoiceDelta, GuidanceStats, TokenLogprobs
 from mavis_core.text.token_bytes import REPLACEMENT
 from server.answers.completions import Choice, CompletionsAnswer, Extras
 from server.answers.context import AnswerContext
+from server.answers.steered_echo import SteeredEcho
 from server.text.token_text import Reading
 
 Told = tuple[str, float | None, dict[str, float] | None, int]  # a token's entry in each list of the answer's logprobs
@@ -19,14 +20,20 @@ class TextAnswer(CompletionsAnswer):
     chunk_name = "text_completion"
 
     def __init__(
-        self, id: str, context: AnswerContext, extras: Extras, echoed: Sequence[str] | None, prompt_logprobs: int | None
+        self,
+        id: str,
+        context: AnswerContext,
+        extras: Extras,
+        echoed: Sequence[str] | None,
+        prompt_logprobs: int | None,
+        echoes: Sequence[SteeredEcho] | None = None,
     ) -> None:
         """``echoed``: each prompt's text, which stands before its answers; None if not asked for.
 
-        ``prompt_logprobs``: the request's field of that name.
+        ``prompt_logprobs``: the request's field of that name. ``echoes``: of each prompt, where weights steer.
         """
         super().__init__(id, context, extras)
-        self._echoed, self._asked_prompt_logprobs = echoed, prompt_logprobs
+        self._echoed, self._asked_prompt_logprobs, self._echoes = echoed, prompt_logprobs, echoes
 
     def _whole_choice(self, choice: Choice) -> dict[str, Any]:
         prompt = choice.index // self._n
@@ -64,6 +71,15 @@ class TextAnswer(CompletionsAnswer):
     def _prompt_ids(self, prompt: int) -> dict[str, Any]:
         return {"prompt_token_ids": self._context.prompts[prompt]} if self._extras.token_ids else {}
 
+    def _report(self, choice: Choice, stats: GuidanceStats | None, tokens: list[dict[str, Any]]) -> dict[str, Any]:
+        report = super()._report(choice, stats, tokens)
+        if self._echoes is None:
+            return report
+        prompt, reading = choice.index // self._n, None
+        if self._context.wants_report:
+            reading = self._context.token_text.reading(False, self._context.prompts[prompt][:1])
+        return report | {"echo": self._echoes[prompt].told(reading)}
+
     def _echo(self, prompt: int) -> str:
         return self._echoed[prompt] if self._echoed else ""
 
@@ -87,7 +103,8 @@ class TextAnswer(CompletionsAnswer):
         if not self._echoed or self._context.sampling.logprobs is None:
             return None
         told, reading = [], self._context.token_text.reading(skip_special_tokens=False)
-        for token_id, position in zip(self._context.prompts[prompt], self._prompt_logprobs[prompt], strict=False):
+        logprobs = self._prompt_logprobs[prompt] if self._echoes is None else self._echoes[prompt].logprobs
+        for token_id, position in zip(self._context.prompts[prompt], logprobs, strict=False):
             told.append(self._tell(reading, token_id, position, 0))
             reading.read_in(self._echoed[prompt], token_id)
         return told

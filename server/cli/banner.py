@@ -22,8 +22,8 @@ def numbers(settings: Settings, info: EngineInfo) -> str:
     return f"{info.dtype}{weights}" + (" (dtype=auto)" if settings.engine.dtype == "auto" else "")
 
 
-def banner(settings: Settings, info: EngineInfo, names: Sequence[str]) -> str:
-    """``names`` are those of the objectives."""
+def banner(settings: Settings, info: EngineInfo, names: Sequence[str], dialect: str = "") -> str:
+    """``names`` are those of the objectives; ``dialect`` says how the model writes calls and reasoning."""
     url = base_url(settings)
     key = '-H "Authorization: Bearer $MAVIS_API_KEY" ' if settings.api_key or settings.api_key_file else ""
     weights = f', "objective_weights": {{"{names[0]}": 1}}' if names else ""
@@ -33,6 +33,7 @@ def banner(settings: Settings, info: EngineInfo, names: Sequence[str]) -> str:
         f"steer towards: {escape(', '.join(names)) or 'what a request says in words'}",
         f"[dim]{numbers(settings, info)}[/]",
         f"[dim]KV cache: {info.kv_cache_tokens:,} tokens, {info.kv_cache_bytes / 2**20:,.0f} MiB once all are used[/]",
+        *([f"[dim]{escape(dialect)}[/]"] if dialect else []),
         "",
         *([f"[dim]Open in a browser:[/] [bold]{url}/[/]", ""] if settings.playground else []),
         "[dim]Type next, in another terminal:[/]",

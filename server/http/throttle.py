@@ -21,7 +21,7 @@ from server.service import service_of
 
 LIMITED = frozenset({
     "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens",
-    "/invocations", "/tokenize", "/detokenize",
+    "/v1/score", "/invocations", "/tokenize", "/detokenize",
 })  # fmt: skip
 
 
@@ -70,5 +70,5 @@ def reserve_tokens(http: Request, requests: Sequence[EngineRequest]) -> Allowanc
 
 def _most(request: EngineRequest) -> int:
     """Tokens that it may take, those of companions too."""
-    answers = (request.sampling.max_tokens or 0) * request.sampling.n
+    answers = sum(map(len, request.answers)) or (request.sampling.max_tokens or 0) * request.sampling.n
     return sum(len(prompt) + answers for prompt in request.prompts)

@@ -1,4 +1,4 @@
-"""A conversation with an instruction in it, where ``mavis_core/text/instruction.py`` says that it goes."""
+"""A conversation with an instruction in it, where ``mavis_core/text/instruction.py`` says that it goes; or a text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from collections.abc import Sequence
 from mavis_core.text.instruction import Place as Place
 from mavis_core.text.instruction import find_place as find_place
 from server.protocol.chat_messages import ChatMessage
+
+
+def in_front(instruction: str) -> str:
+    """What stands in front of a text that is no conversation; nothing where the instruction says nothing."""
+    told = instruction.strip()
+    return f"{told}\n\n" if told else ""
 
 
 def instructed(messages: Sequence[ChatMessage], instruction: str, place: Place) -> Sequence[ChatMessage]:

@@ -20,23 +20,47 @@ class PromptTokensDetails(Strict):
     cached_tokens: int
 
 
+class CompletionTokensDetails(Strict):
+    reasoning_tokens: int
+
+
 class Usage(Strict):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails | None = Field(default=None, description="Of chats.")
 
 
 class TokenSteering(Strict):
-    """One token (``guidance.report``); log-probabilities and KL in nats, values in z units."""
+    """One token (``guidance.report``); log-probabilities and KL in nats, values in z units.
+
+    Only a given token (``/v1/score``) has null for a log-probability: it cannot be drawn.
+    """
 
     token: str
     token_id: int
-    logprob: float
-    base_logprob: float
+    logprob: float | None
+    base_logprob: float | None
     steering_nats: float
     truncation_nats: float
     values: dict[str, float]
+
+
+class EchoGuidance(Strict):
+    """Of an echoed prompt that is steered, but its first token: what to draw there would have cost.
+
+    ``outside`` are no candidates, and so null in ``tokens`` (``guidance.report``), which are as of an answer.
+    """
+
+    scored: int
+    outside: int
+    kl_nats: float
+    kl_per_token: float
+    steering_nats: float
+    truncation_nats: float
+    values: dict[str, float]
+    tokens: list[TokenSteering] | None = None
 
 
 class SearchReport(Strict):
@@ -63,6 +87,7 @@ class ChoiceGuidance(Strict):
     values: dict[str, float]
     companion_tokens: int | None = Field(default=None, description="Read beside the choice for objectives in words.")
     search: SearchReport | None = None
+    echo: EchoGuidance | None = None
     ignored: list[str] | None = None
     tokens: list[TokenSteering] | None = None
 

@@ -39,6 +39,7 @@ class ChatCompletionRequest(GenerationRequest):
         default=None, description="Variables of the template; others are left out."
     )
 
+    include_reasoning: bool | None = Field(default=None, description="false leaves the reasoning out of the answer.")
     reasoning_effort: str | None = Field(default=None, description=HINT)
     enable_thinking: bool | None = Field(default=None, description=HINT)
 
@@ -54,7 +55,6 @@ class ChatCompletionRequest(GenerationRequest):
     prediction: NoEffect = None
     verbosity: NoEffect = None
     reasoning: NoEffect = None
-    include_reasoning: NoEffect = None
     media_io_kwargs: NoEffect = None
     mm_processor_kwargs: NoEffect = None
 
@@ -147,6 +147,8 @@ class AnswerMessage(Strict):
     role: Literal["assistant"]
     content: str | None
     refusal: None
+    reasoning: str | None = Field(default=None, description="What the model thought before it answered.")
+    reasoning_content: str | None = Field(default=None, description="The same, under its older name.")
     tool_calls: list[ToolCall] | None = None
 
 
@@ -179,6 +181,8 @@ class ToolCallDelta(Strict):
 class ChatDelta(Strict):
     role: Literal["assistant"] | None = None
     content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
 
 

@@ -25,6 +25,8 @@ class ChatMessage(Tolerant):
     tool_calls: Annotated[list[EchoedCall], Field(fail_fast=True, max_length=MAX_TOOLS)] | None = None
     tool_call_id: str | None = Field(default=None, description="Of a tool's message.")
     refusal: str | None = Field(default=None, description="What an assistant's message says that has no content.")
+    reasoning: Any = Field(default=None, description="What the assistant thought; reaches chat templates that show it.")
+    reasoning_content: Any = Field(default=None, description="The same, under its older name.")
     annotations: NoEffect = None
     cache_control: NoEffect = None
     audio: Refused = None
@@ -33,6 +35,12 @@ class ChatMessage(Tolerant):
     @property
     def text(self) -> str:
         return (self.refusal or "") if self.content is None else text_of(self.content)
+
+    @property
+    def thought(self) -> str:
+        """The assistant's reasoning, where it is text."""
+        told = [text for text in (self.reasoning, self.reasoning_content) if isinstance(text, str)]
+        return told[0] if told and self.role == "assistant" else ""
 
 
 Messages = Annotated[list[ChatMessage], Field(fail_fast=True, min_length=1, max_length=4096)]
@@ -58,6 +66,8 @@ def _entry(message: ChatMessage, at: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"role": message.role, "content": message.text}
     if message.name is not None:
         entry["name"] = message.name
+    if message.thought:
+        entry |= {"reasoning": message.thought, "reasoning_content": message.thought}
     if message.role == "tool" and message.tool_call_id is not None:
         entry["tool_call_id"] = message.tool_call_id
     if message.tool_calls:

@@ -46,11 +46,6 @@ class CompletionRequest(GenerationRequest):
 
     def sampling(self, defaults: Mapping[str, float]) -> SamplingParams:
         self.check_stream()
-        if self.objectives:
-            raise InvalidRequestError(
-                "objectives: go into a conversation, and there is none here: use /v1/chat/completions or /v1/responses",
-                "objectives",
-            )
         if self.best_of is not None and self.best_of != (self.n or 1):
             raise InvalidRequestError(f"best_of={self.best_of}: only supported where equal to n", "best_of")
         scored = self.echo or self.prompt_logprobs is not None

@@ -35,6 +35,7 @@ class ObjectiveCard(Strict):
     recommended_beta: float
     weight_range: tuple[float, float]
     additive: bool
+    conditioned: bool
     pull_range: tuple[float, float] | None
     instruction: str | None = Field(description="Of an objective in words (kind prompted): what the model is told.")
 

@@ -44,12 +44,15 @@ async def create_chat_completion(http: HttpRequest) -> Response:
             "must be read whole, as its instruction is",
             "truncate_prompt_tokens",
         )
+    continued = body.messages[-1].text if body.continue_final_message else ""
+    sampling = resolved.reasoning(prompt, sampling, continued)
     prompted = await while_connected(http, resolved.prompted(body.messages, rendering, prompt))
     answer = ChatAnswer(
         f"chatcmpl-{body.request_id or resolved.id}",
-        resolved.answer_context([prompt]),
+        resolved.answer_context([prompt], sampling),
         Extras.of(body),
         resolved.tools,
         echoed,
+        body.include_reasoning is not False,
     )
     return await respond_with(resolved, [resolved.request(prompt, sampling, prompted=prompted)], answer)

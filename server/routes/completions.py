@@ -8,15 +8,16 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.sampling_params import SamplingParams
 from server.answers.completions import Extras
 from server.answers.text import TextAnswer
 from server.http.disconnect import while_connected
+from server.http.throttle import reserve_tokens
 from server.openapi import body_of, errors, streamed
 from server.protocol.completions import DEFAULT_MAX_TOKENS, Completion, CompletionRequest
 from server.resolved_request import ResolvedRequest, resolve_request
 from server.run_requests import respond_with
+from server.scoring import echo_requests, steered_echoes
 from server.text.prompts import truncated, with_room
 
 router = APIRouter()
@@ -32,24 +33,27 @@ router = APIRouter()
 async def create_completion(http: HttpRequest) -> Response:
     resolved = await resolve_request(http, CompletionRequest)
     body, info, sampling = resolved.body, resolved.info, resolved.sampling
-    if told := sorted(resolved.steering.instructions):
-        raise InvalidRequestError(
-            f"objective_weights: {told[0]!r} is an objective in words, which needs a conversation to put them into: "
-            "use /v1/chat/completions or /v1/responses",
-            "objective_weights",
-        )
     prompts = await _prompts(resolved)
     limited = [with_room(prompt, _limited(sampling), info, "prompt") for prompt in prompts]
-    requests = [resolved.request(prompt, limits) for prompt, limits in zip(prompts, limited, strict=True)]
+    echoing = await while_connected(http, echo_requests(resolved, prompts))
+    if echoing:  # what is echoed is scored by them; ``prompt_logprobs`` are the model's own
+        limited = [replace(limits, prompt_logprobs=body.prompt_logprobs) for limits in limited]
+    requests = [
+        resolved.request(prompt, limits, await resolved.prompted_text(prompt))
+        for prompt, limits in zip(prompts, limited, strict=True)
+    ]
     resolved.check_room(requests)
+    allowance = reserve_tokens(http, [*echoing, *requests])
+    echoes = await while_connected(http, steered_echoes(resolved, prompts, echoing, allowance)) if echoing else None
     answer = TextAnswer(
         f"cmpl-{body.request_id or resolved.id}",
         resolved.answer_context(prompts),
         Extras.of(body),
         await _echoed(resolved, prompts) if body.echo else None,
         body.prompt_logprobs,
+        echoes,
     )
-    return await respond_with(resolved, requests, answer)
+    return await respond_with(resolved, requests, answer, allowance)
 
 
 async def _prompts(resolved: ResolvedRequest[CompletionRequest]) -> list[tuple[int, ...]]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mavis_core.api.config import EngineConfig
 from server.engine_watch import OnDeath
+from server.reasoning.markers import ReasoningParser
 from server.settings.texts import (
     AdminKey,
     Connections,
@@ -28,6 +29,7 @@ from server.settings.texts import (
     default_database,
     is_loopback,
 )
+from server.tools.formats.known import ToolParser
 from server.wire.tls import tls_context
 
 # An engine repeats itself unless told otherwise, a server does not.
@@ -113,6 +115,14 @@ class Settings(BaseModel):
     chat_template: Path | None = setting(
         None,
         "Jinja file that turns a conversation into the model's prompt. Default: the template in the model's folder.",
+    )
+    tool_call_parser: ToolParser = setting(
+        "auto", "The form in which the model writes calls of tools; auto goes by what the chat template shows."
+    )
+    reasoning_parser: ReasoningParser = setting(
+        "auto",
+        "The marks around what the model thinks before it answers, which is then told apart from the answer; auto goes "
+        "by what the chat template has. deepseek_r1 is think for models that never write the first mark.",
     )
     search_rewards: TextList = setting(
         (), "Reward functions, comma-separated, by which requests with guidance.search may choose among answers."

@@ -12,7 +12,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,14 @@ from jinja2 import TemplateError
 from mavis_core.api.bounds import check_integer, check_token_ids
 from mavis_core.api.errors import ConfigError, ContextLengthError, InvalidRequestError
 from mavis_core.api.messages import EngineInfo
+from mavis_core.api.reasoning import Reasoning
 from mavis_core.api.sampling_params import MAX_TOKEN_ID, SamplingParams
 from mavis_core.api.tokenizer import Tokenizer
 from server.protocol.chat_messages import ChatMessage, conversation
+from server.reasoning.markers import ReasoningParser
 from server.text.bound import characters_per_token
 from server.text.control_tokens import ControlTokens, control_tokens_of
+from server.text.dialect import Dialect
 from server.text.lanes import SHORT, TextLanes
 from server.text.rendering import (
     PROBE,
@@ -37,11 +40,13 @@ from server.text.rendering import (
     template_arguments,
     with_known_variables,
 )
+from server.tools.formats.known import ToolParser
 
 log = logging.getLogger(__name__)
 
 DEFAULT = Rendering()
 ENTRY = 32  # what an empty message costs a template, in characters
+TAIL = 32  # tokens at a prompt's end in which a template opens or closes the reasoning
 
 
 class Prompts:
@@ -49,10 +54,19 @@ class Prompts:
 
     ``most`` is how many tokens a prompt may have, or None where a longer one is welcome (it will be truncated): texts
     that certainly have more are refused before they are encoded. All raise TextsWaitingError, see ``text/lanes.py``.
+
+    ``tool_parser`` and ``reasoning_parser`` name how the model writes calls and reasoning, or leave it to the template.
     """
 
-    def __init__(self, tokenizer: Callable[[], Tokenizer], chat_template: Path | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Callable[[], Tokenizer],
+        chat_template: Path | None = None,
+        tool_parser: ToolParser = "auto",
+        reasoning_parser: ReasoningParser = "auto",
+    ) -> None:
         self._tokenizer = tokenizer
+        self._parsers = (tool_parser, reasoning_parser)
         self._template = None if chat_template is None else _template(chat_template)
         self._lanes = TextLanes()
         self._per_token = cache(lambda: characters_per_token(tokenizer()))
@@ -60,6 +74,19 @@ class Prompts:
     def close(self) -> None:
         """End the threads."""
         self._lanes.close()
+
+    @cached_property
+    def dialect(self) -> Dialect:
+        """How this model writes calls and reasoning."""
+        known = self._template or self._tokenizer().chat_template or ""
+        text = "\n".join(known.values()) if isinstance(known, dict) else known
+        return Dialect.of(self._tokenizer().backend_tokenizer, text, *self._parsers)
+
+    def reasoning(self, prompt: Sequence[int], continued: str) -> Reasoning | None:
+        """How an answer to ``prompt`` reasons, ``continued`` being what the last message has of it already."""
+        if (marks := self.dialect.marks) is None:
+            return None
+        return marks.reasoning(self._tokenizer().decode(list(prompt[-TAIL:])), continued)
 
     async def chat(
         self, messages: Sequence[ChatMessage], rendering: Rendering = DEFAULT, most: int | None = None
@@ -163,7 +190,7 @@ class Prompts:
 
     def _applied(self, entries: list[dict[str, Any]], rendering: Rendering, template: str, shows_tools: bool) -> str:
         text = self._tokenizer().apply_chat_template(
-            fitted(entries, rendering.functions, template, shows_tools),
+            fitted(entries, rendering.functions, template, shows_tools, self.dialect.calls),
             tokenize=False,
             chat_template=template,
             **template_arguments(rendering, template, shows_tools),
@@ -209,7 +236,7 @@ class Prompts:
 
 def _size(messages: Sequence[ChatMessage], rendering: Rendering) -> int:
     """About how many characters a template has to handle; raises InvalidRequestError for endless nesting."""
-    written = sum(len(message.text) + ENTRY for message in messages)
+    written = sum(len(message.text) + len(message.thought) + ENTRY for message in messages)
     calls = [call for message in messages for call in message.tool_calls or ()]
     tools = [function.definition() for function in rendering.functions]
     try:

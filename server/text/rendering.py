@@ -16,6 +16,7 @@ from jinja2 import Environment
 
 from mavis_core.api.errors import InvalidRequestError
 from server.tools.conversation import written_out
+from server.tools.formats.format import ToolFormat
 from server.tools.use import Function
 
 # Arguments of apply_chat_template itself, and what the server decides.
@@ -63,13 +64,31 @@ def brings_tools(entries: Sequence[dict[str, Any]], functions: Sequence[Function
 
 
 def fitted(
-    entries: Sequence[dict[str, Any]], functions: Sequence[Function], template: str, shows_tools: bool
+    entries: Sequence[dict[str, Any]],
+    functions: Sequence[Function],
+    template: str,
+    shows_tools: bool,
+    calls: ToolFormat,
 ) -> list[dict[str, Any]]:
-    """The conversation in the words that ``template`` knows."""
+    """The conversation in the words that ``template`` knows, its ``calls`` in the model's form."""
     known = list(entries)
     if "developer" not in _code(template)[1]:
         known = [entry | {"role": "system"} if entry["role"] == "developer" else entry for entry in known]
-    return known if shows_tools else written_out(known, functions)
+    if not shows_tools:
+        return written_out(known, functions, calls)
+    return [_with_ids(entry, calls) for entry in known]
+
+
+def _with_ids(entry: dict[str, Any], calls: ToolFormat) -> dict[str, Any]:
+    """``entry`` with ids of calls as its template takes them."""
+    made = dict(entry)
+    if "tool_call_id" in made:
+        made["tool_call_id"] = calls.shown_id(made["tool_call_id"])
+    if "tool_calls" in made:
+        made["tool_calls"] = [
+            call | {"id": calls.shown_id(call["id"])} if "id" in call else call for call in made["tool_calls"]
+        ]
+    return made
 
 
 def template_arguments(rendering: Rendering, template: str, shows_tools: bool) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mavis_core.api.reasoning import Reasoning
 from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.text.reasoning import ReasoningTracker
 from mavis_core.text.running_text import RunningText
 from mavis_core.text.token_bytes import TokenBytes, token_bytes_of
 
@@ -19,11 +21,16 @@ class TokenText:
     """What all readings of one tokenizer's tokens share."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._pieces = token_bytes_of(tokenizer.backend_tokenizer)
+        self._backend = tokenizer.backend_tokenizer
+        self._pieces = token_bytes_of(self._backend)
 
     def reading(self, skip_special_tokens: bool, before: Sequence[int] = ()) -> Reading:
         """A reading of a text that continues the tokens ``before``, or begins if there are none."""
         return Reading(self._pieces, skip_special_tokens, before)
+
+    def tracker(self, reasoning: Reasoning) -> ReasoningTracker:
+        """Which tokens of an answer, from its first one on, belong to its reasoning."""
+        return ReasoningTracker(self._backend, reasoning)
 
 
 class Reading:

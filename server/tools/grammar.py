@@ -1,10 +1,10 @@
 """The structure that makes an answer call its tools correctly.
 
-A named tool's answer is its arguments and nothing else. Otherwise calls are written in Hermes' form, free text before
-them where the model may answer instead, and then the request's own ``response_format`` holds for that answer.
+A named tool's answer is its arguments and nothing else. Otherwise calls are written in the model's own form
+(``server/tools/formats``), free text before them where the model may answer instead, and then the request's own
+``response_format`` holds for that answer.
 
-The grammar is llguidance's Lark, which takes JSON schemas inline. Spaces inside arguments are fixed: left free, a
-model that is unsure writes spaces until its limit. So are escapes: \\uXXXX is a second way to write a key.
+The grammar is llguidance's Lark, which takes JSON schemas inline.
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ import orjson
 
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.structure import Structure
+from server.tools.formats.format import COMPACT, Special, ToolFormat
+from server.tools.formats.hermes import HERMES
 from server.tools.held import held
 from server.tools.use import Constraint, ToolUse, in_clients_words
 
 FORMATS = ("response_format", "text.format", "output_config.format", "output_format")
-COMPACT = {
-    "whitespace_flexible": False,
-    "item_separator": ", ",
-    "key_separator": ": ",
-    "json_allowed_escapes": 'nrbtf\\"',
-}
+NO_SPECIAL: Special = {}
 
 
-def constraint_of(tools: ToolUse, answer: Constraint | None) -> Constraint | None:
+def constraint_of(
+    tools: ToolUse, answer: Constraint | None, written: ToolFormat, special: Special
+) -> Constraint | None:
     """The constraint of the whole text, given that of an ``answer`` that calls nothing.
+
+    Args:
+        written: the form of the model's calls.
+        special: its markers that are special tokens.
 
     Raises:
         InvalidRequestError: where the two cannot be combined.
@@ -43,7 +46,8 @@ def constraint_of(tools: ToolUse, answer: Constraint | None) -> Constraint | Non
         if tools.mode == "named":
             structure = Structure("json_schema", _compact(schemas[0]))
         else:
-            structure = Structure("grammar", lark(tools, schemas, None if answer is None else answer.structure.source))
+            source = None if answer is None else answer.structure.source
+            structure = Structure("grammar", lark(tools, schemas, source, written, special))
     except InvalidRequestError as error:
         raise in_clients_words(error, "tools") from None
     return Constraint(structure, "tools", (*relaxed, *(answer.relaxed if answer else ())))
@@ -60,26 +64,19 @@ def _held(tools: ToolUse) -> tuple[list[Mapping[str, Any]], list[str]]:
     return schemas, relaxed
 
 
-def lark(tools: ToolUse, schemas: Sequence[Mapping[str, Any]], answer_schema: str | None = None) -> str:
+def lark(
+    tools: ToolUse,
+    schemas: Sequence[Mapping[str, Any]],
+    answer_schema: str | None = None,
+    written: ToolFormat = HERMES,
+    special: Special = NO_SPECIAL,
+) -> str:
     """Calls of the allowed tools, with arguments by ``schemas``; in mode "auto" also text, or JSON by
     ``answer_schema``."""
-    more = r' ("\n<tool_call>" call)*' if tools.parallel else ""
-    lines = ["%llguidance {}"]
-    if tools.mode == "required":
-        lines.append(f'start: "<tool_call>" call{more}')
-    elif answer_schema is not None:
-        lines += [f'start: answer | "<tool_call>" call{more}', f"answer: %json {answer_schema}"]
-    else:
-        lines += [
-            f"start: TEXT | until_call call{more}",
-            r"TEXT: /(.|\n)*/ & ~/(.|\n)*<tool_call>(.|\n)*/",
-            r"until_call[lazy]: /(.|\n)*<tool_call>/",
-        ]
-    calls = []
-    for i, function in enumerate(tools.allowed):
-        calls.append(rf'"\n{{\"name\": \"{function.name}\", \"arguments\": " arguments{i} "}}\n</tool_call>"')
-        lines.append(f"arguments{i}: %json {_compact(schemas[i])}")
-    return "\n".join([*lines, f"call: {' | '.join(calls)}", ""])
+    lines = ["%llguidance {}", *written.start(tools.mode == "required", answer_schema is not None, special)]
+    if tools.mode != "required" and answer_schema is not None:
+        lines.append(f"answer: %json {answer_schema}")
+    return "\n".join([*lines, *written.calls(tools.allowed, schemas, tools.parallel, special), ""])
 
 
 def _compact(schema: Mapping[str, Any]) -> str:

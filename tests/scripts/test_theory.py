@@ -17,7 +17,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline import generate
-from scripts.theory.claims import EQUAL, MOST, PolicyAt, independent, iterations, joint, shares_of_optimum
+from scripts.theory.claims import EQUAL, MOST, PolicyAt, independent, iterations, joint, moments, shares_of_optimum
 from scripts.theory.learn import Size, World
 from scripts.theory.mdp import Mdp, spend, states
 from scripts.theory.policy import letter
@@ -65,6 +65,14 @@ def test_joint_beats_independent_and_the_base_models_values_at_matched_kl(seed: 
         assert max(base[i], alone[i]) < two[i] - 0.03
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_mean_and_covariance_go_most_of_the_way_without_a_round(seed: int) -> None:
+    """From the base model's values to the optimum, also where those alone are far from it."""
+    base, both = (shares(mdp(seed), way) for way in (joint(mdp(seed), EQUAL, 0), moments(mdp(seed), EQUAL)))
+    for mine, theirs in zip(both[:3], base[:3], strict=False):
+        assert 1 - mine < 0.45 * (1 - theirs)
+
+
 def test_the_soft_optimum_is_the_best_of_random_policies_at_its_kl() -> None:
     own, weights = mdp(0), np.array([1.0, 1.0])
     best = own.outcome(own.tilted(own.soft_optimum([1.0, 1.0])))
@@ -90,6 +98,17 @@ def test_a_value_learned_from_samples_reaches_the_optimum(small: tuple[World, li
     alone = shares(world.mdp, independent(world.mdp, EQUAL))
     assert min(found[:2]) >= 0.97
     assert found[0] > alone[0] and found[1] > alone[1]
+
+
+def test_mean_and_covariance_learned_from_samples(small: tuple[World, list[Path]]) -> None:
+    world, folders = small
+    (run,) = world.fit("moments", ["a", "b"], None, kind="moments")
+    value = world.values(Path(run.folder) / "value")
+    found = shares(world.mdp, value.policy_at(EQUAL))
+    first = shares(world.mdp, world.values(folders[0]).policy_at(EQUAL))
+    exact = shares(world.mdp, moments(world.mdp, EQUAL))
+    assert found[:2] == pytest.approx(exact[:2], abs=0.03)
+    assert found[0] > first[0] and found[1] > first[1]
 
 
 def test_the_engine_samples_what_the_tables_say(small: tuple[World, list[Path]]) -> None:

@@ -5,13 +5,14 @@ and refuses requests by the same checks, and makes text with the same code. What
 script goes on whatever a request asks about sampling, and from the start again where it is too short.
 
 Numbers that a test can predict: each guided token costs 0.25 nats of steering and 0.05 of truncation, and an
-objective's value is twice its weight. Of every prompt four tokens are cached.
+objective's value is twice its weight. Of every prompt four tokens are cached. A given "z" is never a candidate.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -118,6 +119,7 @@ class FakeEngine:
         self.running: set[str] = set()
         self.fail_at: int | None = None  # die at this token of a request
         self.closed = False
+        self.rewarding = False  # objective "cheerful" and "polite", by the length of an answer
         self._rows: dict[str, list[Row]] = {}
         self._places: dict[str, int] = {}
         self._callbacks: list[Callable[[StepStats], None]] = []
@@ -184,7 +186,8 @@ class FakeEngine:
         if self.state != "ready":
             raise EngineUnavailableError(f"the engine is {self.state}")
         if places > self.limit:
-            param = "n" if request.guidance.search is None else "guidance.search"
+            many = "answers" if request.answers else "n"
+            param = many if request.guidance.search is None else "guidance.search"
             raise InvalidRequestError(f"{param} takes {places} rows: this server has {self.limit} places", param)
         if self.in_flight + places > self.limit:
             raise QueueFullError(self.in_flight, self.limit)
@@ -227,6 +230,11 @@ class FakeEngine:
     def _tell_idle(self) -> None:
         for callback in self._callbacks:
             callback(StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, idle=True))
+
+    async def rewards(self, prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> list[dict[str, float]] | None:
+        if not self.rewarding:
+            return None
+        return [{"cheerful": len(answer) / 10, "polite": 1.0} for answer in answers]
 
     async def load_value(self, source: str) -> EngineInfo:
         """Every folder holds one objective of its own name; one named ``unfit`` is refused."""
@@ -280,6 +288,7 @@ class FakeEngine:
             row.finish_reason = "length"
             return ChoiceDelta(row.index, "", (), finish_reason="length")
         token, sampling, guidance = self.script[step % len(self.script)], row.request.sampling, row.request.guidance
+        token = row.answer[step] if row.answer else token
         row.tokens.append(token)
         text, stop = self._finish(row, token)
         logprobs: tuple[TokenLogprobs, ...] = ()
@@ -287,14 +296,20 @@ class FakeEngine:
             top = ((token, -0.5), (ord("z"), -1.5), (0xE2, -2.5))[: sampling.logprobs]
             logprobs = (TokenLogprobs(token, -0.5, top, -0.5),)
         reports: tuple[TokenReport, ...] = ()
-        if row.guided and guidance.report:
-            reports = (TokenReport(token, -0.5, -0.75, STEERING, TRUNCATION, _values(row)),)
+        if row.guided and (guidance.report or row.answer):
+            logprob = -math.inf if row.answer and token == ord("z") else -0.5
+            reports = (TokenReport(token, logprob, -0.75, STEERING, TRUNCATION, _values(row)),)
+        elif row.answer:
+            reports = (TokenReport(token, -0.75, -0.75, 0.0, 0.0, {}),)
         stats = self._stats(row, step + 1) if row.guided else None
         return ChoiceDelta(row.index, text, (token,), logprobs, reports, row.finish_reason, stop, stats)
 
     def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
         """Text that became final, and what stopped the row beyond the script's end; sets its ``finish_reason``."""
         sampling = row.request.sampling
+        if row.answer:
+            row.finish_reason = "length" if len(row.tokens) >= row.limit else None
+            return "", None
         if token in row.stop_ids:
             row.finish_reason = "stop"
             return row.detokenizer.flush(), None if token in row.stop_ids[: row.eos_count] else token

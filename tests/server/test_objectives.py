@@ -141,6 +141,20 @@ async def test_an_instruction_that_says_nothing_is_the_conversation_itself(
     assert one.places == 1
 
 
+async def test_in_front_of_a_text(shipped: httpx.AsyncClient, engine: FakeEngine) -> None:
+    """A text is no conversation: an instruction stands in front of it, a blank line between."""
+    weights = {"pirate": 1, "terse": -1, "mute": 1}
+    instructions = {**PIRATE, "mute": "  "}
+    answer = await ask(
+        shipped, "/v1/completions", objectives=instructions, objective_weights=weights, prompt=["hi", "ho"]
+    )
+    assert answer.status_code == 200
+    for request, text in zip(engine.requests, ("hi", "ho"), strict=True):
+        assert told(request) == {
+            "pirate": f"Talk like a pirate.\n\n{text}", "terse": f"Say little.\n\n{text}", "mute": text,
+        }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("path", "body", "message", "param"),
     [
@@ -159,8 +173,6 @@ async def test_an_instruction_that_says_nothing_is_the_conversation_itself(
             "must be read whole",
             "truncate_prompt_tokens",
         ),
-        ("/v1/completions", {"objectives": {"a": "x"}}, "go into a conversation", "objectives"),
-        ("/v1/completions", {"objective_weights": {"vivid": 1}}, "needs a conversation", "objective_weights"),
     ],
 )
 async def test_what_is_wrong_is_named(

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from server.tools.formats.hermes import HERMES
 from server.tools.grammar import lark
-from server.tools.reader import AnswerPart, AnswerText, CallReader, ToolCallArguments, ToolCallBegin
+from server.tools.parts import AnswerPart, AnswerText, ToolCallArguments, ToolCallBegin
 from server.tools.use import Function, ToolUse
 from tests.server.conftest import USER, make_app
 from tests.server.fake_engine import TOOL_TEMPLATE, FakeEngine
@@ -84,7 +85,7 @@ def joined(parts: list[AnswerPart]) -> list[Any]:
     ],
 )
 def test_reading(text: str, expected: list[Any], size: int) -> None:
-    reader, parts = CallReader(), []
+    reader, parts = HERMES.reader(), []
     pieces = [text[i : i + size] for i in range(0, len(text), size)]
     for i, piece in enumerate(pieces):
         parts += reader.read(piece, last=i == len(pieces) - 1)
@@ -131,7 +132,7 @@ async def test_a_template_without_tools_gets_them_in_words() -> None:
     prompt = bytes(engine.requests[0].prompt_token_ids).decode()
     assert prompt.startswith("system:You may call functions")
     assert '"name":"weather"' in prompt
-    assert 'assistant:<tool_call>\n{"name": "weather", "arguments": {"city":"Bonn"}}\n</tool_call>' in prompt
+    assert 'assistant:<tool_call>\n{"name": "weather", "arguments": {"city": "Bonn"}}\n</tool_call>' in prompt
     assert "user:<tool_response>\nrain\n</tool_response>" in prompt
 
 

@@ -12,7 +12,7 @@ from mavis_core.api.structure import Structure
 from server.protocol.chat import ChatCompletion
 from server.protocol.completions import Completion
 from tests.server.conftest import USER
-from tests.server.fake_engine import SCRIPT, FakeEngine
+from tests.server.fake_engine import SCRIPT, STEERING, TRUNCATION, FakeEngine
 from tests.server.test_requests import CHAT, TEXT, ask, error_of
 from tests.server.tools import TOOLS
 
@@ -83,6 +83,52 @@ async def test_scoring_generates_nothing(client: httpx.AsyncClient, stream: bool
         assert choice["finish_reason"] == "length"
     assert choice["text"] == "hi"
     assert choice["logprobs"]["token_logprobs"] == [None, -1.05]
+
+
+@pytest.mark.parametrize("most", [0, 1])
+async def test_a_steered_echo(client: httpx.AsyncClient, engine: FakeEngine, most: int) -> None:
+    """Of the tilt alone, over all tokens; ``prompt_logprobs`` beside it are the model's own."""
+    body: dict[str, Any] = {
+        "prompt": ["hiz", "h"], "echo": True, "logprobs": 1, "max_tokens": most, "temperature": 0.3, "top_p": 0.5,
+        "objective_weights": {"cheerful": 1}, "prompt_logprobs": 0, "guidance": {"report": True},
+    }  # fmt: skip
+    answer = (await ask(client, TEXT, **body)).json()
+    Completion.model_validate(answer)
+    steered, plain = answer["choices"]
+    own = [-0.5] * most
+    assert steered["logprobs"]["token_logprobs"] == [None, *map(pytest.approx, (-0.5 - TRUNCATION, -0.75)), *own]
+    assert steered["logprobs"]["top_logprobs"][1:3] == [{"i": pytest.approx(-0.55)}, {"z": -0.75}]
+    assert [next(iter(p.values()))["logprob"] for p in steered["prompt_logprobs"][1:]] == [-1.05, -1.22]
+    assert plain["logprobs"]["token_logprobs"] == [None, *own]
+    echo = steered["guidance"]["echo"]
+    tokens = [(token["token"], token["logprob"], token["base_logprob"]) for token in echo.pop("tokens")]
+    assert tokens == [("i", -0.5, -0.75), ("z", None, -0.75)]
+    assert echo == {
+        "scored": 2, "outside": 1, "steering_nats": 2 * STEERING, "truncation_nats": 2 * TRUNCATION,
+        "kl_nats": pytest.approx(0.6), "kl_per_token": pytest.approx(0.3), "values": {"cheerful": 2},
+    }  # fmt: skip
+    assert plain["guidance"]["echo"]["scored"] == 0
+    assert plain["guidance"]["echo"]["kl_per_token"] == 0
+    given, first, second = engine.requests
+    assert (given.prompt_token_ids, given.answers) == ((ord("h"),), ((ord("i"), ord("z")),))
+    assert (given.sampling.temperature, given.sampling.top_p, given.guidance.allow_empty) == (1, 1, True)
+    assert (first.sampling.temperature, first.answers, second.answers) == (0.3, (), ())
+    assert answer["usage"]["prompt_tokens"] == 4
+
+
+async def test_a_steered_echo_in_a_stream(client: httpx.AsyncClient) -> None:
+    body: dict[str, Any] = {"echo": True, "logprobs": 0, "max_tokens": 1, "objective_weights": {"cheerful": 1}}
+    made = [chunk["choices"][0] for chunk in await chunks(client, TEXT, **body)]
+    assert made[0]["logprobs"]["token_logprobs"] == [None, pytest.approx(-0.55)]
+    assert made[-1]["guidance"]["echo"]["scored"] == 1
+    assert "tokens" not in made[-1]["guidance"]["echo"]
+
+
+async def test_an_echo_without_logprobs_or_weights_is_not_scored(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    for body in ({"objective_weights": {"cheerful": 1}}, {"logprobs": 1, "objective_weights": {"cheerful": 0}}):
+        answer = (await ask(client, TEXT, echo=True, max_tokens=1, **body)).json()
+        assert "echo" not in answer["choices"][0]["guidance"]
+    assert not any(request.answers for request in engine.requests)
 
 
 async def test_prompt_logprobs(client: httpx.AsyncClient) -> None:

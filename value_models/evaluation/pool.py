@@ -31,7 +31,7 @@ def is_pooled(guidance: Guidance, objectives: Sequence[ObjectiveInfo]) -> bool:
     search = guidance.search
     if search is None or search.method != "best_of" or search.tilt:
         return False
-    return search.scorer == "rewards" or all(each.pull_range is None for each in objectives)
+    return search.scorer == "rewards" or not any(each.conditioned for each in objectives)
 
 
 @dataclass(frozen=True, slots=True)

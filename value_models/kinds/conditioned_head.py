@@ -171,5 +171,5 @@ CONDITIONED_HEAD = Kind(
     load=load_conditioned,
     reads_policy=True,
     conditioned=True,
-    learning=Learning(fresh=fresh_conditioned, save=save_trained),
+    learning=Learning(fresh=fresh_conditioned, save=save_trained, weights=True),
 )

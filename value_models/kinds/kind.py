@@ -23,7 +23,7 @@ from value_models.value_config import ValueConfig
 @dataclass(frozen=True, slots=True)
 class Learning:
     """How values of a kind are learned. A *trainee* is a module that of a ``Batch`` of packed trees gives predictions
-    (A, M) in z-units, of conditioned kinds (A, M + 1).
+    (A, M) in z-units, with one more column for the KL to come or one for each product where that is learned too.
 
     Attributes:
         fresh: (policy, M, the run's ``train`` part, largest weight of an objective in training or None where weights
@@ -31,6 +31,9 @@ class Learning:
         save: (folder, config, trainee): write what ``Kind.load`` reads, with the architecture in the config.
         teacher: (policy, loaded value) -> a trainee that says what the value says, for students to learn from and for
             measures; None where that is not possible.
+        weights: values learn with the row's weights as an input, from trees that have weights of their own, and learn
+            the KL to come too; objectives have a ``pull_range``.
+        products: values learn the products of two rewards too, in the order of ``moments.pairs``.
         check: (the ``train`` part, the policy's tokenizer): raise RunError for what would go wrong late; None where
             nothing would.
     """
@@ -38,6 +41,8 @@ class Learning:
     fresh: Callable[[Policy, int, Any, float | None], nn.Module]
     save: Callable[[Path, ValueConfig, Any], None]
     teacher: Callable[[Policy, Any], nn.Module] | None = None
+    weights: bool = False
+    products: bool = False
     check: Callable[[Any, Tokenizer], None] | None = None
 
 
@@ -51,7 +56,7 @@ class Kind:
         load: (folder, its config, its objectives, policy) -> the value. May raise whatever torch and transformers do
             about an architecture or tensors that do not fit.
         reads_policy: values read the policy's hidden state, so they need the very weights they were made for.
-        conditioned: values take the weights into account (``ValueSpec.conditioned``); objectives have a ``pull_range``.
+        conditioned: values take the weights into account (``ValueSpec.conditioned``).
         additive: ``ObjectiveInfo.additive``.
         stack: values of this kind -> as few as can score them all; None where each runs alone.
         beside: (folder, its config) -> further folders that a value is read from.

@@ -10,9 +10,10 @@ from value_models.kinds.head import HEAD
 from value_models.kinds.implicit import IMPLICIT
 from value_models.kinds.kind import Kind
 from value_models.kinds.lm import LM
+from value_models.kinds.moments import MOMENTS
 from value_models.kinds.policy import POLICY
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (HEAD, CONDITIONED_HEAD, LM, IMPLICIT, POLICY)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (HEAD, CONDITIONED_HEAD, LM, MOMENTS, IMPLICIT, POLICY)}
 
 
 def kind_names(which: Callable[[Kind], object] = lambda kind: True) -> str:

@@ -14,7 +14,7 @@ from value_models.rewards.normalisation import Array, Normalisation
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.packing import PackedTree, pack
 from value_models.training.labels import read_all
-from value_models.training.targets import KlTarget, all_targets, examples
+from value_models.training.targets import KlTarget, all_targets, examples, with_products
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class LabelledTrees:
     Attributes:
         forest: all of them; N nodes.
         targets: (N, M) at node ends, z-units; at roots the mean over the prompt's responses. For values conditioned on
-            the weights one more column, the KL still to come in nats.
+            the weights one more column, the KL still to come in nats; for those that learn how rewards vary, products.
         trees: packed, in the same order.
     """
 
@@ -55,6 +55,7 @@ class TargetSettings:
     zeta: float = 0.0
     kl: KlTarget = "future"
     with_kl_to_go: bool = False
+    products: bool = False
 
 
 def load(
@@ -87,6 +88,8 @@ def prepare(forest: Forest, rewards: Array, settings: TargetSettings, held_out: 
 
     Equal prompts stay together: a text that is both trained on and held out would measure memory.
     """
+    if settings.products:
+        rewards = with_products(rewards)
     leaves = np.split(rewards, np.cumsum(np.bincount(_tree_of(forest)[forest.leaves]))[:-1])
     trees = [forest.tree(root) for root in forest.roots.tolist()]
     sides = split(trees, held_out, seed)

@@ -65,7 +65,7 @@ class DistillConfig:
             raise RunError("teachers: at least one is needed")
         if self.places < 1 or not 1 <= self.candidates <= 256:
             raise RunError(f"places={self.places}, candidates={self.candidates}: must be at least 1, candidates to 256")
-        if self.train.conditioned:
+        if self.train.learning.weights or self.train.learning.products:
             able = kind_names(lambda kind: kind.learning and not kind.conditioned)
             raise RunError(f"train.kind={self.train.kind!r}: is learned from rewards; a student is one of {able}")
         plain = TrainConfig()

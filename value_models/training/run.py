@@ -21,6 +21,7 @@ from mavis_core.model.policy import Policy, read_tokenizer
 from value_models import durable
 from value_models.folders import load_value
 from value_models.identity import identify, tokenizer_hash
+from value_models.kinds.moments import pairs
 from value_models.loading import SHIPPED_POLICY, build_engine, load_policy, value_folders
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.registry import build
@@ -138,11 +139,17 @@ class Run:
         made = self.load_data(policy)
         mixture = config.rollouts.mixture
         trainee = make_trainee(policy, len(described), config.train, config.seed, mixture.beta if mixture else None)
-        names = [*described, *([KL_TO_GO] if mixture else [])]
-        # The tilt adds up w V - W: an error of 1 in V costs w nats, in root mean square over the trees beta / sqrt(3).
-        units = [1.0] * len(described) + ([mixture.beta / 3**0.5] if mixture else [])
+        units = self._units(list(described))
         state = train(
-            trainee, made, names, config.train, config.seed, self.training_folder, policy.device, self.progress, units
+            trainee,
+            made,
+            list(units),
+            config.train,
+            config.seed,
+            self.training_folder,
+            policy.device,
+            self.progress,
+            list(units.values()),
         )
         plot(state.history, state.best, self.training_folder)
         # Targets with a KL penalty hold for wanting the objective, not for avoiding it.
@@ -156,6 +163,18 @@ class Run:
         self._record("training", began, outcome(state))
         self.say(self._summary(state))
 
+    def _units(self, names: list[str]) -> dict[str, float]:
+        """What the log calls every column of the targets, and what its error is divided by."""
+        found = dict.fromkeys(names, 1.0)
+        if self.config.train.learning.products:
+            # The square of a normal reward varies by 2.
+            found |= {f"{names[i]} x {names[j]}": 2**0.5 for i, j in pairs(len(names))}
+        if mixture := self.config.rollouts.mixture:
+            # The tilt adds up w V - W: an error of 1 in V costs w nats, in root mean square over the trees
+            # beta / sqrt(3).
+            found[KL_TO_GO] = mixture.beta / 3**0.5
+        return found
+
     def load_data(self, policy: Policy) -> data.TrainingData:
         """What a value learns from and is measured on.
 
@@ -168,7 +187,8 @@ class Run:
             labels.check_same(sources[-1][1], self.labels_folder)
         for rollouts, _ in sources:
             check_policy(rollouts, self.policy_path, asdict(identify(policy)))
-        settings = data.TargetSettings(config.train.zeta, config.train.kl_target, config.train.conditioned)
+        learning = config.train.learning
+        settings = data.TargetSettings(config.train.zeta, config.train.kl_target, learning.weights, learning.products)
         constants = labels.read_constants(self.constants_folder, list(config.rewards))
         return data.load(sources, constants, settings, config.train.held_out, config.seed)
 

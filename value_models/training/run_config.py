@@ -81,14 +81,14 @@ class RunConfig:
         if KL_TO_GO in self.rewards:
             raise RunError(f"rewards.{KL_TO_GO}: is the name of what a value conditioned on the weights says of the KL")
         mixture = self.rollouts.mixture
-        if self.iterate and (mixture or self.anchor or self.train.conditioned):
+        if self.iterate and (mixture or self.anchor or self.train.learning.weights):
             raise RunError("iterate: sets rollouts.mixture, anchor and kind conditioned_head itself; leave them out")
         if (self.rollouts.weights or mixture) and not self.constants:
             steers = "mixture steers" if mixture else "weights steer"
             raise RunError(f"constants: is missing; rollouts.{steers}, so z-scoring needs a run on the base model")
         if self.iterate and (self.rollouts.weights or self.values or self.constants or self.train.zeta):
             raise RunError("iterate: sets rollouts.weights, values, constants and train.zeta itself; leave them out")
-        if not self.iterate and self.train.conditioned != bool(mixture):
+        if not self.iterate and self.train.learning.weights != bool(mixture):
             raise RunError(
                 f"train.kind={self.train.kind!r}: conditioned_head learns from trees with weights of their own, and no "
                 "other kind does: it and rollouts.mixture need each other"
@@ -103,6 +103,8 @@ class RunConfig:
             raise RunError(
                 "train.zeta: a value conditioned on the weights learns the KL still to come apart from rewards"
             )
+        if self.train.zeta and self.train.learning.products:
+            raise RunError(f"train.zeta: {self.train.kind} learns what rewards are, which have no price in them")
         if self.train.zeta and len(self.rewards) > 1:
             raise RunError("train.zeta: prices one objective's own policy, so rewards must name just one")
 

@@ -18,6 +18,8 @@ more column the KL still to come, in nats,
 
     W(n) = mean over children c of [W(c) + sum of KL_t over c],    W(leaf) = 0
 
+Values that learn how rewards vary (``with_products``) take the products of two rewards of a text for further rewards.
+
 Means are taken over children, level by level, and not over all leaves at once: a branch that ended early has one leaf
 where its sibling has many, so an equal share for every leaf would give long texts more than their probability. A child
 whose text was cut so that the tree branches there counts in its parent's mean as it was drawn, with the rest of its
@@ -31,6 +33,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from value_models.kinds.moments import pairs
 from value_models.rollouts.forest import Forest
 
 Array = NDArray[np.float64]
@@ -63,6 +66,12 @@ def future_targets(forest: Forest, rewards: Array, zeta: float = 0.0, kl: KlTarg
         (N, M).
     """
     return _means(forest, rewards, -zeta * segment_sums(forest, token_kl(forest, kl))[:, None])
+
+
+def with_products(rewards: Array) -> Array:
+    """Rewards (L, M) and behind them their products (``pairs``), (L, M + M (M + 1) / 2)."""
+    rows, columns = np.array(pairs(rewards.shape[1])).T
+    return np.hstack((rewards, rewards[:, rows] * rewards[:, columns]))
 
 
 def future_kl(forest: Forest) -> Array:

@@ -49,10 +49,6 @@ class TrainConfig:
     beta_prompts: int = 100
 
     @property
-    def conditioned(self) -> bool:
-        return KINDS[self.kind].conditioned
-
-    @property
     def learning(self) -> Learning:
         found = KINDS[self.kind].learning
         assert found is not None

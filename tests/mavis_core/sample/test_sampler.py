@@ -176,16 +176,19 @@ def test_draws_are_the_likeliest_with_noise() -> None:
         assert drawn.scores[i - 2].item() == pytest.approx(max(scores), abs=1e-4)
 
 
-def test_ranked_choices_take_their_rank_and_the_last_there_is() -> None:
+@pytest.mark.parametrize("beside", [3, 7])
+def test_ranked_choices_take_their_rank_and_the_last_there_is(beside: int) -> None:
+    """Their own last, also in a batch where another row has more candidates."""
     made = rows([1], SamplingParams(n=4, seed=1, ranked=True), Guidance({"a": 1.0}, top_k=3))
+    made += rows([1], SamplingParams(seed=1), Guidance({"a": 1.0}, top_k=beside))
     for row in made:
         row.blocks = [0]
     asked = RowTensors(made, POOL, token_hashes(TOKENS))
-    raw = random_logits(1).expand(4, -1).contiguous()
+    raw = random_logits(1).expand(5, -1).contiguous()
     found = find_candidates(raw, raw, asked.k, asked.width)
-    amount = torch.tensor([0.0, 9.0, 4.5]).expand(4, -1)
+    amount = torch.tensor([0.0, 9.0, 4.5] + [0.0] * (beside - 3)).expand(5, -1)
     logprobs = tilted_logprobs(found.reference, amount)
-    order = logprobs[0].argsort(descending=True).tolist()
+    order = logprobs[0, :3].argsort(descending=True).tolist()
     drawn = draw(raw, Tilted(found, amount[:, :, None], logprobs), asked)
     assert drawn.chosen is not None
-    assert drawn.chosen.tolist() == [*order, order[-1]]
+    assert drawn.chosen.tolist()[:4] == [*order, order[-1]]

@@ -61,7 +61,7 @@ def test_scores_that_depend_on_the_weights_are_not_pooled(folder: Path) -> None:
         made = evaluation(folder, scorer=scorer)
         arm = made.arms["arm"]
         infos = Engine(made.policy, arm.values(arm.points[0], made.policy), made.config.engine).info.objectives
-        conditioned = [replace(info, pull_range=(0.0, 4.0)) for info in infos]
+        conditioned = [replace(info, conditioned=True) for info in infos]
         assert is_pooled(arm.guidance(arm.points[0]), conditioned) is pooled
 
 

@@ -53,10 +53,10 @@ def test_a_new_kind_needs_nothing_beside_its_module(inputs: Path, tmp_path: Path
 def test_messages_name_the_new_kind_too(tmp_path: Path) -> None:
     value_config(tiny_policy("llama"), "a", kind="tail").save(tmp_path / "v")
     with pytest.raises(
-        LoadError, match="kind='tail': must be one of head, conditioned_head, lm, implicit, policy, toy"
+        LoadError, match="kind='tail': must be one of head, conditioned_head, lm, moments, implicit, policy, toy"
     ):
         load_value(tmp_path / "v", tiny_policy("llama"))
-    with pytest.raises(RunError, match=r"train.kind='tail': must be one of head, conditioned_head, lm, toy"):
+    with pytest.raises(RunError, match=r"train.kind='tail': must be one of head, conditioned_head, lm, moments, toy"):
         TrainConfig(kind="tail")
 
 

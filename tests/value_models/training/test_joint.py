@@ -119,7 +119,10 @@ class Conditioned:
     """V(s + a; w) and W from tables that are made for each tilt when it is asked for."""
 
     def __init__(self, seed: int, rounds: int) -> None:
-        objectives = [dataclasses.replace(objective(name), value="joint", pull_range=(0.0, 4.0)) for name in NAMES]
+        objectives = [
+            dataclasses.replace(objective(name), value="joint", conditioned=True, pull_range=(0.0, 4.0))
+            for name in NAMES
+        ]
         self._objectives: list[ObjectiveInfo] = objectives
         self.spec = dataclasses.replace(TableValue(objectives, torch.zeros(1, 2), VOCAB).spec, conditioned=True)
         self._tables = cache(lambda tilt_weights: _table(seed, tilt_weights, rounds))

@@ -49,7 +49,7 @@ def test_rounds_build_on_each_other(tmp_path: Path) -> None:
         assert each.values == [str(run / f"round-{number - 1}" / "value")]
         assert (each.constants, each.anchor) == (str(run / "round-0" / "labels"), str(run / "round-0"))
         assert each.rollouts.mixture == Mixture(4.0, ["low", "short"])
-        assert each.train.conditioned and each.train.zeta == 0 and each.seed == number
+        assert each.train.learning.weights and each.train.zeta == 0 and each.seed == number
     assert len(later) == 2
 
 
