@@ -24,6 +24,8 @@ def ready(code: str, url: str) -> str:
 
 @pytest.mark.parametrize("code", blocks(PAGE, "python"))
 def test_python(code: str, url: str) -> None:
+    if "import Anthropic" in code:
+        pytest.importorskip("anthropic")
     other = re.search("langchain|litellm", code)
     found = run([needs(PYTHON) if other else sys.executable, "-c", ready(code, url)])
     assert len(found) > 3

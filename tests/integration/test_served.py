@@ -6,6 +6,7 @@ What a unit test shows on fakes is shown here once more on the whole: process, s
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import signal
 import threading
@@ -307,3 +308,17 @@ def test_sigterm_lets_an_answer_finish(start_server: Callable[..., Served]) -> N
     assert found[0].status_code == 200
     assert found[0].json()["usage"]["completion_tokens"] == 200
     assert served.process.wait(30) == 0
+
+
+def test_a_message_has_the_words_of_a_chat(served: Served) -> None:
+    """The same conversation, seed and weights through Anthropic's door, whole and streamed."""
+    steered = {"seed": 5, "objective_weights": {"cheerful": 1}, "max_tokens": 24, "messages": USER}
+    chat = ask(served, **steered)
+    whole = httpx.post(f"{served.url}/v1/messages", json=steered, timeout=60).json()
+    assert [block["text"] for block in whole["content"]] == [chat["message"]["content"]]
+    assert whole["guidance"] == chat["guidance"]
+    assert (whole["stop_reason"] == "max_tokens") == (chat["finish_reason"] == "length")
+    streamed = httpx.post(f"{served.url}/v1/messages", json=steered | {"stream": True}, timeout=60).text
+    said = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: ")]
+    assert "".join(event["delta"].get("text", "") for event in said if "delta" in event) == chat["message"]["content"]
+    served.wait_idle()
