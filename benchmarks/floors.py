@@ -55,7 +55,9 @@ def steps(
         (log-probabilities, largest distance of a probability to the slow method's, share of states whose floor is
         missed, the most that E_p[V] lies below a floor that counts as met).
     """
-    policy, apart, missed, short = [], 0.0, [], 0.0
+    policy: Table = []
+    missed: list[float] = []
+    apart = short = 0.0
     for ref, values in zip(mdp.ref, mdp.evaluate(mdp.ref)[0], strict=True):
         problem = level(ref, values, weights, floor, relative, worst)
         solution = solve(problem, False)

@@ -42,9 +42,9 @@ SAYS = Structure(
 MARKED: list[dict[str, Any]] = [
     {"reasoning": OPENED},
     {"reasoning": THINKS},
-    {"calls": "["},
-    {"calls": ""},
-    {"reasoning": OPENED, "calls": "[", "temperature": 0.7, "top_k": 40},
+    {"calls": ("[",)},
+    {"calls": ("",)},
+    {"reasoning": OPENED, "calls": ("[",), "temperature": 0.7, "top_k": 40},
     {"structure": SAYS, "logit_bias": {}, "max_tokens": 13},
     {},
 ]
@@ -144,7 +144,7 @@ def test_reports_say_which_tokens_count() -> None:
 )
 def test_calls_are_those_of_an_unguided_request(weights: dict[str, float], settings: dict[str, Any]) -> None:
     """Tokens, log-probabilities and ends, an empty answer among them, though 3 candidates would leave out most."""
-    sampling = SamplingParams(**{"max_tokens": LENGTH, "calls": "", "seed": 7, "logprobs": 2, **settings})
+    sampling = SamplingParams(**{"max_tokens": LENGTH, "calls": ("",), "seed": 7, "logprobs": 2, **settings})
     guidance = Guidance(weights, beta=8.0, top_k=3)
     found = generate(engine(), [PROMPT, PROMPT], sampling, [guidance, Guidance()], prompted=[in_words(guidance), ()])
     for steered, plain in zip(*found, strict=True):

@@ -75,7 +75,7 @@ async def test_the_model_that_ships() -> None:
 async def test_what_the_engine_is_told() -> None:
     engine = FakeEngine(max_model_len=1000)
     async with app_client(engine) as client:
-        for choice, begins in (("auto", "<tool_call>"), ("required", ""), ("none", None)):
+        for choice, begins in (("auto", ("<tool_call>",)), ("required", ("",)), ("none", ())):
             asked = {"messages": USER, "tools": TOOLS, "tool_choice": choice, "max_tokens": 1}
             response = await client.post("/v1/chat/completions", json={**asked, "guidance": {"scope": "all"}})
             assert response.status_code == 200, response.text

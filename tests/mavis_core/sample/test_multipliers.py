@@ -1,4 +1,4 @@
-"""What ``solve`` finds is the optimum: by the conditions that a convex problem's optimum has, and by the slow method."""
+"""What ``solve`` finds is the optimum: by the conditions of a convex problem's optimum, and by the slow method."""
 
 from __future__ import annotations
 
