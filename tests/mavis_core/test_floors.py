@@ -69,15 +69,10 @@ def test_each_draws_what_it_draws_alone() -> None:
         assert report(alone)[1] == report(found[i])[1]
 
 
-def table(objectives: Sequence[ObjectiveInfo], values: list[list[float]]) -> Engine:
-    """One token follows another, each of 4 with probability .4, .3, .2, .1, V of each being what ``values`` says."""
-    base = 5
-    logits = torch.tensor([0.4, 0.3, 0.2, 0.1]).log().expand(base**3, 4).contiguous()
-    policy: Any = TablePolicy(logits, 3, (0,))
-    columns = torch.zeros(base**3, len(objectives))
-    for token, row in enumerate(values):
-        columns[(3 + 1) * base + token + 1] = torch.tensor(row)
-    return Engine(policy, [TableValue(objectives, columns, 4)], EngineConfig(max_num_seqs=8, block_size=4))
+def table(objectives: Sequence[ObjectiveInfo]) -> Engine:
+    """Of four tokens; every value is 0."""
+    policy: Any = TablePolicy(torch.zeros(125, 4), 3, (0,))
+    return Engine(policy, [TableValue(objectives, torch.zeros(125, len(objectives)), 4)], EngineConfig(max_num_seqs=8))
 
 
 def report(answer: CompletionOutput) -> tuple[dict[str, float], dict[str, int]]:
@@ -147,7 +142,12 @@ def test_an_objective_in_words_that_only_a_floor_names_is_evaluated() -> None:
 )
 def test_what_the_loaded_objectives_do_not_allow(guidance: Guidance, param: str) -> None:
     told = replace(objective("told"), pull_range=(0.0, 4.0))
-    objectives = [objective("a"), objective("low", weight_range=(-2, 0)), objective("half", weight_range=(0, 0.5)), told]
+    objectives = [
+        objective("a"),
+        objective("low", weight_range=(-2, 0)),
+        objective("half", weight_range=(0, 0.5)),
+        told,
+    ]
     target = table(objectives, [[0.0] * 4] * 4)
     with pytest.raises(InvalidRequestError) as caught:
         target.add(request("r", [3], guidance=guidance))

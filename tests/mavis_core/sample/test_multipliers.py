@@ -1,4 +1,4 @@
-"""What ``solve`` finds is the optimum: by the conditions that a convex problem's optimum has, and by the slow method."""
+"""What ``solve`` finds is the optimum: by the conditions that the optimum meets, and by the slow method."""
 
 from __future__ import annotations
 
@@ -118,9 +118,7 @@ def test_two_candidates_by_hand() -> None:
     values = torch.tensor([[[0.0, 1.0]]] * 3, dtype=torch.float64)
     floors = torch.tensor([[0.5], [0.2], [1.0]], dtype=torch.float64)
     nothing, unlimited = torch.zeros(3, dtype=torch.float64), torch.full((3,), torch.inf, dtype=torch.float64)
-    problem = Problem(
-        reference, torch.zeros_like(reference), values, floors, 8 * ones, ones < 0, nothing, unlimited
-    )
+    problem = Problem(reference, torch.zeros_like(reference), values, floors, 8 * ones, ones < 0, nothing, unlimited)
     solution = solve(problem, False)
     assert solution.pull[:, 0].tolist() == pytest.approx([math.log(3), 0.0, 8.0])
     assert solution.missed[:, 0].tolist() == [False, False, True]
