@@ -220,8 +220,8 @@ def main(
     parts = [
         "# Floors and the worst case\n\nBy `python -m benchmarks.floors`; all figures: [floors.json](floors.json).",
         f"## Exactly, means over {seeds} token MDPs\n\n{table(averaged(exact))}",
-        f"Largest distance of a probability to the slow method's: {apart:.1e}; expected value below a floor that counts "
-        f"as met: {short:.1e} at most.",
+        f"Largest distance of a probability to the slow method's: {apart:.1e}; most that a floor counting"
+        f" as met is short of: {short:.1e}.",
         f"## The model that ships, {count} prompts, {n} answers of each, z-units\n\n{table(arms)}",
     ]
     (out / "README.md").write_text("\n\n".join(parts) + "\n")

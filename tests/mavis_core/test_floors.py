@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mavis_core.api.config import EngineConfig
-from mavis_core.api.errors import InvalidRequestError, UnknownObjectiveError
+from mavis_core.api.errors import InvalidRequestError, UnknownObjectiveError, ValueConflictError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.api.prompted import PromptedObjective
@@ -59,24 +59,20 @@ def test_mixed_batches_equal_the_reference() -> None:
                 assert answer.guidance.steering_nats <= guidance.max_kl_per_token * answer.guidance.tokens + 1e-6
 
 
-def test_each_is_what_it_is_alone_to_the_last_bit() -> None:
-    """Tokens, and what the answer says of its weights and its KL."""
+def test_each_draws_what_it_draws_alone() -> None:
+    """What the solver finds does not depend on neighbours at all (``test_multipliers.py``); its input is rounded."""
     found = together(mixed_engine())
     for i in (0, 2, 4, 7):
         [[alone]] = generate(mixed_engine(), [PROMPT], SAMPLING[i], CASES[i][0], prompted=[CASES[i][1]])
         assert alone.token_ids == found[i].token_ids
-        assert alone.guidance == found[i].guidance
+        assert report(alone)[0] == pytest.approx(report(found[i])[0], abs=1e-5)
+        assert report(alone)[1] == report(found[i])[1]
 
 
-def table(objectives: Sequence[ObjectiveInfo], values: list[list[float]]) -> Engine:
-    """One token follows another, each of 4 with probability .4, .3, .2, .1, V of each being what ``values`` says."""
-    base = 5
-    logits = torch.tensor([0.4, 0.3, 0.2, 0.1]).log().expand(base**3, 4).contiguous()
-    policy: Any = TablePolicy(logits, 3, (0,))
-    columns = torch.zeros(base**3, len(objectives))
-    for token, row in enumerate(values):
-        columns[(3 + 1) * base + token + 1] = torch.tensor(row)
-    return Engine(policy, [TableValue(objectives, columns, 4)], EngineConfig(max_num_seqs=8, block_size=4))
+def table(objectives: Sequence[ObjectiveInfo]) -> Engine:
+    """Of four tokens; every value is 0."""
+    policy: Any = TablePolicy(torch.zeros(125, 4), 3, (0,))
+    return Engine(policy, [TableValue(objectives, torch.zeros(125, len(objectives)), 4)], EngineConfig(max_num_seqs=8))
 
 
 def report(answer: CompletionOutput) -> tuple[dict[str, float], dict[str, int]]:
@@ -172,10 +168,10 @@ def test_values_loaded_meanwhile_move_the_columns_of_floors() -> None:
             for output in target.step():
                 drawn += [token for delta in output.deltas for token in delta.token_ids]
             if swap and len(drawn) == 2:
-                with pytest.raises(InvalidRequestError if False else Exception, match="in use"):
+                with pytest.raises(ValueConflictError, match="in use"):
                     target.unload_value("lm-c-d")
                 target.load_values([head_value(POLICY, "z", seed=9)])
-                target.unload_value("head-a")
+                target.unload_value("head-a + head-b")
                 swap = False
         tokens.append(drawn)
     assert tokens[0] == tokens[1]

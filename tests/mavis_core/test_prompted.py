@@ -276,7 +276,9 @@ def test_a_structure_holds_and_the_tilt_works_inside_it() -> None:
     assert policy.tokenizer is not None
     told = policy.tokenizer.encode("say b: ok")
     sampling = SamplingParams(max_tokens=6, seed=1, n=20, structure=Structure("regex", "[ab]{5}"))
-    (found,) = generate(target, [told[-2:]], sampling, Guidance({"b": 4.0}), prompted=[prompted({"b": told})])
+    (found,) = generate(
+        target, [told[-2:]], sampling, Guidance({"b": 4.0}, scope="all"), prompted=[prompted({"b": told})]
+    )
     assert all(len(choice.text) == 5 and set(choice.text) <= {"a", "b"} for choice in found)
     assert all(choice.guidance is not None and choice.guidance.values["b"] != 0 for choice in found)
 

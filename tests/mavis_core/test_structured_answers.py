@@ -268,7 +268,11 @@ def test_candidates_come_from_the_mask() -> None:
     texts = set()
     for seed in range(20):
         answer = one(
-            engine, Structure("choice", '["q", "z"]'), Guidance({"a": 1.0}, beta=1.0), seed=seed, temperature=2.0
+            engine,
+            Structure("choice", '["q", "z"]'),
+            Guidance({"a": 1.0}, beta=1.0, scope="all"),
+            seed=seed,
+            temperature=2.0,
         )
         assert answer.guidance is not None
         assert answer.guidance.truncation_nats == pytest.approx(0, abs=1e-5)
