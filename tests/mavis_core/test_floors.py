@@ -141,7 +141,7 @@ def test_an_objective_in_words_that_only_a_floor_names_is_evaluated() -> None:
     ],
 )
 def test_what_the_loaded_objectives_do_not_allow(guidance: Guidance, param: str) -> None:
-    told = replace(objective("told"), pull_range=(0.0, 4.0))
+    told = replace(objective("told"), conditioned=True, pull_range=(0.0, 4.0))
     objectives = [
         objective("a"),
         objective("low", weight_range=(-2, 0)),
