@@ -12,7 +12,7 @@ from operator import add
 from mavis_core.api.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, TokenLogprobs, TokenReport
 from mavis_core.sample.kl import DrawStats
 from mavis_core.sample.sampler import SampledToken
-from mavis_core.schedule.row import Row, RowFault
+from mavis_core.schedule.row import Evaluated, Row, RowFault
 from mavis_core.schedule.row_fault import NOT_FINITE, alone
 
 
@@ -47,9 +47,11 @@ class Emitter:
         reports: tuple[TokenReport, ...] = ()
         if stats is not None:
             self._add(row, stats)
-            guidance = self._summary(row)
             if row.request.guidance.report:
                 reports = (self._report(row, token, stats),)
+        if row.guided_tokens:
+            guidance = self._summary(row)
+        change, row.change = row.change, None
         return ChoiceDelta(
             row.index,
             text,
@@ -59,6 +61,7 @@ class Emitter:
             row.finish_reason,
             stop_reason,
             guidance,
+            change,
         )
 
     def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
@@ -90,11 +93,14 @@ class Emitter:
 
     def _add(self, row: Row, stats: DrawStats) -> None:
         """Add a step to the row's totals, in the order of ``Row.totals``."""
-        columns = [column for _, column in self._reported(row)]
-        step = [stats.steering, stats.truncation, stats.sampled, stats.base_mass]
-        step += [stats.values[c] for c in columns] + [stats.spreads[c] for c in columns]
-        row.totals = list(map(add, row.totals, step)) if row.totals else step
+        step = (stats.steering, stats.truncation, stats.sampled, stats.base_mass)
+        row.totals = list(map(add, row.totals, step))
         row.guided_tokens += 1
+        for name, column in self._reported(row):
+            sums = row.evaluated.setdefault(name, Evaluated())
+            sums.tokens += 1
+            sums.value += stats.values[column]
+            sums.spread += stats.spreads[column]
 
     def _reported(self, row: Row) -> list[tuple[str, int]]:
         """Name and column of every objective that the row names: the loaded ones first, then those in words."""
@@ -102,20 +108,17 @@ class Emitter:
         return loaded + [(name, column) for column, (name, _) in enumerate(row.in_words, len(self._names))]
 
     def _summary(self, row: Row) -> GuidanceStats:
-        count, names = row.guided_tokens, [name for name, _ in self._reported(row)]
-        steering, truncation, sampled, mass = row.totals[:4]
-        means = [total / count for total in row.totals[4:]]
-        values, spreads = (dict(zip(names, part, strict=True)) for part in (means[: len(names)], means[len(names) :]))
+        steering, truncation, sampled, mass = row.totals
         return GuidanceStats(
             row.beta,
-            count,
+            row.guided_tokens,
             steering,
             truncation,
             sampled,
-            values,
-            mass / count,
-            spreads,
-            sum(companion.fed for companion in row.companions),
+            {name: sums.value / sums.tokens for name, sums in row.evaluated.items()},
+            mass / row.guided_tokens,
+            {name: sums.spread / sums.tokens for name, sums in row.evaluated.items()},
+            row.read_beside + sum(companion.fed for companion in row.companions),
         )
 
     def _report(self, row: Row, token: int, stats: DrawStats) -> TokenReport:

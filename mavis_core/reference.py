@@ -41,18 +41,23 @@ def reference_generate(
     beta: float,
     choice: int = 0,
     prompted: Sequence[PromptedObjective] = (),
+    resumed: Sequence[int] = (),
 ) -> ReferenceRow:
-    """Generate one choice of at most ``sampling.max_tokens`` tokens; ``sampling.seed`` must be set."""
+    """Generate one choice of at most ``sampling.max_tokens`` tokens; ``sampling.seed`` must be set.
+
+    ``resumed`` are its first tokens, which something else has drawn.
+    """
     assert sampling.seed is not None and sampling.max_tokens is not None
     out = ReferenceRow()
-    tokens = list(prompt)
+    out.tokens += resumed
+    tokens = [*prompt, *resumed]
     own = () if sampling.ignore_eos else policy.stop_token_ids
     stops = {*own, *sampling.stop_token_ids}
     matcher = None
     if sampling.structure is not None:
         compiler = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
         matcher = compiler.compile(sampling.structure)
-    for position in range(sampling.max_tokens):
+    for position in range(len(resumed), sampling.max_tokens):
         with torch.inference_mode():
             text = torch.tensor(tokens, device=policy.device)
             hidden = policy.backbone.forward_plain(text)[-1]

@@ -27,6 +27,7 @@ from server.http.throttle import Throttle
 from server.openapi import install_openapi
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
+from server.protocol.live_steering import SteeringPatch
 from server.protocol.objectives import Declaration
 from server.protocol.preferences import PreferenceRequest
 from server.protocol.presets import Preset
@@ -38,6 +39,7 @@ from server.routes import (
     completions,
     invocations,
     listing,
+    live_steering,
     objectives,
     operations,
     preferences,
@@ -60,6 +62,7 @@ BODIES: list[type[BaseModel]] = [
     DetokenizeRequest,
     Preset,
     PreferenceRequest,
+    SteeringPatch,
 ]
 
 
@@ -90,7 +93,8 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         redirect_slashes=False,
     )
     app.state.service = service
-    for group in (chat, completions, responses, invocations, tokens, preferences, presets, listing, operations):
+    generating = (chat, completions, responses, invocations, live_steering)
+    for group in (*generating, tokens, preferences, presets, listing, operations):
         app.include_router(group.router)
     if settings.playground:
         install_playground(app)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.guidance import Guidance
-from mavis_core.api.messages import EngineInfo
+from mavis_core.api.messages import EngineInfo, ObjectiveInfo
 from server.errors import UnknownModelError
 from server.http.auth import caller_of
 from server.objectives.known import Known
@@ -18,7 +18,7 @@ from server.protocol.objectives import in_words
 from server.protocol.presets import Preset
 from server.protocol.steered_request import GuidanceOptions
 from server.service import Service
-from server.weights import HEADER, Sources, Weights, refuse_taken, resolve_weights
+from server.weights import HEADER, Sources, Weights, check_weights, refuse_taken, resolve_weights
 
 
 class SteeredBody(Protocol):
@@ -42,14 +42,14 @@ class Steering:
     Attributes:
         model: the name to answer with, a preset's included.
         instructions: of the objectives in words that steer, by name.
-        brought: names that the request made up.
+        brought: those that the request made up, whether they steer or not.
     """
 
     model: str
     weights: Weights
     guidance: Guidance
     instructions: Mapping[str, str]
-    brought: frozenset[str]
+    brought: Mapping[str, str]
 
 
 async def resolve_steering(http: Request, service: Service, body: SteeredBody, info: EngineInfo) -> Steering:
@@ -76,15 +76,43 @@ async def resolve_steering(http: Request, service: Service, body: SteeredBody, i
         preference=preference,
         default=service.settings.objective_weights,
     )
-    weights = await resolve_weights(sources, [*known.infos, *(in_words(name, told) for name, told in brought.items())])
+    weights = await resolve_weights(sources, _known(known, brought))
     defaults = {} if preset is None else preset.guidance.model_dump(exclude_none=True)
     guidance = (body.guidance or GuidanceOptions()).with_weights(weights.values, defaults)
+    return _steering(model, weights, guidance, known, brought)
+
+
+def steered_otherwise(
+    before: Steering, known: Known, weights: Mapping[str, float] | None, options: Mapping[str, float | None]
+) -> Steering:
+    """How a request is steered from now on.
+
+    Args:
+        weights: in place of the whole map; None: as before.
+        options: fields of ``Guidance`` that change; None is what a request that says nothing gets.
+
+    Raises:
+        InvalidRequestError, UnknownObjectiveError: as for a request of its own.
+    """
+    now = before.weights
+    if weights is not None:
+        check_weights(weights, _known(known, before.brought))
+        now = Weights(dict(weights), "patch")
+    guidance = replace(before.guidance, weights=now.values, **options)  # type: ignore[arg-type]  # checked there
+    return _steering(before.model, now, guidance, known, before.brought)
+
+
+def _known(known: Known, brought: Mapping[str, str]) -> list[ObjectiveInfo]:
+    return [*known.infos, *(in_words(name, instruction) for name, instruction in brought.items())]
+
+
+def _steering(model: str, weights: Weights, guidance: Guidance, known: Known, brought: Mapping[str, str]) -> Steering:
     told = {**{name: declared.instruction for name, declared in known.declared.items()}, **brought}
     steering = {name for name, weight in weights.values.items() if weight and guidance.active}
     instructions = {name: instruction for name, instruction in told.items() if name in steering}
     idle = told.keys() - instructions.keys()  # the engine is not told of them, so it would not know their names
     named = {name: weight for name, weight in guidance.weights.items() if name not in idle}
-    return Steering(model, weights, replace(guidance, weights=named), instructions, frozenset(brought))
+    return Steering(model, weights, replace(guidance, weights=named), instructions, brought)
 
 
 def _brought(service: Service, body: SteeredBody, preset: Preset | None, known: Known) -> dict[str, str]:

@@ -20,7 +20,7 @@ from mavis_core.api.errors import InvalidRequestError, UnknownObjectiveError
 from mavis_core.api.messages import ObjectiveInfo
 
 HEADER = "X-Objective-Weights"
-Source = Literal["body", "header", "preset", "preference", "default", "none"]
+Source = Literal["body", "header", "preset", "preference", "default", "none", "patch"]
 # An ordinary decimal: float() alone would take "nan", "1_0" and other scripts' digits.
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 MAX_OBJECTIVES_NAMED = 64

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -44,7 +46,8 @@ async def create_chat_completion(http: HttpRequest) -> Response:
             "must be read whole, as its instruction is",
             "truncate_prompt_tokens",
         )
-    prompted = await while_connected(http, resolved.prompted(body.messages, rendering, prompt))
+    tell = partial(resolved.prompted, body.messages, rendering, prompt)
+    prompted = await while_connected(http, tell(resolved.steering.instructions))
     answer = ChatAnswer(
         f"chatcmpl-{body.request_id or resolved.id}",
         resolved.answer_context([prompt]),
@@ -52,4 +55,5 @@ async def create_chat_completion(http: HttpRequest) -> Response:
         resolved.tools,
         echoed,
     )
-    return await respond_with(resolved, [resolved.request(prompt, sampling, prompted=prompted)], answer)
+    request = resolved.request(prompt, sampling, prompted=prompted)
+    return await respond_with(resolved, [request], answer, tell if prompt == whole else None)
