@@ -17,7 +17,7 @@ from mavis_core.api.messages import ChoiceDelta, Request
 from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.reference import reference_generate
+from mavis_core.reference import ReferenceRow, reference_generate
 from tests.mavis_core.test_isolation import in_words, requests
 from tests.models import assert_idle, mixed_values, request, tiny_policy
 
@@ -27,7 +27,7 @@ WORDS = {
     "pirate": PromptedObjective("pirate", (41, 42, 43, *PROMPT)),
     "calm": PromptedObjective("calm", (44, 45, 41, 52, 60, 3, 17, *PROMPT)),
 }
-AT, LENGTH = 20, 30
+AT, LENGTH = 20, 25
 
 
 def guidance(weights: dict[str, float], **more: Any) -> Guidance:
@@ -117,13 +117,21 @@ def unchanged() -> Run:
     return answered(engine(), [case.request(name) for name, case in CASES.items()], {})
 
 
+@cache
+def slow_loop(name: str, choice: int, point: int) -> ReferenceRow:
+    """The unchanged answer up to ``point``, from there on as the case steers it afterwards."""
+    after, before = CASES[name].after, unchanged().tokens(name, choice)[:point]
+    sampling, beta = CASES[name].request(name).sampling, after.beta or 0.0
+    return reference_generate(POLICY, VALUES, PROMPT, sampling, after, beta, choice, words(after), before)
+
+
 @pytest.mark.parametrize(
     "config",
     [
         {},
-        {"max_num_batched_tokens": 11, "max_num_seqs": 9, "block_size": 1},
+        {"max_num_batched_tokens": 23, "max_num_seqs": 23, "block_size": 1},
         {"enable_chunked_prefill": False, "max_num_batched_tokens": 89, "enable_prefix_caching": False},
-        {"kv_cache_tokens": 390, "max_num_seqs": 13},
+        {"kv_cache_tokens": 240, "max_num_seqs": 17},
     ],
     ids=["together", "in small chunks", "whole", "preempted"],
 )
@@ -140,10 +148,7 @@ def test_the_rest_is_drawn_as_the_new_steering_says(config: dict[str, Any]) -> N
             before = unchanged().tokens(one.id, choice)
             assert tokens[:point] == before[:point], one.id
             assert len(tokens) == LENGTH
-            wanted = reference_generate(
-                POLICY, VALUES, PROMPT, one.sampling, case.after, 1.5 if case.after.beta is None else case.after.beta,
-                choice, words(case.after), resumed=tokens[:point],
-            )  # fmt: skip
+            wanted = slow_loop(one.id, choice, point)
             assert tokens == wanted.tokens, one.id
             differ += tokens != before
             deltas = run.deltas[one.id, choice]
@@ -209,7 +214,7 @@ def test_what_was_guided_once_is_still_told_once_it_is_not() -> None:
 
 def test_before_the_first_token_it_counts_from_the_start() -> None:
     case = CASES["steered by an LM at all"]
-    target, run = engine(max_num_batched_tokens=2), Run()
+    target, run = engine(max_num_batched_tokens=2, max_num_seqs=2), Run()
     target.add(case.request("waits"))
     run.steer(target, "waits", guidance({"c": 1.0}))
     target.step()
@@ -278,15 +283,15 @@ def random_steering(one: Request, choose: random.Random) -> tuple[Guidance, tupl
 def test_a_thousand_changes_under_load_leave_nothing_behind() -> None:
     """Joins, aborts, forks, companions, too few blocks; whoever was left alone has the tokens of a quiet engine."""
     choose, run, changes, aborted = random.Random(4), Run(), 0, 0
-    target = engine(kv_cache_tokens=510, max_num_seqs=23, block_size=5)
+    target = engine(kv_cache_tokens=390, max_num_seqs=23, block_size=5)
     touched: set[str] = set()
     asked: dict[str, Request] = {}
     while changes < 1000:
-        for one in requests(len(asked) + 1)[:: choose.choice([1, 3])] if len(target._rows) < 12 else ():
+        for one in requests(len(asked) + 1)[:: choose.choice([1, 3])] if len(target._rows) < 16 else ():
             asked[one.id] = one
             target.add(one)
         run.step(target)
-        for name in choose.sample(sorted(target._rows), min(8, len(target._rows))):
+        for name in choose.sample(sorted(target._rows), min(16, len(target._rows))):
             if name.endswith(("0", "5")):
                 continue
             touched.add(name)
@@ -302,9 +307,9 @@ def test_a_thousand_changes_under_load_leave_nothing_behind() -> None:
     while target.has_work:
         run.step(target)
     assert_idle(target)
-    assert run.preempted > 20 and aborted > 20
-    quiet = [one for name, one in asked.items() if name not in touched][:40]
-    assert len(quiet) > 20
+    assert run.preempted > 9 and aborted > 9
+    quiet = [one for name, one in asked.items() if name not in touched][:20]
+    assert len(quiet) > 9
     alone = answered(engine(), quiet, {})
     for one in quiet:
         for choice in range(one.sampling.n):
