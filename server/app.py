@@ -48,6 +48,7 @@ from server.routes import (
     tokens,
     values,
 )
+from server.reference import install_reference
 from server.routes.playground import install_playground
 from server.service import Service
 from server.settings import Settings
@@ -81,14 +82,13 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         await engine.close()
         service.close()
 
-    # The bundled documentation pages load scripts from another host; the document itself is at /openapi.json.
     app = FastAPI(
         title="MAVIS server",
         version=package_version(),
         description="OpenAI-compatible inference that its users steer",
         lifespan=lifespan,
         openapi_url=None,  # ``install_openapi`` serves it
-        docs_url=None,
+        docs_url=None,  # ``install_reference`` serves ours
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -104,6 +104,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         app.include_router(values.router)
         app.include_router(objectives.router)
         bodies = [*BODIES, LoadValueRequest, Declaration]
+    install_reference(app)
     install_openapi(app, bodies, service.keys.required, OPEN_PATHS, settings.unknown_fields == "refuse")
     _add_middleware(app, service)
     return app

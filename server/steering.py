@@ -20,6 +20,8 @@ from server.protocol.steered_request import GuidanceOptions
 from server.service import Service
 from server.weights import HEADER, Sources, Weights, check_weights, refuse_taken, resolve_weights
 
+MAX_ANY_NAME = 256  # characters; every chunk of an answer repeats the name
+
 
 class SteeredBody(Protocol):
     """The fields of a request body that steering depends on."""
@@ -139,14 +141,18 @@ async def find_model(service: Service, name: str | None, info: EngineInfo) -> tu
     Raises:
         UnknownModelError, DatabaseUnavailableError.
     """
-    try:
-        return service.check_model(name, info), None
-    except UnknownModelError:
-        base, _, ending = (name or "").rpartition(":")
-        preset = await service.presets.get(service.scope, ending) if base in service.model_names(info) else None
-        if preset is None:
-            raise
-        return f"{base}:{ending}", preset
+    names = service.model_names(info)
+    if name is None or name in names:
+        return name or names[0], None
+    takes_any = service.settings.takes_any_model and len(name) <= MAX_ANY_NAME
+    base, _, ending = name.rpartition(":")
+    preset = await service.presets.get(service.scope, ending) if base and (takes_any or base in names) else None
+    if preset is None and not takes_any:
+        raise UnknownModelError(
+            f"the model {name[:200]!r} does not exist; served: {', '.join(names)}, by default the first; a server that is "
+            "started with --served-model-name '*' takes any name"
+        )
+    return name, preset
 
 
 def _header(http: Request) -> str | None:

@@ -1,7 +1,7 @@
 """Who is calling: a request's bearer key, checked before anything else of the request is read.
 
-``/health``, ``/ready``, ``/ping`` and ``/openapi.json`` stay open: load balancers carry no keys. So do the page at
-``/`` and its files: they hold nothing secret, and ask for the key. ``/metrics`` is open only where no keys are set.
+``/health``, ``/ready``, ``/ping``, ``/openapi.json`` and ``/docs`` stay open: load balancers carry no keys. So do the
+page at ``/`` and its files: they hold nothing secret, and ask for the key. ``/metrics`` is open only where no keys are set.
 If none are set, every caller without the admin key is the anonymous one, whatever key it sends: OpenAI's clients always
 send one.
 
@@ -19,7 +19,7 @@ from server.errors import error_object, error_response
 from server.http.keys import ANONYMOUS, ApiKey, KeyRing
 from server.http.route_path import route_path
 
-OPEN_PATHS = frozenset({"/health", "/ready", "/ping", "/openapi.json", "/", "/mavis.js"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/ping", "/openapi.json", "/docs", "/", "/mavis.js"})
 OPEN_PREFIX = "/playground/"  # static files; a path under it can reach nothing else, whatever dots it has
 
 

@@ -283,7 +283,7 @@ def random_steering(one: Request, choose: random.Random) -> tuple[Guidance, tupl
 def test_a_thousand_changes_under_load_leave_nothing_behind() -> None:
     """Joins, aborts, forks, companions, too few blocks; whoever was left alone has the tokens of a quiet engine."""
     choose, run, changes, aborted = random.Random(4), Run(), 0, 0
-    target = engine(kv_cache_tokens=390, max_num_seqs=23, block_size=5)
+    target = engine(kv_cache_tokens=230, max_num_seqs=23, block_size=5)
     touched: set[str] = set()
     asked: dict[str, Request] = {}
     while changes < 1000:
