@@ -17,7 +17,7 @@ from jinja2 import Environment, Template
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
-PAGE = Path(__file__).with_name("reference.html")
+PAGE = Path(__file__).parent / "playground" / "reference.html"
 RANGE = {"minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "to {}", "maxLength": "up to {} characters"}
 RANGE |= {"maxItems": "up to {} items", "maxProperties": "up to {} entries"}
 
