@@ -24,6 +24,7 @@ from server.http.plain_paths import PlainPaths
 from server.http.request_id import RequestId
 from server.http.shutdown_answers import ShutdownAnswers
 from server.http.throttle import Throttle
+from server.live_answers import LiveAnswers
 from server.openapi import install_openapi
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
@@ -34,6 +35,7 @@ from server.protocol.presets import Preset
 from server.protocol.responses import ResponsesRequest
 from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
 from server.protocol.values import LoadValueRequest
+from server.reference import install_reference
 from server.routes import (
     chat,
     completions,
@@ -48,7 +50,6 @@ from server.routes import (
     tokens,
     values,
 )
-from server.reference import install_reference
 from server.routes.playground import install_playground
 from server.service import Service
 from server.settings import Settings
@@ -93,6 +94,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         redirect_slashes=False,
     )
     app.state.service = service
+    app.state.live_answers = LiveAnswers()
     generating = (chat, completions, responses, invocations, live_steering)
     for group in (*generating, tokens, preferences, presets, listing, operations):
         app.include_router(group.router)

@@ -10,16 +10,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+from starlette.requests import Request as HttpRequest
 
 from mavis_core.api.errors import UnknownRequestError
 from mavis_core.api.messages import Request
 from mavis_core.api.prompted import PromptedObjective
 from server.http.keys import ApiKey
 from server.http.streams import Outputs
-
-if TYPE_CHECKING:
-    from server.steering import Steering
+from server.steering import Steering
 
 Tell = Callable[[Mapping[str, str]], Awaitable[tuple[PromptedObjective, ...]]]
 
@@ -65,3 +64,9 @@ class LiveAnswers:
         if live is None:
             raise UnknownRequestError(answer_id)
         return live
+
+
+def live_answers_of(http: HttpRequest) -> LiveAnswers:
+    answers = http.app.state.live_answers
+    assert isinstance(answers, LiveAnswers)
+    return answers

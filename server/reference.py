@@ -1,4 +1,4 @@
-"""``/docs``: the OpenAPI document as a page to read, made here and complete: no script, nothing from another host.
+"""``/docs``: the OpenAPI document as a page to read, whole as it is sent: no script, no other host.
 
 FastAPI's own pages load megabytes of scripts from elsewhere. What people look up is which fields there are, of what type
 and in which range, and that is a table.

@@ -22,7 +22,7 @@ from server.http.disconnect import while_connected
 from server.http.rate_limits import Allowance
 from server.http.streams import AnswerStream, Outputs
 from server.http.throttle import reserve_tokens
-from server.live_answers import LiveAnswer, Tell
+from server.live_answers import LiveAnswer, Tell, live_answers_of
 from server.observation import Observation
 from server.resolved_request import ResolvedRequest
 from server.tools.use import Constraint, in_clients_words
@@ -39,7 +39,8 @@ async def respond_with(
         run(service.engine, i, live, _observation(resolved, request), allowance, constraint)
         for i, request in enumerate(requests)
     ]
-    outputs = service.live.known_by(answer.id, caller_of(resolved.http), live, runs[0] if len(runs) == 1 else fan_in(runs))
+    outputs = runs[0] if len(runs) == 1 else fan_in(runs)
+    outputs = live_answers_of(resolved.http).known_by(answer.id, caller_of(resolved.http), live, outputs)
     if resolved.body.stream:
         first = await while_connected(resolved.http, first_of(outputs))
         return AnswerStream(answer, first, outputs)

@@ -16,7 +16,6 @@ from mavis_core.api.messages import EngineInfo
 from mavis_core.api.tokenizer import Tokenizer
 from server.http.key_file import key_ring
 from server.http.rate_limits import RateLimits
-from server.live_answers import LiveAnswers
 from server.metrics import Metrics
 from server.objectives.declared import Declared, Objectives
 from server.objectives.instruction import Place, find_place
@@ -51,7 +50,6 @@ class Service:
         self.presets = Presets(read_presets(settings.presets), self.database)
         self.preferences = Preferences(self.database)
         self.objectives = Objectives(Declared.read(settings.objectives, settings.model is None))
-        self.live = LiveAnswers()
         self.started = int(time.time())
         self._tokenizer = tokenizer
         self._token_text: TokenText | None = None

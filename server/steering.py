@@ -149,8 +149,8 @@ async def find_model(service: Service, name: str | None, info: EngineInfo) -> tu
     preset = await service.presets.get(service.scope, ending) if base and (takes_any or base in names) else None
     if preset is None and not takes_any:
         raise UnknownModelError(
-            f"the model {name[:200]!r} does not exist; served: {', '.join(names)}, by default the first; a server that is "
-            "started with --served-model-name '*' takes any name"
+            f"the model {name[:200]!r} does not exist; served: {', '.join(names)}, by default the first; a server that "
+            "is started with --served-model-name '*' takes any name"
         )
     return name, preset
 

@@ -1,7 +1,7 @@
 """The messages that go into an engine and come out of it: frozen values that can be sent to another process.
 
-In: ``Request``, ``Steer``, ``Abort``, ``LoadValue`` and ``UnloadValue``. Out: one ``RequestOutput`` per request and step in which
-something happened, and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
+In: ``Request``, ``Steer``, ``Abort``, ``LoadValue`` and ``UnloadValue``. Out: one ``RequestOutput`` per request and
+step in which something happened, and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
 """
 
 from __future__ import annotations

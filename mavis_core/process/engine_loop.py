@@ -116,7 +116,8 @@ def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
     try:
         engine = build(lambda stage, fraction: emit(Loading(stage, fraction)))
     except Exception as error:
-        log.error("loading failed: %s", error, exc_info=not isinstance(error, MavisError))
+        if not isinstance(error, MavisError):  # else the reason says all, and whoever waits for it tells it
+            log.exception("loading failed")
         emit(Dead(f"loading failed: {error}"))
         return
     emit(Ready(engine.info, getattr(engine.tokenizer, "name_or_path", None) or None))

@@ -110,8 +110,8 @@ class Admission:
             room = self.room.answer(list(map(len, request.prompts)))
             if room <= drawn:
                 raise InvalidRequestError(
-                    f"objective_weights: with its objectives in words the request reads {len(request.prompts)} prompts, "
-                    f"which leaves {max(0, room)} tokens for the answer: {drawn} are there already",
+                    f"objective_weights: with its objectives in words the request reads {len(request.prompts)} "
+                    f"prompts, which leaves {max(0, room)} tokens for the answer: {drawn} are there already",
                     "objective_weights",
                 )
             most = room if sampling.max_tokens is None else min(sampling.max_tokens, room)

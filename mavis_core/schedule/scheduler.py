@@ -154,7 +154,7 @@ class Scheduler:
         self._tables.close(row)
 
     def reopen(self, row: Row) -> None:
-        """Let a closed row be read again: in its place if it still fits there, else it waits as a preempted one does."""
+        """Let a closed row be read again: in its place if it fits there, else it waits as a preempted one does."""
         if row not in self.running:
             return
         if self.chunked and self._taken().total() <= self.max_rows:

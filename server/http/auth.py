@@ -1,9 +1,9 @@
 """Who is calling: a request's bearer key, checked before anything else of the request is read.
 
 ``/health``, ``/ready``, ``/ping``, ``/openapi.json`` and ``/docs`` stay open: load balancers carry no keys. So do the
-page at ``/`` and its files: they hold nothing secret, and ask for the key. ``/metrics`` is open only where no keys are set.
-If none are set, every caller without the admin key is the anonymous one, whatever key it sends: OpenAI's clients always
-send one.
+page at ``/`` and its files: they hold nothing secret, and ask for the key. ``/metrics`` is open only where no keys are
+set. If none are set, every caller without the admin key is the anonymous one, whatever key it sends: OpenAI's clients
+always send one.
 
 A plain ASGI middleware: Starlette's ``BaseHTTPMiddleware`` would put two tasks and a queue between every streamed
 chunk and its socket.

@@ -31,7 +31,9 @@ class SteeringPatch(Strict):
         """The fields of ``guidance`` that are given, null too; raises InvalidRequestError where nothing is given."""
         given: dict[str, float | None] = {} if self.guidance is None else self.guidance.model_dump(exclude_unset=True)
         if self.objective_weights is None and not given:
-            raise InvalidRequestError("nothing to change: give objective_weights, guidance.beta or guidance.max_kl_per_token")
+            raise InvalidRequestError(
+                "nothing to change: give objective_weights, guidance.beta or guidance.max_kl_per_token"
+            )
         return given
 
 
@@ -41,5 +43,5 @@ class SteeringInForce(Strict):
     objective_weights: dict[str, float]
     guidance: LiveGuidance
     from_token: list[int | None] = Field(
-        description="For each choice the number of its first token, from 0, that is drawn so; null: it has ended before."
+        description="For each choice the number of its first token, from 0, that is drawn so; null: it had ended."
     )

@@ -8,6 +8,7 @@ from starlette.requests import Request as HttpRequest
 from mavis_core.api.errors import UnknownRequestError
 from server.http.auth import caller_of
 from server.http.body import read_json
+from server.live_answers import live_answers_of
 from server.live_steering import steer_live
 from server.openapi import body_of, errors
 from server.protocol.live_steering import LiveGuidance, SteeringInForce, SteeringPatch
@@ -27,7 +28,7 @@ async def change_steering(http: HttpRequest, id: str) -> SteeringInForce:
     service = service_of(http)
     patch = parse(SteeringPatch, await read_json(http, service.settings.max_body_bytes))
     options = patch.options
-    live = service.live.find(id, caller_of(http))
+    live = live_answers_of(http).find(id, caller_of(http))
     numbers = await steer_live(service, live, patch.objective_weights, options)
     if all(number is None for number in numbers):
         raise UnknownRequestError(id)

@@ -62,8 +62,8 @@ class Settings(BaseModel):
     )
     served_model_name: TextList = setting(
         (),
-        "Names that clients may ask for the model by, comma-separated; answers carry the one that was asked for, or the "
-        "first. * takes any name, so that applications written for another model run unchanged. "
+        "Names that clients may ask for the model by, comma-separated; answers carry the one that was asked for, or "
+        "the first. * takes any name, so that applications written for another model run unchanged. "
         "Default: what --model says.",
     )
     host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0 is every IPv4 address of this machine.")

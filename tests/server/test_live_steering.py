@@ -91,7 +91,7 @@ async def test_weights_strength_and_budget_change_and_what_is_left_out_stays(
 async def test_a_stream_says_in_the_first_chunk_that_is_steered_otherwise(
     client: httpx.AsyncClient, engine: FakeEngine, report: bool
 ) -> None:
-    body = {"objective_weights": {"cheerful": 1}, "guidance": {"report": report}}
+    body: dict[str, Any] = {"objective_weights": {"cheerful": 1}, "guidance": {"report": report}}
     async with answering(client, engine, request_id="a", stream=True, **body) as task:
         (token,) = (await patch(client, "chatcmpl-a", objective_weights={"cheerful": 3})).json()["from_token"]
     chunks = [choice for event in events(await task) for choice in event["choices"]]
@@ -112,7 +112,7 @@ async def test_every_endpoint_has_ids_that_change(client: httpx.AsyncClient, eng
         assert len(found.json()["from_token"]) == 4
     assert all(choice["guidance"]["weights"] == {"cheerful": 2.0} for choice in (await task).json()["choices"])
     async with answering(client, engine, RESPONSES, stream=True) as task:
-        (known,) = [answer for _, answer in client._transport.app.state.service.live._known]  # type: ignore[attr-defined]
+        (known,) = [answer for _, answer in client._transport.app.state.live_answers._known]  # type: ignore[attr-defined]
         assert known.startswith("resp_")
         (token,) = (await patch(client, known, objective_weights={"cheerful": 2})).json()["from_token"]
     told = events(await task)
@@ -130,7 +130,9 @@ async def test_words_that_the_request_brought_or_the_server_has_are_told_when_th
             assert (await patch(client, "chatcmpl-a", objective_weights={"pirate": 1})).status_code == 200
             assert engine.in_flight == 2
             assert (await patch(client, "chatcmpl-a", objective_weights={"pirate": 2, "formal": 1})).status_code == 200
-            assert (await patch(client, "chatcmpl-a", objective_weights={"formal": 2, "cheerful": 0})).status_code == 200
+            assert (
+                await patch(client, "chatcmpl-a", objective_weights={"formal": 2, "cheerful": 0})
+            ).status_code == 200
         told = [{o.name: FakeTokenizer().decode(o.prompt_token_ids) for o in one.prompted} for one in engine.requests]
         assert told[0] == {}
         assert told[1] == {"pirate": "system:Talk like a pirate.\nuser:hi\nassistant:"}
@@ -194,7 +196,7 @@ async def test_unknown_finished_and_other_keys_answers_are_404s(engine: FakeEngi
                 assert answer in error["message"]
             assert (await patch(client, "chatcmpl-a", keys["ann"], **change)).status_code == 200
         assert (await patch(client, "chatcmpl-a", keys["ann"], **change)).status_code == 404
-        assert len(client._transport.app.state.service.live) == 0  # type: ignore[attr-defined]
+        assert len(client._transport.app.state.live_answers) == 0  # type: ignore[attr-defined]
 
 
 async def test_changes_at_once_are_made_one_after_the_other(client: httpx.AsyncClient, engine: FakeEngine) -> None:

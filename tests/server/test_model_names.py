@@ -29,7 +29,12 @@ async def test_a_preset_is_found_behind_any_name(tmp_path: Path) -> None:
     file = tmp_path / "presets.yaml"
     file.write_text("warm: {objective_weights: {cheerful: 1}}")
     async with app_client(served_model_name=("mine", "*"), presets=file) as client:
-        for model, source in (("gpt-4o:warm", "preset"), ("llama3:8b", "none"), ("mine:warm", "preset"), (":warm", "none")):
+        for model, source in (
+            ("gpt-4o:warm", "preset"),
+            ("llama3:8b", "none"),
+            ("mine:warm", "preset"),
+            (":warm", "none"),
+        ):
             answer = (await client.post("/v1/chat/completions", json={"model": model, "messages": USER})).json()
             assert (answer["model"], answer["choices"][0]["guidance"]["source"]) == (model, source)
         listed = (await client.get("/v1/models")).json()["data"]

@@ -398,8 +398,8 @@ async def test_further_companions_take_places_and_give_them_back(subject: Subjec
         assert client.in_flight == PLACES - 2
         await client.steer("long", Guidance({"short": 2.0}))
         assert client.in_flight == PLACES - 2
+        more = (*words, PromptedObjective("kind", tuple(b"kindly")))
         with pytest.raises(QueueFullError):
-            more = (*words, PromptedObjective("kind", tuple(b"kindly")))
             await client.steer("long", Guidance({"short": 1.0, "kind": 1.0}), more)
         assert client.in_flight == PLACES - 2
         await client.steer("long", Guidance({"short": 0.0, "cheerful": 1.0}))
