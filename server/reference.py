@@ -1,7 +1,7 @@
 """``/docs``: the OpenAPI document as a page to read, whole as it is sent: no script, no other host.
 
-FastAPI's own pages load megabytes of scripts from elsewhere. What people look up is which fields there are, of what type
-and in which range, and that is a table.
+FastAPI's own pages load megabytes of scripts from elsewhere. What people look up is which fields there are, of what
+type and in which range, and that is a table.
 """
 
 from __future__ import annotations
