@@ -75,6 +75,10 @@ class Batcher:
             rows,
         )
 
+    def forget(self) -> None:
+        """Build the next batch anew: rows are steered otherwise than its tensors say."""
+        self._current = None
+
     def _rows(self, drawing: Sequence[Row], decoding: bool) -> RowTensors:
         """The last step's tensors if all its rows decode again; a row that was just prefilled may have other blocks."""
         if not decoding or self._current is None or not self._current.follows(drawing):

@@ -13,7 +13,7 @@ from mavis_core.api.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, T
 from mavis_core.sample.floors import FoundWeights
 from mavis_core.sample.kl import DrawStats
 from mavis_core.sample.sampler import SampledToken
-from mavis_core.schedule.row import Row, RowFault
+from mavis_core.schedule.row import Evaluated, Row, RowFault
 from mavis_core.schedule.row_fault import NOT_FINITE, alone
 
 
@@ -55,14 +55,13 @@ class Emitter:
         guidance = None
         reports: tuple[TokenReport, ...] = ()
         if stats is not None:
-            if row.guided:
-                if row.steers:
-                    self._add(row, stats)
-                    if found is not None:
-                        _add_found(row, found)
-                guidance = self._summary(row)
+            if row.guided and row.steers:
+                self._add(row, stats, found)
             if row.request.guidance.report or row.answer:
                 reports = (self._report(row, token, stats),)
+        if row.guided or row.guided_tokens:
+            guidance = self._summary(row)
+        change, row.change = row.change, None
         return ChoiceDelta(
             row.index,
             text,
@@ -72,6 +71,7 @@ class Emitter:
             row.finish_reason,
             stop_reason,
             guidance,
+            change,
         )
 
     def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
@@ -104,13 +104,26 @@ class Emitter:
             text += row.detokenizer.flush()
         return text, None
 
-    def _add(self, row: Row, stats: DrawStats) -> None:
-        """Add a step to the row's totals, in the order of ``Row.totals``."""
-        columns = [column for _, column in self._reported(row)]
-        step = [stats.steering, stats.truncation, stats.sampled, stats.base_mass]
-        step += [stats.values[c] for c in columns] + [stats.spreads[c] for c in columns]
-        row.totals = list(map(add, row.totals, step)) if row.totals else step
+    def _add(self, row: Row, stats: DrawStats, found: FoundWeights | None) -> None:
+        """Add a step to the row's totals, in the order of ``Row.totals``, and to those of its objectives."""
+        step = (stats.steering, stats.truncation, stats.sampled, stats.base_mass)
+        row.totals = list(map(add, row.totals, step))
         row.guided_tokens += 1
+        for name, column in self._reported(row):
+            sums = row.evaluated.setdefault(name, Evaluated())
+            sums.tokens += 1
+            sums.value += stats.values[column]
+            sums.spread += stats.spreads[column]
+        if found is not None:
+            self._add_found(row, found)
+
+    def _add_found(self, row: Row, found: FoundWeights) -> None:
+        """What is left of the given weights, and what was found beside them."""
+        for name, weight in (*((self._names[column], row.weights[column]) for column in row.named), *row.in_words):
+            row.evaluated[name].weight += found.share * weight
+        for aim, pull, missed in zip(row.aims, found.pull, found.missed, strict=False):
+            row.evaluated[aim.name].weight += pull / row.beta
+            row.evaluated[aim.name].missed += int(missed)
 
     def _reported(self, row: Row) -> list[tuple[str, int]]:
         """Name and column of every objective that the row names: the loaded ones first, then those in words."""
@@ -118,32 +131,22 @@ class Emitter:
         return loaded + [(name, column) for column, (name, _) in enumerate(row.in_words, len(self._names))]
 
     def _summary(self, row: Row) -> GuidanceStats:
-        count, names = row.guided_tokens, [name for name, _ in self._reported(row)]
-        steering, truncation, sampled, mass, *rest = row.totals or [0.0] * (4 + 2 * len(names))
-        means = [total / max(count, 1) for total in rest]
-        values, spreads = (dict(zip(names, part, strict=True)) for part in (means[: len(names)], means[len(names) :]))
+        steering, truncation, sampled, mass = row.totals
+        now = {name: Evaluated() for name, _ in self._reported(row)}
+        sums, solved = now | row.evaluated, row.request.guidance.solved
         return GuidanceStats(
             row.beta,
-            count,
+            row.guided_tokens,
             steering,
             truncation,
             sampled,
-            values,
-            mass / max(count, 1),
-            spreads,
-            sum(companion.fed for companion in row.companions),
-            found_weights=self._found_weights(row) if row.found else None,
-            floors_missed=_floors_missed(row) if row.found else None,
+            {name: each.value / max(each.tokens, 1) for name, each in sums.items()},
+            mass / max(row.guided_tokens, 1),
+            {name: each.spread / max(each.tokens, 1) for name, each in sums.items()},
+            row.read_beside + sum(companion.fed for companion in row.companions),
+            found_weights={name: e.weight / max(e.tokens, 1) for name, e in sums.items()} if solved else None,
+            floors_missed={name: sums[name].missed for name in row.request.guidance.floors} if solved else None,
         )
-
-    def _found_weights(self, row: Row) -> dict[str, float]:
-        """Mean weight of every objective: what is left of the given one, and what the aims added."""
-        count, share = row.guided_tokens, row.found[0]
-        given = [*((self._names[column], row.weights[column]) for column in row.named), *row.in_words]
-        weights = {name: share * weight / count for name, weight in given}
-        for aim, pull in zip(row.aims, row.found[1:], strict=False):
-            weights[aim.name] += pull / (count * row.beta)
-        return weights
 
     def _report(self, row: Row, token: int, stats: DrawStats) -> TokenReport:
         values = {name: stats.values[column] for name, column in self._reported(row)}
@@ -158,18 +161,6 @@ def _track_reasoning(rows: Sequence[Row], draws: Sequence[SampledToken]) -> None
             continue
         with alone(row, "in its reasoning"):
             row.reasoning.push(draw.token)
-
-
-def _add_found(row: Row, found: FoundWeights) -> None:
-    """Add a step to the row's ``found``."""
-    count = len(row.aims)
-    step = [found.share, *found.pull[:count], *found.missed[:count]]
-    row.found = list(map(add, row.found, step)) if row.found else step
-
-
-def _floors_missed(row: Row) -> dict[str, int]:
-    missed = row.found[1 + len(row.aims) :]
-    return {aim.name: int(count) for aim, count in zip(row.aims, missed, strict=True) if aim.floor is not None}
 
 
 def _begin_grammars(rows: Sequence[Row], draws: Sequence[SampledToken]) -> None:

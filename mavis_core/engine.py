@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from mavis_core.api.config import EngineConfig
-from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.errors import InvalidRequestError, UnknownRequestError
+from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ChoiceDelta, EngineInfo, Request, RequestOutput, StepStats, failure
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.batcher import Batcher, StepBatch
 from mavis_core.emitter import Emitter
@@ -33,6 +35,7 @@ from mavis_core.sample.sampler import Drawn, Logits, Tilted, draw, process_logit
 from mavis_core.sample.scoring import Scored
 from mavis_core.sample.untilted import settle
 from mavis_core.schedule.admission import Admission
+from mavis_core.schedule.new_steering import steer_rows
 from mavis_core.schedule.row import Row, RowFault
 from mavis_core.schedule.scheduler import Plan, Scheduler
 from mavis_core.schedule.seeds import Seeds
@@ -150,6 +153,28 @@ class Engine:
         rows = self._admission.rows(self.seeds.seeded(request), matcher)
         self._rows[request.id] = rows
         self.scheduler.add(rows[0])
+
+    def steer(
+        self, request_id: str, guidance: Guidance, prompted: tuple[PromptedObjective, ...] | None = None
+    ) -> tuple[int, ...]:
+        """Steer a request otherwise from its next token on, between two steps.
+
+        Args:
+            prompted: its objectives in words from now on; None: those that it has.
+
+        Returns:
+            For each choice how many tokens it has, which is the number of the first one that is drawn so.
+
+        Raises:
+            UnknownRequestError, InvalidRequestError; nothing has changed then.
+        """
+        rows = self._rows.get(request_id)
+        if rows is None:
+            raise UnknownRequestError(request_id)
+        request = rows[0].request.steered(guidance, prompted)
+        steer_rows(rows, request, self._admission, self.scheduler)
+        self._batcher.forget()
+        return tuple(row.output_length for row in rows)
 
     def abort(self, request_id: str) -> None:
         """Drop a request; an unknown id is ignored, because the request may just have finished."""

@@ -47,14 +47,17 @@ def reference_generate(
     choice: int = 0,
     prompted: Sequence[PromptedObjective] = (),
     answer: Sequence[int] = (),
+    resumed: Sequence[int] = (),
 ) -> ReferenceRow:
     """Generate one choice of at most ``sampling.max_tokens`` tokens; ``sampling.seed`` must be set.
 
-    Of an ``answer`` the loop takes the tokens instead of drawing, all of them.
+    Of an ``answer`` the loop takes the tokens instead of drawing, all of them. ``resumed`` are its first tokens, which
+    something else has drawn.
     """
     assert sampling.seed is not None and sampling.max_tokens is not None
     out = ReferenceRow()
-    tokens = list(prompt)
+    out.tokens += resumed
+    tokens = [*prompt, *resumed]
     own = () if sampling.ignore_eos else policy.stop_token_ids
     stops = {*own, *sampling.stop_token_ids}
     steered_in_words = any(guidance.steers(objective.name) for objective in prompted)
@@ -62,7 +65,7 @@ def reference_generate(
     if sampling.structure is not None:
         compiler = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
         matcher = compiler.compile(sampling.structure)
-    for position in range(len(answer) or sampling.max_tokens):
+    for position in range(len(resumed), len(answer) or sampling.max_tokens):
         with torch.inference_mode():
             text = torch.tensor(tokens, device=policy.device)
             hidden = policy.backbone.forward_plain(text)[-1]

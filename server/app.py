@@ -24,9 +24,11 @@ from server.http.plain_paths import PlainPaths
 from server.http.request_id import RequestId
 from server.http.shutdown_answers import ShutdownAnswers
 from server.http.throttle import Throttle
+from server.live_answers import LiveAnswers
 from server.openapi import install_openapi
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
+from server.protocol.live_steering import SteeringPatch
 from server.protocol.messages.request import CountTokensRequest, MessagesRequest
 from server.protocol.objectives import Declaration
 from server.protocol.preferences import PreferenceRequest
@@ -35,11 +37,13 @@ from server.protocol.responses import ResponsesRequest
 from server.protocol.score import ScoreRequest
 from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
 from server.protocol.values import LoadValueRequest
+from server.reference import install_reference
 from server.routes import (
     chat,
     completions,
     invocations,
     listing,
+    live_steering,
     messages,
     objectives,
     operations,
@@ -67,6 +71,7 @@ BODIES: list[type[BaseModel]] = [
     DetokenizeRequest,
     Preset,
     PreferenceRequest,
+    SteeringPatch,
 ]
 
 
@@ -85,31 +90,20 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         await engine.close()
         service.close()
 
-    # The bundled documentation pages load scripts from another host; the document itself is at /openapi.json.
     app = FastAPI(
         title="MAVIS server",
         version=package_version(),
         description="OpenAI-compatible inference that its users steer",
         lifespan=lifespan,
         openapi_url=None,  # ``install_openapi`` serves it
-        docs_url=None,
+        docs_url=None,  # ``install_reference`` serves ours
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.service = service
-    for group in (
-        chat,
-        completions,
-        responses,
-        messages,
-        score,
-        invocations,
-        tokens,
-        preferences,
-        presets,
-        listing,
-        operations,
-    ):
+    app.state.live_answers = LiveAnswers()
+    generating = (chat, completions, responses, messages, score, invocations, live_steering)
+    for group in (*generating, tokens, preferences, presets, listing, operations):
         app.include_router(group.router)
     if settings.playground:
         install_playground(app)
@@ -119,6 +113,7 @@ def create_app(settings: Settings, engine: EngineClient, tokenizer: Callable[[],
         app.include_router(values.router)
         app.include_router(objectives.router)
         bodies = [*BODIES, LoadValueRequest, Declaration]
+    install_reference(app)
     install_openapi(app, bodies, service.keys.required, OPEN_PATHS, settings.unknown_fields == "refuse")
     _add_middleware(app, service)
     return app

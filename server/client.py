@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from mavis_core.api.errors import InvalidRequestError
 from server.protocol.answers import ChoiceGuidance
@@ -40,6 +41,25 @@ def with_weights(client: Client, weights: Mapping[str, float]) -> Client:
     return client.with_options(default_headers={HEADER: json.dumps(dict(weights))})
 
 
+def steer(
+    client: OpenAI | AsyncOpenAI, answer_id: str, weights: Mapping[str, float] | None = None, **guidance: float | None
+) -> Any:
+    """Steer an answer that is being streamed otherwise from its next token on; await it where ``client`` is async.
+
+    Args:
+        answer_id: the ``id`` of its chunks.
+        weights: in place of all weights; None: as they are.
+        guidance: ``beta`` and ``max_kl_per_token``; None is the server's default.
+
+    Returns:
+        The server's answer, a dict: what is in force, and ``from_token`` for each choice.
+    """
+    body: dict[str, Any] = {} if weights is None else {"objective_weights": dict(weights)}
+    if guidance:
+        body["guidance"] = guidance
+    return client.patch(f"/requests/{quote(answer_id, safe='')}/steering", cast_to=object, body=body)
+
+
 def guidance_of(answer: BaseModel) -> ChoiceGuidance | None:
     """What steering did to a choice, streamed or not, or to a response of ``/v1/responses``.
 
@@ -47,6 +67,6 @@ def guidance_of(answer: BaseModel) -> ChoiceGuidance | None:
     adds are ignored.
     """
     found = (answer.model_extra or {}).get("guidance")
-    if not isinstance(found, dict) or "source" not in found:  # a chunk's per-token report has only tokens
+    if not isinstance(found, dict) or "source" not in found:  # a chunk before the last has tokens and changes only
         return None
     return ChoiceGuidance.model_validate(found, extra="ignore")

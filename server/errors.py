@@ -26,6 +26,7 @@ from mavis_core.api.errors import (
     MavisError,
     QueueFullError,
     RequestFailedError,
+    UnknownRequestError,
     UnknownValueError,
     ValueConflictError,
 )
@@ -111,6 +112,7 @@ TABLE: dict[type[MavisError], HttpError] = {
     NotFoundError: HttpError(404, "invalid_request_error"),
     AdminOnlyError: HttpError(403, "invalid_request_error", "admin_only"),
     UnknownValueError: HttpError(404, "invalid_request_error", "value_not_found"),
+    UnknownRequestError: HttpError(404, "invalid_request_error", "request_not_found"),
     ValueConflictError: HttpError(409, "invalid_request_error", "value_conflict"),
     ReadOnlyPresetError: HttpError(409, "invalid_request_error", "preset_read_only"),
     BodyTooLargeError: HttpError(413, "invalid_request_error", "body_too_large"),

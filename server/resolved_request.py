@@ -7,7 +7,7 @@ endpoints refuse the same things with the same words.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -96,18 +96,23 @@ class ResolvedRequest(Generic[Body]):
         return replace(made, sampling=replace(sampling, max_tokens=min(sampling.max_tokens, left)))
 
     async def prompted(
-        self, messages: Sequence[ChatMessage], rendering: Rendering, prompt: tuple[int, ...]
+        self,
+        messages: Sequence[ChatMessage],
+        rendering: Rendering,
+        prompt: tuple[int, ...],
+        instructions: Mapping[str, str],
     ) -> tuple[PromptedObjective, ...]:
-        """The objectives in words that steer, each with the conversation as it is with its instruction.
+        """Objectives in words, each with the conversation as it is with its instruction.
 
         Args:
             prompt: the conversation as it is.
+            instructions: of those that steer, by name.
 
         Raises:
             InvalidRequestError, TextsWaitingError: as for any prompt.
         """
         place, found = self.service.place, []
-        for name, instruction in self.steering.instructions.items():
+        for name, instruction in instructions.items():
             assert place is not None, "without a place for instructions there are no objectives in words"
             told = instructed(messages, instruction, place)
             most = self.info.max_model_len - 1

@@ -17,26 +17,38 @@ from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.messages import Request, RequestOutput
 from server.answers.answer import Answer
+from server.http.auth import caller_of
 from server.http.disconnect import while_connected
 from server.http.rate_limits import Allowance
 from server.http.streams import AnswerStream, Outputs
 from server.http.throttle import reserve_tokens
+from server.live_answers import LiveAnswer, Tell, live_answers_of
 from server.observation import Observation, ScoringObservation
 from server.resolved_request import ResolvedRequest
 from server.tools.use import Constraint, in_clients_words
 
 
 async def respond_with(
-    resolved: ResolvedRequest[Any], requests: Sequence[Request], answer: Answer, allowance: Allowance | None = None
+    resolved: ResolvedRequest[Any],
+    requests: Sequence[Request],
+    answer: Answer,
+    tell: Tell | None = None,
+    allowance: Allowance | None = None,
 ) -> Response:
-    """``allowance``: of a request that has reserved its tokens already."""
+    """
+    Args:
+        tell: puts instructions into the conversation; None where there is none to put them into.
+        allowance: of a request that has reserved its tokens already.
+    """
     service, constraint = resolved.service, resolved.constraint
     allowance = allowance or reserve_tokens(resolved.http, requests)
+    live = LiveAnswer(resolved.steering, list(requests), tell)
     runs = [
-        run(service.engine, i, request, _observation(resolved, request), allowance, constraint)
+        run(service.engine, i, live, _observation(resolved, request), allowance, constraint)
         for i, request in enumerate(requests)
     ]
     outputs = runs[0] if len(runs) == 1 else fan_in(runs)
+    outputs = live_answers_of(resolved.http).known_by(answer.id, caller_of(resolved.http), live, outputs)
     if resolved.body.stream:
         first = await while_connected(resolved.http, first_of(outputs))
         return AnswerStream(answer, first, outputs)
@@ -61,21 +73,22 @@ async def first_of(outputs: Outputs) -> tuple[int, RequestOutput]:
 async def run(
     engine: EngineClient,
     number: int,
-    request: Request,
+    live: LiveAnswer,
     observation: Observation | ScoringObservation,
     allowance: Allowance,
     constraint: Constraint | None,
 ) -> Outputs:
-    """The request's outputs with the number of its prompt. Companions are charged as what they are: prompts more."""
-    outputs, prompts = engine.generate(request), request.prompts
-    unread = sum(map(len, prompts))  # charged once something has come of it
+    """The outputs of a request with its number. Companions are charged as what they are: prompts more."""
+    outputs, charged = engine.generate(live.requests[number]), set[tuple[int, ...]]()
     async with aclosing(outputs):
         try:
             async for output in outputs:
                 observation.see(output)
-                drawn = sum(len(delta.token_ids) for delta in output.deltas)
-                allowance.spent += unread + drawn * len(prompts)
-                unread = 0
+                drawn, prompts = sum(len(delta.token_ids) for delta in output.deltas), live.requests[number].prompts
+                allowance.spent += drawn * len(prompts)
+                if fresh := set(prompts) - charged:  # once something has come of them
+                    allowance.spent += sum(map(len, fresh))
+                    charged |= fresh
                 yield number, output
         except InvalidRequestError as error:
             raise in_clients_words(error, constraint.field) if constraint else error from None

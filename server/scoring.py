@@ -17,6 +17,7 @@ from mavis_core.api.sampling_params import SamplingParams
 from server.answers.scored_text import ScoredText
 from server.answers.steered_echo import SteeredEcho
 from server.http.rate_limits import Allowance
+from server.live_answers import LiveAnswer
 from server.observation import ScoringObservation
 from server.protocol.completions import CompletionRequest
 from server.resolved_request import ResolvedRequest
@@ -50,7 +51,9 @@ async def score_all(
     """The texts of each request; the first error ends all of them."""
     found = [[ScoredText() for _ in request.answers] for request in requests]
     observation = ScoringObservation(resolved.service.metrics)
-    runs = [run(resolved.service.engine, i, each, observation, allowance, None) for i, each in enumerate(requests)]
+    scored = LiveAnswer(resolved.steering, list(requests), None)
+    engine = resolved.service.engine
+    runs = [run(engine, i, scored, observation, allowance, None) for i in range(len(requests))]
     async with aclosing(fan_in(runs)) as outputs:
         async for number, output in outputs:
             texts = found[number]

@@ -15,7 +15,6 @@ from mavis_core.api.errors import EngineUnavailableError
 from mavis_core.api.messages import EngineInfo
 from mavis_core.api.tokenizer import Tokenizer
 from server.bounds.bounds_file import check_keys, read_bounds
-from server.errors import UnknownModelError
 from server.http.key_file import key_ring
 from server.http.rate_limits import RateLimits
 from server.metrics import Metrics
@@ -68,16 +67,8 @@ class Service:
             raise EngineUnavailableError(UNAVAILABLE.get(self.engine.state, f"the engine is {self.engine.state}"))
 
     def model_names(self, info: EngineInfo) -> tuple[str, ...]:
-        return self.settings.served_model_name or (info.model,)
-
-    def check_model(self, name: str | None, info: EngineInfo) -> str:
-        """The name to answer with, presets aside; raises UnknownModelError."""
-        names = self.model_names(info)
-        if name is None:
-            return names[0]
-        if name not in names:
-            raise UnknownModelError(f"the model {name[:200]!r} does not exist; served: {', '.join(names)}")
-        return name
+        """Those that are listed; ``settings.takes_any_model`` says whether others will do."""
+        return self.settings.model_names(info.model)
 
     @property
     def scope(self) -> Scope:

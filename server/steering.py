@@ -21,6 +21,8 @@ from server.protocol.steered_request import GuidanceOptions
 from server.service import Service
 from server.weights import HEADER, Sources, Weights, check_named, check_weights, refuse_taken, resolve_weights
 
+MAX_ANY_NAME = 256  # characters; every chunk of an answer repeats the name
+
 
 class SteeredBody(Protocol):
     """The fields of a request body that steering depends on."""
@@ -43,7 +45,8 @@ class Steering:
     Attributes:
         model: the name to answer with, a preset's included.
         instructions: of the objectives in words that steer, by name.
-        brought: names that the request made up.
+        brought: those that the request made up, whether they steer or not.
+        bounds: of the key that asks.
         bounded: fields that are not what was asked for, and what they are instead.
     """
 
@@ -51,7 +54,8 @@ class Steering:
     weights: Weights
     guidance: Guidance
     instructions: Mapping[str, str]
-    brought: frozenset[str]
+    brought: Mapping[str, str]
+    bounds: Bounds
     bounded: Mapping[str, Any]
 
 
@@ -82,20 +86,51 @@ async def resolve_steering(http: Request, service: Service, body: SteeredBody, i
         preference=preference,
         default=service.settings.objective_weights,
     )
-    infos = [*known.infos, *(in_words(name, told) for name, told in brought.items())]
-    weights, bounded = bounds.bound_weights(await resolve_weights(sources, infos))
-    _check_held(bounds, infos)
+    weights = await resolve_weights(sources, _known(known, brought))
     defaults = {} if preset is None else preset.guidance.model_dump(exclude_none=True)
     guidance = (body.guidance or GuidanceOptions()).with_weights(weights.values, defaults)
-    check_named(guidance, [*(info.name for info in known.infos), *brought])
+    return _steering(model, weights, guidance, known, brought, bounds)
+
+
+def steered_otherwise(
+    before: Steering, known: Known, weights: Mapping[str, float] | None, options: Mapping[str, float | None]
+) -> Steering:
+    """How a request is steered from now on.
+
+    Args:
+        weights: in place of the whole map; None: as before.
+        options: fields of ``Guidance`` that change; None is what a request that says nothing gets.
+
+    Raises:
+        InvalidRequestError, UnknownObjectiveError: as for a request of its own.
+    """
+    now = before.weights
+    if weights is not None:
+        check_weights(weights, _known(known, before.brought))
+        now = Weights(dict(weights), "patch")
+    guidance = replace(before.guidance, weights=now.values, **options)  # type: ignore[arg-type]  # checked there
+    return _steering(before.model, now, guidance, known, before.brought, before.bounds)
+
+
+def _known(known: Known, brought: Mapping[str, str]) -> list[ObjectiveInfo]:
+    return [*known.infos, *(in_words(name, instruction) for name, instruction in brought.items())]
+
+
+def _steering(
+    model: str, asked: Weights, guidance: Guidance, known: Known, brought: Mapping[str, str], bounds: Bounds
+) -> Steering:
+    """``guidance`` has the weights that are ``asked`` for; both are brought within the bounds."""
+    infos = _known(known, brought)
+    weights, bounded = bounds.bound_weights(asked)
+    _check_held(bounds, infos)
+    guidance = replace(guidance, weights=weights.values)
+    check_named(guidance, [objective.name for objective in infos])
     guidance, further = bounds.bound_guidance(guidance, {objective.name: objective for objective in infos})
     told = {**{name: declared.instruction for name, declared in known.declared.items()}, **brought}
     instructions = {name: instruction for name, instruction in told.items() if guidance.steers(name)}
     idle = told.keys() - instructions.keys()  # the engine is not told of them, so it would not know their names
     named = {name: weight for name, weight in guidance.weights.items() if name not in idle}
-    return Steering(
-        model, weights, replace(guidance, weights=named), instructions, frozenset(brought), bounded | further
-    )
+    return Steering(model, weights, replace(guidance, weights=named), instructions, brought, bounds, bounded | further)
 
 
 def _check_held(bounds: Bounds, infos: Iterable[ObjectiveInfo]) -> None:
@@ -130,14 +165,18 @@ async def find_model(service: Service, name: str | None, info: EngineInfo) -> tu
     Raises:
         UnknownModelError, DatabaseUnavailableError.
     """
-    try:
-        return service.check_model(name, info), None
-    except UnknownModelError:
-        base, _, ending = (name or "").rpartition(":")
-        preset = await service.presets.get(service.scope, ending) if base in service.model_names(info) else None
-        if preset is None:
-            raise
-        return f"{base}:{ending}", preset
+    names = service.model_names(info)
+    if name is None or name in names:
+        return name or names[0], None
+    takes_any = service.settings.takes_any_model and len(name) <= MAX_ANY_NAME
+    base, _, ending = name.rpartition(":")
+    preset = await service.presets.get(service.scope, ending) if base and (takes_any or base in names) else None
+    if preset is None and not takes_any:
+        raise UnknownModelError(
+            f"the model {name[:200]!r} does not exist; served: {', '.join(names)}, by default the first; a server that "
+            "is started with --served-model-name '*' takes any name"
+        )
+    return name, preset
 
 
 def _header(http: Request) -> str | None:

@@ -22,7 +22,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import ObjectiveInfo
 
 HEADER = "X-Objective-Weights"
-Source = Literal["body", "header", "preset", "preference", "default", "bounds", "none"]
+Source = Literal["body", "header", "preset", "preference", "default", "bounds", "none", "patch"]
 # An ordinary decimal: float() alone would take "nan", "1_0" and other scripts' digits.
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 MAX_OBJECTIVES_NAMED = 64

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal, Protocol
 
+from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import EngineInfo, Request, RequestOutput, StepStats
+from mavis_core.api.prompted import PromptedObjective
 
 EngineState = Literal["loading", "ready", "draining", "dead"]
 
@@ -37,6 +39,17 @@ class EngineClient(Protocol):
         ...
 
     def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]: ...
+
+    async def steer(
+        self, request_id: str, guidance: Guidance, prompted: tuple[PromptedObjective, ...] | None = None
+    ) -> tuple[int, ...]:
+        """Steer a request that ``generate`` runs otherwise from its next token on; ``prompted`` as ``Request.steered``.
+
+        Returns for each choice how many tokens it has, which is the number of the first one that is drawn so. Raises
+        UnknownRequestError, also where the request has ended; InvalidRequestError, of searches too; QueueFullError
+        where there are no places for further companions; EngineUnavailableError. Nothing has changed then.
+        """
+        ...
 
     def on_step(self, callback: Callable[[StepStats], None]) -> None:
         """Call ``callback`` on the event loop after every engine step (for metrics)."""

@@ -10,6 +10,7 @@
     ├── ConfigError                a setting, or a file that one names, is wrong; names the setting or the file
     ├── LoadError                  a model or value folder cannot be used; names the culprit
     ├── UnknownValueError          no value of that name is loaded                           404
+    ├── UnknownRequestError        no request of that id is in flight                        404
     ├── ValueConflictError         a value is in use, or its name or an objective is taken   409
     ├── RewardError                a reward cannot be built, or failed on texts; names the reward
     └── RunError                   a training run cannot start or go on; names the key or file
@@ -21,10 +22,18 @@ A message says what was wrong, what was got and what is allowed: ``guidance.top_
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class MavisError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose. They go from process to process whatever their constructors take."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _as_it_was, (type(self), self.args), self.__dict__
+
+
+def _as_it_was(kind: type[MavisError], arguments: tuple[Any, ...]) -> MavisError:
+    return kind.__new__(kind, *arguments)
 
 
 class InvalidRequestError(MavisError):
@@ -88,6 +97,13 @@ class LoadError(MavisError):
 
 class UnknownValueError(MavisError):
     """No value of that name is loaded."""
+
+
+class UnknownRequestError(MavisError):
+    """No request of that id is in flight: there never was one, or it has ended."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"no request {request_id[:80]!r} is being answered: its id is wrong, or its answer has ended")
 
 
 class ValueConflictError(MavisError):

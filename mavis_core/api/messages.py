@@ -1,13 +1,13 @@
 """The messages that go into an engine and come out of it: frozen values that can be sent to another process.
 
-In: ``Request``, ``Abort``, ``LoadValue`` and ``UnloadValue``. Out: one ``RequestOutput`` per request and step in which
-something happened, and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
+In: ``Request``, ``Steer``, ``Abort``, ``LoadValue`` and ``UnloadValue``. Out: one ``RequestOutput`` per request and
+step in which something happened, and one ``StepStats`` per step. They cross a thread or a process boundary unchanged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from mavis_core.api.errors import InvalidRequestError, RequestFailedError
@@ -65,6 +65,23 @@ class Request:
         """Places that it may have in the batch at once, those of companions too."""
         search = self.guidance.search
         return (self.sampling.n if search is None else search.rows) * len(self.prompts)
+
+    def steered(self, guidance: Guidance, prompted: tuple[PromptedObjective, ...] | None = None) -> Request:
+        """The same request with this guidance; ``prompted`` are its objectives in words, None: those that it has."""
+        return replace(self, guidance=guidance, prompted=self.prompted if prompted is None else prompted)
+
+
+@dataclass(frozen=True, slots=True)
+class Steer:
+    """Steer a request in flight otherwise from its next token on; answered by one event with this ``id``.
+
+    The request that is running is not changed, as none ever is: the engine goes on with ``Request.steered``.
+    """
+
+    id: str
+    request_id: str
+    guidance: Guidance
+    prompted: tuple[PromptedObjective, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +177,14 @@ class GuidanceStats:
     """Totals over the steered tokens that a choice has so far; means of no tokens are 0.
 
     Attributes:
-        beta: the strength that was used (the recommended one if the request gave none).
+        beta: the strength in use (the recommended one if the request gave none), 0 while unguided.
         tokens: summed over: those that ``guidance.scope`` means, the stop token included.
         steering_nats: sum of KL(p || ref renormalised over the candidates).
         truncation_nats: sum of -log ref(candidates). The exact full-vocabulary KL is the sum of the two.
         sampled_nats: sum of log p(a)/ref(a) over the sampled tokens, the papers' one-sample estimate; given tokens that
             could not have been drawn are left out.
-        values: objective -> mean of V over the chosen tokens, z units; nats for objectives in words.
+        values: objective -> mean of V over the chosen tokens for which it was named, z units; nats for objectives in
+            words.
         topk_base_mass: mean of ref(candidates).
         value_spread: objective -> mean over steps of (max - min over the candidates).
         companion_tokens: tokens that the policy has read beside this choice for its objectives in words.
@@ -191,6 +209,15 @@ class GuidanceStats:
 
 
 @dataclass(frozen=True, slots=True)
+class SteeringChange:
+    """How a choice is steered from its token number ``token`` on, counted from 0; ``beta`` is the strength in use."""
+
+    token: int
+    guidance: Guidance
+    beta: float
+
+
+@dataclass(frozen=True, slots=True)
 class ChoiceDelta:
     """What happened to one choice in one step (a step gives a choice at most one token).
 
@@ -202,8 +229,9 @@ class ChoiceDelta:
         reports: per token, or empty when not asked for.
         finish_reason: set in the last delta of the choice.
         stop_reason: the stop string or stop token id that ended it, None for the model's own EOS.
-        guidance: running totals, in every delta of a guided choice (of a searched one in the last), None for an
-            unguided one.
+        guidance: running totals, in every delta of a guided choice (of a searched one in the last), None for one that
+            never was guided.
+        change: set in the delta of the first token that is drawn under another steering than the one before.
     """
 
     index: int
@@ -214,6 +242,7 @@ class ChoiceDelta:
     finish_reason: FinishReason | None = None
     stop_reason: str | int | None = None
     guidance: GuidanceStats | None = None
+    change: SteeringChange | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Protocol
 
 from mavis_core.api.errors import InvalidRequestError
-from mavis_core.api.messages import Request
+from mavis_core.api.messages import Request, Steer
 from mavis_core.api.structure import Structure
 from mavis_core.grammar.matcher import Matcher
 
@@ -65,18 +65,27 @@ class GrammarThread:
         self._jobs[request.id] = job = Job(request)
         self._pool.submit(self._run, job, structure)
 
-    def forget(self, request_id: str) -> None:
-        """Stop compiling for a request; unknown ids are ignored."""
-        if (job := self._jobs.pop(request_id, None)) is not None:
-            job.stop()
+    def hold(self, message: Steer) -> bool:
+        """Keep a message for a request that waits for its grammar, until that is there; False where none waits."""
+        if (job := self._jobs.get(message.request_id)) is None:
+            return False
+        job.held.append(message)
+        return True
 
-    def wanted(self, compiled: Compiled) -> bool:
-        """Whether a result is still wanted; true once."""
+    def forget(self, request_id: str) -> list[Steer]:
+        """Stop compiling for a request, and give back what was held for it; unknown ids are ignored."""
+        if (job := self._jobs.pop(request_id, None)) is None:
+            return []
+        job.stop()
+        return job.held
+
+    def take(self, compiled: Compiled) -> list[Steer] | None:
+        """What was held for the request of a result, once; None where the result is not wanted any more."""
         job = self._jobs.get(compiled.request.id)
         if job is None or job.request is not compiled.request:
-            return False
+            return None
         del self._jobs[compiled.request.id]
-        return True
+        return job.held
 
     def close(self) -> None:
         """Start no further work, and stop what runs."""
@@ -105,6 +114,7 @@ class Job:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self.held: list[Steer] = []
         self.wanted = True
         self._compiling: Compiling | None = None
         self._lock = Lock()

@@ -21,6 +21,7 @@ from mavis_core.api.messages import (
     LoadValue,
     Request,
     RequestOutput,
+    Steer,
     StepStats,
     UnloadValue,
     failure,
@@ -73,6 +74,14 @@ class ValuesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Steered:
+    """The answer to ``Steer``: for each choice the number of the first token that it counts for, or why it does not."""
+
+    id: str
+    outcome: tuple[int, ...] | MavisError
+
+
+@dataclass(frozen=True, slots=True)
 class ValuesRead:
     """What the thread that reads values sends to the loop, through the inbox."""
 
@@ -88,11 +97,11 @@ class Dead:
     why: str
 
 
-EngineEvent = Loading | Ready | Stepped | ValuesChanged | Dead
+EngineEvent = Loading | Ready | Stepped | ValuesChanged | Steered | Dead
 Emit = Callable[[EngineEvent], None]
 LoadProgress = Callable[[str, float], None]  # a stage of loading, and the fraction done of all
 Build = Callable[[LoadProgress], "Engine"]
-InboxMessage = Request | Compiled | Abort | LoadValue | UnloadValue | ValuesRead
+InboxMessage = Request | Compiled | Steer | Abort | LoadValue | UnloadValue | ValuesRead
 Inbox = queue.SimpleQueue[InboxMessage | None]
 
 
@@ -107,7 +116,8 @@ def run_engine(build: Build, inbox: Inbox, emit: Emit) -> None:
     try:
         engine = build(lambda stage, fraction: emit(Loading(stage, fraction)))
     except Exception as error:
-        log.error("loading failed: %s", error, exc_info=not isinstance(error, MavisError))
+        if not isinstance(error, MavisError):  # else the reason says all, and whoever waits for it tells it
+            log.exception("loading failed")
         emit(Dead(f"loading failed: {error}"))
         return
     emit(Ready(engine.info, getattr(engine.tokenizer, "name_or_path", None) or None))
@@ -165,11 +175,15 @@ def _handle(engine: Engine, grammars: GrammarThread, message: InboxMessage, inbo
         case Request():
             _add(engine, message, None, emit)
         case Compiled(request, result):
-            if grammars.wanted(message):
+            if (held := grammars.take(message)) is not None:
                 _add(engine, request, result, emit)
+                _steer(engine, held, emit)
+        case Steer():
+            if not grammars.hold(message):
+                _steer(engine, [message], emit)
         case Abort():
             engine.abort(message.request_id)
-            grammars.forget(message.request_id)
+            _steer(engine, grammars.forget(message.request_id), emit)
         case LoadValue():
             threading.Thread(target=_read, args=(engine.loader, message, inbox), daemon=True).start()
         case ValuesRead(id, values, error):
@@ -178,6 +192,16 @@ def _handle(engine: Engine, grammars: GrammarThread, message: InboxMessage, inbo
             emit(ValuesChanged(id, _change(engine, partial(engine.unload_value, name))))
         case _:
             assert_never(message)
+
+
+def _steer(engine: Engine, messages: Sequence[Steer], emit: Emit) -> None:
+    for message in messages:
+        outcome: tuple[int, ...] | MavisError
+        try:
+            outcome = engine.steer(message.request_id, message.guidance, message.prompted)
+        except MavisError as error:
+            outcome = error
+        emit(Steered(message.id, outcome))
 
 
 def _read(loader: ValueLoader | None, message: LoadValue, inbox: Inbox) -> None:

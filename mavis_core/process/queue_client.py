@@ -18,7 +18,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Any, assert_never
 
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.engine_client import EngineState
@@ -27,8 +27,11 @@ from mavis_core.api.errors import (
     InvalidRequestError,
     MavisError,
     QueueFullError,
+    UnknownRequestError,
 )
-from mavis_core.api.messages import Abort, EngineInfo, LoadValue, Request, RequestOutput, StepStats, UnloadValue
+from mavis_core.api.guidance import Guidance
+from mavis_core.api.messages import Abort, EngineInfo, LoadValue, Request, RequestOutput, Steer, StepStats, UnloadValue
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.process.engine_loop import (
     Build,
@@ -38,6 +41,7 @@ from mavis_core.process.engine_loop import (
     Loading,
     LoadProgress,
     Ready,
+    Steered,
     Stepped,
     ValuesChanged,
 )
@@ -51,8 +55,12 @@ NOTHING_RUNS = StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, idle=True)
 
 @dataclass(eq=False, slots=True)
 class Outbox:
-    """The outputs of a request that are not read yet; it holds ``places`` until its last output is here."""
+    """The outputs of a request that are not read yet; it holds ``places`` until its last output is here.
 
+    ``request`` is the one that the engine goes by now; of a search, the whole.
+    """
+
+    request: Request
     places: int
     outputs: asyncio.Queue[RequestOutput | Exception] = field(default_factory=asyncio.Queue)
 
@@ -90,7 +98,7 @@ class QueueClient(ABC):
         self._progress = progress or _silent
         self._inbox: Inbox = queue.SimpleQueue()
         self._outbox: dict[str, Outbox] = {}  # of the requests that the engine has not finished
-        self._changes: dict[str, asyncio.Future[EngineInfo]] = {}
+        self._asked: dict[str, asyncio.Future[Any]] = {}  # by the id of the message that asks
         self._callbacks: list[Callable[[StepStats], None]] = []
         self._state: EngineState = "loading"
         self._why = "the model is loading"
@@ -188,10 +196,10 @@ class QueueClient(ABC):
             raise QueueFullError(taken, self._limit)
         if request_id in self._outbox:
             raise InvalidRequestError(f"request id {request_id!r} is in flight already", "id")
-        return self._open(request_id, places)
+        return self._open(request, places)
 
-    def _open(self, request_id: str, places: int) -> Outbox:
-        outbox = self._outbox[request_id] = Outbox(places)
+    def _open(self, request: Request, places: int) -> Outbox:
+        outbox = self._outbox[request.id] = Outbox(request, places)
         self._idle.clear()
         return outbox
 
@@ -221,7 +229,7 @@ class QueueClient(ABC):
         """The outputs of one request of a search, which itself holds the places."""
         if self._state == "dead":
             raise EngineUnavailableError(self._why)
-        async with contextlib.aclosing(self._run(request, self._open(request.id, 0))) as outputs:
+        async with contextlib.aclosing(self._run(request, self._open(request, 0))) as outputs:
             async for output in outputs:
                 yield output
 
@@ -255,6 +263,30 @@ class QueueClient(ABC):
             return None
         return await asyncio.to_thread(rewards_of, self._scorer, self.tokenizer, prompt, answers)
 
+    async def steer(
+        self, request_id: str, guidance: Guidance, prompted: tuple[PromptedObjective, ...] | None = None
+    ) -> tuple[int, ...]:
+        outbox = self._outbox.get(request_id)
+        if outbox is None:
+            raise UnknownRequestError(request_id)
+        if outbox.request.guidance.search is not None:
+            raise InvalidRequestError(
+                "guidance.search: an answer that is searched for cannot be steered otherwise meanwhile: its texts are "
+                "compared by what they were begun with",
+                "guidance.search",
+            )
+        request, before = outbox.request.steered(guidance, prompted), outbox.places
+        if (taken := self.in_flight) - before + request.places > self._limit and request.places > before:
+            raise QueueFullError(taken, self._limit)
+        outbox.places = max(before, request.places)
+        try:
+            numbers: tuple[int, ...] = await self._ask(Steer(uuid.uuid4().hex, request_id, guidance, prompted))
+        except BaseException:
+            outbox.places = before
+            raise
+        outbox.request, outbox.places = request, request.places
+        return numbers
+
     async def load_value(self, source: str) -> EngineInfo:
         return await self._change(LoadValue(uuid.uuid4().hex, source))
 
@@ -264,13 +296,17 @@ class QueueClient(ABC):
     async def _change(self, message: LoadValue | UnloadValue) -> EngineInfo:
         if self._state != "ready":
             raise EngineUnavailableError(self._why)
-        done: asyncio.Future[EngineInfo] = asyncio.get_running_loop().create_future()
-        self._changes[message.id] = done
+        info: EngineInfo = await self._ask(message)
+        return info
+
+    async def _ask(self, message: LoadValue | UnloadValue | Steer) -> Any:
+        """Send a message that one event answers; raises what that brings, or EngineUnavailableError."""
+        done = self._asked[message.id] = asyncio.get_running_loop().create_future()
         self._inbox.put(message)
         try:
             return await done
         finally:
-            del self._changes[message.id]
+            del self._asked[message.id]
 
     async def drain(self, seconds: float) -> bool:
         if self._state == "ready":
@@ -304,6 +340,10 @@ class QueueClient(ABC):
             case Stepped():
                 self._deliver(event)
             case ValuesChanged():
+                if isinstance(event.outcome, EngineInfo):
+                    self._info = event.outcome  # even if nobody waits for it any more
+                self._answer(event)
+            case Steered():
                 self._answer(event)
             case Dead():
                 if self._state != "dead":
@@ -323,16 +363,15 @@ class QueueClient(ABC):
             for callback in self._callbacks:
                 callback(step.stats)
 
-    def _answer(self, change: ValuesChanged) -> None:
-        """Answer whoever waits for a change of values; ``info`` changes even if nobody waits any more."""
-        waiting = self._changes.get(change.id)
-        if isinstance(change.outcome, MavisError):
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(change.outcome)
+    def _answer(self, event: ValuesChanged | Steered) -> None:
+        """Answer whoever has asked for a change, if anybody still waits."""
+        waiting = self._asked.get(event.id)
+        if waiting is None or waiting.done():
             return
-        self._info = change.outcome
-        if waiting is not None and not waiting.done():
-            waiting.set_result(change.outcome)
+        if isinstance(event.outcome, MavisError):
+            waiting.set_exception(event.outcome)
+        else:
+            waiting.set_result(event.outcome)
 
     def _die(self, why: str) -> None:
         """Fail every request from now on; the first reason given stays."""
@@ -343,7 +382,7 @@ class QueueClient(ABC):
         for request_id, mine in list(self._outbox.items()):
             mine.outputs.put_nowait(EngineUnavailableError(self._why))
             self._close(request_id, mine)
-        for waiting in self._changes.values():
+        for waiting in self._asked.values():
             if not waiting.done():
                 waiting.set_exception(EngineUnavailableError(self._why))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mavis_core.api.bounds import check_number, check_token_ids
 from mavis_core.api.errors import ContextLengthError, InvalidRequestError, UnknownObjectiveError
@@ -102,6 +102,36 @@ class Admission:
         rows[0].forks = rows[1:]
         return rows
 
+    def rows_anew(self, request: Request, drawn: int) -> list[Row]:
+        """What ``rows`` makes of a request in flight that is steered otherwise by now.
+
+        More companions leave less room for the answer, which then ends earlier than it was asked to.
+
+        Args:
+            drawn: tokens of its longest unfinished answer.
+
+        Raises:
+            InvalidRequestError: as ``rows``, or there is no room for a further token.
+        """
+        sampling, asked = request.sampling, request
+        if len(request.prompts) > 1:
+            room = self.room.answer(list(map(len, request.prompts)))
+            if room <= drawn:
+                raise InvalidRequestError(
+                    f"objective_weights: with its objectives in words the request reads {len(request.prompts)} "
+                    f"prompts, which leaves {max(0, room)} tokens for the answer: {drawn} are there already",
+                    "objective_weights",
+                )
+            most = room if sampling.max_tokens is None else min(sampling.max_tokens, room)
+            asked = replace(
+                request,
+                sampling=replace(sampling, max_tokens=most, min_tokens=min(sampling.min_tokens, most)),
+            )
+        rows = self.rows(asked)
+        for row in rows:
+            row.request = request
+        return rows
+
     def _own_stops(self, request: Request) -> tuple[int, ...]:
         """The model's stop tokens that end this request's rows."""
         return () if request.sampling.ignore_eos else self.stop_token_ids
@@ -137,9 +167,11 @@ class Admission:
         return made
 
     def _calls(self, request: Request) -> Mark | None:
-        """The beginning of the tool calls, looked for behind the reasoning; None where nothing depends on it."""
+        """The beginning of the tool calls, looked for behind the reasoning; None where nothing depends on it,
+        whatever the weights are made meanwhile.
+        """
         marks, guidance = request.sampling.calls, request.guidance
-        if not marks or not guidance.active or guidance.scope == "all":
+        if not marks or guidance.scope == "all":
             return None
         assert self.tokenizer is not None, "checked before rows are made"
         made, reasoning = Mark(self.tokenizer.backend_tokenizer, marks), self._reasoning(request)

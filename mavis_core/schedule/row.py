@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from mavis_core.api.messages import FinishReason, Request, TokenLogprobs
+from mavis_core.api.messages import FinishReason, Request, SteeringChange, TokenLogprobs
 from mavis_core.grammar.matcher import Matcher
 from mavis_core.schedule.aim import Aim
 from mavis_core.schedule.track import Companion, Track
@@ -29,12 +29,26 @@ class RowFault:
     spoiled: bool = False
 
 
+@dataclass(slots=True)
+class Evaluated:
+    """Running sums of one objective over the ``tokens`` that it was evaluated at: their V, and its spread there; where
+    weights are found at each step, its ``weight`` that was, and the tokens at which its floor was ``missed``.
+    """
+
+    tokens: int = 0
+    value: float = 0.0
+    spread: float = 0.0
+    weight: float = 0.0
+    missed: int = 0
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Row(Track):
     """One choice; as a track, the one whose tokens are drawn.
 
     Attributes:
-        request: set by the engine, never changed.
+        request: set by the engine; another one takes its place, with all that follows from it, where the steering
+            changes (``new_steering.py``).
         index: which of the request's choices.
         prompt_length: tokens of the prompt.
         limit: most tokens of prompt and output together.
@@ -56,10 +70,10 @@ class Row(Track):
         matcher: place in the structure that the answer must have, or None; moved by the emitter.
         cached_tokens: of the prompt, read from the cache at its first admission, None before; set by the scheduler.
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
-        totals: running sums [steering, truncation, sampled, base mass, V and spread of the objectives that were
-            named].
-        found: running sums, where weights are found at each step: of the share that is left of the given weights, of
-            what each of ``aims`` adds, and of the tokens at which each was missed.
+        totals: running sums [steering, truncation, sampled, base mass].
+        evaluated: the objectives that were named so far.
+        change: another steering that no token has been drawn under yet, or None; told by the emitter.
+        read_beside: tokens that companions read for it which it does not have any more.
         finish_reason: set once, by the emitter.
         fault: why its request ends without an answer, or None; its tokens and text mean nothing from then on.
         prompt_logprobs: of the prompt's tokens as far as they are scored; None if not asked for or handed out, and
@@ -90,8 +104,10 @@ class Row(Track):
     aims: tuple[Aim, ...] = ()
     cached_tokens: int | None = None
     forks: list[Row] = field(default_factory=list)
-    totals: list[float] = field(default_factory=list)
-    found: list[float] = field(default_factory=list)
+    totals: list[float] = field(default_factory=lambda: [0.0] * 4)
+    evaluated: dict[str, Evaluated] = field(default_factory=dict)
+    change: SteeringChange | None = None
+    read_beside: int = 0
     guided_tokens: int = 0
     finish_reason: FinishReason | None = None
     fault: RowFault | None = None

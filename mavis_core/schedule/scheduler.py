@@ -106,12 +106,14 @@ class Scheduler:
         self.chunked = chunked
         self.waiting = WaitingRows()
         self.running: list[Row] = []
+        self._reopened: list[int] = []  # blocks that rows were given since the last step
 
     def add(self, row: Row) -> None:
         self.waiting.append(row)
 
     def schedule(self) -> Plan:
-        plan = Plan()
+        plan = Plan(fresh=self._reopened)
+        self._reopened = []
         for row in self.running:
             self._tables.publish(row)
         self._plan_decode(plan)
@@ -145,6 +147,23 @@ class Scheduler:
         for fork in row.forks:
             self.waiting.appendleft(fork)
         row.forks = []
+
+    def close(self, row: Row) -> None:
+        """Take the blocks of a row, waiting or running, that is to read something else; ``reopen`` it then."""
+        self._tables.publish(row)
+        self._tables.close(row)
+
+    def reopen(self, row: Row) -> None:
+        """Let a closed row be read again: in its place if it fits there, else it waits as a preempted one does."""
+        if row not in self.running:
+            return
+        if self.chunked and self._taken().total() <= self.max_rows:
+            fresh = self._tables.open(row)
+            if fresh is not None:
+                self._reopened += fresh
+                return
+        self.running.remove(row)
+        self.waiting.appendleft(row)
 
     def forget_prefixes(self) -> None:
         """Empty the prefix cache."""

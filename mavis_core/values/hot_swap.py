@@ -82,7 +82,7 @@ def check_unload(name: str, loaded: Sequence[ValueFunction], rows: Iterable[Row]
 
 
 def move_columns(rows: Iterable[Row], before: ValueSet, after: ValueSet) -> None:
-    """Tell guided rows in flight their objectives' new columns, in the old order, which their totals have."""
+    """Tell guided rows in flight their objectives' new columns."""
     names = [objective.name for objective in before.objectives]
     columns = {objective.name: column for column, objective in enumerate(after.objectives)}
     for row in rows:

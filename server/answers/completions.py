@@ -14,10 +14,18 @@ from typing import Any
 
 import orjson
 
-from mavis_core.api.messages import ChoiceDelta, FinishReason, GuidanceStats, RequestOutput, TokenLogprobs, TokenReport
+from mavis_core.api.messages import (
+    ChoiceDelta,
+    FinishReason,
+    GuidanceStats,
+    RequestOutput,
+    SteeringChange,
+    TokenLogprobs,
+    TokenReport,
+)
 from server.answers.answer import Answer, event_lines
 from server.answers.context import AnswerContext
-from server.answers.guidance_report import guidance_report, token_reports
+from server.answers.guidance_report import change_report, guidance_report, token_reports
 from server.answers.padding import padding
 from server.errors import error_body
 from server.protocol.generation import GenerationRequest
@@ -61,6 +69,7 @@ class Choice:
     finish_reason: FinishReason | None = None
     stop_reason: str | int | None = None
     guidance: GuidanceStats | None = None
+    changes: list[SteeringChange] = field(default_factory=list)
 
 
 class CompletionsAnswer(Answer):
@@ -103,7 +112,8 @@ class CompletionsAnswer(Answer):
                 made += self._opening(choice)  # before the tokens count: usage so far is told with it
             self._take(choice, delta)
             parts = self._chunk_parts(choice, delta)
-            if delta.finish_reason or delta.logprobs or delta.reports or (self._extras.token_ids and delta.token_ids):
+            told = delta.finish_reason or delta.logprobs or delta.reports or delta.change
+            if told or (self._extras.token_ids and delta.token_ids):
                 last = parts.pop() if parts else self._empty_part(choice)
                 parts.append(last | self._chunk_ending(choice, delta))
             made += [self._chunk([part]) for part in parts]
@@ -156,6 +166,8 @@ class CompletionsAnswer(Answer):
     def _take(self, choice: Choice, delta: ChoiceDelta) -> None:
         self._completion_tokens += len(delta.token_ids)
         choice.guidance = delta.guidance
+        if delta.change is not None:
+            choice.changes.append(delta.change)
         choice.tail = (*choice.tail, *delta.token_ids)[-2:]
         if delta.finish_reason:
             choice.finish_reason, choice.stop_reason = delta.finish_reason, delta.stop_reason
@@ -215,13 +227,22 @@ class CompletionsAnswer(Answer):
             made["stop_reason"] = delta.stop_reason
             reports = token_reports(choice.report_reading, delta.reports)
             made["guidance"] = self._report(choice, delta.guidance, reports)
-        elif delta.reports:
-            made["guidance"] = {"tokens": token_reports(choice.report_reading, delta.reports)}
+        elif guidance := self._chunk_guidance(choice, delta):
+            made["guidance"] = guidance
+        return made
+
+    def _chunk_guidance(self, choice: Choice, delta: ChoiceDelta) -> dict[str, Any]:
+        """``ChunkGuidance``, or nothing."""
+        made: dict[str, Any] = {}
+        if delta.reports:
+            made["tokens"] = token_reports(choice.report_reading, delta.reports)
+        if delta.change is not None:
+            made["change"] = change_report(delta.change)
         return made
 
     def _report(self, choice: Choice, stats: GuidanceStats | None, tokens: list[dict[str, Any]]) -> dict[str, Any]:
         """The guidance of a choice that has ended."""
-        return guidance_report(self._context, stats, tokens)
+        return guidance_report(self._context, stats, tokens, choice.changes)
 
     def _token_name(self, reading: Reading, token_id: int) -> str:
         return f"token_id:{token_id}" if self._extras.tokens_as_ids else reading.text_of(token_id)

@@ -27,7 +27,7 @@ def banner(settings: Settings, info: EngineInfo, names: Sequence[str], dialect: 
     url = base_url(settings)
     key = '-H "Authorization: Bearer $MAVIS_API_KEY" ' if settings.api_key or settings.api_key_file else ""
     weights = f', "objective_weights": {{"{names[0]}": 1}}' if names else ""
-    model = settings.served_model_name[0] if settings.served_model_name else info.model
+    model = settings.model_names(info.model)[0]
     lines = [
         f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
         f"steer towards: {escape(', '.join(names)) or 'what a request says in words'}",

@@ -3,10 +3,10 @@
 It comes as the bearer token, or in ``x-api-key``, as Anthropic's clients send it; of two that are known the bearer's
 counts.
 
-``/health``, ``/ready``, ``/ping`` and ``/openapi.json`` stay open: load balancers carry no keys. So do the page at
-``/`` and its files: they hold nothing secret, and ask for the key. ``/metrics`` is open only where no keys are set.
-If none are set, every caller without the admin key is the anonymous one, whatever key it sends: OpenAI's clients always
-send one.
+``/health``, ``/ready``, ``/ping``, ``/openapi.json`` and ``/docs`` stay open: load balancers carry no keys. So do the
+page at ``/`` and its files: they hold nothing secret, and ask for the key. ``/metrics`` is open only where no keys are
+set. If none are set, every caller without the admin key is the anonymous one, whatever key it sends: OpenAI's clients
+always send one.
 
 A plain ASGI middleware: Starlette's ``BaseHTTPMiddleware`` would put two tasks and a queue between every streamed
 chunk and its socket.
@@ -23,7 +23,7 @@ from server.http.error_response import ErrorResponse
 from server.http.keys import ANONYMOUS, ApiKey, KeyRing
 from server.http.route_path import route_path
 
-OPEN_PATHS = frozenset({"/health", "/ready", "/ping", "/openapi.json", "/", "/mavis.js"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/ping", "/openapi.json", "/docs", "/", "/mavis.js"})
 OPEN_PREFIX = "/playground/"  # static files; a path under it can reach nothing else, whatever dots it has
 
 

@@ -75,6 +75,15 @@ class SearchReport(Strict):
     kl_bound_nats: float | None
 
 
+class SteeringChanged(Strict):
+    """How a choice was steered from its token number ``token`` on, counted from 0."""
+
+    token: int
+    weights: dict[str, float]
+    beta: float
+    max_kl_per_token: float | None
+
+
 class ChoiceGuidance(Strict):
     """``kl_nats`` = ``steering_nats`` + ``truncation_nats``: the exact full-vocabulary KL, summed over tokens."""
 
@@ -99,14 +108,17 @@ class ChoiceGuidance(Strict):
     )
     search: SearchReport | None = None
     echo: EchoGuidance | None = None
+    changes: list[SteeringChanged] | None = Field(default=None, description="Made while it was written.")
     ignored: list[str] | None = None
     tokens: list[TokenSteering] | None = None
 
 
-class TokensOnly(Strict):
-    """The guidance of a chunk that is not a choice's last (``guidance.report``)."""
+class ChunkGuidance(Strict):
+    """The guidance of a chunk that is not a choice's last: what was asked for (``guidance.report``), and in the first
+    chunk that is steered otherwise the change."""
 
-    tokens: list[TokenSteering]
+    tokens: list[TokenSteering] | None = None
+    change: SteeringChanged | None = None
 
 
 class PromptLogprob(Strict):
@@ -124,7 +136,7 @@ class ChoiceModel(Strict):
     index: int
     token_ids: list[int] | None = None
     stop_reason: str | int | None = None
-    guidance: ChoiceGuidance | TokensOnly | None = None
+    guidance: ChoiceGuidance | ChunkGuidance | None = None
 
 
 class AnswerModel(Strict):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -46,7 +48,8 @@ async def create_chat_completion(http: HttpRequest) -> Response:
         )
     continued = body.messages[-1].text if body.continue_final_message else ""
     sampling = resolved.reasoning(prompt, sampling, continued)
-    prompted = await while_connected(http, resolved.prompted(body.messages, rendering, prompt))
+    tell = partial(resolved.prompted, body.messages, rendering, prompt)
+    prompted = await while_connected(http, tell(resolved.steering.instructions))
     answer = ChatAnswer(
         f"chatcmpl-{body.request_id or resolved.id}",
         resolved.answer_context([prompt], sampling),
@@ -55,4 +58,5 @@ async def create_chat_completion(http: HttpRequest) -> Response:
         echoed,
         body.include_reasoning is not False,
     )
-    return await respond_with(resolved, [resolved.request(prompt, sampling, prompted=prompted)], answer)
+    request = resolved.request(prompt, sampling, prompted=prompted)
+    return await respond_with(resolved, [request], answer, tell if prompt == whole else None)

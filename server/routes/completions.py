@@ -53,7 +53,7 @@ async def create_completion(http: HttpRequest) -> Response:
         body.prompt_logprobs,
         echoes,
     )
-    return await respond_with(resolved, requests, answer, allowance)
+    return await respond_with(resolved, requests, answer, allowance=allowance)
 
 
 async def _prompts(resolved: ResolvedRequest[CompletionRequest]) -> list[tuple[int, ...]]:

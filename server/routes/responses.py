@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -32,6 +34,7 @@ async def create_response(http: HttpRequest) -> Response:
     reading = resolved.service.prompts.chat(messages, rendering, resolved.info.max_model_len - 1)
     prompt = await while_connected(http, reading)
     sampling = resolved.reasoning(prompt, with_room(prompt, resolved.sampling, resolved.info, "input"))
-    prompted = await while_connected(http, resolved.prompted(messages, rendering, prompt))
+    tell = partial(resolved.prompted, messages, rendering, prompt)
+    prompted = await while_connected(http, tell(resolved.steering.instructions))
     answer = ResponseAnswer(f"resp_{resolved.id}", resolved.answer_context([prompt], sampling), body, resolved.tools)
-    return await respond_with(resolved, [resolved.request(prompt, sampling, prompted=prompted)], answer)
+    return await respond_with(resolved, [resolved.request(prompt, sampling, prompted=prompted)], answer, tell)

@@ -34,6 +34,7 @@ from server.wire.tls import tls_context
 
 # An engine repeats itself unless told otherwise, a server does not.
 ENGINE = EngineConfig(seed=None)
+ANY_MODEL = "*"
 
 
 def setting(default: Any, description: str, **bounds: float) -> Any:
@@ -63,7 +64,8 @@ class Settings(BaseModel):
     )
     served_model_name: TextList = setting(
         (),
-        "Names that clients may ask for the model by, comma-separated; answers carry the first. "
+        "Names that clients may ask for the model by, comma-separated; answers carry the one that was asked for, or "
+        "the first. * takes any name, so that applications written for another model run unchanged. "
         "Default: what --model says.",
     )
     host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0 is every IPv4 address of this machine.")
@@ -213,6 +215,15 @@ class Settings(BaseModel):
     log_level: Literal["critical", "error", "warning", "info", "debug"] = setting(
         "info", "How much is logged to the error stream; debug has a line for every request."
     )
+
+    @property
+    def takes_any_model(self) -> bool:
+        """Whether clients may ask for the model by any name."""
+        return ANY_MODEL in self.served_model_name
+
+    def model_names(self, model: str) -> tuple[str, ...]:
+        """The names of ``model``, which was loaded, that are listed."""
+        return tuple(name for name in self.served_model_name if name != ANY_MODEL) or (model,)
 
     @model_validator(mode="before")
     @classmethod

@@ -25,9 +25,11 @@ from mavis_core.api.errors import (
     InvalidRequestError,
     LoadError,
     QueueFullError,
+    UnknownRequestError,
     UnknownValueError,
     ValueConflictError,
 )
+from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import (
     ChoiceDelta,
     EngineInfo,
@@ -41,8 +43,10 @@ from mavis_core.api.messages import (
     TokenReport,
     failure,
 )
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.search_params import SearchParams
 from mavis_core.schedule.admission import Admission
+from mavis_core.schedule.new_steering import take_over
 from mavis_core.schedule.row import Row
 from mavis_core.search.driver import check_search
 from tests.vocabularies import byte_tokenizer
@@ -122,6 +126,7 @@ class FakeEngine:
         self.rewarding = False  # objective "cheerful" and "polite", by the length of an answer
         self._rows: dict[str, list[Row]] = {}
         self._places: dict[str, int] = {}
+        self._searches: set[str] = set()
         self._callbacks: list[Callable[[StepStats], None]] = []
         self._info = EngineInfo(
             model="fake/model",
@@ -202,6 +207,8 @@ class FakeEngine:
         self.requests.append(request)
         self.running.add(request.id)
         self._rows[request.id], self._places[request.id] = rows, places
+        if request.guidance.search is not None:
+            self._searches.add(request.id)
         return rows
 
     def _made(self, request: Request) -> list[Row]:
@@ -212,13 +219,35 @@ class FakeEngine:
             check_search(request, self._info, None)
             guidance = replace(guidance, search=None)
         plain = replace(request, guidance=guidance, sampling=replace(request.sampling, seed=request.sampling.seed or 0))
-        tokenizer, info = FakeTokenizer(), self._info
-        return Admission(info.room, VOCAB, (EOS,), info.objectives, tokenizer, {}).rows(plain)
+        return self._admission.rows(plain)
+
+    @property
+    def _admission(self) -> Admission:
+        return Admission(self._info.room, VOCAB, (EOS,), self._info.objectives, FakeTokenizer(), {})
+
+    async def steer(
+        self, request_id: str, guidance: Guidance, prompted: tuple[PromptedObjective, ...] | None = None
+    ) -> tuple[int, ...]:
+        rows = self._rows.get(request_id)
+        if rows is None:
+            raise UnknownRequestError(request_id)
+        request = rows[0].request.steered(guidance, prompted)
+        if request_id in self._searches:
+            raise InvalidRequestError("guidance.search: cannot be steered otherwise", "guidance.search")
+        if self.in_flight - self._places[request_id] + request.places > self.limit:
+            raise QueueFullError(self.in_flight, self.limit)
+        made = self._admission.rows_anew(request, max(row.output_length for row in rows))
+        for row in rows:
+            take_over(row, made[row.index])
+        self._places[request_id] = request.places
+        self.requests.append(request)
+        return tuple(row.output_length for row in rows)
 
     def _forget(self, name: str) -> None:
         self.running.discard(name)
         self._rows.pop(name, None)
         self._places.pop(name, None)
+        self._searches.discard(name)
 
     def _tell(self, drawn: int, prompt: int, cached: int) -> None:
         """One step's statistics, of one request: that all rows are in one batch cannot be seen."""
@@ -301,8 +330,10 @@ class FakeEngine:
             reports = (TokenReport(token, logprob, -0.75, STEERING, TRUNCATION, _values(row)),)
         elif row.answer:
             reports = (TokenReport(token, -0.75, -0.75, 0.0, 0.0, {}),)
-        stats = self._stats(row, step + 1) if row.guided else None
-        return ChoiceDelta(row.index, text, (token,), logprobs, reports, row.finish_reason, stop, stats)
+        row.guided_tokens += row.guided
+        stats = self._stats(row, row.guided_tokens) if row.guided_tokens else None
+        change, row.change = row.change, None
+        return ChoiceDelta(row.index, text, (token,), logprobs, reports, row.finish_reason, stop, stats, change)
 
     def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
         """Text that became final, and what stopped the row beyond the script's end; sets its ``finish_reason``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,11 +25,14 @@ from mavis_core.api.errors import (
     InvalidRequestError,
     LoadError,
     QueueFullError,
+    UnknownObjectiveError,
+    UnknownRequestError,
     UnknownValueError,
     ValueConflictError,
 )
 from mavis_core.api.guidance import Guidance
-from mavis_core.api.messages import ChoiceDelta, Request, RequestOutput, StepStats
+from mavis_core.api.messages import ChoiceDelta, Request, RequestOutput, SteeringChange, StepStats
+from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.search_params import SearchParams
 from mavis_core.api.structure import Structure
@@ -353,6 +356,67 @@ async def test_what_was_read_from_the_cache_was_not_computed(subject: Subject) -
     await until(lambda: bool(subject.steps) and subject.steps[-1].running == 0)
     assert first.cached_tokens == sum(step.prefix_cache_hits for step in subject.steps) > 0
     assert sum(step.prompt_tokens for step in subject.steps) == len(PROMPT) - first.cached_tokens
+
+
+async def changed(stream: AsyncGenerator[RequestOutput, None]) -> list[ChoiceDelta]:
+    """Deltas up to the one that says that it is steered otherwise."""
+    found: list[ChoiceDelta] = []
+    async for output in stream:
+        found += output.deltas
+        if any(delta.change for delta in output.deltas):
+            return found
+    raise AssertionError("it never was")
+
+
+async def test_a_running_request_is_steered_otherwise_from_the_token_that_is_told(subject: Subject) -> None:
+    client, other = subject.client, Guidance({"concise": 2.0}, beta=3.0)
+    running = client.generate(replace(LONG, guidance=Guidance({"cheerful": 1.0})))
+    async with aclosing(running):
+        first = await anext(running)
+        (number,) = await client.steer("long", other)
+        deltas = [*first.deltas, *await changed(running)]
+        assert deltas[-1].change == SteeringChange(number, other, 3.0)
+        assert number == len(tokens(deltas)) - 1
+        assert deltas[-1].guidance is not None and deltas[-1].guidance.beta == 3.0
+        (later,) = await client.steer("long", Guidance())
+        change = (await changed(running))[-1].change
+        assert change is not None and (change.token, change.beta) == (later, 0.0)
+        assert later > number
+        with pytest.raises(UnknownObjectiveError, match="unknown objective 'rude'; known: cheerful, concise"):
+            await client.steer("long", Guidance({"rude": 1.0}))
+        await anext(running)
+    with pytest.raises(UnknownRequestError, match="no request 'long' is being answered"):
+        await client.steer("long", other)
+
+
+async def test_further_companions_take_places_and_give_them_back(subject: Subject) -> None:
+    client, words = subject.client, (PromptedObjective("short", tuple(b"briefly")),)
+    running = client.generate(replace(LONG, sampling=replace(LONG.sampling, n=PLACES // 2 - 1)))
+    async with aclosing(running):
+        await anext(running)
+        assert len(await client.steer("long", Guidance({"short": 1.0}), words)) == PLACES // 2 - 1
+        assert client.in_flight == PLACES - 2
+        await client.steer("long", Guidance({"short": 2.0}))
+        assert client.in_flight == PLACES - 2
+        more = (*words, PromptedObjective("kind", tuple(b"kindly")))
+        with pytest.raises(QueueFullError):
+            await client.steer("long", Guidance({"short": 1.0, "kind": 1.0}), more)
+        assert client.in_flight == PLACES - 2
+        await client.steer("long", Guidance({"short": 0.0, "cheerful": 1.0}))
+        assert client.in_flight == PLACES // 2 - 1
+    assert client.in_flight == 0
+
+
+async def test_a_search_is_not_steered_otherwise(subject: Subject) -> None:
+    searching = replace(LONG, guidance=Guidance({"cheerful": 1.0}, search=SearchParams("best_of", 1, 2)))
+    task = asyncio.create_task(outputs(subject.client, searching))
+    await until(lambda: subject.client.in_flight == 2)
+    with pytest.raises(InvalidRequestError, match="cannot be steered otherwise") as caught:
+        await subject.client.steer("long", Guidance({"cheerful": 2.0}))
+    assert caught.value.param == "guidance.search"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_info_is_of_the_engine(subject: Subject) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from mavis_core.api.config import EngineConfig
-from mavis_core.api.errors import InvalidRequestError
+from mavis_core.api.errors import InvalidRequestError, UnknownRequestError
+from mavis_core.api.guidance import Guidance
 from mavis_core.api.messages import Request
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.api.structure import Structure
@@ -165,3 +166,25 @@ async def test_those_who_have_left_hold_no_thread(monkeypatch: pytest.MonkeyPatc
         for task in gone:
             task.cancel()
         assert await waits == ["yes"]
+
+
+async def test_a_request_that_waits_for_its_grammar_is_steered_once_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From its first token on; where it is aborted before, nobody waits for ever."""
+    async with gated(monkeypatch, "[a-c]{3}") as (client, gate):
+        for opens in (False, True):
+            slow = asyncio.create_task(texts(client, wanted("slow", "regex", "[a-c]{3}", n=2)))
+            await asyncio.to_thread(gate.reached.wait, 20)
+            steering = asyncio.create_task(client.steer("slow", Guidance()))
+            assert len(await texts(client, wanted("plain"))) == 1
+            assert not steering.done()
+            if opens:
+                gate.opened.set()
+                assert await steering == (0, 0)
+                assert len(await slow) == 2
+            else:
+                slow.cancel()
+                with pytest.raises(UnknownRequestError):
+                    await steering
+            assert client.in_flight == 0

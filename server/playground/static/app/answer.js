@@ -7,6 +7,7 @@
 
 import { announce, fixed, h, shown } from "./dom.js";
 import { hideCard, showCard } from "./card.js";
+import { inWords } from "./live.js";
 import { problem } from "./problem.js";
 import { klOf, matchTokens, shiftOf } from "./tokens.js";
 
@@ -90,10 +91,16 @@ export class AnswerView {
     for (const report of piece.tokens) this.#kl += klOf(report);
     this.guidance = piece.guidance ?? this.guidance;
     this.text += piece.text;
+    if (piece.change) this.mark(inWords(piece.change.weights));
     const { spans, waiting } = matchTokens([...this.#waiting, ...piece.tokens], piece.text);
     this.#waiting = waiting;
     for (const { text, reports } of spans) this.words.append(reports.length ? this.#span(text, reports) : text);
     this.#render();
+  }
+
+  /** Marks a place in the text; what the mark says is not part of it. @param {string} said */
+  mark(said) {
+    this.words.append(h("span", { class: "change", role: "note", "aria-label": `From here on: ${said}`, "data-said": said }));
   }
 
   /** Reports whose text never came (a stop token, a broken stream) have nothing to shade. */
@@ -107,7 +114,7 @@ export class AnswerView {
     const kl = Math.max(...reports.map(klOf));
     const span = h(
       "span",
-      { class: `token ${shift < 0 ? "down" : "up"}`, tabindex: this.words.firstChild ? -1 : 0 },
+      { class: `token ${shift < 0 ? "down" : "up"}`, tabindex: this.words.querySelector(".token") ? -1 : 0 },
       text,
     );
     span.style.setProperty("--shift", Math.min(1, Math.abs(shift) / FULL_SHIFT).toFixed(3));

@@ -3,11 +3,13 @@
 import { AnswerView } from "./answer.js";
 import { byId, h } from "./dom.js";
 import { legend } from "./legend.js";
+import { inWords, steerLive } from "./live.js";
 import { requestBody } from "./request.js";
 import { seedFor } from "./state.js";
 import { SUGGESTIONS, emptyState } from "./suggestions.js";
 
 /**
+ * @typedef {import("../lib/client.js").Piece} Piece
  * @typedef {{role: "user", content: string}} UserTurn
  * @typedef {{role: "assistant", view: AnswerView}} AssistantTurn
  */
@@ -125,8 +127,10 @@ export class Chat {
     this.#render();
     const following = new MutationObserver(() => this.#follow());
     following.observe(view.words, { childList: true });
-    const pieces = client.chat({ .../** @type {any} */ (body), signal });
+    const live = steerLive(this.state, client, objectives, (error) => view.mark(`unchanged: ${error}`));
+    const pieces = seen(client.chat({ .../** @type {any} */ (body), signal }), live.knownBy);
     const error = await view.run(pieces, seed, { signal, retry: () => this.again() });
+    live.end();
     following.disconnect();
     this.#running = null;
     this.#render();
@@ -229,8 +233,13 @@ export class Chat {
 /** The weights an answer was written under. @param {AnswerView} view */
 function steering({ guidance, state }) {
   if (state === "running") return "Writing";
-  if (!guidance) return "Answer";
-  const steered = Object.entries(guidance.weights).filter(([, weight]) => weight !== 0);
-  const named = steered.map(([name, weight]) => `${name} ${weight > 0 ? "+" : "−"}${Math.abs(weight)}`);
-  return named.join(", ") || "not steered";
+  return guidance ? inWords(guidance.weights) : "Answer";
+}
+
+/** `pieces`, whose answer's id is told as it is known. @param {AsyncIterable<Piece>} pieces @param {(id: string) => void} tell */
+async function* seen(pieces, tell) {
+  for await (const piece of pieces) {
+    tell(piece.id);
+    yield piece;
+  }
 }

@@ -24,8 +24,7 @@ export function requestBody(settings, messages, { weights, objectives, model, se
       weights,
       objectives.filter((name) => weights[name] || !(name in words)),
     );
-    const said = Object.entries(words).filter(([name]) => body.objective_weights[name]);
-    if (said.length > 0) body.objectives = Object.fromEntries(said);
+    if (Object.keys(words).length > 0) body.objectives = words; // one without a weight may get one while it is written
   }
   body.guidance = { report: true };
   if (settings.beta !== null) body.guidance.beta = settings.beta;

@@ -26,6 +26,12 @@ import { eventData } from "./sse.js";
  * @property {number} truncation_nats
  * @property {Weights} values
  *
+ * @typedef {object} Change how a choice is steered from its token number `token` on, counted from 0
+ * @property {number} token
+ * @property {Weights} weights
+ * @property {number} beta
+ * @property {number | null} max_kl_per_token
+ *
  * @typedef {object} Guidance what steering did to one choice
  * @property {Weights} weights
  * @property {string} source
@@ -36,13 +42,16 @@ import { eventData } from "./sse.js";
  * @property {number} truncation_nats
  * @property {Weights} values
  * @property {TokenReport[]} [tokens]
+ * @property {Change[]} [changes]
  *
  * @typedef {object} Piece what one event brings
+ * @property {string} id the answer's, for `steer`
  * @property {number} index which of the `n` choices
  * @property {string} text
  * @property {TokenReport[]} tokens
  * @property {string | null} finishReason set on a choice's last piece
  * @property {Guidance | null} guidance likewise
+ * @property {Change | null} change set where the text is the first that is steered otherwise
  * @property {{prompt_tokens: number, completion_tokens: number} | null} usage
  *
  * @typedef {object} ChatRequest any field of POST /v1/chat/completions, and
@@ -97,6 +106,19 @@ export class Mavis {
     return (await this.#post(request, signal)).json();
   }
 
+  /**
+   * Steers an answer otherwise from its next token on, while it is streamed; what is left out stays.
+   * @param {string} id of its pieces
+   * @param {{weights?: Weights, guidance?: {beta?: number | null, max_kl_per_token?: number | null}}} steering
+   * @returns {Promise<{objective_weights: Weights, guidance: object, from_token: (number | null)[]}>} what is in force,
+   *   and for each choice from which token on
+   */
+  async steer(id, { weights, guidance }) {
+    const body = JSON.stringify({ objective_weights: weights, guidance });
+    const headers = { "Content-Type": "application/json" };
+    return (await this.#fetch(`v1/requests/${encodeURIComponent(id)}/steering`, { method: "PATCH", headers, body })).json();
+  }
+
   /** @param {AbortSignal} [signal] @returns {Promise<Objective[]>} */
   async objectives(signal) {
     return (await (await this.#fetch("v1/objectives", { signal })).json()).data;
@@ -139,14 +161,17 @@ export class Mavis {
 function pieces(chunk) {
   const usage = chunk.usage ?? null;
   if (chunk.choices.length === 0) {
-    return usage ? [{ index: 0, text: "", tokens: [], finishReason: null, guidance: null, usage }] : [];
+    const nothing = { index: 0, text: "", tokens: [], finishReason: null, guidance: null, change: null };
+    return usage ? [{ id: chunk.id, ...nothing, usage }] : [];
   }
   return chunk.choices.map((/** @type {any} */ choice) => ({
+    id: chunk.id,
     index: choice.index,
     text: choice.delta.content ?? "",
     tokens: choice.guidance?.tokens ?? [],
     finishReason: choice.finish_reason,
     guidance: choice.finish_reason ? (choice.guidance ?? null) : null,
+    change: choice.guidance?.change ?? null,
     usage,
   }));
 }
