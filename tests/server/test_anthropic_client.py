@@ -151,7 +151,9 @@ def test_errors(serve: Callable[..., Live]) -> None:
         assert client.messages.create(**ASK).content
     with pytest.raises(anthropic.NotFoundError):
         client.messages.create(**ASK | {"model": "claude-opus-9"})
-    with pytest.raises(anthropic.BadRequestError, match=r"messages\[0\]\.content\[0\] is 'image': the model reads text"):
+    with pytest.raises(
+        anthropic.BadRequestError, match=r"messages\[0\]\.content\[0\] is 'image': the model reads text"
+    ):
         client.messages.create(**ASK | {"messages": [{"role": "user", "content": [
             {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}]}]})  # fmt: skip
     with pytest.raises(anthropic.BadRequestError, match="prompt is too long"):

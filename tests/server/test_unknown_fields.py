@@ -85,7 +85,13 @@ BODIES = {
     "/v1/messages": MESSAGES,
 }
 OURS = ("objective_weights", "objectives", "guidance")
-FREE = (*OURS, "parameters", "input_schema", "schema", "logit_bias")  # whatever is in these is not ours to know, or ours alone
+FREE = (
+    *OURS,
+    "parameters",
+    "input_schema",
+    "schema",
+    "logit_bias",
+)  # whatever is in these is not ours to know, or ours alone
 
 
 def places(value: Any, at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
