@@ -192,7 +192,7 @@ async def test_refuse_names_them() -> None:
 
 async def test_thoughts_as_text_go_back(engine: FakeEngine) -> None:
     told = "{{ m.role }}:({{ m.reasoning }}){{ m.content }}{{ m.tool_calls | length }}"
-    shows = "{% for m in messages %}" + told + "\n{% endfor %}"
+    shows = "{% for t in tools %}{{ t }}{% endfor %}{% for m in messages %}" + told + "\n{% endfor %}"
     thought = {"type": "reasoning", "id": "rs_1", "summary": [], "status": "completed",
                "content": [{"type": "reasoning_text", "text": "hm"}]}  # fmt: skip
     said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "so"}]}
