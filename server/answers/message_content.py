@@ -1,6 +1,7 @@
 """The content blocks of a message and the events that build them (Anthropic's "Streaming Messages" page).
 
-Streams and whole answers are made in the same way: a whole answer is the blocks that the events have built.
+Streams and whole answers are made in the same way: a whole answer is the blocks that the events have built. Reasoning
+is a block of type thinking, whose signature is empty: there is nobody who would check one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from server.tools.reader import AnswerPart, AnswerText, ToolCallArguments, ToolCallBegin
+from server.tools.parts import AnswerPart, AnswerText, ReasoningText, ToolCallArguments, ToolCallBegin
 
 Event = dict[str, Any]
 
@@ -28,10 +29,11 @@ class MessageContent:
     def add(self, part: AnswerPart) -> list[Event]:
         match part:
             case AnswerText(text):
-                events = [] if self._open and self.blocks[-1]["type"] == "text" else self._begin(
-                    {"type": "text", "text": "", "citations": None}
-                )  # fmt: skip
-                return [*events, self._more(text, {"type": "text_delta", "text": text})]
+                begun = self._within({"type": "text", "text": "", "citations": None})
+                return [*begun, self._more(text, {"type": "text_delta", "text": text})]
+            case ReasoningText(text):
+                begun = self._within({"type": "thinking", "thinking": "", "signature": ""})
+                return [*begun, self._more(text, {"type": "thinking_delta", "thinking": text})]
             case ToolCallBegin(_, id, name):
                 return self._begin({"type": "tool_use", "id": id, "name": name, "input": {}})
             case ToolCallArguments(_, text):
@@ -41,12 +43,16 @@ class MessageContent:
         if not self._open:
             return []
         block, said = self.blocks[-1], "".join(self._pieces)
-        if block["type"] == "text":
-            block["text"] = said
-        else:
+        if block["type"] == "tool_use":
             block["input"] = input_of(said)
+        else:
+            block[block["type"]] = said
         self._pieces, self._open = [], False
         return [{"type": "content_block_stop", "index": len(self.blocks) - 1}]
+
+    def _within(self, block: dict[str, Any]) -> list[Event]:
+        """Begin ``block`` unless one of its type is open."""
+        return [] if self._open and self.blocks[-1]["type"] == block["type"] else self._begin(block)
 
     def _begin(self, block: dict[str, Any]) -> list[Event]:
         closed = self.close()

@@ -17,14 +17,13 @@ from server.answers.guidance_report import guidance_report, token_reports
 from server.answers.message_content import Event, MessageContent
 from server.errors import error_body, http_error_of
 from server.http.error_response import anthropic_error
-from server.tools.reader import reader_for
 from server.tools.use import ToolUse
 
 
 class MessageAnswer(Answer):
     def __init__(self, id: str, request_id: str, context: AnswerContext, tools: ToolUse) -> None:
         self.id, self._request_id, self._context = id, request_id, context
-        self._reader, self._content = reader_for(tools), MessageContent()
+        self._reader, self._content = context.dialect.reader(tools, context.sampling.reasoning), MessageContent()
         self._output_tokens = self._cached_tokens = 0
         self._started = False
         self._stop_reason: str | None = None

@@ -1,9 +1,9 @@
 """The items of ``input`` (OpenAI's "Create a model response" page), and the conversation that they make.
 
-What is said and what functions were called and answered is read. What other servers' answers have beside it, reasoning
-and calls of tools that are not here with their results, is left out and named. What stands for a part of the
-conversation that only its own server has, a reference or a compaction, is refused: without it the answer would be to
-another conversation.
+What is said and thought and what functions were called and answered is read. What other servers' answers have beside
+it, encrypted reasoning and calls of tools that are not here with their results, is left out and named. What stands for
+a part of the conversation that only its own server has, a reference or a compaction, is refused: without it the answer
+would be to another conversation.
 """
 
 from __future__ import annotations
@@ -67,6 +67,22 @@ class CallOutputItem(Tolerant):
     status: NoEffect = None
 
 
+class ReasoningPart(Tolerant):
+    type: str | None = None
+    text: str
+
+
+class ReasoningItem(Tolerant):
+    """Thoughts as text, our own answers' among them; the next message or call of the assistant has them."""
+
+    type: Literal["reasoning"]
+    content: Annotated[list[ReasoningPart], Field(fail_fast=True, min_length=1)]
+    summary: NoEffect = None
+    encrypted_content: NoEffect = None
+    id: NoEffect = None
+    status: NoEffect = None
+
+
 class ElsewhereItem(Tolerant):
     """What only another server has; refused with the reason."""
 
@@ -74,6 +90,7 @@ class ElsewhereItem(Tolerant):
 
 
 MESSAGE, CALL, CUSTOM, OUTPUT, AWAY, OTHER = "message", "function call", "custom call", "output", "elsewhere", "other"
+THOUGHT = "thought"
 KINDS = {
     "message": MESSAGE, "function_call": CALL, "custom_tool_call": CUSTOM,
     "function_call_output": OUTPUT, "custom_tool_call_output": OUTPUT, **dict.fromkeys(ELSEWHERE, AWAY),
@@ -87,6 +104,8 @@ def _kind(item: Any) -> str:
         return MESSAGE
     if kind == "item_reference" and isinstance(id, str) and id.startswith(REASONING):
         return OTHER
+    if kind == "reasoning" and read.get("content"):
+        return THOUGHT
     return KINDS.get(kind, OTHER) if isinstance(kind, str) else OTHER
 
 
@@ -95,6 +114,7 @@ Item: TypeAlias = Annotated[
     | Annotated[FunctionCallItem, Tag(CALL)]
     | Annotated[CustomCallItem, Tag(CUSTOM)]
     | Annotated[CallOutputItem, Tag(OUTPUT)]
+    | Annotated[ReasoningItem, Tag(THOUGHT)]
     | Annotated[ElsewhereItem, Tag(AWAY)]
     | Annotated[Skipped, Tag(OTHER)],
     Discriminator(_kind),
@@ -102,7 +122,7 @@ Item: TypeAlias = Annotated[
 
 
 def messages_of(items: Sequence[Any]) -> Iterator[ChatMessage]:
-    """The items as chat messages; calls join the assistant's message before them.
+    """The items as chat messages; calls join the assistant's message before them, and both its thoughts.
 
     Raises:
         InvalidRequestError: naming the item that cannot be read here.
@@ -116,9 +136,13 @@ def messages_of(items: Sequence[Any]) -> Iterator[ChatMessage]:
             last = joined.model_copy(update={"tool_calls": [_call(item) for item in run]})
             continue
         for item in run:
+            made = _message(item)
+            if last is not None and made.role == "assistant" and _only_thinks(last):
+                last = made.model_copy(update={"reasoning": last.reasoning})
+                continue
             if last is not None:
                 yield last
-            last = _message(item)
+            last = made
     if last is not None:
         yield last
 
@@ -131,7 +155,13 @@ def _readable(items: Sequence[Any]) -> Iterator[Any]:
             yield item
 
 
-def _message(item: MessageItem | CallOutputItem) -> ChatMessage:
+def _only_thinks(message: ChatMessage) -> bool:
+    return bool(message.reasoning) and message.content is None and not message.tool_calls
+
+
+def _message(item: MessageItem | ReasoningItem | CallOutputItem) -> ChatMessage:
+    if isinstance(item, ReasoningItem):
+        return ChatMessage(role="assistant", reasoning="\n".join(part.text for part in item.content))
     if isinstance(item, MessageItem):
         return ChatMessage(role=item.role, content=item.content)
     return ChatMessage(role="tool", content=item.output, tool_call_id=item.call_id)

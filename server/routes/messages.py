@@ -43,9 +43,11 @@ async def create_message(http: HttpRequest) -> Response:
     rendering = resolved.body.rendering(messages)
     reading = _read(resolved.service.prompts, messages, rendering, resolved.info.max_model_len - 1)
     prompt = await while_connected(http, reading)
-    sampling = with_room(prompt, resolved.sampling, resolved.info, "messages")
+    continued = messages[-1].text if rendering.continue_final_message else ""
+    room = with_room(prompt, resolved.sampling, resolved.info, "messages")
+    sampling = resolved.reasoning(prompt, room, continued)
     prompted = await while_connected(http, resolved.prompted(messages, rendering, prompt))
-    context = resolved.answer_context([prompt])
+    context = resolved.answer_context([prompt], sampling)
     answer = MessageAnswer(f"msg_{resolved.id}", http.state.request_id, context, resolved.tools)
     return await respond_with(resolved, [resolved.request(prompt, sampling, prompted=prompted)], answer)
 
@@ -80,7 +82,7 @@ async def _read(
         if error.param != "continue_final_message":
             raise
         raise InvalidRequestError(
-            "messages: the last is the assistant's, and the chat template does not write it as it is, so that no answer "
-            "goes on with it",
+            "messages: the last is the assistant's, and the chat template does not write it as it is, "
+            "so that no answer goes on with it",
             "messages",
         ) from None

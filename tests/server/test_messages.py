@@ -201,7 +201,8 @@ READ: list[tuple[list[Any], str]] = [
                                    {"type": "text", "text": "a"}]}], "user:s\na\n"),
     ([TURN, {"role": "assistant", "content": [{"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
                                               {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
-                                              {"type": "text", "text": "a"}]}, TURN], "user:hi\nassistant:a\nuser:hi\n"),
+                                              {"type": "text", "text": "a"}]}, TURN],
+     "user:hi\nassistant:a\nuser:hi\n"),
     ([TURN, {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f"}]},
       {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [
           {"type": "text", "text": "a"}, {"type": "tool_reference", "tool_name": "g"}, {"type": "text", "text": "b"}]},
@@ -266,6 +267,41 @@ async def test_templates_that_think_are_told(more: dict[str, Any], shown: str) -
     assert bytes(engine.requests[0].prompt_token_ids).decode() == shown
 
 
+SHOWS_THOUGHTS = (
+    "{% for m in messages %}{{ m.role }}:"
+    "{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}\n{% endfor %}"
+    "assistant:{% if enable_thinking is undefined or enable_thinking %}<think>{% endif %}"
+)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_thoughts_are_blocks_and_go_back(stream: bool) -> None:
+    engine = ending("hm so</think>Hello")
+    async with app_client(engine, tokenizer_template=SHOWS_THOUGHTS) as client:
+        response = await ask(client, stream=stream)
+        if stream:
+            events = events_of(response)
+            content = [event["content_block"] for event in events if event["type"] == "content_block_start"]
+            for event in events:
+                if event["type"] == "content_block_delta":
+                    kind = content[event["index"]]["type"]
+                    assert event["delta"]["type"] == f"{kind}_delta"
+                    content[event["index"]][kind] += event["delta"][kind]
+        else:
+            content = [block.model_dump() for block in Message.model_validate_json(response.content).content]
+        assert content == [
+            {"type": "thinking", "thinking": "hm so", "signature": ""},
+            {"type": "text", "text": "Hello", "citations": None},
+        ]
+        back = [TURN, {"role": "assistant", "content": content}, TURN]
+        again = await ask(client, messages=back, thinking={"type": "disabled"})
+    assert HEADER not in again.headers
+    assert bytes(engine.requests[1].prompt_token_ids).decode() == (
+        "user:hi\nassistant:<think>hm so</think>Hello\nuser:hi\nassistant:"
+    )
+    assert [block["type"] for block in again.json()["content"]] == ["text"]
+
+
 async def test_sampling() -> None:
     engine = ending()
     async with app_client(engine) as client:
@@ -327,8 +363,8 @@ async def test_claude_code() -> None:
         response = await client.post(PATH + "?beta=true", json=CLAUDE_CODE, headers=CLAUDE_CODE_HEADERS)
     assert response.status_code == 200, response.text
     assert response.headers[HEADER].split(", ") == [
-        "messages[].content[].type=thinking", "messages[].content[].type=redacted_thinking",
-        "tools[].type=web_search_20250305", "system[].x-anthropic-billing-header",
+        "messages[].content[].type=redacted_thinking", "tools[].type=web_search_20250305",
+        "system[].x-anthropic-billing-header",
     ]  # fmt: skip
     tools, _, said = bytes(engine.requests[0].prompt_token_ids).decode().partition("system:")
     assert tools.count("\n") == 10 and "web_search" not in tools

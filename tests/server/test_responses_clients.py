@@ -190,6 +190,26 @@ async def test_refuse_names_them() -> None:
     )  # fmt: skip
 
 
+async def test_thoughts_as_text_go_back(engine: FakeEngine) -> None:
+    told = "{{ m.role }}:({{ m.reasoning }}){{ m.content }}{{ m.tool_calls | length }}"
+    shows = "{% for t in tools %}{{ t }}{% endfor %}{% for m in messages %}" + told + "\n{% endfor %}"
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "status": "completed",
+               "content": [{"type": "reasoning_text", "text": "hm"}]}  # fmt: skip
+    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "so"}]}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    async with app_client(engine, tokenizer_template=shows) as client:
+        for items, shown in (
+            ([thought, said], "assistant:(hm)so0\n"),
+            ([thought, call], "assistant:(hm)1\n"),
+            ([thought, said, call], "assistant:(hm)so1\n"),
+            ([thought], "assistant:(hm)0\n"),
+        ):
+            response = await client.post("/v1/responses", json={"input": [*items, {"role": "user", "content": "x"}]})
+            assert response.status_code == 200, response.text
+            assert HEADER not in response.headers
+            assert bytes(engine.requests.pop().prompt_token_ids).decode() == shown + "user:()x0\n"
+
+
 @pytest.mark.parametrize("field", ["previous_response_id", "conversation"])
 async def test_state_is_refused_by_name(client: httpx.AsyncClient, field: str) -> None:
     response = await client.post("/v1/responses", json=CODEX | {field: "x"})

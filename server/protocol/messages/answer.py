@@ -18,6 +18,12 @@ class SaidText(Strict):
     citations: None
 
 
+class Thought(Strict):
+    type: Literal["thinking"]
+    thinking: str
+    signature: Literal[""]
+
+
 class UsedTool(Strict):
     type: Literal["tool_use"]
     id: str
@@ -39,7 +45,7 @@ class Message(Strict):
     type: Literal["message"]
     role: Literal["assistant"]
     model: str
-    content: list[Annotated[SaidText | UsedTool, Field(discriminator="type")]]
+    content: list[Annotated[SaidText | Thought | UsedTool, Field(discriminator="type")]]
     stop_reason: StopReason | None
     stop_sequence: str | None
     usage: MessageUsage

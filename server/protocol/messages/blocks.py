@@ -1,8 +1,8 @@
 """The blocks of a turn's content (Anthropic's "Create a Message" page).
 
-Text, calls of tools and their results are read. What the model or its maker's own tools had in earlier turns, thoughts,
-searches and their findings, is left out and named. Anything else, images and documents, is refused: the model reads
-text only.
+Text, calls of tools and their results are read, and thoughts, where the chat template shows them. What another model's
+maker had encrypted or its own tools had found in earlier turns is left out and named. Anything else, images and
+documents, is refused: the model reads text only.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pydantic import Discriminator, Field, Tag
 
 from server.protocol.fields import NoEffect, Skipped, Tolerant
 
-TEXT, CALL, RESULT, SYSTEM, OTHER = "text", "tool_use", "tool_result", "mid_conv_system", "other"
-READ = frozenset({TEXT, CALL, RESULT, SYSTEM})
-LEFT_OUT = frozenset({"thinking", "redacted_thinking", "server_tool_use", "mcp_tool_use", "tool_reference", "fallback"})
+TEXT, CALL, RESULT, SYSTEM, THOUGHT, OTHER = "text", "tool_use", "tool_result", "mid_conv_system", "thinking", "other"
+READ = frozenset({TEXT, CALL, RESULT, SYSTEM, THOUGHT})
+LEFT_OUT = frozenset({"redacted_thinking", "server_tool_use", "mcp_tool_use", "tool_reference", "fallback"})
 FOUND = "_tool_result"  # how the types of what the maker's own tools found end
 
 
@@ -46,10 +46,7 @@ def _kind(block: Any) -> str | None:
 
 
 TEXT_ONLY = Discriminator(_kind, custom_error_type="text_only", custom_error_message="text")
-ResultBlock: TypeAlias = Annotated[
-    Annotated[TextBlock, Tag(TEXT)] | Annotated[Skipped, Tag(OTHER)],
-    TEXT_ONLY,
-]
+ResultBlock: TypeAlias = Annotated[Annotated[TextBlock, Tag(TEXT)] | Annotated[Skipped, Tag(OTHER)], TEXT_ONLY]
 
 
 class ToolResultBlock(Tolerant):
@@ -67,6 +64,13 @@ class ToolResultBlock(Tolerant):
         return said + (self.content if isinstance(self.content, str) else text_of(self.content or []))
 
 
+class ThinkingBlock(Tolerant):
+    type: Literal["thinking"]
+    thinking: str | None = Field(default=None, description="Reaches chat templates that show it.")
+    signature: NoEffect = None
+    cache_control: NoEffect = None
+
+
 class SystemBlock(Tolerant):
     """What a turn says in the system's place; it is read as the user's."""
 
@@ -80,6 +84,7 @@ Block: TypeAlias = Annotated[
     | Annotated[ToolUseBlock, Tag(CALL)]
     | Annotated[ToolResultBlock, Tag(RESULT)]
     | Annotated[SystemBlock, Tag(SYSTEM)]
+    | Annotated[ThinkingBlock, Tag(THOUGHT)]
     | Annotated[Skipped, Tag(OTHER)],
     TEXT_ONLY,
 ]

@@ -20,6 +20,7 @@ from server.protocol.messages.blocks import (
     Blocks,
     SystemBlock,
     TextBlock,
+    ThinkingBlock,
     ToolResultBlock,
     ToolUseBlock,
     text_of,
@@ -27,7 +28,8 @@ from server.protocol.messages.blocks import (
 from server.protocol.tools import EchoedCall, EchoedFunction
 
 Role: TypeAlias = Literal["user", "assistant", "tool"]
-Piece: TypeAlias = tuple[Role, Any]  # a role, and its text, an assistant's EchoedCall or a tool's ChatMessage
+# A role, and its text, an assistant's EchoedCall or ThinkingBlock, or a tool's ChatMessage.
+Piece: TypeAlias = tuple[Role, Any]
 System: TypeAlias = str | Annotated[list[TextBlock], Field(fail_fast=True)]
 
 
@@ -69,7 +71,9 @@ def goes_on(messages: Sequence[ChatMessage]) -> bool:
 def _joined(role: Role, contents: Sequence[Any]) -> ChatMessage:
     calls = [content for content in contents if isinstance(content, EchoedCall)]
     text = "\n".join(content for content in contents if isinstance(content, str))
-    return ChatMessage(role=role, content=text).model_copy(update={"tool_calls": calls or None})
+    thought = "\n".join(content.thinking or "" for content in contents if isinstance(content, ThinkingBlock))
+    made = ChatMessage(role=role, content=text, reasoning=thought or None)
+    return made.model_copy(update={"tool_calls": calls or None})
 
 
 def _pieces(turn: Turn, number: int) -> Iterator[Piece]:
@@ -82,6 +86,9 @@ def _pieces(turn: Turn, number: int) -> Iterator[Piece]:
         match block:
             case TextBlock():
                 yield role, block.text
+            case ThinkingBlock():
+                _of(turn, "assistant", at, block.type)
+                yield role, block
             case SystemBlock():
                 yield "user", text_of(block.content)
             case ToolUseBlock():
