@@ -48,7 +48,7 @@ class FloorTensors:
     Attributes:
         rows: their indices; ``index`` has them as (N,) int64 on the device.
         columns: (N, F) int64, of the aims' values among the M + P columns.
-        scaled: whether any row has a KL budget, and beside its floors something that the budget scales.
+        scaled: whether any row has aims, a KL budget and, beside floors, something that the budget scales.
     """
 
     def __init__(self, rows: Sequence[Row], beta: Tensor) -> None:
@@ -76,7 +76,7 @@ class FloorTensors:
         relative = [float(row.request.guidance.floors_relative) for row in mine]
         self._relative = torch.tensor(relative, dtype=torch.float64).to(device)
         self.scaled = any(
-            limit is not None and (strength > 0 or any(row.weights) or any(w for _, w in row.in_words))
+            row.aims and limit is not None and (strength > 0 or any(row.weights) or any(w for _, w in row.in_words))
             for row, limit, strength in zip(mine, limits, worst, strict=True)
         )
 

@@ -95,13 +95,17 @@ def solve(problem: Problem, scaled: bool) -> Solution:
     cost more than the limit, their pull is scaled down like any tilt.
 
     Args:
-        scaled: whether any row has a limit, and beside its floors something that gamma scales.
+        scaled: whether any row has multipliers, a limit and, beside floors, something that gamma scales.
     """
     share = torch.ones_like(problem.limit)
     pull = minimise(problem, share, _start(problem, share), NEWTON_STEPS)
     if scaled:
-        share = _affordable(problem, pull)
-        pull = minimise(problem, share, _onto(problem, share, pull), NEWTON_STEPS)
+        # Other rows keep what they have, whether or not a neighbour needs this.
+        over = _kl(problem, problem.tilted(pull, share)) > problem.limit
+        over &= ((problem.most > 0) | problem.shared).any(1) & (problem.shared.any(1) | (problem.tilt != 0).any(1))
+        share = torch.where(over, _affordable(problem, pull), share)
+        again = minimise(problem, share, _onto(problem, share, pull), NEWTON_STEPS)
+        pull = torch.where(over[:, None], again, pull)
     tilt = problem.tilted(pull, share)
     scale = _scale(problem, tilt)
     tilt = tilt * scale[:, None]
@@ -197,15 +201,14 @@ def _onto(problem: Problem, share: Tensor, pull: Tensor) -> Tensor:
 
 
 def _affordable(problem: Problem, pull: Tensor) -> Tensor:
-    """The largest gamma in 0..1 (R,) whose p, floors kept, costs at most the limit; it grows with gamma."""
+    """The largest gamma in 0..1 (R,) whose p, floors kept, costs at most the limit, which that of 1 does not."""
     low, high = torch.zeros_like(problem.limit), torch.ones_like(problem.limit)
-    meets = _kl(problem, problem.tilted(pull, high)) <= problem.limit
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         pull = minimise(problem, middle, _onto(problem, middle, pull), WARM_STEPS)
         below = _kl(problem, problem.tilted(pull, middle)) <= problem.limit
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return torch.where(meets, 1.0, low)
+    return low
 
 
 def _scale(problem: Problem, tilt: Tensor) -> Tensor:

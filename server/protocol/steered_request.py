@@ -82,7 +82,8 @@ class GuidanceOptions(Strict):
         given = self.model_dump(exclude={"search", "report_ignored"}, exclude_none=True)
         search = None if self.search is None else self.search.params()
         asked: dict[str, Any] = {**defaults, **given}
-        asked |= {field: tuple(asked[field]) for field in ("maximise", "worst_case") if field in asked}
+        for field in {"maximise", "worst_case"} & asked.keys():
+            asked[field] = tuple(asked[field])
         return Guidance(weights=dict(weights), search=search, **asked)
 
 

@@ -44,7 +44,17 @@ def test_wrong_guidance_is_refused_by_name(settings: dict[str, Any], message: st
         (Guidance({"a": 1.0}, beta=0), False),
         (Guidance({"a": 1.0}), True),
         (Guidance({"a": 0.0, "b": -16.0}, beta=64, top_k=256), True),
+        (Guidance(floors={"a": 0.0}), True),
+        (Guidance(maximise=("a",), max_kl_per_token=0.1), True),
+        (Guidance(worst_case=("a", "b")), True),
     ],
 )
 def test_only_a_weight_and_a_strength_make_a_request_guided(guidance: Guidance, active: bool) -> None:
     assert guidance.active is active
+
+
+def test_what_is_named_and_what_steers() -> None:
+    guidance = Guidance({"a": 1.0, "b": 0.0}, floors={"c": 1}, worst_case=("d", "a"))
+    assert guidance.named == ("a", "b", "c", "d")
+    assert [guidance.steers(name) for name in "abcde"] == [True, False, True, True, False]
+    assert not Guidance({"a": 1.0}, beta=0).steers("a")
