@@ -174,7 +174,8 @@ class FakeEngine:
                     deltas = tuple(_searched(delta, search) for delta in deltas)
                 if ended := all(row.finish_reason is not None for row in rows):
                     self._forget(request.id)
-                self._tell(sum(len(delta.token_ids) for delta in deltas), *((0, 0) if step else (prompt, cached)))
+                taken = sum(len(delta.token_ids) for delta in deltas)
+                self._tell(taken, *((0, 0) if step else (prompt, cached)), given=bool(request.answers))
                 scored = None if step else self._scored(request)
                 yield RequestOutput(request.id, prompt, deltas, ended, prompt_logprobs=scored, cached_tokens=cached)
                 step += 1
@@ -249,10 +250,13 @@ class FakeEngine:
         self._places.pop(name, None)
         self._searches.discard(name)
 
-    def _tell(self, drawn: int, prompt: int, cached: int) -> None:
+    def _tell(self, taken: int, prompt: int, cached: int, given: bool) -> None:
         """One step's statistics, of one request: that all rows are in one batch cannot be seen."""
         usage = 0.5 if self.running else 0.0
-        stats = StepStats(self.in_flight, 0, prompt - cached, drawn, 0, usage, 0.01, 0.002, prompt, cached)
+        drawn, scored = (0, taken) if given else (taken, 0)
+        stats = StepStats(
+            self.in_flight, 0, prompt - cached, drawn, 0, usage, 0.01, 0.002, prompt, cached, scored_tokens=scored
+        )
         for callback in self._callbacks:
             callback(stats)
 

@@ -223,6 +223,22 @@ async def test_a_guided_answer_says_what_steering_cost(subject: Subject) -> None
     assert (last.steering_nats >= 0, last.truncation_nats >= 0) == (True, True)
 
 
+@pytest.mark.parametrize("weights", [{}, {"cheerful": 1.0, "concise": 0.0}])
+async def test_given_answers_are_told_of_token_by_token(subject: Subject, weights: dict[str, float]) -> None:
+    """Whatever they are, stop tokens inside them too; they count as scored."""
+    given, before = ((EOS, 104, 105), (EOS,)), len(subject.steps)
+    asked = replace(wanted(guidance=Guidance(weights), n=2, ignore_eos=False), answers=given)
+    found = await choices(subject.client, asked)
+    for answer, deltas in zip(given, found.values(), strict=True):
+        assert tokens(deltas) == [report.token_id for delta in deltas for report in delta.reports] == list(answer)
+        assert (deltas[-1].finish_reason, deltas[-1].stop_reason, text(deltas)) == ("length", None, "")
+        assert all(set(delta.reports[0].values) == set(weights) for delta in deltas)
+        assert (deltas[-1].guidance is None) == (not weights)
+    counted = subject.steps[before:]
+    assert (sum(s.scored_tokens for s in counted), sum(s.generation_tokens for s in counted)) == (4, 0)
+    assert await subject.client.rewards(PROMPT, given) is None
+
+
 async def test_the_recommended_beta_is_used_where_none_is_asked_for(subject: Subject) -> None:
     deltas = (await choices(subject.client, wanted(guidance=Guidance({"cheerful": 2.0}))))[0]
     recommended = {one.name: one.recommended_beta for one in subject.client.info.objectives}
@@ -274,6 +290,8 @@ BAD: list[tuple[Request, str, str | None]] = [
     (replace(wanted(), prompt_token_ids=(1,) * CONTEXT), f"at most {CONTEXT - 1}", "messages"),
     (wanted(logit_bias={VOCAB: 1.0}), "logit_bias: token id 257", "logit_bias"),
     (wanted(n=PLACES + 1), "n takes 9 rows: this server has 8 places", "n"),
+    (replace(wanted(n=9), answers=((1,),) * 9), "answers takes 9 rows: this server has 8 places", "answers"),
+    (replace(wanted(n=2), answers=((1,), ())), "answers[1] has no tokens: must have at least one", "answers[1]"),
     (
         wanted(guidance=Guidance({"cheerful": 0.0}, search=SearchParams("best_of"))),
         "guidance.search: goes by objectives",
