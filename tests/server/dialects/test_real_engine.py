@@ -44,12 +44,12 @@ async def test_calls_behind_reasoning(tmp_path: Path, name: str) -> None:
     config.vocab_size, config.eos_token_id, config.pad_token_id, config.max_position_embeddings = 264, 256, 256, 400
     LlamaForCausalLM(config).save_pretrained(tmp_path)
     asked: dict[str, Any] = {"messages": USER, "tools": TOOLS, "tool_choice": "required", "seed": 3, "max_tokens": 300,
-                             "parallel_tool_calls": False, "logit_bias": {str(END): 5}}  # fmt: skip
+                             "parallel_tool_calls": False, "logit_bias": {str(END): 7}}  # fmt: skip
     async with served(model=str(tmp_path)) as http:
         answer = (await http.post("/v1/chat/completions", json=asked)).json()
         lines = (await http.post("/v1/chat/completions", json=asked | {"stream": True})).text.split("\n\n")
         structured = asked | {"tools": None, "tool_choice": None, "response_format": {"type": "json_object"}}
-        structured |= {"logit_bias": {str(END): 5, "125": 9}}
+        structured |= {"logit_bias": {str(END): 7, "125": 9}}
         plain = (await http.post("/v1/chat/completions", json=structured)).json()
     choice = answer["choices"][0]
     message = choice["message"]
