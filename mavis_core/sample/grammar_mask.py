@@ -41,15 +41,17 @@ class GrammarMask:
     def _allowed(self, row: Row) -> bytes | bytearray:
         """The row's mask, 4 bytes for every 32 tokens or part of them; all of it where the row has a fault."""
         assert row.matcher is not None
-        free = bytearray(b"\xff") * (-(-self._vocab_size // 32) * 4)
         with alone(row, "in its grammar"):
             if row.reasons:
-                return _without(free, row.stop_ids)
+                return _without(self._everything(), row.stop_ids)
             bits = row.matcher.allowed(row.stop_ids, row.banned)
             if row.matcher.error is None:
                 return _with_opening(bits, row)
             row.fault = RowFault(row.matcher.error, "structure")
-        return free
+        return self._everything()
+
+    def _everything(self) -> bytearray:
+        return bytearray(b"\xff") * (-(-self._vocab_size // 32) * 4)
 
 
 def _without(bits: bytearray, tokens: Iterable[int]) -> bytearray:

@@ -39,8 +39,8 @@ class ChatMessage(Tolerant):
     @property
     def thought(self) -> str:
         """The assistant's reasoning, where it is text."""
-        told = [text for text in (self.reasoning, self.reasoning_content) if isinstance(text, str)]
-        return told[0] if told and self.role == "assistant" else ""
+        told = (text for text in (self.reasoning, self.reasoning_content) if isinstance(text, str) and text)
+        return next(told, "") if self.role == "assistant" else ""
 
 
 Messages = Annotated[list[ChatMessage], Field(fail_fast=True, min_length=1, max_length=4096)]

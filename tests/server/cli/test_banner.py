@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from rich.text import Text
+
 from server.cli.banner import banner
 from server.settings import load_settings
 from tests.server.fake_engine import FakeEngine
@@ -16,6 +18,11 @@ def test_it_can_be_pasted() -> None:
     assert "float32 (dtype=auto)" in text
     narrow = banner(load_settings(dtype="float32", quantization="int4"), INFO, [])
     assert "float32, weights of int4[" in narrow
+
+
+def test_it_says_how_the_model_writes_calls_and_reasoning() -> None:
+    told = "tool calls: mistral (the chat template has [TOOL_CALLS]); reasoning: none"
+    assert told in Text.from_markup(banner(load_settings(), INFO, [], told)).plain
 
 
 def test_it_names_the_playground() -> None:
