@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from mavis_core.api.messages import ChoiceDelta, GuidanceStats, RequestOutput
+from mavis_core.api.messages import ChoiceDelta, GuidanceStats, RequestOutput, SteeringChange
 from server.answers.answer import Answer
 from server.answers.context import AnswerContext
-from server.answers.guidance_report import guidance_report, token_reports
+from server.answers.guidance_report import change_report, guidance_report, token_reports
 from server.answers.message_content import Event, MessageContent
 from server.errors import error_body, http_error_of
 from server.http.error_response import anthropic_error
@@ -29,6 +29,8 @@ class MessageAnswer(Answer):
         self._stop_reason: str | None = None
         self._stop_sequence: str | None = None
         self._stats: GuidanceStats | None = None
+        self._changes: list[SteeringChange] = []
+        self._untold: SteeringChange | None = None  # a change that no event has told yet
         self._reports: list[dict[str, Any]] = []
         self._report_reading = context.reading(0)
 
@@ -66,9 +68,15 @@ class MessageAnswer(Answer):
     def _take(self, delta: ChoiceDelta) -> list[Event]:
         self._output_tokens += len(delta.token_ids)
         self._stats = delta.guidance
+        if delta.change is not None:
+            self._changes.append(delta.change)
+            self._untold = delta.change
         self._reports += token_reports(self._report_reading, delta.reports)
         last = delta.finish_reason is not None
         events = [event for part in self._reader.read(delta.text, last) for event in self._content.add(part)]
+        if events and self._untold is not None:
+            events[0] = events[0] | {"guidance": {"change": change_report(self._untold)}}
+            self._untold = None
         if last:
             events += self._content.close()
             self._stop_reason, self._stop_sequence = self._stopped(delta)
@@ -105,7 +113,7 @@ class MessageAnswer(Answer):
         }
 
     def _guidance(self) -> dict[str, Any]:
-        return guidance_report(self._context, self._stats, self._reports)
+        return guidance_report(self._context, self._stats, self._reports, self._changes)
 
 
 def _lines(events: list[Event]) -> bytes:

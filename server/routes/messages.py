@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
@@ -46,10 +47,11 @@ async def create_message(http: HttpRequest) -> Response:
     continued = messages[-1].text if rendering.continue_final_message else ""
     room = with_room(prompt, resolved.sampling, resolved.info, "messages")
     sampling = resolved.reasoning(prompt, room, continued)
-    prompted = await while_connected(http, resolved.prompted(messages, rendering, prompt))
+    tell = partial(resolved.prompted, messages, rendering, prompt)
+    prompted = await while_connected(http, tell(resolved.steering.instructions))
     context = resolved.answer_context([prompt], sampling)
     answer = MessageAnswer(f"msg_{resolved.id}", http.state.request_id, context, resolved.tools)
-    return await respond_with(resolved, [resolved.request(prompt, sampling, prompted=prompted)], answer)
+    return await respond_with(resolved, [resolved.request(prompt, sampling, prompted=prompted)], answer, tell)
 
 
 @router.post(

@@ -62,4 +62,4 @@ async def _prompt(resolved: ResolvedRequest[ScoreRequest]) -> Prompt:
         return prompt, await resolved.prompted_text(prompt)
     rendering = body.rendering()
     prompt = await prompts.chat(body.messages, rendering, most)
-    return prompt, await resolved.prompted(body.messages, rendering, prompt)
+    return prompt, await resolved.prompted(body.messages, rendering, prompt, resolved.steering.instructions)

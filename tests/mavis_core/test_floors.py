@@ -148,7 +148,7 @@ def test_what_the_loaded_objectives_do_not_allow(guidance: Guidance, param: str)
         objective("half", weight_range=(0, 0.5)),
         told,
     ]
-    target = table(objectives, [[0.0] * 4] * 4)
+    target = table(objectives)
     with pytest.raises(InvalidRequestError) as caught:
         target.add(request("r", [3], guidance=guidance))
     assert caught.value.param == param
