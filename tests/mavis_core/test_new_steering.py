@@ -122,7 +122,7 @@ def slow_loop(name: str, choice: int, point: int) -> ReferenceRow:
     """The unchanged answer up to ``point``, from there on as the case steers it afterwards."""
     after, before = CASES[name].after, unchanged().tokens(name, choice)[:point]
     sampling, beta = CASES[name].request(name).sampling, after.beta or 0.0
-    return reference_generate(POLICY, VALUES, PROMPT, sampling, after, beta, choice, words(after), before)
+    return reference_generate(POLICY, VALUES, PROMPT, sampling, after, beta, choice, words(after), resumed=before)
 
 
 @pytest.mark.parametrize(
