@@ -65,5 +65,15 @@ def connection_gates(settings: Settings) -> ConnectionGates:
 
 def objectives_of(server: DrainingServer, engine: EngineClient) -> list[str]:
     """Names of all objectives that answers can be steered towards, those in words too."""
-    service: Service = server.config.app.state.service  # type: ignore[union-attr]  # it is the app of ``server_for``
-    return [objective.name for objective in service.known(engine.info).infos]
+    return [objective.name for objective in _service(server).known(engine.info).infos]
+
+
+def takes_words(server: DrainingServer) -> bool:
+    """Whether requests may bring objectives of their own."""
+    service = _service(server)
+    return service.place is not None and service.settings.max_request_objectives > 0
+
+
+def _service(server: DrainingServer) -> Service:
+    found: Service = server.config.app.state.service  # type: ignore[union-attr]  # it is the app of ``server_for``
+    return found

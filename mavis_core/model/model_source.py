@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
 from mavis_core.api.errors import LoadError
+from mavis_core.model.hub import silence
 
 GGUF_NEEDS = ("gguf", "accelerate")
 
@@ -38,10 +41,12 @@ class ModelSource:
     Attributes:
         place: a folder or a hub id.
         gguf: a GGUF file in it, None for safetensors.
+        cached: whether what was downloaded before has to do.
     """
 
     place: str
     gguf: str | None = None
+    cached: bool = False
 
     @classmethod
     def find(cls, path: str) -> ModelSource:
@@ -64,8 +69,35 @@ class ModelSource:
             raise LoadError(f"{path}: no such file (one on the hub looks like 'owner/name:file.gguf')")
         return cls(repository, name)
 
+    def reached(self) -> ModelSource:
+        """Itself, or of the hub's cache where the hub does not answer.
+
+        Raises:
+            LoadError: the hub does not answer, and nothing was downloaded before.
+        """
+        if Path(self.place).is_dir():
+            return self
+        needed = self.gguf or "config.json"
+        reason = silence(self.place, needed)
+        if reason is None:
+            return self
+        if not isinstance(try_to_load_from_cache(self.place, needed), str):
+            raise LoadError(f"{self.place}: no such folder, and {reason}; nothing was downloaded from there before")
+        return replace(self, cached=True)
+
     @property
     def arguments(self) -> dict[str, Any]:
         """Keywords of ``from_pretrained``; no code of a checkpoint is ever run."""
-        found: dict[str, Any] = {"pretrained_model_name_or_path": self.place, "trust_remote_code": False}
+        found: dict[str, Any] = {
+            "pretrained_model_name_or_path": self.place,
+            "trust_remote_code": False,
+            "local_files_only": self.cached,
+        }
         return found if self.gguf is None else {**found, "gguf_file": self.gguf}
+
+    def gguf_path(self) -> Path:
+        """The GGUF file on this machine, once transformers has read it."""
+        assert self.gguf is not None
+        if Path(self.place).is_dir():
+            return Path(self.place) / self.gguf
+        return Path(hf_hub_download(self.place, self.gguf, local_files_only=True))

@@ -99,6 +99,8 @@ def test_mavis_core_needs_torch_transformers_what_they_need_and_llguidance() -> 
         "torch",
         "transformers",
         "tokenizers",
+        "huggingface_hub",
+        "gguf",
         "llguidance",
         "safetensors",
         "tqdm",
