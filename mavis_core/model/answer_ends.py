@@ -10,18 +10,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mavis_core.model.gguf_header import numbers
+
 KEYS = [f"tokenizer.ggml.{end}_token_id" for end in ("eos", "eot", "eom")]  # of a text, of a turn, of a call
 QUESTION, ANSWER = "mavis-question-7", "mavis-answer-7"  # what nobody's template has in it
 
 
-def answer_ends(file: Path, tokenizer: Any) -> list[int]:
-    """Ids that end an answer, each once, the file's own first."""
-    from gguf import GGUFReader
-
-    fields = GGUFReader(file).fields
-    named = [int(fields[key].contents()) for key in KEYS if key in fields]
-    known = [token for token in named if 0 <= token < len(tokenizer)]
-    return list(dict.fromkeys([*known, *end_of_turn(tokenizer)]))
+def answer_ends(file: Path, tokenizer: Any, vocab_size: int) -> list[int]:
+    """Ids below ``vocab_size`` that end an answer, each once, the file's own first."""
+    keyed = numbers(file, KEYS)
+    named = [int(keyed[key]) for key in KEYS if key in keyed]
+    found = dict.fromkeys([*named, *end_of_turn(tokenizer)])
+    return [token for token in found if 0 <= token < vocab_size]
 
 
 def end_of_turn(tokenizer: Any) -> list[int]:

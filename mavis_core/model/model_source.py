@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,10 @@ class ModelSource:
     Attributes:
         place: a folder or a hub id.
         gguf: a GGUF file in it, None for safetensors.
-        cached: whether what was downloaded before has to do.
     """
 
     place: str
     gguf: str | None = None
-    cached: bool = False
 
     @classmethod
     def find(cls, path: str) -> ModelSource:
@@ -70,7 +68,7 @@ class ModelSource:
         return cls(repository, name)
 
     def reached(self) -> ModelSource:
-        """Itself, or of the hub's cache where the hub does not answer.
+        """Itself, or where the hub does not answer the folder of its cache with what was downloaded before.
 
         Raises:
             LoadError: the hub does not answer, and nothing was downloaded before.
@@ -81,18 +79,15 @@ class ModelSource:
         reason = silence(self.place, needed)
         if reason is None:
             return self
-        if not isinstance(try_to_load_from_cache(self.place, needed), str):
+        found = try_to_load_from_cache(self.place, needed)
+        if not isinstance(found, str):
             raise LoadError(f"{self.place}: no such folder, and {reason}; nothing was downloaded from there before")
-        return replace(self, cached=True)
+        return ModelSource(found.removesuffix(needed), self.gguf)
 
     @property
     def arguments(self) -> dict[str, Any]:
         """Keywords of ``from_pretrained``; no code of a checkpoint is ever run."""
-        found: dict[str, Any] = {
-            "pretrained_model_name_or_path": self.place,
-            "trust_remote_code": False,
-            "local_files_only": self.cached,
-        }
+        found: dict[str, Any] = {"pretrained_model_name_or_path": self.place, "trust_remote_code": False}
         return found if self.gguf is None else {**found, "gguf_file": self.gguf}
 
     def gguf_path(self) -> Path:

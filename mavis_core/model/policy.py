@@ -114,7 +114,8 @@ class Policy:
         tokenizer = _tokenizer(path, source)
         if source.gguf is not None:
             forget_gguf(model)
-            model.generation_config.eos_token_id = answer_ends(source.gguf_path(), tokenizer) or None
+            vocab_size = model.get_output_embeddings().weight.shape[0]
+            model.generation_config.eos_token_id = answer_ends(source.gguf_path(), tokenizer, vocab_size) or None
         if dtype == "auto":
             model = settle(model, device, source.gguf is not None)
         return cls(model.to(device), tokenizer, name or path)

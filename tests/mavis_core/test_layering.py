@@ -100,7 +100,6 @@ def test_mavis_core_needs_torch_transformers_what_they_need_and_llguidance() -> 
         "transformers",
         "tokenizers",
         "huggingface_hub",
-        "gguf",
         "llguidance",
         "safetensors",
         "tqdm",

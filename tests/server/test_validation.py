@@ -18,7 +18,7 @@ class Ranged(BaseModel):
     ("body", "message", "param"),
     [
         ({"pair": [1.0]}, "pair[1] is required", "pair[1]"),
-        ({"pair": []}, "pair[1] is required", "pair[1]"),
+        ({"pair": []}, "pair[0] is required", "pair[0]"),
         ({"pair": [1.0, 2.0, 3.0]}, "pair: tuple should have at most 2 items", "pair"),
         ({"pair": ["x", 2.0]}, "pair[0]='x': must be number", "pair[0]"),
         ({"pair": [1.0, 2.0], "pairs": [[1.0, 2.0], [3.0]]}, "pairs[1][1] is required", "pairs[1][1]"),
