@@ -3,9 +3,10 @@
     pip install '.[client,gguf]' playwright
     python -m scripts.newcomer --model path/to/model.gguf --picture first.png
 
-Starts ``mavis serve`` as it is installed beside this Python, on the model and nothing else. Then, in Chromium: are there
-sliders, and does one that is typed in words steer at once? And with the official client: does a request that brings its
-own objective get another answer than one that does not? Prints what was found, and ends with 1 where something was not.
+Starts ``mavis serve`` as it is installed beside this Python, on the model and nothing else. Then, in Chromium: are
+there sliders, and does one that is typed in words steer at once? And with the official client: does a request that
+brings its own objective get another answer than one that does not? Prints what was found, and ends with 1 where
+something was not.
 """
 
 from __future__ import annotations

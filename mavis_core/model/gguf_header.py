@@ -1,4 +1,4 @@
-"""Single numbers of a GGUF file's header. The package ``gguf`` makes an array of every string in it, which takes seconds."""
+"""Single numbers of a GGUF file's header. The package ``gguf`` makes an array of every string there, for seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ import struct
 from collections.abc import Collection
 from pathlib import Path
 
-NUMBERS = "B b H h I i f ? s a Q q d".split()  # struct's letter for each type by its number in the format
+NUMBERS = [
+    "B",
+    "b",
+    "H",
+    "h",
+    "I",
+    "i",
+    "f",
+    "?",
+    "s",
+    "a",
+    "Q",
+    "q",
+    "d",
+]  # struct's letter for each type by its number in the format
 STRING, ARRAY = NUMBERS.index("s"), NUMBERS.index("a")
 
 

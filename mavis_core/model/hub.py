@@ -1,4 +1,4 @@
-"""Whether the hub answers. Its library keeps trying to reach one that does not, for minutes; we ask once, for seconds."""
+"""Whether the hub answers. Its library tries for minutes to reach one that does not; we ask once, for seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of a hub, which is a folder behind a small HTTP server here: reached, silent, and silent for the first time."""
+"""Models of a hub, here a folder behind a small HTTP server: one that answers, one that does so no longer, or never."""
 
 from __future__ import annotations
 
@@ -132,5 +132,5 @@ def test_a_hub_that_says_nothing_is_not_waited_for(running: Hub, monkeypatch: py
     monkeypatch.setattr(hub, "PATIENCE_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         become(f"http://127.0.0.1:{mute.getsockname()[1]}", monkeypatch)
-        with pytest.raises(LoadError, match="does not answer: .*; nothing was downloaded from there before$"):
+        with pytest.raises(LoadError, match=r"does not answer: .*; nothing was downloaded from there before$"):
             Policy.load("owner/tiny", CPU, torch.float32)
