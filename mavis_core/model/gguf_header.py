@@ -7,21 +7,8 @@ import struct
 from collections.abc import Collection
 from pathlib import Path
 
-NUMBERS = [
-    "B",
-    "b",
-    "H",
-    "h",
-    "I",
-    "i",
-    "f",
-    "?",
-    "s",
-    "a",
-    "Q",
-    "q",
-    "d",
-]  # struct's letter for each type by its number in the format
+# struct's letter for each type, by its number in the format.
+NUMBERS = ["B", "b", "H", "h", "I", "i", "f", "?", "s", "a", "Q", "q", "d"]
 STRING, ARRAY = NUMBERS.index("s"), NUMBERS.index("a")
 
 

@@ -71,7 +71,8 @@ class LocalBackend:
         info, known = self._engine.info, self._known
         check_weights(turn.weights, known.infos)
         guidance = Guidance(weights=turn.weights, beta=turn.beta)
-        sampling = SamplingParams(seed=turn.seed)
+        own = {} if turn.temperature is None else {"temperature": turn.temperature}
+        sampling = SamplingParams(**{**info.sampling_defaults, **own, "seed": turn.seed})
         messages = [ChatMessage.model_validate(message) for message in turn.messages]
         prompt = await self._prompts.chat(messages)
         sampling = with_room(prompt, sampling, info, "messages")
