@@ -57,15 +57,11 @@ async def test_weights_change_between_turns(backend: Backend, engine: FakeEngine
     assert third.guidance.beta is None
 
 
-async def test_the_temperature_is_the_models_until_it_is_said(
-    engine: FakeEngine, serve: Callable[..., Live]
-) -> None:
-    engine.info = replace(engine.info, sampling_defaults={"temperature": 0.6, "top_k": 20})
-    for backend in (LocalBackend(engine, FakeTokenizer), HttpBackend(serve(engine).url)):
-        engine.requests.clear()
-        await converse(backend, "hi", "/temperature 0", "hi", "/temperature auto", "hi", "/temperature 3")
-        assert [request.sampling.temperature for request in engine.requests] == [0.6, 0, 0.6]
-        assert {request.sampling.top_k for request in engine.requests} == {20}
+async def test_the_temperature_is_the_models_until_it_is_said(backend: Backend, engine: FakeEngine) -> None:
+    engine._info = replace(engine.info, sampling_defaults={"temperature": 0.6, "top_k": 20})
+    await converse(backend, "hi", "/temperature 0", "hi", "/temperature auto", "hi", "/temperature 3")
+    assert [request.sampling.temperature for request in engine.requests] == [0.6, 0, 0.6]
+    assert {request.sampling.top_k for request in engine.requests} == {20}
 
 
 async def test_mistakes_are_told_and_the_talk_goes_on(backend: Backend, engine: FakeEngine) -> None:
