@@ -3,7 +3,7 @@
     python -m scripts.readme_answers --model path/to/smollm2
 
 The README shows ``HuggingFaceTB/SmolLM2-135M-Instruct``; where there is no hub, ``scripts.fetch_model`` fetches that
-model as it is in 4 bits. Seeds stand in the examples, so that the answers are always those of these weights. What is
+model as it is in 4 bits. The examples are greedy, so that the answers are always those of these weights. What is
 rewritten: whatever ``mavis chat`` says in the console block, and the text block behind the first Python block.
 """
 
@@ -50,11 +50,11 @@ def session(url: str, typed: Sequence[str]) -> str:
 
 
 def example(url: str, code: str) -> str:
-    """What a Python block prints."""
+    """What a Python block prints, its numbers with three decimals."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code.replace(URL, url), "README", "exec"), {})
-    return wrapped(printed.getvalue())
+    return wrapped(re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3f}", printed.getvalue()))
 
 
 def wrapped(text: str) -> str:

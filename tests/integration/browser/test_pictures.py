@@ -49,8 +49,8 @@ def take(name: str, served: Served, open_page: OpenPage) -> Page:
 
 
 def take_words(url: str, open_page: OpenPage) -> Page:
-    page = ready(open_page(f"{url}/#seed=1&w=concise:1,pirate:2&o=pirate:Answer+like+a+pirate."))
-    for turn, text in enumerate(("What is the moon?",)):
+    page = ready(open_page(f"{url}/#seed=1&t=0&w=concise:1,pirate:2&o=pirate:Talk+like+a+pirate."))
+    for turn, text in enumerate(("How was your day?",)):
         ask(page, text)
         expect(page.locator("#view-chat .answer[data-state=done]")).to_have_count(turn + 1, timeout=300_000)
     page.locator(".token").nth(3).hover()
