@@ -12,7 +12,8 @@ from typing import Any
 
 from mavis_core.model.gguf_header import numbers
 
-KEYS = [f"tokenizer.ggml.{end}_token_id" for end in ("eos", "eot", "eom")]  # of a text, of a turn, of a call
+# The end of a text, of a turn, of a call.
+KEYS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
 QUESTION, ANSWER = "mavis-question-7", "mavis-answer-7"  # what nobody's template has in it
 
 
