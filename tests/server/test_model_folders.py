@@ -69,7 +69,8 @@ async def test_a_folder_is_served(tmp_path: Path, architecture: str, template: s
         own = {"objectives": {"pirate": "Talk like a pirate."}, "objective_weights": {"pirate": 2}}
         steered = await chat(http, ("user", "Hi."), **own)
     if template is None:
-        for refused in (answered, systematic, steered):
+        assert steered.status_code == 400
+        for refused in (answered, systematic):
             assert refused.status_code == 400
             assert refused.json()["error"]["message"] == "this model has no chat template: use /v1/completions"
         return
