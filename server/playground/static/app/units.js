@@ -5,9 +5,11 @@
 
 /** @typedef {import("../lib/client.js").Objective} Objective */
 
-export const DEVIATIONS = "std devs";
-export const NATS = "nats";
+const DEVIATIONS = "std devs";
+const NATS = "nats";
 const LOG_RATIOS = ["prompted", "policy"];
+
+export { DEVIATIONS, NATS };
 
 /** One that is gone by now was the user's own, in words. @param {Objective[]} objectives @param {string} name */
 export function unitOf(objectives, name) {
