@@ -7,13 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
 import httpx
 
+PROGRAM = (sys.executable, "-m", "server", "serve")
 START_SECONDS = 180
 STOP_SECONDS = 60
 
@@ -29,13 +30,17 @@ class Served:
 
 
 def start(
-    *options: str, log: int | IO[bytes] = subprocess.DEVNULL, environment: Mapping[str, str] | None = None
+    *options: str,
+    log: int | IO[bytes] = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+    program: Sequence[str] = PROGRAM,
 ) -> Served:
     """A server that is ready and that the caller has to end.
 
     Args:
         log: where its standard error goes.
         environment: added to our own.
+        program: what serves.
 
     Raises:
         RuntimeError: it ended, or was not ready in three minutes.
@@ -43,7 +48,7 @@ def start(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "server", "serve", "--port", str(port), "--log-level", "error", *options]
+    command = [*program, "--port", str(port), "--log-level", "error", *options]
     env = {**os.environ, **(environment or {})}
     served = Served(port, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=env))
     deadline = time.monotonic() + START_SECONDS
@@ -60,10 +65,13 @@ def start(
 
 @contextmanager
 def served(
-    *options: str, log: int | IO[bytes] = subprocess.DEVNULL, environment: Mapping[str, str] | None = None
+    *options: str,
+    log: int | IO[bytes] = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+    program: Sequence[str] = PROGRAM,
 ) -> Iterator[Served]:
     """The same for as long as a block lasts; it is then asked to end, and waited for."""
-    server = start(*options, log=log, environment=environment)
+    server = start(*options, log=log, environment=environment, program=program)
     try:
         yield server
     finally:

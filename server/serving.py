@@ -73,6 +73,12 @@ def dialect_of(server: DrainingServer) -> str:
     return _service(server).prompts.dialect.told
 
 
+def takes_words(server: DrainingServer) -> bool:
+    """Whether requests may bring objectives of their own."""
+    service = _service(server)
+    return service.place is not None and service.settings.max_request_objectives > 0
+
+
 def _service(server: DrainingServer) -> Service:
-    service: Service = server.config.app.state.service  # type: ignore[union-attr]  # it is the app of ``server_for``
-    return service
+    found: Service = server.config.app.state.service  # type: ignore[union-attr]  # it is the app of ``server_for``
+    return found

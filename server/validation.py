@@ -54,13 +54,19 @@ def _path(error: ErrorDetails, payload: Mapping[str, Any]) -> Path:
     path: list[str | int] = []
     here: Any = payload
     for part in error["loc"]:
-        inside = (isinstance(here, Mapping) and part in here) or (isinstance(here, list) and isinstance(part, int))
-        if inside:
+        if _holds(here, part):
             here = here[part]
             path.append(part)
         elif error["type"] == "missing" and part == error["loc"][-1]:
             path.append(part)
     return tuple(path)
+
+
+def _holds(here: Any, part: str | int) -> bool:
+    """Whether ``part`` is a key or an index of ``here``; what a list of fixed length lacks is not."""
+    if isinstance(here, list):
+        return isinstance(part, int) and part < len(here)
+    return isinstance(here, Mapping) and part in here
 
 
 def _spell(path: Path) -> str:

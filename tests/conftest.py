@@ -19,3 +19,4 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-pictures", action="store_true", help="take the pictures of docs/playground.md anew")
+    parser.addoption("--picture-server", help="the README's, of a server with the model that it shows")

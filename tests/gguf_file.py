@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,18 @@ def tiny_llama() -> Any:
     return LlamaForCausalLM(config).eval()
 
 
-def write_gguf(path: Path) -> Any:
-    """The file, its down projections in blocks of 8 bits; the model that it holds."""
+def write_gguf(path: Path, ends: Mapping[str, int] | None = None, template: str | None = TEMPLATE) -> Any:
+    """The file, its down projections in blocks of 8 bits; the model that it holds.
+
+    ``ends`` are end tokens beside that of a text: "eot" of a turn, "eom" of a call.
+    """
     model = tiny_llama()
     writer = gguf.GGUFWriter(path, "llama")
     _describe(writer, model.config)
+    for end, token in (ends or {}).items():
+        writer.add_uint32(f"tokenizer.ggml.{end}_token_id", token)
+    if template is not None:
+        writer.add_chat_template(template)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, LAYERS)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight":  # tied
@@ -82,7 +90,6 @@ def _describe(writer: Any, config: Any) -> None:
     writer.add_token_types([gguf.TokenType.NORMAL] * (len(TOKENS) - 2) + [gguf.TokenType.CONTROL] * 2)
     writer.add_token_merges(["h i"])
     writer.add_eos_token_id(END)
-    writer.add_chat_template(TEMPLATE)
 
 
 def _rotated_halves(weight: Any, heads: int) -> Any:

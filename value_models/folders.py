@@ -7,13 +7,13 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
-    HFValidationError,
     LocalEntryNotFoundError,
     StrictDataclassError,
 )
 
 from mavis_core.api.errors import LoadError
 from mavis_core.api.messages import ObjectiveInfo
+from mavis_core.model.hub import silence
 from mavis_core.model.model_source import local_or_hub
 from mavis_core.model.policy import Policy
 from mavis_core.values.protocol import ValueFunction
@@ -32,10 +32,12 @@ def resolve(path: str) -> Path:
     source = local_or_hub(path)
     if Path(source).is_dir():
         return Path(source)
+    reason = silence(path, CONFIG_FILE)
     try:
-        return Path(snapshot_download(path, allow_patterns=["*.json", "*.safetensors"]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise LoadError(f"{path}: not a local folder, and the hub said: {error}") from error
+        wanted = ["*.json", "*.safetensors"]
+        return Path(snapshot_download(path, allow_patterns=wanted, local_files_only=reason is not None))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise LoadError(f"{path}: not a local folder, and {reason or f'the hub said: {error}'}") from error
 
 
 def kind_of(folder: Path, config: ValueConfig) -> Kind:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
 from mavis_core.api.errors import LoadError
+from mavis_core.model.hub import silence
 
 GGUF_NEEDS = ("gguf", "accelerate")
 
@@ -64,8 +67,32 @@ class ModelSource:
             raise LoadError(f"{path}: no such file (one on the hub looks like 'owner/name:file.gguf')")
         return cls(repository, name)
 
+    def reached(self) -> ModelSource:
+        """Itself, or where the hub does not answer the folder of its cache with what was downloaded before.
+
+        Raises:
+            LoadError: the hub does not answer, and nothing was downloaded before.
+        """
+        if Path(self.place).is_dir():
+            return self
+        needed = self.gguf or "config.json"
+        reason = silence(self.place, needed)
+        if reason is None:
+            return self
+        found = try_to_load_from_cache(self.place, needed)
+        if not isinstance(found, str):
+            raise LoadError(f"{self.place}: no such folder, and {reason}; nothing was downloaded from there before")
+        return ModelSource(found.removesuffix(needed), self.gguf)
+
     @property
     def arguments(self) -> dict[str, Any]:
         """Keywords of ``from_pretrained``; no code of a checkpoint is ever run."""
         found: dict[str, Any] = {"pretrained_model_name_or_path": self.place, "trust_remote_code": False}
         return found if self.gguf is None else {**found, "gguf_file": self.gguf}
+
+    def gguf_path(self) -> Path:
+        """The GGUF file on this machine, once transformers has read it."""
+        assert self.gguf is not None
+        if Path(self.place).is_dir():
+            return Path(self.place) / self.gguf
+        return Path(hf_hub_download(self.place, self.gguf, local_files_only=True))

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from mavis_core.api.errors import ConfigError, LoadError
 from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.model.answer_ends import answer_ends
 from mavis_core.model.dtype import settle
 from mavis_core.model.logit_scaling import LogitScaling
 from mavis_core.model.model_source import ModelSource
@@ -45,8 +46,12 @@ def read_tokenizer(path: str) -> Tokenizer:
     Raises:
         LoadError: naming the path.
     """
+    return _tokenizer(path, ModelSource.find(path).reached())
+
+
+def _tokenizer(path: str, source: ModelSource) -> Tokenizer:
     try:
-        found: Tokenizer = AutoTokenizer.from_pretrained(**ModelSource.find(path).arguments)
+        found: Tokenizer = AutoTokenizer.from_pretrained(**source.arguments)
     except READ_ERRORS as error:
         raise LoadError(f"{path}: {error}") from error
     if not hasattr(found, "backend_tokenizer"):
@@ -96,7 +101,7 @@ class Policy:
         Raises:
             LoadError: naming the path and what is wrong with it.
         """
-        source = ModelSource.find(path)
+        source = ModelSource.find(path).reached()
         try:
             model, loading = AutoModelForCausalLM.from_pretrained(
                 dtype=dtype, use_safetensors=True, output_loading_info=True, **source.arguments
@@ -106,11 +111,14 @@ class Policy:
         if loading["missing_keys"]:  # transformers fills them with random numbers
             missing = ", ".join(sorted(loading["missing_keys"]))
             raise LoadError(f"{path}: has no weights for {missing}; is it a causal LM?")
+        tokenizer = _tokenizer(path, source)
         if source.gguf is not None:
             forget_gguf(model)
+            vocab_size = model.get_output_embeddings().weight.shape[0]
+            model.generation_config.eos_token_id = answer_ends(source.gguf_path(), tokenizer, vocab_size) or None
         if dtype == "auto":
             model = settle(model, device, source.gguf is not None)
-        return cls(model.to(device), read_tokenizer(path), name or path)
+        return cls(model.to(device), tokenizer, name or path)
 
     def quantize(self, kind: str) -> None:
         """All but embedding and output layer, in place; see ``quantization``. Raises LoadError."""

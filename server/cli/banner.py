@@ -22,15 +22,28 @@ def numbers(settings: Settings, info: EngineInfo) -> str:
     return f"{info.dtype}{weights}" + (" (dtype=auto)" if settings.engine.dtype == "auto" else "")
 
 
-def banner(settings: Settings, info: EngineInfo, names: Sequence[str], dialect: str = "") -> str:
-    """``names`` are those of the objectives; ``dialect`` says how the model writes calls and reasoning."""
+def towards(names: Sequence[str], words: bool) -> str:
+    """What answers can be steered towards, for people."""
+    own = "what a request says in words"
+    if not names:
+        return own if words else "nothing: no values, and no chat template that takes an instruction"
+    return ", ".join(names) + (f"; or {own}" if words else "")
+
+
+def banner(settings: Settings, info: EngineInfo, names: Sequence[str], words: bool, dialect: str = "") -> str:
+    """
+    Args:
+        names: of the objectives.
+        words: whether requests may bring their own.
+        dialect: how the model writes calls and reasoning.
+    """
     url = base_url(settings)
     key = '-H "Authorization: Bearer $MAVIS_API_KEY" ' if settings.api_key or settings.api_key_file else ""
     weights = f', "objective_weights": {{"{names[0]}": 1}}' if names else ""
     model = settings.model_names(info.model)[0]
     lines = [
         f"[bold]{escape(model)}[/] on {escape(info.device)} at [bold]{url}/v1[/]",
-        f"steer towards: {escape(', '.join(names)) or 'what a request says in words'}",
+        f"steer towards: {escape(towards(names, words))}",
         f"[dim]{numbers(settings, info)}[/]",
         f"[dim]KV cache: {info.kv_cache_tokens:,} tokens, {info.kv_cache_bytes / 2**20:,.0f} MiB once all are used[/]",
         *([f"[dim]{escape(dialect)}[/]"] if dialect else []),

@@ -22,7 +22,7 @@ def serve(flags: dict[str, Any]) -> None:
     from server.cli.engine import engine_client
     from server.cli.loading_bar import LoadingBar
     from server.engine_watch import watch
-    from server.serving import dialect_of, objectives_of, server_for
+    from server.serving import dialect_of, objectives_of, server_for, takes_words
     from server.settings import load_settings
     from server.wire.leaving import leave
 
@@ -35,7 +35,7 @@ def serve(flags: dict[str, Any]) -> None:
     def announce() -> None:
         bar.__exit__()
         gc.freeze()  # what is loaded stays: to go through it again stalls the event loop for half a second
-        told = banner(settings, client.info, objectives_of(server, client), dialect_of(server))
+        told = banner(settings, client.info, objectives_of(server, client), takes_words(server), dialect_of(server))
         console.print(told, soft_wrap=True)
 
     def start() -> None:

@@ -21,6 +21,7 @@ class Turn:
     weights: dict[str, float]
     beta: float | None
     seed: int | None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import cached_property
+from typing import Any
 
 from mavis_core.api.engine_client import EngineClient
 from mavis_core.api.errors import MavisError
@@ -71,7 +72,8 @@ class LocalBackend:
         info, known = self._engine.info, self._known
         check_weights(turn.weights, known.infos)
         guidance = Guidance(weights=turn.weights, beta=turn.beta)
-        sampling = SamplingParams(seed=turn.seed)
+        own: dict[str, Any] = {} if turn.temperature is None else {"temperature": turn.temperature}
+        sampling = SamplingParams(**{**info.sampling_defaults, **own, "seed": turn.seed})
         messages = [ChatMessage.model_validate(message) for message in turn.messages]
         prompt = await self._prompts.chat(messages)
         sampling = with_room(prompt, sampling, info, "messages")

@@ -37,6 +37,8 @@ class HttpBackend:
             body["guidance"] = {"beta": turn.beta}
         if turn.seed is not None:
             body["seed"] = turn.seed
+        if turn.temperature is not None:
+            body["temperature"] = turn.temperature
         try:
             async with self._client.stream("POST", "/v1/chat/completions", json=body) as response:
                 if response.status_code != httpx.codes.OK:

@@ -22,6 +22,7 @@ from server.weights import check_weights, parse_weights
 HELP = """/weights cheerful=1 concise=-0.5   steer from the next turn on; without names: show them
 /weights off                       the plain model
 /beta 2                            strength; /beta auto: the recommended one
+/temperature 0                     the likeliest tokens alone; /temperature auto: as the model has it
 /seed 7                            repeatable answers; /seed off
 /objectives                        what there is to steer towards
 /reset                             forget the conversation
@@ -39,6 +40,7 @@ class Repl:
     read: Callable[[], Awaitable[str]] = read_terminal
     weights: dict[str, float] = field(default_factory=dict)
     beta: float | None = None
+    temperature: float | None = None
     seed: int | None = None
     messages: list[dict[str, str]] = field(default_factory=list)
 
@@ -67,6 +69,7 @@ class Repl:
         commands = {
             "weights": self._weights,
             "beta": self._beta,
+            "temperature": self._temperature,
             "seed": self._seed,
             "objectives": self._objectives,
             "reset": self._reset,
@@ -82,7 +85,8 @@ class Repl:
             self._complain(error)
 
     async def _ask(self, line: str) -> None:
-        turn = Turn((*self.messages, {"role": "user", "content": line}), dict(self.weights), self.beta, self.seed)
+        messages = (*self.messages, {"role": "user", "content": line})
+        turn = Turn(messages, dict(self.weights), self.beta, self.seed, self.temperature)
         said, last = [], Piece("")
         try:
             async for piece in self.backend.answer(turn):
@@ -117,6 +121,10 @@ class Repl:
     async def _beta(self, rest: str) -> None:
         self.beta = None if rest == "auto" else check_number("beta", _number(rest), 0, MAX_BETA)
         self.console.print(f"beta: {'recommended' if self.beta is None else self.beta}")
+
+    async def _temperature(self, rest: str) -> None:
+        self.temperature = None if rest == "auto" else check_number("temperature", _number(rest), 0, 2)
+        self.console.print(f"temperature: {'as the model has it' if self.temperature is None else self.temperature}")
 
     async def _seed(self, rest: str) -> None:
         self.seed = None if rest == "off" else check_integer("seed", _number(rest, int), -(2**63), 2**63 - 1)

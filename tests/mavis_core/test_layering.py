@@ -99,6 +99,7 @@ def test_mavis_core_needs_torch_transformers_what_they_need_and_llguidance() -> 
         "torch",
         "transformers",
         "tokenizers",
+        "huggingface_hub",
         "llguidance",
         "safetensors",
         "tqdm",

@@ -46,7 +46,7 @@ async def chat(http: httpx.AsyncClient, *messages: tuple[str, str], **fields: An
 
 @pytest.mark.parametrize(
     ("architecture", "template", "tied"),
-    [("qwen3", PLAIN, True), ("gemma3", NO_SYSTEM, True), ("mistral", None, False)],
+    [("qwen3", PLAIN, True), ("gemma3", NO_SYSTEM, True), ("mistral", PLAIN, False), ("mistral", None, False)],
 )
 async def test_a_folder_is_served(tmp_path: Path, architecture: str, template: str | None, tied: bool) -> None:
     save(tmp_path, architecture, template, tied)
@@ -66,13 +66,17 @@ async def test_a_folder_is_served(tmp_path: Path, architecture: str, template: s
         assert stopped.json()["choices"][0]["finish_reason"] == "stop"
         answered = await chat(http, ("user", LONG))
         systematic = await chat(http, ("system", "Be brief."), ("user", LONG))
+        own = {"objectives": {"pirate": "Talk like a pirate."}, "objective_weights": {"pirate": 2}}
+        steered = await chat(http, ("user", "Hi."), **own)
     if template is None:
+        assert steered.status_code == 400
         for refused in (answered, systematic):
             assert refused.status_code == 400
             assert refused.json()["error"]["message"] == "this model has no chat template: use /v1/completions"
         return
     assert answered.status_code == 200
     assert answered.json()["choices"][0]["message"]["role"] == "assistant"
+    assert steered.json()["choices"][0]["guidance"]["kl_nats"] > 0
     if template == NO_SYSTEM:
         assert systematic.status_code == 400
         assert "System role not supported" in systematic.json()["error"]["message"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -56,6 +57,13 @@ async def test_weights_change_between_turns(backend: Backend, engine: FakeEngine
     assert third.guidance.beta is None
 
 
+async def test_the_temperature_is_the_models_until_it_is_said(backend: Backend, engine: FakeEngine) -> None:
+    engine._info = replace(engine.info, sampling_defaults={"temperature": 0.6, "top_k": 20})
+    await converse(backend, "hi", "/temperature 0", "hi", "/temperature auto", "hi", "/temperature 3")
+    assert [request.sampling.temperature for request in engine.requests] == [0.6, 0, 0.6]
+    assert {request.sampling.top_k for request in engine.requests} == {20}
+
+
 async def test_mistakes_are_told_and_the_talk_goes_on(backend: Backend, engine: FakeEngine) -> None:
     shown = await converse(
         backend,
@@ -63,13 +71,15 @@ async def test_mistakes_are_told_and_the_talk_goes_on(backend: Backend, engine: 
         "/weights x",
         "/beta lots",
         "/seed 1.5",
+        "/temperature hot",
         "/dance",
         "x" * 500,
         "/objectives",
         "/help",
         "hi",
     )
-    for complaint in ("unknown objective 'cheery'", "not name=number", "beta='lots'", "seed='1.5'", "/dance", "tokens"):
+    complaints = ("unknown objective 'cheery'", "not name=number", "beta='lots'", "seed='1.5'", "temperature='hot'")
+    for complaint in (*complaints, "/dance", "tokens"):
         assert complaint in shown
     assert "how concise it is" in shown
     assert SCRIPT.decode() in shown

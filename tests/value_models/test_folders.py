@@ -218,8 +218,10 @@ def test_no_such_folder(path: str) -> None:
         resolve(path)
 
 
-def test_a_hub_id_without_a_network_is_a_clear_load_error() -> None:
-    with pytest.raises(LoadError, match="mavis-tests/absent: not a local folder, and the hub said"):
+def test_a_hub_that_does_not_answer_is_a_clear_load_error() -> None:
+    with pytest.raises(
+        LoadError, match=r"^mavis-tests/absent: not a local folder, and http.* does not answer: .*offline"
+    ):
         resolve("mavis-tests/absent")
-    with pytest.raises(LoadError, match="bad id!/x: not a local folder"):
+    with pytest.raises(LoadError, match=r"^bad id!/x: "):
         resolve("bad id!/x")

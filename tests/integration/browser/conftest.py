@@ -6,24 +6,14 @@ Package scope, so that Playwright's event loop is gone before tests elsewhere st
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from scripts.chromium import CHROMIUM, FLAGS
+
 SLOW_MACHINE_MS = 20_000
 
 OpenPage = Callable[..., Page]

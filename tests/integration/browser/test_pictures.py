@@ -1,4 +1,8 @@
-"""The pictures of docs/playground.md: there and small; ``--write-pictures`` takes them anew."""
+"""The pictures of the README and docs/playground.md: there and small; ``--write-pictures`` takes them anew.
+
+Those are of the model that ships. ``--picture-server URL`` takes the README's alone, of a server that serves the model
+of its examples; ``scripts.fetch_model`` fetches that.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from tests.integration.browser.conftest import OpenPage, ask, ready
 from tests.integration.conftest import Served
 
 IMAGES = Path("docs/images")
+WORDS = "words"
 NAMES = ("playground-light", "playground-dark", "compare", "tradeoff", "phone")
 LARGEST = 300_000
 
@@ -43,14 +48,25 @@ def take(name: str, served: Served, open_page: OpenPage) -> Page:
     return page
 
 
-@pytest.mark.parametrize("name", NAMES)
+def take_words(url: str, open_page: OpenPage) -> Page:
+    page = ready(open_page(f"{url}/#seed=1&t=0&w=concise:1,pirate:2&o=pirate:Talk+like+a+pirate."))
+    for turn, text in enumerate(("How was your day?",)):
+        ask(page, text)
+        expect(page.locator("#view-chat .answer[data-state=done]")).to_have_count(turn + 1, timeout=300_000)
+    page.locator(".token").nth(3).hover()
+    return page
+
+
+@pytest.mark.parametrize("name", [*NAMES, WORDS])
 def test_pictures(name: str, request: pytest.FixtureRequest) -> None:
-    picture = IMAGES / f"{name}.png"
-    if request.config.getoption("--write-pictures"):
+    picture, url = IMAGES / f"{name}.png", request.config.getoption("--picture-server")
+    if url and name == WORDS:
+        take_words(url, request.getfixturevalue("open_page")).screenshot(path=picture)
+    elif request.config.getoption("--write-pictures") and name != WORDS:
         served, open_page = request.getfixturevalue("served"), request.getfixturevalue("open_page")
         IMAGES.mkdir(exist_ok=True)
         take(name, served, open_page).screenshot(path=picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size < LARGEST
-    page = Path("docs/playground.md").read_text(encoding="utf-8")
+    page = Path("README.md" if name == WORDS else "docs/playground.md").read_text(encoding="utf-8")
     assert re.search(rf"images/{name}\.png", page)

@@ -5,15 +5,23 @@
 
 import { fixed, h, shown } from "./dom.js";
 import { klOf, shiftOf } from "./tokens.js";
+import { DEVIATIONS, NATS, unitOf } from "./units.js";
 
 /** @typedef {import("../lib/client.js").TokenReport} TokenReport */
 
-const VALUE_SPAN = 3; // standard deviations that fill a bar
+const VALUE_SPAN = 3; // standard deviations, or nats, that fill a bar
 
 const card = h("div", { class: "card", id: "token-card", role: "tooltip", hidden: true });
 document.body.append(card);
 /** @type {HTMLElement | null} */
 let shownFor = null;
+/** @type {import("../lib/client.js").Objective[]} */
+let known = [];
+
+/** What the values of the cards belong to. @param {import("../lib/client.js").Objective[]} objectives */
+export function explainValues(objectives) {
+  known = objectives;
+}
 
 /** @param {HTMLElement} at @param {string} text @param {TokenReport[]} reports */
 export function showCard(at, text, reports) {
@@ -46,15 +54,18 @@ function numbers(report) {
   row(list, "Tilted", bar(0, tilted), percent(tilted));
   row(list, "Shift", h("span"), `${shiftOf(report) > 0 ? "+" : ""}${fixed(shiftOf(report), 2)} nats`);
   row(list, "KL here", h("span"), `${fixed(klOf(report), 2)} nats`);
-  const values = Object.entries(report.values);
-  if (values.length > 0) {
-    list.append(h("dt", {}, "Values"), h("dd"), h("dd", { class: "muted" }, "std devs"));
-  }
-  for (const [name, value] of values) {
+  for (const unit of [DEVIATIONS, NATS]) valuesIn(unit, list, report.values);
+  return list;
+}
+
+/** @param {string} unit @param {HTMLElement} list @param {Record<string, number>} values */
+function valuesIn(unit, list, values) {
+  const counted = Object.entries(values).filter(([name]) => unitOf(known, name) === unit);
+  if (counted.length > 0) list.append(h("dt", {}, "Values"), h("dd"), h("dd", { class: "muted" }, unit));
+  for (const [name, value] of counted) {
     const end = 0.5 + Math.max(-0.5, Math.min(0.5, value / (2 * VALUE_SPAN)));
     row(list, name, bar(Math.min(0.5, end), Math.max(0.5, end), value < 0 ? "negative" : ""), fixed(value, 2));
   }
-  return list;
 }
 
 /** @param {HTMLElement} list @param {string} name @param {Node} middle @param {string} number */

@@ -11,7 +11,7 @@ const BOX = { left: 62, right: WIDTH - 26, top: 22, bottom: HEIGHT - 56 };
  * @typedef {{label: string, samples: XY[], mean: XY, error: XY, kl: number, base: boolean}} Point
  */
 
-/** @param {Point[]} points @param {{x: string, y: string}} names @param {string} summary for those who cannot see it */
+/** @param {Point[]} points @param {{x: string, y: string}} names of the axes @param {string} summary for those who cannot see it */
 export function chart(points, names, summary) {
   const all = points.flatMap(({ samples, mean }) => [...samples, mean]);
   const x = scale(
@@ -33,7 +33,7 @@ export function chart(points, names, summary) {
     svg(
       "text",
       { class: "axis-label", x: (BOX.left + BOX.right) / 2, y: HEIGHT - 8, "text-anchor": "middle" },
-      `${names.x} (std devs)`,
+      names.x,
     ),
     svg(
       "text",
@@ -42,7 +42,7 @@ export function chart(points, names, summary) {
         transform: `translate(15 ${(BOX.top + BOX.bottom) / 2}) rotate(-90)`,
         "text-anchor": "middle",
       },
-      `${names.y} (std devs)`,
+      names.y,
     ),
     svg("polyline", { class: "curve", points: onCurve.map(({ mean }) => `${x.at(mean.x)},${y.at(mean.y)}`).join(" ") }),
     ...points.flatMap(({ samples }) =>

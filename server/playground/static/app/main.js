@@ -1,5 +1,6 @@
 /** Puts the page together: state from the address, the connection, the panel, the three views, what the keys do. */
 
+import { explainValues } from "./card.js";
 import { Chat } from "./chat.js";
 import { Compare } from "./compare.js";
 import { Connection } from "./connection.js";
@@ -49,6 +50,7 @@ connection.addEventListener("change", () => {
   byId("state").dataset.state = status;
   byId("state").replaceChildren(h("span", {}, label));
   byId("state").title = label;
+  explainValues(connection.objectives);
   dropUnknownPreset();
   notify();
   if (status === "locked") askKey(connection.client.apiKey !== null, (key) => connection.useKey(key));

@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 export const SUGGESTIONS = [
   { prompt: "How was your day?", note: "Try cheerful at 1, then at −1" },
   { prompt: "What do you like to do on weekends?", note: "Push curious up and be asked back" },
-  { prompt: "Tell me about your favourite music.", note: "Concise against factual" },
+  { prompt: "Tell me about your favourite music.", note: "Cheerful against concise" },
   { prompt: "I just moved to a new city.", note: "All at zero is the model itself" },
 ];
 

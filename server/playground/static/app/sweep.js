@@ -11,6 +11,7 @@ import { pointTable } from "./point_table.js";
 import { problem } from "./problem.js";
 import { requestBody } from "./request.js";
 import { seedFor } from "./state.js";
+import { unitOf, unitsSpelt } from "./units.js";
 
 const AT_ONCE = 6;
 
@@ -178,11 +179,13 @@ export class Sweep {
     const done = runs.filter(({ samples }) => samples.length > 0);
     const points = done.map(({ label, samples, base }) => ({ label, samples, base, ...summary(samples) }));
     const said = `${y} against ${x}, ${done.length} points; the table beside it has the numbers.`;
+    const { objectives } = this.connection;
+    const axes = { x: `${x} (${unitOf(objectives, x)})`, y: `${y} (${unitOf(objectives, y)})` };
     const caption =
-      "Mean value estimates of the chosen tokens, in standard deviations of the reward; bars are one standard error. " +
+      `Mean value estimates of the chosen tokens, in ${unitsSpelt(objectives, [x, y])}; bars are one standard error. ` +
       "The estimates come from the values that steer, so they say what the steering believes, not what a judge would.";
     this.result.replaceChildren(
-      h("figure", { class: "chart" }, chart(points, { x, y }, said), h("figcaption", {}, caption)),
+      h("figure", { class: "chart" }, chart(points, axes, said), h("figcaption", {}, caption)),
       ...(done.length ? [pointTable(done, x, y)] : []),
     );
   }

@@ -19,6 +19,7 @@ export function described(words) {
   return Object.entries(words).map(([name, instruction]) => ({
     name,
     description: name === instruction ? "in your words" : instruction,
+    kind: "prompted",
     recommended_beta: 1,
     weight_range: RANGE,
   }));

@@ -14,10 +14,11 @@ import { eventData } from "./sse.js";
  * @typedef {object} Objective an entry of /v1/objectives
  * @property {string} name
  * @property {string} description
+ * @property {string} kind "prompted" where it is in words
  * @property {number} recommended_beta
  * @property {[number, number]} weight_range
  *
- * @typedef {object} TokenReport one token, with `guidance.report`; nats and reward standard deviations
+ * @typedef {object} TokenReport one token, with `guidance.report`; in nats, values as their objectives have it
  * @property {string} token
  * @property {number} token_id
  * @property {number} logprob
