@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 import httpx
@@ -29,13 +30,17 @@ class Served:
 
 
 def start(
-    *options: str, log: int | IO[bytes] = subprocess.DEVNULL, environment: Mapping[str, str] | None = None
+    *options: str,
+    log: int | IO[bytes] = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+    checkout: Path | None = None,
 ) -> Served:
     """A server that is ready and that the caller has to end.
 
     Args:
         log: where its standard error goes.
         environment: added to our own.
+        checkout: the tree that it is of; ours where there is none.
 
     Raises:
         RuntimeError: it ended, or was not ready in three minutes.
@@ -45,7 +50,9 @@ def start(
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "server", "serve", "--port", str(port), "--log-level", "error", *options]
     env = {**os.environ, **(environment or {})}
-    served = Served(port, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=env))
+    if checkout is not None:  # a path of ours would come before it
+        env["PYTHONPATH"] = str(checkout)
+    served = Served(port, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=env, cwd=checkout))
     deadline = time.monotonic() + START_SECONDS
     while served.process.poll() is None and time.monotonic() < deadline:
         try:
@@ -60,10 +67,13 @@ def start(
 
 @contextmanager
 def served(
-    *options: str, log: int | IO[bytes] = subprocess.DEVNULL, environment: Mapping[str, str] | None = None
+    *options: str,
+    log: int | IO[bytes] = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+    checkout: Path | None = None,
 ) -> Iterator[Served]:
     """The same for as long as a block lasts; it is then asked to end, and waited for."""
-    server = start(*options, log=log, environment=environment)
+    server = start(*options, log=log, environment=environment, checkout=checkout)
     try:
         yield server
     finally:

@@ -56,7 +56,7 @@ class ResolvedRequest(Generic[Body]):
             weights=self.steering.weights,
             sampling=self.sampling,
             wants_report=self.steering.guidance.report,
-            left_out=left_out_of(self.http).names() if self.body.wants_left_out else None,
+            left_out=left_out_of(self.http).names if self.body.wants_left_out else None,
             prompts=tuple(prompts),
             token_text=self.service.token_text,
             include_usage=self.body.include_usage,

@@ -7,30 +7,31 @@ stream: its response starts only once the first output is there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from starlette.responses import Response
 
-from mavis_core.api.engine_client import EngineClient
-from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.messages import Request, RequestOutput
 from server.answers.answer import Answer
+from server.held_outputs import outputs_of
 from server.http.disconnect import while_connected
+from server.http.left_out import left_out_of
 from server.http.rate_limits import Allowance
 from server.http.streams import AnswerStream, Outputs
 from server.http.throttle import reserve_tokens
 from server.observation import Observation
 from server.resolved_request import ResolvedRequest
-from server.tools.use import Constraint, in_clients_words
 
 
 async def respond_with(resolved: ResolvedRequest[Any], requests: Sequence[Request], answer: Answer) -> Response:
-    service, constraint = resolved.service, resolved.constraint
     allowance = reserve_tokens(resolved.http, requests)
+    engine, constraint, left_out = resolved.service.engine, resolved.constraint, left_out_of(resolved.http)
     runs = [
-        run(service.engine, i, request, _observation(resolved, request), allowance, constraint)
+        run(
+            i, request, outputs_of(engine, request, constraint, left_out), _observation(resolved, request), allowance
+        )
         for i, request in enumerate(requests)
     ]
     outputs = runs[0] if len(runs) == 1 else fan_in(runs)
@@ -56,15 +57,14 @@ async def first_of(outputs: Outputs) -> tuple[int, RequestOutput]:
 
 
 async def run(
-    engine: EngineClient,
     number: int,
     request: Request,
+    outputs: AsyncGenerator[RequestOutput, None],
     observation: Observation,
     allowance: Allowance,
-    constraint: Constraint | None,
 ) -> Outputs:
     """The request's outputs with the number of its prompt. Companions are charged as what they are: prompts more."""
-    outputs, prompts = engine.generate(request), request.prompts
+    prompts = request.prompts
     unread = sum(map(len, prompts))  # charged once something has come of it
     async with aclosing(outputs):
         try:
@@ -74,8 +74,6 @@ async def run(
                 allowance.spent += unread + drawn * len(prompts)
                 unread = 0
                 yield number, output
-        except InvalidRequestError as error:
-            raise in_clients_words(error, constraint.field) if constraint else error from None
         except (GeneratorExit, asyncio.CancelledError):
             observation.give_up()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mavis_core.api.sampling_params import SamplingParams
@@ -14,7 +15,7 @@ class AnswerContext:
     """Attributes:
     model: the name that the client used.
     prompts: token ids; the answer has ``sampling.n`` choices for each.
-    left_out: what of the request was ignored; None: not to be told.
+    left_out: what of the request was ignored, as it is known by then; None: not to be told.
     """
 
     model: str
@@ -24,7 +25,7 @@ class AnswerContext:
     wants_report: bool
     prompts: tuple[tuple[int, ...], ...]
     token_text: TokenText
-    left_out: list[str] | None = None
+    left_out: Callable[[], list[str]] | None = None
     include_usage: bool = False
     continuous_usage: bool = False
     obfuscated: bool = False

@@ -32,7 +32,7 @@ def guidance_report(
     if stats and stats.search:
         report["search"] = asdict(stats.search)
     if context.left_out is not None:
-        report["ignored"] = context.left_out
+        report["ignored"] = context.left_out()
     return report | {"tokens": tokens} if context.wants_report else report
 
 

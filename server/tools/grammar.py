@@ -10,14 +10,15 @@ model that is unsure writes spaces until its limit. So are escapes: \\uXXXX is a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
 
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.structure import Structure
-from server.tools.held import held
-from server.tools.use import Constraint, ToolUse, in_clients_words
+from server.tools.loosening import Arguments, Calls
+from server.tools.use import Constraint, ToolUse
 
 FORMATS = ("response_format", "text.format")
 COMPACT = {
@@ -32,33 +33,24 @@ def constraint_of(tools: ToolUse, answer: Constraint | None) -> Constraint | Non
     """The constraint of the whole text, given that of an ``answer`` that calls nothing.
 
     Raises:
-        InvalidRequestError: where the two cannot be combined.
+        InvalidRequestError: where the two cannot be combined, or a strict schema cannot be followed.
     """
     if tools.mode == "none":
         return answer
     if answer is not None and answer.field not in FORMATS:
         raise InvalidRequestError(f"{answer.field}: cannot be combined with tools", answer.field)
-    schemas, relaxed = _held(tools)
-    try:
-        if tools.mode == "named":
-            structure = Structure("json_schema", _compact(schemas[0]))
-        else:
-            structure = Structure("grammar", lark(tools, schemas, None if answer is None else answer.structure.source))
-    except InvalidRequestError as error:
-        raise in_clients_words(error, "tools") from None
-    return Constraint(structure, "tools", (*relaxed, *(answer.relaxed if answer else ())))
+    arguments = tuple(
+        Arguments.of(function, f"{tools.field.format(tools.functions.index(function))}.parameters")
+        for function in tools.allowed
+    )
+    return Calls(arguments, partial(_structure, tools, answer), answer if tools.mode == "auto" else None).constraint()
 
 
-def _held(tools: ToolUse) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """What the arguments of each allowed tool are held to, and what that leaves out; raises InvalidRequestError."""
-    schemas: list[Mapping[str, Any]] = []
-    relaxed: list[str] = []
-    for function in tools.allowed:
-        at = f"{tools.field.format(tools.functions.index(function))}.parameters"
-        schema, dropped = held(function.schema, function.strict, at)
-        schemas.append(schema)
-        relaxed += dropped
-    return schemas, relaxed
+def _structure(tools: ToolUse, answer: Constraint | None, schemas: Sequence[Mapping[str, Any]]) -> Structure:
+    """Raises InvalidRequestError where it would be too long."""
+    if tools.mode == "named":
+        return Structure("json_schema", _compact(schemas[0]))
+    return Structure("grammar", lark(tools, schemas, None if answer is None else answer.structure.source))
 
 
 def lark(tools: ToolUse, schemas: Sequence[Mapping[str, Any]], answer_schema: str | None = None) -> str:

@@ -2,7 +2,9 @@
 
 Tools come by the dozen from programs that never asked what a grammar can do, and one keyword of one of them must not
 cost the turn. So a keyword that the grammar library lacks is left out, and named, unless the schema is ``strict``: then
-it is refused by its place. The model is shown the schema as it came.
+it is refused by its place. So is a ``$ref`` that leads nowhere. What says nothing about the answer (descriptions,
+defaults, examples) is left out unnamed: a server's worth of tools must fit into one grammar. The model is shown the
+schema as it came.
 
 Objects that name their properties are closed where they do not say otherwise: an open one invites keys that nobody
 asked for, and small models accept. What is written still fits the client's schema. Left open are objects that name
@@ -15,7 +17,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
+from urllib.parse import unquote
 
 from mavis_core.api.errors import InvalidRequestError
 
@@ -27,8 +31,12 @@ LACKING = frozenset({
 FORMATS = frozenset({
     "date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri",
 })  # fmt: skip
-LOOKS_AROUND = re.compile(r"\(\?(=|!|<=|<!|>)|\\[1-9]|\\k<")
-DATA = ("const", "enum", "default", "examples", "example")
+LOOKS_AROUND = re.compile(r"\(\?(=|!|<=|<!|>)|(?<!\\)(?:\\\\)*\\([1-9bB]|k<)")  # \b looks at both sides
+BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+SAID = frozenset({
+    "title", "description", "default", "examples", "example", "$comment", "deprecated", "readOnly", "writeOnly",
+})  # fmt: skip
+DATA = ("const", "enum")
 MAPS = ("properties", "patternProperties", "$defs", "definitions")
 COMBINED = ("allOf", "anyOf", "oneOf", "$ref")
 OF_PROPERTIES = ("properties", "required", "additionalProperties", "patternProperties", "minProperties")
@@ -43,7 +51,7 @@ def held(schema: Schema, strict: bool, at: str) -> tuple[dict[str, Any], list[st
     Raises:
         InvalidRequestError: where something would be left out of a strict schema.
     """
-    reading = _Reading(closes_definitions=not any(map(_adds, _nodes(schema))))
+    reading = _Reading(schema, closes_definitions=not any(map(_adds, _nodes(schema))))
     made = reading.node(schema, "", closes=not _adds(schema))
     if strict and reading.dropped:
         pointer, why = next(iter(reading.dropped.items()))
@@ -53,6 +61,7 @@ def held(schema: Schema, strict: bool, at: str) -> tuple[dict[str, Any], list[st
 
 @dataclass
 class _Reading:
+    root: Schema
     closes_definitions: bool
     dropped: dict[str, str] = field(default_factory=dict)  # JSON pointer -> why
 
@@ -61,9 +70,11 @@ class _Reading:
         inside = closes and not _adds(schema)
         for key, value in schema.items():
             place = f"{pointer}/{_escaped(key)}"
-            why = _lacking(key, value) or (_count(schema) if key in ("minProperties", "maxProperties") else None)
+            why = self._lacking(schema, key, value)
             if why:
                 self.dropped[place] = why
+            elif key in SAID:
+                continue
             elif key in DATA or key.startswith("x-"):
                 made[key] = value
             elif key in MAPS and isinstance(value, dict):
@@ -76,6 +87,13 @@ class _Reading:
         if closes and _closes(made):
             made["additionalProperties"] = False
         return made
+
+    def _lacking(self, schema: Schema, key: str, value: object) -> str | None:
+        if key in ("minProperties", "maxProperties"):
+            return _count(schema)
+        if key == "$ref" and not _leads_somewhere(self.root, value):
+            return f"{str(value)[:40]!r} leads nowhere"
+        return _lacking(key, value)
 
     def _value(self, value: Any, pointer: str, closes: bool) -> Any:
         if isinstance(value, dict):
@@ -99,7 +117,43 @@ def _lacking(key: str, value: object) -> str | None:
         return f"{str(value)[:40]!r} is not supported"
     if key == "pattern" and isinstance(value, str) and LOOKS_AROUND.search(value):
         return "look-around and back references are not supported"
+    if key in BOUNDS and isinstance(value, int) and not _is_double(value):
+        return "has more digits than a double"
     return None
+
+
+def _is_double(value: int) -> bool:
+    """Whether it is written out as a double as it is as an integer, which 64 bits of it are not."""
+    try:
+        return Decimal(repr(float(value))) == value
+    except OverflowError:
+        return False
+
+
+def _leads_somewhere(root: Schema, ref: object) -> bool:
+    """Whether it points into the schema itself, and not only round in circles; others' schemas are not fetched."""
+    seen: set[str] = set()
+    while isinstance(ref, str) and ref not in seen:
+        seen.add(ref)
+        found = _pointed_at(root, ref)
+        if not isinstance(found, dict) or "$ref" not in found:
+            return isinstance(found, (dict, bool))
+        ref = found["$ref"]
+    return False
+
+
+def _pointed_at(root: Schema, ref: str) -> object:
+    """What a JSON pointer in a fragment leads to; None where it leads to nothing."""
+    if not (ref == "#" or ref.startswith("#/")):
+        return None
+    place: object = root
+    for step in unquote(ref).split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(place, dict):
+            place = place.get(name)
+        else:
+            place = place[int(name)] if isinstance(place, list) and name.isdecimal() and int(name) < len(place) else None
+    return place
 
 
 def _count(schema: Schema) -> str | None:
