@@ -29,9 +29,7 @@ async def respond_with(resolved: ResolvedRequest[Any], requests: Sequence[Reques
     allowance = reserve_tokens(resolved.http, requests)
     engine, constraint, left_out = resolved.service.engine, resolved.constraint, left_out_of(resolved.http)
     runs = [
-        run(
-            i, request, outputs_of(engine, request, constraint, left_out), _observation(resolved, request), allowance
-        )
+        run(i, request, outputs_of(engine, request, constraint, left_out), _observation(resolved, request), allowance)
         for i, request in enumerate(requests)
     ]
     outputs = runs[0] if len(runs) == 1 else fan_in(runs)

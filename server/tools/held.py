@@ -73,7 +73,7 @@ class _Reading:
             why = self._lacking(schema, key, value)
             if why:
                 self.dropped[place] = why
-            elif key in SAID:
+            elif key in SAID or key in LACKING:  # of the latter, what says nothing
                 continue
             elif key in DATA or key.startswith("x-"):
                 made[key] = value
@@ -112,7 +112,7 @@ class _Reading:
 
 def _lacking(key: str, value: object) -> str | None:
     if key in LACKING:
-        return None if value is False and key == "uniqueItems" else "is not supported"
+        return None if _says_nothing(key, value) else "is not supported"
     if key == "format" and not (isinstance(value, str) and value in FORMATS):
         return f"{str(value)[:40]!r} is not supported"
     if key == "pattern" and isinstance(value, str) and LOOKS_AROUND.search(value):
@@ -120,6 +120,15 @@ def _lacking(key: str, value: object) -> str | None:
     if key in BOUNDS and isinstance(value, int) and not _is_double(value):
         return "has more digits than a double"
     return None
+
+
+def _says_nothing(key: str, value: object) -> bool:
+    """Whether every answer fits it anyway: keys are strings, say, which is all that zod says of those of a record."""
+    if key == "uniqueItems":
+        return value is False
+    if key == "propertyNames":
+        return value is True or (isinstance(value, dict) and (not value or value == {"type": "string"}))
+    return value is True if key.startswith("unevaluated") else value == {} and key.startswith("dependent")
 
 
 def _is_double(value: int) -> bool:
@@ -152,7 +161,9 @@ def _pointed_at(root: Schema, ref: str) -> object:
         if isinstance(place, dict):
             place = place.get(name)
         else:
-            place = place[int(name)] if isinstance(place, list) and name.isdecimal() and int(name) < len(place) else None
+            place = (
+                place[int(name)] if isinstance(place, list) and name.isdecimal() and int(name) < len(place) else None
+            )
     return place
 
 

@@ -1,8 +1,9 @@
 """What the arguments of an answer's calls are held to, and less of it where the grammar cannot be had.
 
 ``held.py`` leaves out single keywords. What is still too long, or refused by the engine, is let go by function: of one
-that is not strict the arguments are then any JSON object, and it is named. One tool among twenty that cannot be followed
-costs its own constraint, neither the turn nor the others'. Where no single one is at fault the largest is let go.
+that is not strict the arguments are then any JSON object, and it is named. One tool among twenty that cannot be
+followed costs its own constraint, neither the turn nor the others'. Where no single one is at fault the largest is let
+go.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from server.tools.use import Constraint, Function, in_clients_words
 
 ANY: Mapping[str, Any] = {"type": "object"}
 BESIDE = 300  # characters that a structure has for each function beside its schema, its name not counted
-ONE_BY_ONE = 2  # that are let go for their size alone; then all are, since each try may take as long as it is allowed to
+ONE_BY_ONE = (
+    2  # that are let go for their size alone; then all are, since each try may take as long as it is allowed to
+)
 Write = Callable[[Sequence[Mapping[str, Any]]], Structure]
 
 

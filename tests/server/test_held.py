@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -13,8 +12,8 @@ import pytest
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.structure import Structure
 from mavis_core.grammar.compiler import start
-from server.http.left_out import HEADER
 from scripts.compat.schemas.lacking import LACKED, NAMED, TEXT, places
+from server.http.left_out import HEADER
 from server.tools.held import held
 from tests.mavis_core.grammar.test_schema_promises import (
     Schema,
@@ -27,6 +26,7 @@ from tests.mavis_core.grammar.test_schema_promises import (
 from tests.server.conftest import USER, app_client
 from tests.server.fake_engine import FakeEngine
 from tests.server.test_requests import ask, error_of
+
 
 @pytest.mark.parametrize("number", range(len(LACKED)))
 def test_none_is_refused(number: int) -> None:

@@ -26,9 +26,14 @@ from tests.server.fake_engine import FakeEngine
 from tests.server.real_engine import served
 from tests.server.test_requests import CHAT, ask, error_of
 
-BY_HAND = {f"{kind}: {name}": schema for kind, tools in kinds().items() if kind != "lacking" for name, schema in tools.items()}
+BY_HAND = {
+    f"{kind}: {name}": schema for kind, tools in kinds().items() if kind != "lacking" for name, schema in tools.items()
+}
 AT = "tools[{}].function.parameters"
-LARGE = {"type": "object", "properties": {f"key{i}": {"enum": [f"value {i}-{j}" for j in range(9)]} for i in range(200)}}
+LARGE = {
+    "type": "object",
+    "properties": {f"key{i}": {"enum": [f"value {i}-{j}" for j in range(9)]} for i in range(200)},
+}
 SMALL = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"]}
 
 
@@ -88,7 +93,7 @@ def test_the_largest_is_let_go_where_nobody_is_at_fault() -> None:
     one, two = (AT.format(1),), (AT.format(1), AT.format(2))
     assert gone == [one, two, tuple(AT.format(i) for i in range(4))]
     assert made.looser is not None
-    with pytest.raises(InvalidRequestError, match="^tools: no$"):
+    with pytest.raises(InvalidRequestError, match="tools: no"):
         made.looser(refusal())
 
 
@@ -106,7 +111,7 @@ def test_an_answer_beside_them_keeps_its_schema() -> None:
     made = constraint(Function("a", None, SMALL), Function("b", None, LARGE), answer=answer)
     assert made.looser is not None
     assert made.looser(refusal(2)).relaxed == (AT.format(1),)
-    with pytest.raises(InvalidRequestError, match="^response_format: no$"):
+    with pytest.raises(InvalidRequestError, match="response_format: no"):
         made.looser(refusal(0))
 
 
@@ -157,7 +162,8 @@ async def test_one_bad_tool_does_not_cost_the_turn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [("object", None), (["object", "null"], None), ("string", "/type"), ([], "/type"), (None, "/type")]
+    ("kind", "told"),
+    [("object", None), (["object", "null"], None), ("string", "/type"), ([], "/type"), (None, "/type")],
 )
 async def test_a_type_that_is_no_object(client: httpx.AsyncClient, engine: FakeEngine, kind: Any, told: str) -> None:
     response = await ask(client, tools=[tool(0, {"type": kind})], tool_choice="required")
@@ -174,10 +180,25 @@ async def test_a_type_that_is_no_object(client: httpx.AsyncClient, engine: FakeE
      ("#/properties/x", False), ("#/$defs/round", False)],
 )  # fmt: skip
 def test_references_that_lead_nowhere(ref: Any, leads: bool) -> None:
-    schema = {"title": "t", "$defs": {"a/b c": {}, "round": {"$ref": "#/$defs/round"}}, "prefixItems": [{}, True], "properties": {"x": {"$ref": ref}}}
+    schema = {
+        "title": "t",
+        "$defs": {"a/b c": {}, "round": {"$ref": "#/$defs/round"}},
+        "prefixItems": [{}, True],
+        "properties": {"x": {"$ref": ref}},
+    }
     made, dropped = held(schema, False, "at")
     assert ("at/properties/x/$ref" in dropped) != leads
     assert made["properties"]["x"] == ({"$ref": ref} if leads else {})
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [{"propertyNames": {"type": "string"}}, {"propertyNames": {}}, {"propertyNames": True}, {"uniqueItems": False},
+     {"unevaluatedProperties": True}, {"unevaluatedItems": True}, {"dependentRequired": {}}, {"dependentSchemas": {}}],
+)  # fmt: skip
+def test_what_says_nothing_is_taken_even_of_a_strict_schema(nothing: Any) -> None:
+    record = {"type": "object", "additionalProperties": {"type": "number"}}
+    assert held(record | nothing, True, "at") == (record, [])
 
 
 def test_words_are_not_constraints() -> None:

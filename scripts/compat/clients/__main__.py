@@ -4,9 +4,10 @@
     python -m scripts.compat.clients --only openai,langchain --model path/to/a/larger/model
     python -m scripts.compat.clients --before path/to/an/older/checkout     the same against that tree, too
 
-Each client gets a throw-away environment from pip or npm, and its loop (``loops/``) runs against a server with the model
-that ships, or with ``--model``. What a client sends back is what it has kept of our answers, so these loops find what a
-test of single requests does not. A small model is made to call tools: ``tool_choice`` says so wherever a client lets it.
+Each client gets a throw-away environment from pip or npm, and its loop (``loops/``) runs against a server with the
+model that ships, or with ``--model``. What a client sends back is what it has kept of our answers, so these loops find
+what a test of single requests does not. A small model is made to call tools: ``tool_choice`` says so wherever a client
+lets it.
 """
 
 from __future__ import annotations
@@ -32,12 +33,16 @@ OUR_STDERR = 2
 
 def main(
     only: Annotated[str, typer.Option(help="Names of clients, comma-separated; all where empty.")] = "",
-    model: Annotated[Path | None, typer.Option(help="Folder of a model to serve instead of the one that ships.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a model to serve instead of the one that ships.")
+    ] = None,
     before: Annotated[Path | None, typer.Option(help="Another checkout, which is served and asked the same.")] = None,
     environments: Annotated[Path | None, typer.Option(help="Folder to keep the environments in.")] = None,
     install_seconds: Annotated[float, typer.Option(help="Limit for installing one client.")] = 600,
     seconds: Annotated[float, typer.Option(help="Limit for one client's loop.")] = 180,
-    out: Annotated[Path | None, typer.Option(help="JSON file for the result; clients that it has and are not run stay.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for the result; clients that it has and are not run stay.")
+    ] = None,
 ) -> None:
     """Exit 0 where every client that could be installed passes every check."""
     names = _chosen(only)

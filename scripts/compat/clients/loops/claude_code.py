@@ -28,6 +28,8 @@ NUMBER = {"type": "integer", "exclusiveMinimum": 0, "maximum": 9007199254740991}
 TODO = {"type": "object", "properties": {"content": TEXT | {"minLength": 1}, "status": {"enum": ["pending", "done"]}},
         "required": ["content", "status"], "additionalProperties": False}  # fmt: skip
 SHORT = {"type": "string", "maxLength": 12}
+RELATIVE = {"type": "string", "pattern": "^(?!/)[a-z]{1,9}$"}
+YES = {"type": "boolean"}
 TOOLS: list[Any] = [
     tool("Bash", ["command"], command=SHORT, timeout={"type": "number"}, run_in_background={"type": "boolean"}),
     tool("Read", ["file_path"], file_path=SHORT, offset=NUMBER, limit=NUMBER),
@@ -35,8 +37,8 @@ TOOLS: list[Any] = [
     tool("Grep", ["pattern"], pattern=SHORT, output_mode={"enum": ["content", "count"]}, **{"-n": {"type": "boolean"}}),
     tool("TodoWrite", ["todos"], todos={"type": "array", "items": TODO, "maxItems": 2, "uniqueItems": True}),
     tool("WebFetch", ["url"], url={"type": "string", "format": "uri-reference", "maxLength": 20}),
-    tool("Ask", ["answers"], answers={"type": "object", "propertyNames": TEXT, "additionalProperties": {"type": "boolean"}}),
-    tool("mcp__files__read.v1", ["path"], path={"type": "string", "pattern": "^(?!/)[a-z]{1,9}$"}, head={"anyOf": [NUMBER, {"type": "null"}]}),
+    tool("Ask", ["answers"], answers={"type": "object", "propertyNames": SHORT, "additionalProperties": YES}),
+    tool("mcp__files__read.v1", ["path"], path=RELATIVE, head={"anyOf": [NUMBER, {"type": "null"}]}),
 ]  # fmt: skip
 SYSTEM: list[Any] = [
     {"type": "text", "text": "You are a command line tool.", **MARK},

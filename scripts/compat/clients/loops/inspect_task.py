@@ -9,13 +9,13 @@ from checks import MODEL, QUESTIONS, URL, check, run
 
 os.environ |= {"MAVIS_BASE_URL": f"{URL}/v1", "MAVIS_API_KEY": "none", "INSPECT_DISPLAY": "none"}
 
-from inspect_ai import Task, eval  # noqa: A004, E402  # the provider reads the variables
-from inspect_ai.dataset import Sample  # noqa: E402
-from inspect_ai.model import ChatMessageUser, GenerateConfig, ResponseSchema  # noqa: E402
-from inspect_ai.scorer import includes  # noqa: E402
-from inspect_ai.solver import Generate, Solver, TaskState, generate, solver, use_tools  # noqa: E402
-from inspect_ai.tool import Tool, tool  # noqa: E402
-from inspect_ai.util import JSONSchema  # noqa: E402
+from inspect_ai import Task, eval  # the provider reads the variables
+from inspect_ai.dataset import Sample
+from inspect_ai.model import ChatMessageUser, GenerateConfig, ResponseSchema
+from inspect_ai.scorer import includes
+from inspect_ai.solver import Generate, Solver, TaskState, generate, solver, use_tools
+from inspect_ai.tool import Tool, tool
+from inspect_ai.util import JSONSchema
 
 
 @tool
@@ -44,7 +44,8 @@ def two_more_turns() -> Solver:
 
 
 def evaluated(plan: list[Any], **config: Any) -> list[Any]:
-    task = Task([Sample(QUESTIONS[0], target="a")] * 2, solver=plan, scorer=includes(), config=GenerateConfig(**config))
+    samples = [Sample(QUESTIONS[0], target="a") for _ in range(2)]
+    task = Task(samples, solver=plan, scorer=includes(), config=GenerateConfig(**config))
     [log] = eval(task, model=f"openai-api/mavis/{MODEL}", log_dir="logs", max_retries=0, display="none")
     assert log.status == "success", log.error.message if log.error else log.status
     return list(log.samples or [])

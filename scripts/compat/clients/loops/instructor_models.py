@@ -1,4 +1,4 @@
-"""instructor: models as answers by tools and by JSON, three turns each, and an answer that is asked for again."""
+"""instructor: models as answers by tools and by schema, three turns each, and an answer that is asked for again."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def turns(mode: instructor.Mode) -> None:
             model=MODEL, messages=messages, response_model=Mood, max_retries=1
         )
         assert isinstance(made, Mood)
-        messages.append(whole.choices[0].message)
+        messages.append(whole.choices[0].message.model_dump())
         calls = whole.choices[0].message.tool_calls or []
         messages += [{"role": "tool", "tool_call_id": call.id, "content": "done"} for call in calls]
 
 
-for way in ("TOOLS", "TOOLS_STRICT", "JSON", "JSON_SCHEMA"):
+for way in ("TOOLS", "TOOLS_STRICT", "JSON_SCHEMA"):
     if hasattr(instructor.Mode, way):
         check(f"{way.lower()}, three turns")(lambda way=way: turns(instructor.Mode[way]))
 

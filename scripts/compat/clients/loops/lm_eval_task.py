@@ -48,7 +48,13 @@ metric_list: [{{metric: exact_match}}]
 
 def evaluated(model: str, task: str, **more: Any) -> dict[str, Any]:
     path = "chat/completions" if "chat" in model else "completions"
-    arguments = {"model": MODEL, "base_url": f"{URL}/v1/{path}", "max_retries": 1, "num_concurrent": 1, "max_length": 500}
+    arguments = {
+        "model": MODEL,
+        "base_url": f"{URL}/v1/{path}",
+        "max_retries": 1,
+        "num_concurrent": 1,
+        "max_length": 500,
+    }
     found = lm_eval.simple_evaluate(
         model=model, model_args=arguments | more, tasks=[task], bootstrap_iters=0,
         task_manager=TaskManager(include_path=str(FOLDER), include_defaults=False),

@@ -16,7 +16,7 @@ from checks import MODEL, URL
 
 KEY = "sk-none"
 PROVIDERS = {"openai": f"{URL}/v1", "hosted_vllm": f"{URL}/v1", "anthropic": URL}
-START_SECONDS = 90
+START_SECONDS = 240
 
 
 @contextmanager

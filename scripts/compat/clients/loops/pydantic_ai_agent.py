@@ -29,7 +29,9 @@ def set_mood(happy: bool) -> str:
 
 def agent(model: Any, output: Any) -> Agent[None, Any]:
     settings: Any = {"max_tokens": 100}
-    return Agent(model, output_type=output, tools=[set_mood], instructions="Be brief.", model_settings=settings, retries=5)
+    return Agent(
+        model, output_type=output, tools=[set_mood], instructions="Be brief.", model_settings=settings, retries=5
+    )
 
 
 def turns(made: Agent[None, Any]) -> None:
