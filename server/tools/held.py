@@ -73,7 +73,7 @@ class _Reading:
             why = self._lacking(schema, key, value)
             if why:
                 self.dropped[place] = why
-            elif key in SAID or key in LACKING:  # of the latter, what says nothing
+            elif key in SAID or key in LACKING:  # of the latter, what says nothing or is said in another way
                 continue
             elif key in DATA or key.startswith("x-"):
                 made[key] = value
@@ -84,7 +84,10 @@ class _Reading:
                 self._one_of(made, schema, value, place, inside)
             else:
                 made[key] = self._value(value, place, inside if key in COMBINED else True)
-        if closes and _closes(made):
+        if keys := _named_keys(schema):
+            made["properties"] = dict.fromkeys(keys, made.get("additionalProperties", {}))
+            made["additionalProperties"] = False
+        elif closes and _closes(made):
             made["additionalProperties"] = False
         return made
 
@@ -93,6 +96,8 @@ class _Reading:
             return _count(schema)
         if key == "$ref" and not _leads_somewhere(self.root, value):
             return f"{str(value)[:40]!r} leads nowhere"
+        if key == "propertyNames" and _named_keys(schema):
+            return None
         return _lacking(key, value)
 
     def _value(self, value: Any, pointer: str, closes: bool) -> Any:
@@ -120,6 +125,18 @@ def _lacking(key: str, value: object) -> str | None:
     if key in BOUNDS and isinstance(value, int) and not _is_double(value):
         return "has more digits than a double"
     return None
+
+
+def _named_keys(schema: Schema) -> list[str]:
+    """Of a record whose keys are given by name, which is an object that has these properties and no others."""
+    names = schema.get("propertyNames")
+    keys = names.get("enum") if isinstance(names, dict) and names.keys() <= {"enum", "type"} else None
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        return []
+    beside = any(
+        key in schema for key in ("properties", "patternProperties", "minProperties", "maxProperties", *COMBINED)
+    )
+    return [] if beside or not set(_required(schema)) <= set(keys) else keys
 
 
 def _says_nothing(key: str, value: object) -> bool:

@@ -135,7 +135,7 @@ def test_the_compiler_names_the_schemas_at_fault() -> None:
     assert schemas_at_fault(refused.value.param) == {1, 2}
     assert str(refused.value).startswith("structure: grammar: schema 1: ")
     with pytest.raises(InvalidRequestError) as other:
-        start(vocabulary(), Structure("grammar", 'start: a\na: %json {"type": "boolean"}\nb: missing'))
+        start(vocabulary(), Structure("grammar", 'start: a b\na: %json {"type": "boolean"}'))
     assert other.value.param == "structure"
 
 
@@ -146,7 +146,10 @@ async def test_one_bad_tool_does_not_cost_the_turn(tmp_path: Path) -> None:
     bad = [schema for name, schema in odd if name in ("broken_pattern", "no_value_is_left", "unknown_type")]
     tools = [tool(0, SMALL), *(tool(i + 1, schema) for i, schema in enumerate(bad))]
     template = tmp_path / "untold.jinja"
-    template.write_text("{% for m in messages %}{{ m.content }}{% endfor %}{% if tools %}{% endif %}", encoding="utf-8")
+    template.write_text(
+        "{% for m in messages %}{{ m.content }}{% endfor %}{% for t in tools %}{{ t.function.name }}{% endfor %}",
+        encoding="utf-8",
+    )
     async with served(model=str(tmp_path), chat_template=template) as client:
         asked: dict[str, Any] = {"tool_choice": "required", "max_tokens": 30, "guidance": {"report_ignored": True}}
         for path, stream in ((CHAT, False), (CHAT, True)):
@@ -199,6 +202,24 @@ def test_references_that_lead_nowhere(ref: Any, leads: bool) -> None:
 def test_what_says_nothing_is_taken_even_of_a_strict_schema(nothing: Any) -> None:
     record = {"type": "object", "additionalProperties": {"type": "number"}}
     assert held(record | nothing, True, "at") == (record, [])
+
+
+def test_a_record_of_named_keys_is_an_object() -> None:
+    """As zod writes one; nothing is left out, so that a strict one is taken, too."""
+    record = {"type": "object", "propertyNames": {"type": "string", "enum": ["a", "b"]}, "required": ["a"]}
+    number = {"type": "number"}
+    made, dropped = held(record | {"additionalProperties": number}, True, "at")
+    whole = {
+        "type": "object",
+        "properties": {"a": number, "b": number},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    assert (made, dropped) == (whole, [])
+    for beside in ({"properties": {"a": {}}}, {"required": ["c"]}, {"maxProperties": 1}, {"allOf": [{}]}):
+        assert "at/propertyNames" in held(record | beside, False, "at")[1]
+    inside = record | {"additionalProperties": {"not": {}}}
+    assert held(inside, False, "at")[1] == ["at/additionalProperties/not"]
 
 
 def test_words_are_not_constraints() -> None:

@@ -3,9 +3,9 @@
     python -m scripts.compat.schemas --out benchmarks/results/tool_schemas.json
 
 ``tools.yaml`` has those that were written by hand, ``lacking.py`` 200 that were not. Each tool is called with other
-seeds, then all of them in groups of twenty, among which the model chooses. The model is not shown the tools, which
-would not fit into its context; it is the grammar that makes it call them. What must hold: none is refused, and every
-answer that finishes fits what it was held to. Counted beside: how many answers fit the client's own schema, how many
+seeds, then all of them in groups of twenty, among which the model chooses. The model is shown their names alone,
+for twenty tools do not fit into its context; it is the grammar that makes it call them. What must hold: none is
+refused, and every answer that finishes fits what it was held to. Counted beside: how many answers fit the client's own schema, how many
 tools were held to less than it, or to nothing, and how many a strict request is refused for.
 """
 
@@ -68,10 +68,10 @@ def main(
 
 
 def _template(stack: ExitStack) -> Path:
-    """The model's own, which takes tools and does not show them."""
+    """The model's own, but of tools it shows the names alone."""
     own = (SHIPPED_POLICY / "chat_template.jinja").read_text(encoding="utf-8")
     file = Path(stack.enter_context(tempfile.TemporaryDirectory()), "template.jinja")
-    file.write_text(own + "{% if tools %}{% endif %}", encoding="utf-8")
+    file.write_text(own + "{% for tool in tools or [] %}{{ tool.function.name }} {% endfor %}", encoding="utf-8")
     return file
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Any
+from typing import Any, Literal
 
 from checks import MODEL, QUESTIONS, URL, check, run
 from langchain.agents import create_agent
@@ -23,7 +23,7 @@ class Mood(BaseModel):
 
 
 @tool
-def set_mood(happy: bool, tags: dict[str, bool] | None = None) -> str:
+def set_mood(happy: bool, note: Literal["a", "b"] | None = None) -> str:
     """Set the mood."""
     return "done"
 

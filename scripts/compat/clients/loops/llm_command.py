@@ -58,7 +58,7 @@ def command() -> None:
     ask = [sys.executable, "-m", "llm", "prompt", "-m", "ours", "--key", "none", "-o", "max_tokens", "12"]
     for i, question in enumerate(QUESTIONS):
         more = ["-c"] if i else []
-        done = subprocess.run([*ask, *more, question], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*ask, *more, question], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
 
 

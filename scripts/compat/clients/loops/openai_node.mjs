@@ -30,7 +30,8 @@ await run({
     turns(async (asked) => (await client.chat.completions.stream(asked).finalChatCompletion()).choices[0].message),
   "the tool runner, three turns": async () => {
     let calls = 0;
-    const run = { type: "function", function: { name: "now", parse: JSON.parse, parameters: { type: "object" } } };
+    const parameters = { type: "object", properties: { zone: { enum: ["here", "there"] } }, required: ["zone"] };
+    const run = { type: "function", function: { name: "now", parse: JSON.parse, parameters } };
     run.function.function = () => `${++calls} o'clock`;
     const messages = [{ role: "user", content: QUESTIONS[0] }];
     const asked = { model: MODEL, messages, tools: [run], tool_choice: "required", max_tokens: 80 };

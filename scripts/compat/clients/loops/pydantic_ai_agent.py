@@ -19,7 +19,7 @@ class Mood(BaseModel):
     """The mood."""
 
     mood: Literal["happy", "sad"]
-    scores: dict[Literal["a", "b"], bool] | None = None
+    note: Literal["a", "b"] | None = None
 
 
 def set_mood(happy: bool) -> str:
