@@ -3,10 +3,10 @@
     python -m scripts.compat.schemas --out benchmarks/results/tool_schemas.json
 
 ``tools.yaml`` has those that were written by hand, ``lacking.py`` 200 that were not. Each tool is called with other
-seeds, then all of them in groups of twenty, among which the model chooses. The model is shown their names alone,
-for twenty tools do not fit into its context; it is the grammar that makes it call them. What must hold: none is
-refused, and every answer that finishes fits what it was held to. Counted beside: how many answers fit the client's own schema, how many
-tools were held to less than it, or to nothing, and how many a strict request is refused for.
+seeds, then all of them in groups of twenty, among which the model chooses. The model is shown their names alone, for
+twenty tools do not fit into its context; it is the grammar that makes it call them. What must hold: none is refused,
+and every answer that finishes fits what it was held to. Counted beside: how many answers fit the client's own schema,
+how many tools were held to less than it, or to nothing, and how many a strict request is refused for.
 """
 
 from __future__ import annotations
