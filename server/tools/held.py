@@ -32,6 +32,7 @@ FORMATS = frozenset({
     "date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri",
 })  # fmt: skip
 LOOKS_AROUND = re.compile(r"\(\?(=|!|<=|<!|>)|(?<!\\)(?:\\\\)*\\([1-9bB]|k<)")  # \b looks at both sides
+MOST_STEPS, MOST_KEYS = 32, 64  # from $ref to $ref; of a record whose keys are named, or branches that a $ref counts
 BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 SAID = frozenset({
     "title", "description", "default", "examples", "example", "$comment", "deprecated", "readOnly", "writeOnly",
@@ -128,10 +129,15 @@ def _lacking(key: str, value: object) -> str | None:
 
 
 def _named_keys(schema: Schema) -> list[str]:
-    """Of a record whose keys are given by name, which is an object that has these properties and no others."""
-    names = schema.get("propertyNames")
+    """Of a record whose keys are given by name, which is an object that has these properties and no others.
+
+    Only of values that hold no schemas themselves: each key repeats them, and records of records would multiply.
+    """
+    names, value = schema.get("propertyNames"), schema.get("additionalProperties", {})
     keys = names.get("enum") if isinstance(names, dict) and names.keys() <= {"enum", "type"} else None
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+    if not isinstance(keys, list) or len(keys) > MOST_KEYS or not all(isinstance(key, str) for key in keys):
+        return []
+    if isinstance(value, dict) and any(isinstance(inside, (dict, list)) for inside in value.values()):
         return []
     beside = any(
         key in schema for key in ("properties", "patternProperties", "minProperties", "maxProperties", *COMBINED)
@@ -158,10 +164,8 @@ def _is_double(value: int) -> bool:
 
 def _leads_somewhere(root: Schema, ref: object) -> bool:
     """Whether it points into the schema itself, and not only round in circles; others' schemas are not fetched."""
-    seen: set[str] = set()
-    while isinstance(ref, str) and ref not in seen:
-        seen.add(ref)
-        found = _pointed_at(root, ref)
+    for _ in range(MOST_STEPS):
+        found = _pointed_at(root, ref) if isinstance(ref, str) else None
         if not isinstance(found, dict) or "$ref" not in found:
             return isinstance(found, (dict, bool))
         ref = found["$ref"]
@@ -175,12 +179,10 @@ def _pointed_at(root: Schema, ref: str) -> object:
     place: object = root
     for step in unquote(ref).split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(place, dict):
-            place = place.get(name)
+        if isinstance(place, list):
+            place = place[int(name)] if name in map(str, range(min(len(place), MOST_KEYS))) else None
         else:
-            place = (
-                place[int(name)] if isinstance(place, list) and name.isdecimal() and int(name) < len(place) else None
-            )
+            place = place.get(name) if isinstance(place, dict) else None
     return place
 
 

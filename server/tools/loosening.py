@@ -8,6 +8,7 @@ go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,9 +23,8 @@ from server.tools.use import Constraint, Function, in_clients_words
 
 ANY: Mapping[str, Any] = {"type": "object"}
 BESIDE = 300  # characters that a structure has for each function beside its schema, its name not counted
-ONE_BY_ONE = (
-    2  # that are let go for their size alone; then all are, since each try may take as long as it is allowed to
-)
+ONE_BY_ONE = 2  # that are let go for their size alone; then all are, since each try may take all the time it is given
+COMPILERS = re.compile(r"structure: \w+: schema \d+: ")
 Write = Callable[[Sequence[Mapping[str, Any]]], Structure]
 
 
@@ -102,7 +102,8 @@ class Calls:
         for number in sorted(numbers):
             one = self.arguments[number]
             if not one.may_go:
-                raise InvalidRequestError(f"{one.at}: is strict and cannot be followed: {error}", one.at)
+                why = COMPILERS.sub("", str(error)) if number == min(numbers) else "no answer can be held to it"
+                raise InvalidRequestError(f"{one.at}: {why}", one.at)
         if numbers:
             return self._without(numbers).constraint()
         free = {number for number, one in enumerate(self.arguments) if one.may_go}
