@@ -69,7 +69,7 @@ def structured() -> None:
 
 @check("an agent, three turns, parsed")
 def agent() -> None:
-    made = create_agent(llm(max_tokens=80), [set_mood], response_format=ToolStrategy(Mood))
+    made = create_agent(llm(max_tokens=80), [], response_format=ToolStrategy(Mood))
     state: Any = {"messages": []}
     for question in QUESTIONS:
         state = made.invoke({"messages": [*state["messages"], HumanMessage(question)]}, {"recursion_limit": 40})
