@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from importlib.metadata import Distribution
 from pathlib import Path
 
 from scripts.compat.clients.catalogue import Client
@@ -70,10 +71,8 @@ def versions(client: Client, folder: Path) -> dict[str, str]:
             name: json.loads(file.read_text(encoding="utf-8"))["version"]
             for name, file in zip(names, installed, strict=True)
         }
-    ask = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
-    command = [str(folder / "bin" / "python"), "-c", ask, *names]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return dict(zip(names, said, strict=True))
+    [packages] = (folder / "lib").glob("python*/site-packages")
+    return {name: next(iter(Distribution.discover(name=name, path=[str(packages)]))).version for name in names}
 
 
 def run_loop(client: Client, folder: Path, url: str, tokenizer: Path, seconds: float) -> dict[str, str]:

@@ -70,7 +70,8 @@ def turns(client: anthropic.Anthropic, model: str, **more: Any) -> None:
 
 
 def _marked(block: Any) -> dict[str, Any]:
-    return block.model_dump(exclude_none=True) | ({} if block.type == "thinking" else MARK)
+    told: dict[str, Any] = block.model_dump(exclude_none=True)
+    return told if block.type == "thinking" else told | MARK
 
 
 def _results(messages: list[Any], failed: bool) -> Iterator[dict[str, Any]]:
