@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 import httpx
@@ -34,6 +35,7 @@ def start(
     log: int | IO[bytes] = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
     program: Sequence[str] = PROGRAM,
+    checkout: Path | None = None,
 ) -> Served:
     """A server that is ready and that the caller has to end.
 
@@ -41,6 +43,7 @@ def start(
         log: where its standard error goes.
         environment: added to our own.
         program: what serves.
+        checkout: the tree that it is of; ours where there is none.
 
     Raises:
         RuntimeError: it ended, or was not ready in three minutes.
@@ -50,7 +53,9 @@ def start(
         port = probe.getsockname()[1]
     command = [*program, "--port", str(port), "--log-level", "error", *options]
     env = {**os.environ, **(environment or {})}
-    served = Served(port, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=env))
+    if checkout is not None:  # a path of ours would come before it
+        env["PYTHONPATH"] = str(checkout)
+    served = Served(port, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=env, cwd=checkout))
     deadline = time.monotonic() + START_SECONDS
     while served.process.poll() is None and time.monotonic() < deadline:
         try:
@@ -69,9 +74,10 @@ def served(
     log: int | IO[bytes] = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
     program: Sequence[str] = PROGRAM,
+    checkout: Path | None = None,
 ) -> Iterator[Served]:
     """The same for as long as a block lasts; it is then asked to end, and waited for."""
-    server = start(*options, log=log, environment=environment, program=program)
+    server = start(*options, log=log, environment=environment, program=program, checkout=checkout)
     try:
         yield server
     finally:

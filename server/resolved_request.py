@@ -70,7 +70,7 @@ class ResolvedRequest(Generic[Body]):
             sampling=sampling or self.sampling,
             wants_report=self.steering.guidance.report,
             bounded=self.steering.bounded,
-            left_out=left_out_of(self.http).names() if self.body.wants_left_out else None,
+            left_out=left_out_of(self.http).names if self.body.wants_left_out else None,
             prompts=tuple(prompts),
             token_text=self.service.token_text,
             dialect=self.service.prompts.dialect,

@@ -7,25 +7,24 @@ stream: its response starts only once the first output is there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from starlette.responses import Response
 
-from mavis_core.api.engine_client import EngineClient
-from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.messages import Request, RequestOutput
 from server.answers.answer import Answer
+from server.held_outputs import outputs_of
 from server.http.auth import caller_of
 from server.http.disconnect import while_connected
+from server.http.left_out import left_out_of
 from server.http.rate_limits import Allowance
 from server.http.streams import AnswerStream, Outputs
 from server.http.throttle import reserve_tokens
 from server.live_answers import LiveAnswer, Tell, live_answers_of
 from server.observation import Observation, ScoringObservation
 from server.resolved_request import ResolvedRequest
-from server.tools.use import Constraint, in_clients_words
 
 
 async def respond_with(
@@ -40,11 +39,11 @@ async def respond_with(
         tell: puts instructions into the conversation; None where there is none to put them into.
         allowance: of a request that has reserved its tokens already.
     """
-    service, constraint = resolved.service, resolved.constraint
     allowance = allowance or reserve_tokens(resolved.http, requests)
     live = LiveAnswer(resolved.steering, list(requests), tell)
+    engine, constraint, left_out = resolved.service.engine, resolved.constraint, left_out_of(resolved.http)
     runs = [
-        run(service.engine, i, live, _observation(resolved, request), allowance, constraint)
+        run(i, live, outputs_of(engine, request, constraint, left_out), _observation(resolved, request), allowance)
         for i, request in enumerate(requests)
     ]
     outputs = runs[0] if len(runs) == 1 else fan_in(runs)
@@ -71,15 +70,14 @@ async def first_of(outputs: Outputs) -> tuple[int, RequestOutput]:
 
 
 async def run(
-    engine: EngineClient,
     number: int,
     live: LiveAnswer,
+    outputs: AsyncGenerator[RequestOutput, None],
     observation: Observation | ScoringObservation,
     allowance: Allowance,
-    constraint: Constraint | None,
 ) -> Outputs:
     """The outputs of a request with its number. Companions are charged as what they are: prompts more."""
-    outputs, charged = engine.generate(live.requests[number]), set[tuple[int, ...]]()
+    charged: set[tuple[int, ...]] = set()
     async with aclosing(outputs):
         try:
             async for output in outputs:
@@ -90,8 +88,6 @@ async def run(
                     allowance.spent += sum(map(len, fresh))
                     charged |= fresh
                 yield number, output
-        except InvalidRequestError as error:
-            raise in_clients_words(error, constraint.field) if constraint else error from None
         except (GeneratorExit, asyncio.CancelledError):
             observation.give_up()
             raise

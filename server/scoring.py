@@ -53,7 +53,7 @@ async def score_all(
     observation = ScoringObservation(resolved.service.metrics)
     scored = LiveAnswer(resolved.steering, list(requests), None)
     engine = resolved.service.engine
-    runs = [run(engine, i, scored, observation, allowance, None) for i in range(len(requests))]
+    runs = [run(i, scored, engine.generate(each), observation, allowance) for i, each in enumerate(requests)]
     async with aclosing(fan_in(runs)) as outputs:
         async for number, output in outputs:
             texts = found[number]

@@ -7,6 +7,8 @@ library can serve it is known only after compilation (``grammar/compiler.py``), 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -66,6 +68,20 @@ class Structure:
             raise _wrong(f"the choice has {len(choices)} strings: must be 1 to {MAX_CHOICES_TO_OFFER}")
         if not all(map(_is_text, choices)):
             raise _wrong("the choice holds half of a surrogate pair, which is not text")
+
+
+def param_of_schemas(numbers: Iterable[int]) -> str:
+    """The param of a grammar's refusal where some of its inline schemas, by their order, cannot be followed even alone.
+
+    Any other refusal of a structure has the param "structure".
+    """
+    return f"structure.schemas[{','.join(map(str, numbers))}]"
+
+
+def schemas_at_fault(param: str | None) -> frozenset[int]:
+    """The numbers in such a param; none where it is another one."""
+    found = re.fullmatch(r"structure\.schemas\[([\d,]+)\]", param or "")
+    return frozenset(map(int, found[1].split(","))) if found else frozenset()
 
 
 def _is_text(source: str) -> bool:

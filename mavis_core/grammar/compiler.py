@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -23,7 +24,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from mavis_core.api.errors import InvalidRequestError
-from mavis_core.api.structure import Structure
+from mavis_core.api.structure import Structure, param_of_schemas
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.grammar.deep_stack import call_deep
 from mavis_core.grammar.matcher import Matcher
@@ -120,7 +121,36 @@ class Vocabulary:
 
 
 def start(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
-    """Compile; it recurses deeply (``deep_stack.py``). Raises InvalidRequestError."""
+    """Compile; it recurses deeply (``deep_stack.py``).
+
+    Raises:
+        InvalidRequestError: with param "structure", or that of the inline schemas which cannot be followed.
+    """
+    try:
+        return _started(tokenizer, structure)
+    except InvalidRequestError as error:
+        faults = _faults(tokenizer, structure)
+        if not faults:
+            raise
+        number, why = next(iter(faults.items()))
+        told = f"structure: {structure.kind}: schema {number}: {why}"
+        raise InvalidRequestError(told, param_of_schemas(faults)) from error
+
+
+def _faults(tokenizer: LLTokenizer, structure: Structure) -> dict[int, str]:
+    """Why each of a grammar's inline schemas cannot be followed alone, by its order; only of those that cannot."""
+    found: dict[int, str] = {}
+    if structure.kind != "grammar":
+        return found
+    for number, (first, end, _) in enumerate(_inline(structure.source)):
+        try:
+            _started(tokenizer, Structure("json_schema", structure.source[first:end]))
+        except InvalidRequestError as error:
+            found[number] = str(error).removeprefix("structure: json_schema: ")
+    return found
+
+
+def _started(tokenizer: LLTokenizer, structure: Structure) -> LLMatcher:
     from llguidance import LLMatcher
 
     matcher = LLMatcher(tokenizer, _grammar(structure), log_level=0, limits=_limits())
@@ -173,8 +203,19 @@ def _lark(source: str) -> str:
 
 def _with_defaults(lark: str) -> str:
     """Each JSON schema after ``%json`` checked and given our escapes; the library refuses those that are not JSON."""
+    parts, done = [], 0
+    for at, _, schema in _inline(lark):
+        check_schema(schema)
+        if isinstance(schema, dict) and "x-guidance" not in schema:
+            parts += [lark[done : at + 1], f'"x-guidance": {json.dumps(INLINE)}', ", " if schema else ""]
+            done = at + 1
+    return "".join([*parts, lark[done:]])
+
+
+def _inline(lark: str) -> Iterator[tuple[int, int, object]]:
+    """Each JSON schema after ``%json``: where it begins and ends, and what it is."""
     decoder = json.JSONDecoder(parse_float=Decimal)
-    parts, done, at = [], 0, 0
+    at = 0
     while (found := LARK.search(lark, at)) is not None:
         at = found.end()
         if not found[0].startswith("%json"):
@@ -183,9 +224,5 @@ def _with_defaults(lark: str) -> str:
             schema, end = decoder.raw_decode(lark, at)
         except (ValueError, RecursionError):
             continue
-        check_schema(schema)
-        if isinstance(schema, dict) and "x-guidance" not in schema:
-            parts += [lark[done : at + 1], f'"x-guidance": {json.dumps(INLINE)}', ", " if schema else ""]
-            done = at + 1
+        yield at, end, schema
         at = end
-    return "".join([*parts, lark[done:]])

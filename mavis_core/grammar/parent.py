@@ -149,7 +149,7 @@ def _follow(line: Line, tokenizer: LLTokenizer, limits: Limits) -> None:
         try:
             places[0] = OwnSteps(start(tokenizer, Structure(kind, source)))
         except InvalidRequestError as error:
-            return _reply(line, 0, REFUSED, str(error).encode())
+            return _reply(line, 0, REFUSED, json.dumps([str(error), error.param]).encode())
         except BaseException as error:  # a panic of the library is no Exception
             return _reply(line, 0, FAILED, f"{type(error).__name__}: {error}".encode())
         reply = _place(places[0])

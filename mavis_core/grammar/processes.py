@@ -178,11 +178,10 @@ class GrammarProcess:
             raise InvalidRequestError(
                 f"structure: {self._structure.kind}: the grammar library failed on it", "structure"
             )
-        if flags & (REFUSED | ERROR):
-            text = content.decode()
-            raise InvalidRequestError(
-                text if flags & REFUSED else f"structure: {self._structure.kind}: {text}", "structure"
-            )
+        if flags & REFUSED:
+            raise InvalidRequestError(*json.loads(content))
+        if flags & ERROR:
+            raise InvalidRequestError(f"structure: {self._structure.kind}: {content.decode()}", "structure")
         return Matcher(RemoteSteps(self, 0, flags, content), self._eos)
 
     def call(self, what: bytes, number: int, operand: int) -> None:

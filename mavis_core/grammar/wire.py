@@ -16,7 +16,8 @@ FORK, END = b"f", b"e"
 CALL = struct.Struct("<cII")
 ADVANCE, ACCEPTS, COPY = b"a", b"v", b"c"
 
-# From a child: a place's number and flags, then bits, or a message after the last three. COPY has no reply.
+# From a child: a place's number and flags, then bits, or a message after the last three, with REFUSED as JSON of it and
+# the param. COPY has no reply.
 REPLY = struct.Struct("<IB")
 COMPLETE, EXHAUSTED, ERROR, REFUSED, FAILED = 1, 2, 4, 8, 16
 

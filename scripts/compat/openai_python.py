@@ -73,7 +73,7 @@ def main(
 
 def fetch_release(version: str, folder: Path) -> Path:
     """The source release, unpacked."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "openai", "--dest"]
     subprocess.run([*command, str(folder), f"openai=={version}"], check=True)
     subprocess.run(["tar", "-xzf", f"openai-{version}.tar.gz"], cwd=folder, check=True)
     return folder / f"openai-{version}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ class AnswerContext:
     model: the name that the client used.
     prompts: token ids; the answer has ``sampling.n`` choices for each.
     bounded: fields that the operator's bounds have changed, and what they are instead.
-    left_out: what of the request was ignored; None: not to be told.
+    left_out: what of the request was ignored, as it is known by then; None: not to be told.
     """
 
     model: str
@@ -31,7 +31,7 @@ class AnswerContext:
     token_text: TokenText
     dialect: Dialect
     bounded: Mapping[str, Any] = field(default_factory=dict)
-    left_out: list[str] | None = None
+    left_out: Callable[[], list[str]] | None = None
     include_usage: bool = False
     continuous_usage: bool = False
     obfuscated: bool = False

@@ -45,7 +45,7 @@ def guidance_report(
     if changes:
         report["changes"] = [change_report(change) for change in changes]
     if context.left_out is not None:
-        report["ignored"] = context.left_out
+        report["ignored"] = context.left_out()
     return report | {"tokens": tokens} if context.wants_report else report
 
 

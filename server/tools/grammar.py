@@ -10,6 +10,7 @@ The grammar is llguidance's Lark, which takes JSON schemas inline.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,8 +19,8 @@ from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.structure import Structure
 from server.tools.formats.format import COMPACT, Special, ToolFormat
 from server.tools.formats.hermes import HERMES
-from server.tools.held import held
-from server.tools.use import Constraint, ToolUse, in_clients_words
+from server.tools.loosening import Arguments, Calls
+from server.tools.use import Constraint, ToolUse
 
 FORMATS = ("response_format", "text.format", "output_config.format", "output_format")
 NO_SPECIAL: Special = {}
@@ -35,33 +36,29 @@ def constraint_of(
         special: its markers that are special tokens.
 
     Raises:
-        InvalidRequestError: where the two cannot be combined.
+        InvalidRequestError: where the two cannot be combined, or a strict schema cannot be followed.
     """
     if tools.mode == "none":
         return answer
     if answer is not None and answer.field not in FORMATS:
         raise InvalidRequestError(f"{answer.field}: cannot be combined with tools", answer.field)
-    schemas, relaxed = _held(tools)
-    try:
-        if tools.mode == "named":
-            structure = Structure("json_schema", _compact(schemas[0]))
-        else:
-            source = None if answer is None else answer.structure.source
-            structure = Structure("grammar", lark(tools, schemas, source, written, special))
-    except InvalidRequestError as error:
-        raise in_clients_words(error, "tools") from None
-    return Constraint(structure, "tools", (*relaxed, *(answer.relaxed if answer else ())))
+    arguments = tuple(map(Arguments.of, tools.allowed))
+    write = partial(_structure, tools, answer, written, special)
+    return Calls(arguments, write, answer if tools.mode == "auto" else None).constraint()
 
 
-def _held(tools: ToolUse) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """What the arguments of each allowed tool are held to, and what that leaves out; raises InvalidRequestError."""
-    schemas: list[Mapping[str, Any]] = []
-    relaxed: list[str] = []
-    for function in tools.allowed:
-        schema, dropped = held(function.schema, function.strict, function.schema_at)
-        schemas.append(schema)
-        relaxed += dropped
-    return schemas, relaxed
+def _structure(
+    tools: ToolUse,
+    answer: Constraint | None,
+    written: ToolFormat,
+    special: Special,
+    schemas: Sequence[Mapping[str, Any]],
+) -> Structure:
+    """Raises InvalidRequestError where it would be too long."""
+    if tools.mode == "named":
+        return Structure("json_schema", _compact(schemas[0]))
+    source = None if answer is None else answer.structure.source
+    return Structure("grammar", lark(tools, schemas, source, written, special))
 
 
 def lark(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,16 +17,23 @@ NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}, "additio
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A structure and the field that asked for it, in the client's words; ``relaxed``: what it leaves out of that."""
+    """A structure and the field that asked for it, in the client's words.
+
+    Attributes:
+        relaxed: what it leaves out of that.
+        looser: what is left of it where the engine refuses the structure; raises InvalidRequestError, in the client's
+            words, where nothing may be let go.
+    """
 
     structure: Structure
     field: str
     relaxed: tuple[str, ...] = ()
+    looser: Callable[[InvalidRequestError], Constraint] | None = None
 
 
 def in_clients_words(error: InvalidRequestError, field: str) -> InvalidRequestError:
     """``error`` with the client's ``field`` in place of "structure", the engine's only name for structures."""
-    if error.param != "structure":
+    if (error.param or "").partition(".")[0] != "structure":
         return error
     message = str(error).removeprefix("structure").removeprefix(":").strip()
     return InvalidRequestError(f"{field}: {message}", field, error.code)
@@ -94,8 +101,6 @@ class ToolUse:
                 raise InvalidRequestError(
                     f"{function.at}.name={function.name!r}: is given twice", f"{function.at}.name"
                 )
-            if function.schema.get("type", "object") != "object":
-                raise InvalidRequestError(f"{function.schema_at}.type: must be 'object'", f"{function.schema_at}.type")
             known[function.name] = function
         mode = mode or "auto"
         if mode == "none" or (mode == "auto" and not known):

@@ -185,8 +185,9 @@ async def test_structures() -> None:
 async def test_a_refused_structure_is_told_in_the_clients_words() -> None:
     engine = FakeEngine(max_model_len=4000)
     engine.refused_structure = "city"
+    weather = TOOLS[0] | {"function": TOOLS[0]["function"] | {"strict": True}}
     for body, field in (
-        ({"tools": TOOLS}, "tools"),
+        ({"tools": [weather]}, "tools"),
         ({"guided_json": PARAMETERS}, "guided_json"),
         ({"structured_outputs": {"choice": ["city"]}}, "structured_outputs.choice"),
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": PARAMETERS}}},
