@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mavis_core.grammar.compiler import start
 from scripts.compat.schemas.__main__ import kinds
 from scripts.compat.schemas.lacking import NAMED
 from server.http.left_out import HEADER
+from server.tools.formats.hermes import HERMES
 from server.tools.grammar import constraint_of
 from server.tools.held import held
 from server.tools.use import Constraint, Function, ToolUse
@@ -65,7 +67,8 @@ def tool(number: int, schema: Any, **more: Any) -> dict[str, Any]:
 
 
 def constraint(*tools: Function, mode: Any = "auto", answer: Constraint | None = None) -> Constraint:
-    made = constraint_of(ToolUse.of(tools, mode, None, None, "tools[{}].function"), answer)
+    placed = [replace(tool, at=f"tools[{i}].function") for i, tool in enumerate(tools)]
+    made = constraint_of(ToolUse.of(placed, mode, None, None), answer, HERMES, {})
     assert made is not None
     return made
 
@@ -225,7 +228,13 @@ def test_a_record_of_named_keys_is_an_object() -> None:
         "additionalProperties": False,
     }
     assert (made, dropped) == (whole, [])
-    for beside in ({"properties": {"a": {}}}, {"required": ["c"]}, {"maxProperties": 1}, {"allOf": [{}]}):
+    others: list[dict[str, Any]] = [
+        {"properties": {"a": {}}},
+        {"required": ["c"]},
+        {"maxProperties": 1},
+        {"allOf": [{}]},
+    ]
+    for beside in others:
         assert "at/propertyNames" in held(record | beside, False, "at")[1]
     for _ in range(30):
         record = {"type": "object", "propertyNames": {"enum": ["a", "b"]}, "additionalProperties": record}
