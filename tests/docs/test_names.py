@@ -17,12 +17,8 @@ THIS = Path(__file__).name
 # Words of other projects, and of equations.
 FOREIGN = {
     "docker/README.md": {"PIP_EXTRA_INDEX_URL"},
-    "docs/api.md": {
-        "coerce_one_of",
-        "contentEncoding",
-        "readOnly",
-    },
-    "docs/clients.md": {"addParams", "litellm_params"},
+    "docs/api.md": {"coerce_one_of"},
+    "docs/clients.md": {"addParams", "strictJsonSchema"},
     "docs/decisions.md": {"TrustedHostMiddleware", "checkJs", "coerce_one_of", "OMP_WAIT_POLICY"},
     "docs/metrics.md": {  # prometheus_client's
         "process_max_fds",
