@@ -94,7 +94,7 @@ class ChoiceGuidance(Strict):
     kl_per_token: float
     steering_nats: float
     truncation_nats: float
-    steered_tokens: int = Field(description="Those that guidance.scope means; the others cost no KL.")
+    steered_tokens: int = Field(default=0, description="Those that guidance.scope means; the others cost no KL.")
     values: dict[str, float]
     bounded: dict[str, float | bool | str] | None = Field(
         default=None, description="Fields that the operator's bounds have changed, and what they are instead."

@@ -45,7 +45,7 @@ def test_javascript(url: str) -> None:
 
 
 def test_curl(url: str) -> None:
-    (block,) = blocks(PAGE, "sh")
+    (block,) = (each for each in blocks(PAGE, "sh") if each.startswith("curl "))
     for line in ready(block, url).replace("\\\n", " ").splitlines():
         done = subprocess.run([*shlex.split(line), "-sSf"], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr

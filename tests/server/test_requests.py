@@ -233,7 +233,7 @@ async def test_unguided_answers_have_the_same_shape(client: httpx.AsyncClient) -
     guidance = (await ask(client)).json()["choices"][0]["guidance"]
     assert guidance == {
         "weights": {}, "source": "none", "beta": 0, "kl_nats": 0, "kl_per_token": 0, "steering_nats": 0,
-        "truncation_nats": 0, "values": {},
+        "truncation_nats": 0, "steered_tokens": 0, "values": {},
     }  # fmt: skip
 
 

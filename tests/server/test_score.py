@@ -35,7 +35,7 @@ async def test_answers_with_their_tokens(client: httpx.AsyncClient, engine: Fake
     assert guidance["kl_nats"] == pytest.approx(2 * (STEERING + TRUNCATION))
     assert guidance["tokens"] == [
         {"token": letter, "token_id": ord(letter), "logprob": -0.5, "base_logprob": -0.75, "steering_nats": STEERING,
-         "truncation_nats": TRUNCATION, "values": {"cheerful": 2, "concise": -1}}
+         "truncation_nats": TRUNCATION, "values": {"cheerful": 2, "concise": -1}, "steered": True}
         for letter in "ab"
     ]  # fmt: skip
     assert (second["logprob"], second["base_logprob"], second["outside"]) == (None, -1.5, 1)

@@ -21,7 +21,7 @@ PATHS: dict[str, dict[str, Any]] = {"/v1/chat/completions": {"messages": USER}, 
 
 
 def test_the_order_is_the_documented_one() -> None:
-    assert (*WAYS, "bounds", "none") == get_args(Source)
+    assert (*WAYS, "bounds", "none", "patch") == get_args(Source)
 
 
 async def guidance_of(client: httpx.AsyncClient, path: str, stream: bool, headers: dict[str, str], body: Any) -> Any:
