@@ -24,7 +24,6 @@ from server.http.plain_paths import PlainPaths
 from server.http.request_id import RequestId
 from server.http.shutdown_answers import ShutdownAnswers
 from server.http.throttle import Throttle
-from server.live_answers import LiveAnswers
 from server.openapi import install_openapi
 from server.protocol.chat import ChatCompletionRequest
 from server.protocol.completions import CompletionRequest
@@ -38,6 +37,7 @@ from server.protocol.score import ScoreRequest
 from server.protocol.tokens import DetokenizeRequest, TokenizeRequest
 from server.protocol.values import LoadValueRequest
 from server.reference import install_reference
+from server.requests.live_answers import LiveAnswers
 from server.routes import (
     chat,
     completions,

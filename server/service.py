@@ -17,7 +17,6 @@ from mavis_core.api.tokenizer import Tokenizer
 from server.bounds.bounds_file import check_keys, read_bounds
 from server.http.key_file import key_ring
 from server.http.rate_limits import RateLimits
-from server.metrics import Metrics
 from server.objectives.declared import Declared, Objectives
 from server.objectives.instruction import Place, find_place
 from server.objectives.known import Known
@@ -26,6 +25,7 @@ from server.stored.database import Database
 from server.stored.preferences import Preferences
 from server.stored.presets import Presets, read_presets
 from server.stored.scope import Scope
+from server.telemetry.metrics import Metrics
 from server.text.prompts import Prompts
 from server.text.token_text import TokenText
 from server.version import package_version

@@ -16,8 +16,8 @@ from server.errors import RateLimitError, respond
 from server.http.keys import ApiKey
 from server.http.rate_limits import Allowance, RateLimits
 from server.http.route_path import route_path
-from server.metrics import Metrics
 from server.service import service_of
+from server.telemetry.metrics import Metrics
 
 LIMITED = frozenset({
     "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens",

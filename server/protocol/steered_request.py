@@ -88,7 +88,7 @@ class GuidanceOptions(Strict):
 
 
 class SteeredRequest(Tolerant):
-    """What ``server.resolved_request`` reads of any request that generates, whatever its endpoint."""
+    """What ``server.requests.resolved_request`` reads of any request that generates, whatever its endpoint."""
 
     model: str | None = Field(default=None, description="A name from /v1/models; null is the first of them.")
     stream: bool | None = None

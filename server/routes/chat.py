@@ -14,10 +14,10 @@ from server.answers.completions import Extras
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors, streamed
 from server.protocol.chat import ChatCompletion, ChatCompletionRequest
-from server.resolved_request import resolve_request
-from server.run_requests import respond_with
+from server.requests.resolved_request import resolve_request
+from server.requests.run_requests import respond_with
+from server.requests.unknown_fields import note_unused
 from server.text.prompts import truncated, with_room
-from server.unknown_fields import note_unused
 
 router = APIRouter()
 

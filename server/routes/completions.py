@@ -15,9 +15,9 @@ from server.http.disconnect import while_connected
 from server.http.throttle import reserve_tokens
 from server.openapi import body_of, errors, streamed
 from server.protocol.completions import DEFAULT_MAX_TOKENS, Completion, CompletionRequest
-from server.resolved_request import ResolvedRequest, resolve_request
-from server.run_requests import respond_with
-from server.scoring import echo_requests, steered_echoes
+from server.requests.resolved_request import ResolvedRequest, resolve_request
+from server.requests.run_requests import respond_with
+from server.requests.scoring import echo_requests, steered_echoes
 from server.text.prompts import truncated, with_room
 
 router = APIRouter()

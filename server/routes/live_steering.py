@@ -8,10 +8,10 @@ from starlette.requests import Request as HttpRequest
 from mavis_core.api.errors import UnknownRequestError
 from server.http.auth import caller_of
 from server.http.body import read_json
-from server.live_answers import live_answers_of
-from server.live_steering import steer_live
 from server.openapi import body_of, errors
 from server.protocol.live_steering import LiveGuidance, SteeringInForce, SteeringPatch
+from server.requests.live_answers import live_answers_of
+from server.requests.live_steering import steer_live
 from server.service import service_of
 from server.validation import parse
 

@@ -18,13 +18,13 @@ from server.openapi import body_of, errors, streamed
 from server.protocol.chat_messages import ChatMessage
 from server.protocol.messages.answer import Message, MessagesError, TokensCount
 from server.protocol.messages.request import CountTokensRequest, MessagesRequest
-from server.resolved_request import resolve_request
-from server.run_requests import respond_with
+from server.requests.resolved_request import resolve_request
+from server.requests.run_requests import respond_with
+from server.requests.unknown_fields import note_unknown
 from server.service import service_of
 from server.steering import find_model
 from server.text.prompts import Prompts, with_room
 from server.text.rendering import Rendering
-from server.unknown_fields import note_unknown
 from server.validation import parse
 
 router = APIRouter()

@@ -12,8 +12,8 @@ from server.answers.responses import ResponseAnswer
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors, streamed
 from server.protocol.responses import ResponseObject, ResponsesRequest
-from server.resolved_request import resolve_request
-from server.run_requests import respond_with
+from server.requests.resolved_request import resolve_request
+from server.requests.run_requests import respond_with
 from server.text.prompts import with_room
 
 router = APIRouter()

@@ -13,10 +13,10 @@ from server.http.disconnect import while_connected
 from server.http.throttle import reserve_tokens
 from server.openapi import body_of, errors
 from server.protocol.score import ScoreRequest, Scores
-from server.resolved_request import ResolvedRequest, resolve_request
-from server.scoring import score_all, scoring_request
+from server.requests.resolved_request import ResolvedRequest, resolve_request
+from server.requests.scoring import score_all, scoring_request
+from server.requests.unknown_fields import note_unused
 from server.text.prompts import with_room
-from server.unknown_fields import note_unused
 
 router = APIRouter()
 Prompt = tuple[tuple[int, ...], tuple[PromptedObjective, ...]]

@@ -12,10 +12,10 @@ from server.http.body import read_json
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors
 from server.protocol.tokens import Detokenized, DetokenizeRequest, Tokenized, TokenizeRequest, TokenizerInfo
+from server.requests.unknown_fields import note_unknown, note_unused
 from server.service import service_of
 from server.steering import find_model
 from server.text.prompts import Prompts
-from server.unknown_fields import note_unknown, note_unused
 from server.validation import parse
 
 router = APIRouter()

@@ -62,7 +62,7 @@ def text() -> None:
         with client.messages.stream(model=MODEL, max_tokens=12, messages=messages) as stream:
             pieces = "".join(stream.text_stream)
             made = stream.get_final_message()
-        assert "".join(block.text for block in made.content) == pieces
+        assert "".join(block.text for block in made.content if block.type == "text") == pieces
         assert made.stop_reason in ("end_turn", "max_tokens") and made.usage.input_tokens > 0
         messages.append({"role": "assistant", "content": made.content})
 

@@ -15,16 +15,16 @@ from starlette.responses import Response
 
 from mavis_core.api.messages import Request, RequestOutput
 from server.answers.answer import Answer
-from server.held_outputs import outputs_of
 from server.http.auth import caller_of
 from server.http.disconnect import while_connected
 from server.http.left_out import left_out_of
 from server.http.rate_limits import Allowance
 from server.http.streams import AnswerStream, Outputs
 from server.http.throttle import reserve_tokens
-from server.live_answers import LiveAnswer, Tell, live_answers_of
-from server.observation import Observation, ScoringObservation
-from server.resolved_request import ResolvedRequest
+from server.requests.held_outputs import outputs_of
+from server.requests.live_answers import LiveAnswer, Tell, live_answers_of
+from server.requests.resolved_request import ResolvedRequest
+from server.telemetry.observation import Observation, ScoringObservation
 
 
 async def respond_with(

@@ -7,8 +7,8 @@ from collections.abc import Container
 
 from mavis_core.api.messages import ChoiceDelta, RequestOutput
 from mavis_core.api.sampling_params import SamplingParams
-from server.metrics import Metrics
 from server.steering import Steering
+from server.telemetry.metrics import Metrics
 
 BROUGHT = "(request)"
 

@@ -10,8 +10,8 @@ import pytest
 
 from mavis_core.api.messages import ChoiceDelta, RequestOutput, StepStats
 from mavis_core.api.sampling_params import SamplingParams
-from server.metrics import Metrics
-from server.observation import Observation
+from server.telemetry.metrics import Metrics
+from server.telemetry.observation import Observation
 from tests.server.conftest import USER, app_client
 from tests.server.fake_engine import CACHED, FakeEngine
 
@@ -70,7 +70,7 @@ def read(metrics: Metrics, name: str) -> float:
 def test_a_request_in_its_phases(monkeypatch: pytest.MonkeyPatch) -> None:
     """It arrives at 100, waits 2 s for a place, its tokens come at 105, 106 and 108."""
     now = iter([100.0, 105.0, 106.0, 108.0])
-    monkeypatch.setattr("server.observation.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("server.telemetry.observation.time.perf_counter", lambda: next(now))
     metrics = Metrics()
     observation = Observation(metrics, SamplingParams(n=2, max_tokens=3))
     for step in range(3):

@@ -21,16 +21,16 @@ from server.answers.context import AnswerContext
 from server.http.body import read_json
 from server.http.left_out import left_out_of
 from server.objectives.instruction import in_front, instructed
-from server.observation import count_request
 from server.protocol.chat_messages import ChatMessage
 from server.protocol.steered_request import SteeredRequest
+from server.requests.unknown_fields import note_unknown
 from server.service import Service, service_of
 from server.steering import Steering, resolve_steering
+from server.telemetry.observation import count_request
 from server.text.rendering import Rendering
 from server.tools.grammar import constraint_of
 from server.tools.reader import calls_begin
 from server.tools.use import Constraint, ToolUse
-from server.unknown_fields import note_unknown
 from server.validation import parse
 
 Body = TypeVar("Body", bound=SteeredRequest)

@@ -17,11 +17,11 @@ from mavis_core.api.sampling_params import SamplingParams
 from server.answers.scored_text import ScoredText
 from server.answers.steered_echo import SteeredEcho
 from server.http.rate_limits import Allowance
-from server.live_answers import LiveAnswer
-from server.observation import ScoringObservation
 from server.protocol.completions import CompletionRequest
-from server.resolved_request import ResolvedRequest
-from server.run_requests import fan_in, run
+from server.requests.live_answers import LiveAnswer
+from server.requests.resolved_request import ResolvedRequest
+from server.requests.run_requests import fan_in, run
+from server.telemetry.observation import ScoringObservation
 
 
 def scoring_request(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mavis_core.api.errors import InvalidRequestError, UnknownRequestError
 from mavis_core.api.prompted import PromptedObjective
-from server.live_answers import LiveAnswer
+from server.requests.live_answers import LiveAnswer
 from server.service import Service
 from server.steering import Steering, steered_otherwise
 

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from server.token_histogram import TokenHistogram
+from server.telemetry.token_histogram import TokenHistogram
 
 BUCKETS = (0.01, 0.5, 1, 2.5)
 

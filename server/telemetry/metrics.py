@@ -21,8 +21,8 @@ from prometheus_client import (
 )
 
 from mavis_core.api.messages import StepStats
-from server.token_histogram import TokenHistogram
-from server.vllm_names import VllmNames
+from server.telemetry.token_histogram import TokenHistogram
+from server.telemetry.vllm_names import VllmNames
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which says when the process began
 PREFIX: Final = "mavis:"

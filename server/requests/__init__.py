@@ -1,0 +1,1 @@
+"""A request on its way: read and resolved, run, scored, steered anew while it is answered."""
