@@ -113,10 +113,9 @@ def by_client(url: str) -> ByClient:
 
 def faults(page: OnThePage, client: ByClient) -> list[str]:
     """What a newcomer would miss."""
-    value = float(page.values.replace("−", "-"))
     checks = {
         "the page has no sliders": page.sliders,
-        "the slider in words did not steer": value and not page.kl_nats.startswith("0.00 "),
+        "the slider in words did not steer": page.values and not page.kl_nats.startswith("0.00 "),
         "the official client's objective did not steer": client.guidance["kl_nats"] > 0,
         "the official client's answer is the same": client.plain != client.steered,
     }
