@@ -16,6 +16,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -125,7 +126,7 @@ def _checked(answer: httpx.Response, schemas: dict[str, Schema], counts: dict[st
         return
     counts["finished"] += 1
     for call in choice["message"]["tool_calls"] or []:
-        name, arguments = call["function"]["name"], json.loads(call["function"]["arguments"])
+        name, arguments = call["function"]["name"], _exact(call["function"]["arguments"])
         loose = "tools[" + str(list(schemas).index(name)) + "].function.parameters"
         nothing = loose in answer.headers.get(HEADER, "").split(", ")
         followed: Schema = {"type": "object"} if nothing else held(schemas[name], False, "at")[0]
@@ -133,10 +134,15 @@ def _checked(answer: httpx.Response, schemas: dict[str, Schema], counts: dict[st
         yield from (f"{arguments} does not fit: {fault}" for fault in _faults(followed, arguments))
 
 
+def _exact(text: str) -> Any:
+    """JSON with decimal numbers as they are written: a double is a multiple of 1e-7 only by chance."""
+    return json.loads(text, parse_float=Decimal)
+
+
 def _faults(schema: Schema, arguments: Any) -> list[str]:
     """Also that the schema itself is none."""
     try:
-        plain = {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
+        plain = _exact(json.dumps({key: value for key, value in schema.items() if key not in ("$schema", "$id")}))
         return [error.message for error in jsonschema.Draft202012Validator(plain).iter_errors(arguments)]
     except Exception as error:  # whatever a validator says of what is no schema
         return [f"{type(error).__name__}: {error}"]
