@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from scripts.chromium import CHROMIUM, FLAGS
+from tests.integration.conftest import Served
 
 SLOW_MACHINE_MS = 20_000
 
@@ -76,3 +79,12 @@ def endless(page: Page) -> None:
         route.continue_(post_data=json.dumps(body | {"ignore_eos": True}))
 
     page.route("**/v1/chat/completions", longer)
+
+
+def offering(page: Page, served: Served, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Page:
+    """As if the server's objectives were what ``change`` makes of each; None takes one away."""
+    listed = httpx.get(f"{served.url}/v1/objectives").json()
+    cards = [changed for card in listed["data"] if (changed := change(card)) is not None]
+    page.route("**/v1/objectives", lambda route: route.fulfill(json=listed | {"data": cards}))
+    page.reload()
+    return page

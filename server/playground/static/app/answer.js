@@ -5,10 +5,11 @@
  * whole, not token by token.
  */
 
-import { announce, fixed, h, shown } from "./dom.js";
+import { announce, h } from "./dom.js";
 import { hideCard, showCard } from "./card.js";
 import { inWords } from "./live.js";
 import { problem } from "./problem.js";
+import { Readout } from "./explain/readout.js";
 import { klOf, matchTokens, shiftOf } from "./tokens.js";
 
 /** @typedef {import("../lib/client.js").Piece} Piece */
@@ -28,6 +29,7 @@ export class AnswerView {
   #waiting = [];
   #tokens = 0;
   #kl = 0;
+  #steering = 0;
   #firstAt = 0;
   #lastAt = 0;
   /** @type {WeakMap<Element, {text: string, reports: TokenReport[]}>} */
@@ -35,9 +37,9 @@ export class AnswerView {
 
   constructor() {
     this.words = h("div", { class: "answer-text", role: "group", "aria-label": "Answer, token by token" });
-    this.readout = h("dl", { class: "readout" });
+    this.readout = new Readout();
     this.trouble = h("div");
-    this.element = h("div", { class: "answer", "data-state": "idle" }, this.words, this.trouble, this.readout);
+    this.element = h("div", { class: "answer", "data-state": "idle" }, this.words, this.trouble, this.readout.element);
     this.words.addEventListener("pointerover", (/** @type {Event} */ event) => this.#show(event.target));
     this.words.addEventListener("pointerleave", hideCard);
     this.words.addEventListener("focusin", (/** @type {Event} */ event) => this.#show(event.target));
@@ -88,7 +90,10 @@ export class AnswerView {
     if (piece.usage) this.#tokens = piece.usage.completion_tokens;
     else if (piece.text || piece.tokens.length) this.#tokens += Math.max(1, piece.tokens.length);
     if (piece.text || piece.tokens.length) this.#lastAt = now;
-    for (const report of piece.tokens) this.#kl += klOf(report);
+    for (const report of piece.tokens) {
+      this.#kl += klOf(report);
+      this.#steering += report.steering_nats;
+    }
     this.guidance = piece.guidance ?? this.guidance;
     this.text += piece.text;
     if (piece.change) this.mark(inWords(piece.change.weights));
@@ -142,15 +147,14 @@ export class AnswerView {
   }
 
   #render() {
-    const seconds = (this.#lastAt - this.#firstAt) / 1000;
-    const kl = this.guidance?.kl_nats ?? this.#kl;
-    const rows = [["tokens", String(this.#tokens)]];
-    if (this.#tokens > 1 && seconds > 0) rows.push(["tokens/s", shown((this.#tokens - 1) / seconds, 0)]);
-    const each = this.guidance?.kl_per_token ?? kl / this.#tokens;
-    if (this.#tokens > 0) rows.push(["KL per token", fixed(each, 3)], ["KL total", `${fixed(kl, 2)} nats`]);
-    if (this.guidance?.beta) rows.push(["beta", shown(this.guidance.beta)]);
-    rows.push(["seed", String(this.seed)]);
-    if (this.state === "stopped") rows.push(["stopped", ""]);
-    this.readout.replaceChildren(...rows.map(([name, number]) => h("div", {}, h("dt", {}, name), h("dd", {}, number))));
+    this.readout.show({
+      tokens: this.#tokens,
+      seconds: (this.#lastAt - this.#firstAt) / 1000,
+      seed: this.seed,
+      stopped: this.state === "stopped",
+      kl: this.#kl,
+      steering: this.#steering,
+      guidance: this.guidance,
+    });
   }
 }

@@ -2,26 +2,32 @@
 
 import { explainValues } from "./card.js";
 import { Chat } from "./chat.js";
-import { Compare } from "./compare.js";
+import { Compare } from "./compare/compare.js";
 import { Connection } from "./connection.js";
 import { askKey, copyText, showCode, showHelp } from "./dialogs.js";
 import { announce, byId, h } from "./dom.js";
-import { settingsPanel } from "./panel.js";
+import { expertSwitch } from "./panel/expert.js";
+import { settingsPanel } from "./panel/panel.js";
 import { presetList } from "./presets.js";
 import { requestBody } from "./request.js";
 import { fromHash, toHash } from "./share.js";
+import { settingsSheet } from "./panel/sheet.js";
 import { State, seedFor } from "./state.js";
-import { Sweep } from "./sweep.js";
+import { markSteerable } from "./steerable.js";
+import { Sweep } from "./tradeoff/sweep.js";
 import { viewTabs } from "./views.js";
 import { ownObjectives } from "./words.js";
 
 const { settings, refused } = fromHash(location.hash);
 const state = new State(settings);
 const connection = new Connection();
+markSteerable(connection);
+expertSwitch(connection);
 const chat = new Chat(state, connection);
 const compare = new Compare(state, connection);
 const sweep = new Sweep(state, connection);
 settingsPanel(state, connection);
+settingsSheet();
 ownObjectives(state, connection);
 presetList(state, connection);
 viewTabs(state, { chat, compare, sweep });
@@ -119,11 +125,6 @@ byId("show-code").addEventListener("click", () => {
 });
 
 byId("show-help").addEventListener("click", showHelp);
-
-byId("open-panel").addEventListener("click", () => {
-  const open = byId("panel").classList.toggle("open");
-  byId("open-panel").setAttribute("aria-expanded", String(open));
-});
 
 document.addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]")) return;

@@ -12,7 +12,7 @@ export const SUGGESTIONS = [
 /** @param {(prompt: string) => void} ask */
 export function emptyState(ask) {
   const cards = SUGGESTIONS.map(({ prompt, note }) =>
-    h("button", { type: "button", class: "suggestion", onclick: () => ask(prompt) }, prompt, h("span", {}, note)),
+    h("button", { type: "button", class: "suggestion", onclick: () => ask(prompt) }, prompt, h("span", { class: "needs-objectives" }, note)),
   );
   const text =
     "Each objective pulls every next token towards it, or away from it on the hatched side. " +
@@ -20,8 +20,9 @@ export function emptyState(ask) {
   return h(
     "div",
     { class: "empty" },
-    h("h1", {}, "Steer the answer while it is written."),
-    h("p", {}, text),
+    h("h1", { class: "needs-objectives" }, "Steer the answer while it is written."),
+    h("h1", { class: "without-objectives" }, "What shall we talk about?"),
+    h("p", { class: "needs-objectives" }, text),
     h("div", { class: "suggestions" }, ...cards),
   );
 }
