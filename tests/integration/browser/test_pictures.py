@@ -17,7 +17,7 @@ from tests.integration.conftest import Served
 
 IMAGES = Path("docs/images")
 WORDS = "words"
-NAMES = ("playground-light", "playground-dark", "compare", "tradeoff", "phone")
+NAMES = ("playground-light", "playground-dark", "compare", "tradeoff", "tradeoff-empty", "phone", "phone-sheet")
 LARGEST = 300_000
 
 
@@ -29,13 +29,18 @@ def chat(page: Page) -> None:
 
 def take(name: str, served: Served, open_page: OpenPage) -> Page:
     steered = f"{served.url}/#w=cheerful:1.2,concise:-0.5&seed=3"
-    if name == "phone":
+    if name.startswith("phone"):
         page = ready(open_page(steered, width=360, height=740))
         chat(page)
+        if name == "phone-sheet":
+            page.get_by_role("button", name="Steer", exact=True).click()
+            page.locator(".answer-text").last.scroll_into_view_if_needed()
     elif name == "compare":
         page = ready(open_page(f"{served.url}/#v=compare&seed=3&c=&c=cheerful:1.5&c=cheerful:-1.5,curious:1"))
         page.locator("#view-compare").get_by_role("button", name="Compare").click()
         expect(page.locator(".column .answer[data-state=done]")).to_have_count(3)
+    elif name == "tradeoff-empty":
+        page = ready(open_page(f"{served.url}/#v=sweep&s=cheerful,concise,5,6,1.5"))
     elif name == "tradeoff":
         page = ready(open_page(f"{served.url}/#v=sweep&seed=3&s=cheerful,concise,5,6,1.5"))
         page.get_by_role("button", name="Draw").click()

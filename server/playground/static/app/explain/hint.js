@@ -31,6 +31,11 @@ function showTip(at, text) {
   at.setAttribute("aria-describedby", tip.id);
   tip.textContent = text;
   tip.hidden = false;
+  place(at);
+}
+
+/** @param {HTMLElement} at */
+function place(at) {
   const [target, box] = [at.getBoundingClientRect(), tip.getBoundingClientRect()];
   const below = target.bottom + 6;
   const fits = below + box.height < innerHeight - 8;
@@ -44,7 +49,8 @@ function hideTip() {
   tip.hidden = true;
 }
 
-document.addEventListener("scroll", hideTip, { capture: true, passive: true });
+// It goes along: a label that gets the focus may scroll into sight.
+document.addEventListener("scroll", () => shownFor && place(shownFor), { capture: true, passive: true });
 document.addEventListener(
   "keydown",
   (event) => {
