@@ -2,11 +2,11 @@
 
     python -m benchmarks.page --out benchmarks/results/page.json
 
-Starts ``mavis serve`` with the model that ships. The page is opened in a fresh profile several times: bytes and requests
-are what the browser got, and it is interactive when the sliders of the server's objectives are there. Then an answer
-streams at a set rate, whatever the machine can generate: its events, each with a token's report, are made inside the
-page, so neither the model nor the network is measured. Tasks of more than 50 ms are counted as the browser reports them.
-Ends with an error where there was one.
+Starts ``mavis serve`` with the model that ships. The page is opened in a fresh profile several times: bytes and
+requests are what the browser got, and it is interactive when the sliders of the server's objectives are there. Then an
+answer streams at a set rate, whatever the machine can generate: its events, each with a token's report, are made inside
+the page, so neither the model nor the network is measured. Tasks of more than 50 ms are counted as the browser reports
+them. Ends with an error where there was one.
 """
 
 from __future__ import annotations

@@ -10,6 +10,10 @@ from tests.integration.browser.conftest import OpenPage, ask, ready
 from tests.integration.conftest import Served
 
 
+SPILLING = """() => [...document.querySelectorAll(".view, .panel, .table-wrap")]
+    .filter((element) => element.scrollWidth > element.clientWidth).map((element) => element.outerHTML.slice(0, 80))"""
+
+
 def check(page: Page, state: str) -> None:
     found = Axe().run(page).response["violations"]
     named = [(violation["id"], [node["html"][:200] for node in violation["nodes"]]) for violation in found]
@@ -55,12 +59,11 @@ def test_every_view_at_every_width(served: Served, open_page: OpenPage, scheme: 
     page = ready(open_page(f"{served.url}/#w=cheerful:1&seed=1&n=8&s=cheerful,concise,2,2,1", scheme=scheme))
     ask(page, "How was your day?")
     expect(page.locator("#view-chat .answer")).to_have_attribute("data-state", "done")
-    page.locator(".strength").click()
+    page.locator("#view-chat .strength").click()
     for width in (360, 390, 768, 1440):
         page.set_viewport_size({"width": width, "height": 800})
         for view in ("Chat", "Compare", "Trade-off"):
             page.get_by_role("tab", name=view).click()
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (view, width)
-            wide = "[...document.querySelectorAll('.view, .panel, .table-wrap')].filter(e => e.scrollWidth > e.clientWidth)"
-            assert page.evaluate(f"{wide}.map(e => e.className + e.dataset.view)") == [], (view, width)
+            assert page.evaluate(SPILLING) == [], (view, width)
             check(page, f"{view}, {width} px")

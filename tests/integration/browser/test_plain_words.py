@@ -26,7 +26,7 @@ def test_a_word_opens_the_numbers(served: Served, open_page: OpenPage) -> None:
     word = "gently" if nats < CLEARLY else "clearly" if nats < STRONGLY else "strongly"
     assert nats > CLEARLY
     strength = page.get_by_role("button", name=f"{word} steered")
-    numbers = page.locator(".readout .numbers")
+    numbers = page.locator("#view-chat .numbers").first
     expect(numbers).to_be_hidden()
     strength.click()
     expect(strength).to_have_attribute("aria-expanded", "true")
@@ -35,8 +35,8 @@ def test_a_word_opens_the_numbers(served: Served, open_page: OpenPage) -> None:
     page.get_by_role("button", name="Reset", exact=True).click()
     ask(page, "And yours?")
     expect(page.locator(DONE)).to_have_count(2)
-    expect(page.locator(".strength").last).to_be_hidden()
-    expect(page.locator(".numbers").last).to_be_hidden()
+    expect(page.locator("#view-chat .strength").last).to_be_hidden()
+    expect(page.locator("#view-chat .numbers").last).to_be_hidden()
 
 
 @pytest.mark.parametrize(("nats", "word"), [(0.09, "gently"), (0.1, "clearly"), (0.39, "clearly"), (0.4, "strongly")])
@@ -62,7 +62,7 @@ def test_every_label_is_explained_to_the_keyboard_too(served: Served, open_page:
     page = ready(open_page(f"{served.url}/#seed=7&n=12&w=cheerful:1"))
     ask(page, "How was your day?")
     expect(page.locator(DONE)).to_have_count(1)
-    page.locator(".strength").click()
+    page.locator("#view-chat .strength").click()
     tip = page.locator("#hint-tip")
     seen: set[str] = set()
     for view in ("Chat", "Trade-off"):
@@ -97,9 +97,9 @@ def test_sliders_are_short_and_plain_until_the_expert_asks(served: Served, open_
     formula = listed["concise"]["description"]
     assert "/ 20" in formula
     expect(page.get_by_text("few words", exact=True)).to_be_visible()
-    page.get_by_label("Expert").check()
+    page.locator("#expert").check()
     assert ends(cheerful) == listed["cheerful"]["weight_range"]
-    expect(page.get_by_text(formula)).to_be_visible()
+    expect(page.locator("#panel").get_by_text(formula)).to_be_visible()
     expect(curious).to_have_attribute("aria-valuenow", "9")
     page.reload()
     ready(page)
@@ -115,8 +115,8 @@ def test_bounds_of_the_operator(served: Served, open_page: OpenPage) -> None:
     cheerful = page.get_by_role("slider", name="cheerful")
     assert ends(cheerful) == [0.5, 0.5]
     expect(cheerful).to_have_attribute("aria-disabled", "true")
-    expect(page.get_by_text("Held at 0.5: this server allows no other weight.")).to_be_visible()
-    expect(page.get_by_text("Held at 0: this server allows no other weight.")).to_be_visible()
+    expect(page.locator("#panel").get_by_text("Held at 0.5: this server allows no other weight.")).to_be_visible()
+    expect(page.locator("#panel").get_by_text("Held at 0: this server allows no other weight.")).to_be_visible()
     at = cheerful.evaluate("thumb => getComputedStyle(thumb.getRootNode().host).getPropertyValue('--at')")
     assert float(at) == 0.5
     assert ends(page.get_by_role("slider", name="concise")) == [-1, 2]
@@ -147,7 +147,7 @@ def test_an_invalid_number_is_said(served: Served, open_page: OpenPage) -> None:
     exact = page.get_by_role("spinbutton", name="cheerful, exact weight")
     exact.fill("20")
     exact.press("Enter")
-    expect(page.get_by_text("20 is out of range: −3 to 3 here.")).to_be_visible()
+    expect(page.locator("#panel").get_by_text("20 is out of range: −3 to 3 here.")).to_be_visible()
     expect(page.get_by_role("slider", name="cheerful")).to_have_attribute("aria-valuenow", "3")
     page.get_by_role("tab", name="Trade-off").click()
     page.fill("#sweep-points", "99")

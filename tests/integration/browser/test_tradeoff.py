@@ -24,7 +24,10 @@ DRAWN = """async (points) => {
   const drawn = chart(points, { x: "x", y: "y" }, "a test", 640);
   drawn.style.width = "640px";
   document.body.replaceChildren(drawn);
-  const box = (element) => { const { left, right, top, bottom } = element.getBoundingClientRect(); return [left, right, top, bottom]; };
+  const box = (element) => {
+    const { left, right, top, bottom } = element.getBoundingClientRect();
+    return [left, right, top, bottom];
+  };
   return {
     labels: [...drawn.querySelectorAll(".point-label")].map(box),
     dots: [...drawn.querySelectorAll(".point")].map(box),
@@ -40,11 +43,8 @@ def apart(one: list[float], other: list[float]) -> bool:
 def test_labels_stand_apart(served: Served, open_page: OpenPage) -> None:
     page = open_page(f"{served.url}/")
     places = [(0, 0), (0.01, 0.02), (0.02, 0.01), (0.03, 0.03), (0.5, 0.01), (0.51, 0.0), (1, 1), (1, 0.99)]
-    points = [
-        {"label": f"{0.25 * i:g} : {2 - 0.25 * i:g}", "samples": [], "mean": {"x": x, "y": y}, "interval": None, "kl": 0.1,
-         "base": False}
-        for i, (x, y) in enumerate(places)
-    ]  # fmt: skip
+    rest = {"samples": [], "interval": None, "kl": 0.1, "base": False}
+    points = [{"label": f"0.{i} : 1.{i}", "mean": {"x": x, "y": y}, **rest} for i, (x, y) in enumerate(places)]
     drawn = page.evaluate(DRAWN, points)
     assert len(drawn["labels"]) == len(places)
     assert drawn["joined"] == 0
