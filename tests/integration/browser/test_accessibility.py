@@ -9,7 +9,6 @@ from playwright.sync_api import Page, expect
 from tests.integration.browser.conftest import OpenPage, ask, ready
 from tests.integration.conftest import Served
 
-
 SPILLING = """() => [...document.querySelectorAll(".view, .panel, .table-wrap")]
     .filter((element) => element.scrollWidth > element.clientWidth).map((element) => element.outerHTML.slice(0, 80))"""
 
