@@ -70,6 +70,19 @@ def ask(page: Page, text: str) -> None:
     page.press("#prompt", "Enter")
 
 
+def plain(text: str | None) -> str:
+    """Text without what Markdown makes nothing of: spaces at the ends, single line ends."""
+    return " ".join((text or "").split())
+
+
+def answers(page: Page, text: str, reasoning: str = "") -> None:
+    """From now on every answer is ``text``, as if the server had said it."""
+    deltas = [{"reasoning": reasoning}, {"content": text}]
+    chunks = [{"id": "chatcmpl-1", "choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas]
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    page.route("**/v1/chat/completions", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+
+
 def endless(page: Page) -> None:
     """From now on answers run into the limit: what can only be seen while they run can be seen."""
 

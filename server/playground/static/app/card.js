@@ -42,6 +42,11 @@ export function hideCard() {
   card.hidden = true;
 }
 
+/** Its token may have been drawn anew, or its answer be gone from the page. */
+export function hideLostCard() {
+  if (shownFor && !shownFor.isConnected) hideCard();
+}
+
 document.addEventListener("keydown", (event) => event.key === "Escape" && hideCard());
 document.addEventListener("scroll", hideCard, { capture: true, passive: true });
 
