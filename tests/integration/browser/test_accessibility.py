@@ -24,7 +24,7 @@ def test_axe(served: Served, open_page: OpenPage, scheme: str, width: int) -> No
     start = f"{served.url}/#w=cheerful:2,concise:-1&seed=1&n=24&s=cheerful,concise,2,1,1"
     page = ready(open_page(start, width=width, scheme=scheme))
     if width < 960:
-        page.get_by_role("button", name="Steer").click()
+        page.get_by_role("button", name="Steer", exact=True).click()
     check(page, "empty")
     if width < 960:
         page.get_by_role("button", name="Done").click()

@@ -337,9 +337,9 @@ def test_the_code_is_what_the_page_sends(served: Served, open_page: OpenPage) ->
 def test_a_phone(served: Served, open_page: OpenPage) -> None:
     page = ready(open_page(f"{served.url}/#n=30", width=360, height=740))
     expect(page.get_by_role("slider", name="cheerful")).to_be_hidden()
-    page.get_by_role("button", name="Steer").click()
+    page.get_by_role("button", name="Steer", exact=True).click()
     page.get_by_role("slider", name="cheerful").press("PageUp")
-    page.get_by_role("button", name="Steer").click()
+    page.get_by_role("button", name="Steer", exact=True).click()
     ask(page, "How was your day?")
     expect(page.locator(DONE)).to_have_count(1)
     for view in ("Chat", "Compare", "Trade-off"):

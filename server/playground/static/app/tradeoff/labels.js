@@ -12,8 +12,9 @@
 const LETTER = 7.8; // pixels, about the widest that the chart's font has in words
 const LINE = 16;
 const RADIUS = 6; // of a point
-const DISTANCES = [12, 24, 40, 60, 85, 115];
-const DIRECTIONS = Array.from({ length: 12 }, (_, i) => (Math.PI * (2 * i + 1)) / 12);
+const DISTANCES = [15, 26, 40, 60, 85, 115];
+// Degrees, corners first: bars go straight to the sides, up and down.
+const DIRECTIONS = [45, 135, 315, 225, 15, 165, 345, 195, 75, 105, 285, 255].map((degrees) => (degrees * Math.PI) / 180);
 
 /**
  * @param {{text: string, x: number, y: number}[]} points
