@@ -6,12 +6,14 @@ Starts ``mavis serve`` with the model that ships. The page is opened in a fresh 
 requests are what the browser got, and it is interactive when the sliders of the server's objectives are there. Then an
 answer streams at a set rate, whatever the machine can generate: its events, each with a token's report, are made inside
 the page, so neither the model nor the network is measured. Tasks of more than 50 ms are counted as the browser reports
-them. Ends with an error where there was one.
+them; on a machine that is busy otherwise (``load_average``) the times say nothing. Ends with an error where there was a
+long task.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -117,6 +119,7 @@ def measure(url: str, rate: int, seconds: int, runs: int) -> dict[str, Any]:
     times = [load["interactive_ms"] for load in loads]
     return {
         "chromium": version,
+        "load_average": [round(load, 1) for load in os.getloadavg()],
         "requests": loads[-1]["requests"],
         "bytes": loads[-1]["bytes"],
         "interactive_ms": {"median": statistics.median(times), "all": times},

@@ -50,7 +50,7 @@ const TERMS = {
       "choose among the likeliest few dozen words.",
   ],
   tokens: ["tokens", "How long the answer is. A token is a word or a piece of one."],
-  speed: ["tokens per second", "How fast it was written."],
+  speed: ["tokens per second", "How many of those were written in a second."],
   across: ["across", "The objective of the picture's horizontal axis."],
   up: ["up", "The objective of the picture's vertical axis."],
   points: ["points", "How many mixtures are tried, from all of the one objective to all of the other."],

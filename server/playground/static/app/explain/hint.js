@@ -3,11 +3,11 @@
  * it away, and nothing else as long as it is there.
  */
 
-import { h } from "../dom.js";
+import { byId, h } from "../dom.js";
 import { meaning } from "./glossary.js";
 
 const tip = h("div", { class: "tip", id: "hint-tip", role: "tooltip", hidden: true });
-document.body.append(tip);
+byId("main").append(tip);
 /** @type {HTMLElement | null} */
 let shownFor = null;
 
