@@ -35,7 +35,7 @@ def take(name: str, served: Served, open_page: OpenPage) -> Page:
         chat(page)
         if name == "phone-sheet":
             page.get_by_role("button", name="Steer", exact=True).click()
-            page.locator(".answer-text").last.scroll_into_view_if_needed()
+            page.locator("#view-chat .answer-text").last.scroll_into_view_if_needed()
     elif name == "first-screen":
         page = ready(open_page(served.url))
         expect(page.locator(".pair .answer[data-state=done]")).to_have_count(2)
