@@ -1,7 +1,8 @@
 """The pictures of the README and docs/playground.md: there and small; ``--write-pictures`` takes them anew.
 
 Those are of the model that ships. ``--picture-server URL`` takes those of a real model alone, of a server that serves
-the model of the README's examples; ``scripts.fetch_model`` fetches that. Those named ``-before`` are of the page as it was.
+the model of the README's examples; ``scripts.fetch_model`` fetches that. Those named
+``-before`` are of the page as it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from tests.integration.conftest import Served
 IMAGES = Path("docs/images")
 WORDS = "words"
 CONVERSATION = "conversation"
-NAMES = ("playground-light", "playground-dark", "compare", "tradeoff", "tradeoff-empty", "phone", "phone-sheet", "first-screen", "first-screen-before")
+NAMES = (
+    "playground-light",
+    "playground-dark",
+    "compare",
+    "tradeoff",
+    "tradeoff-empty",
+    "phone",
+    "first-screen",
+    "first-screen-before",
+)
 LARGEST = 300_000
 
 
@@ -30,12 +40,9 @@ def chat(page: Page) -> None:
 
 def take(name: str, served: Served, open_page: OpenPage) -> Page:
     steered = f"{served.url}/#w=cheerful:1.2,concise:-0.5&seed=3"
-    if name.startswith("phone"):
+    if name == "phone":
         page = ready(open_page(steered, width=360, height=740))
         chat(page)
-        if name == "phone-sheet":
-            page.get_by_role("button", name="Steer", exact=True).click()
-            page.locator("#view-chat .answer-text").last.scroll_into_view_if_needed()
     elif name == "first-screen":
         page = ready(open_page(served.url))
         expect(page.locator(".pair .answer[data-state=done]")).to_have_count(2)
