@@ -46,7 +46,8 @@ async def test_the_page_is_whole_and_strict(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize("path", STATIC)
 async def test_files(client: httpx.AsyncClient, path: str) -> None:
     found = await client.get(f"/playground/{path}")
-    kind = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}[Path(path).suffix]
+    kinds = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
+    kind = kinds[Path(path).suffix]
     assert found.headers["content-type"].split(";")[0] == kind
     assert found.headers["x-content-type-options"] == "nosniff"
     assert found.headers["cache-control"] == "no-cache"
@@ -60,13 +61,24 @@ def test_imports_resolve_and_stay_here(path: str) -> None:
     for target in re.findall(r"^(?:import|export)\b.*?[\"'](\S+)[\"'];$", source, re.MULTILINE):
         assert target.startswith(".")
         assert (FILES / "static" / path).parent.joinpath(target).is_file(), target
-    assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg|127\.0\.0\.1)", source)
+    if not path.startswith("vendor/"):  # a library names its home in its first lines
+        assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg|127\.0\.0\.1)", source)
 
 
 @pytest.mark.parametrize("path", [path for path in STATIC if path.startswith("app/")])
 def test_the_app_never_parses_html(path: str) -> None:
     source = (FILES / "static" / path).read_text(encoding="utf-8")
     assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", source)
+
+
+def test_what_is_vendored_has_its_licence_and_its_version_in_the_docs() -> None:
+    (library,) = (FILES / "static" / "vendor").glob("*.js")
+    version = re.search(r"v(\d+\.\d+\.\d+)", library.read_text(encoding="utf-8")[:200])
+    assert version is not None
+    docs = Path("docs/playground.md").read_text(encoding="utf-8")
+    assert f"{library.stem} {version[1]}" in docs
+    licence = library.with_name(f"{library.stem}.LICENSE.txt").read_text(encoding="utf-8")
+    assert "Permission is hereby granted" in licence and "Copyright" in licence
 
 
 async def test_the_module_has_a_stable_address(client: httpx.AsyncClient) -> None:

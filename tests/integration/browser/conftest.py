@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from scripts.chromium import CHROMIUM, FLAGS
+from tests.integration.conftest import Served
 
 SLOW_MACHINE_MS = 20_000
 
@@ -67,6 +70,19 @@ def ask(page: Page, text: str) -> None:
     page.press("#prompt", "Enter")
 
 
+def plain(text: str | None) -> str:
+    """Text without what Markdown makes nothing of: spaces at the ends, single line ends."""
+    return " ".join((text or "").split())
+
+
+def answers(page: Page, text: str, reasoning: str = "") -> None:
+    """From now on every answer is ``text``, as if the server had said it."""
+    deltas = [{"reasoning": reasoning}, {"content": text}]
+    chunks = [{"id": "chatcmpl-1", "choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas]
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    page.route("**/v1/chat/completions", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+
+
 def endless(page: Page) -> None:
     """From now on answers run into the limit: what can only be seen while they run can be seen."""
 
@@ -76,3 +92,12 @@ def endless(page: Page) -> None:
         route.continue_(post_data=json.dumps(body | {"ignore_eos": True}))
 
     page.route("**/v1/chat/completions", longer)
+
+
+def offering(page: Page, served: Served, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Page:
+    """As if the server's objectives were what ``change`` makes of each; None takes one away."""
+    listed = httpx.get(f"{served.url}/v1/objectives").json()
+    cards = [changed for card in listed["data"] if (changed := change(card)) is not None]
+    page.route("**/v1/objectives", lambda route: route.fulfill(json=listed | {"data": cards}))
+    page.reload()
+    return page

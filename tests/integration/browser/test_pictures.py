@@ -1,7 +1,8 @@
 """The pictures of the README and docs/playground.md: there and small; ``--write-pictures`` takes them anew.
 
-Those are of the model that ships. ``--picture-server URL`` takes the README's alone, of a server that serves the model
-of its examples; ``scripts.fetch_model`` fetches that.
+Those are of the model that ships. ``--picture-server URL`` takes those of a real model alone, of a server that serves
+the model of the README's examples; ``scripts.fetch_model`` fetches that. Those named
+``-before`` are of the page as it was.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ from tests.integration.conftest import Served
 
 IMAGES = Path("docs/images")
 WORDS = "words"
-NAMES = ("playground-light", "playground-dark", "compare", "tradeoff", "phone")
+CONVERSATION = "conversation"
+NAMES = (
+    "playground-light",
+    "playground-dark",
+    "compare",
+    "tradeoff",
+    "tradeoff-empty",
+    "phone",
+    "first-screen",
+    "first-screen-before",
+)
 LARGEST = 300_000
 
 
@@ -32,10 +43,15 @@ def take(name: str, served: Served, open_page: OpenPage) -> Page:
     if name == "phone":
         page = ready(open_page(steered, width=360, height=740))
         chat(page)
+    elif name == "first-screen":
+        page = ready(open_page(served.url))
+        expect(page.locator(".pair .answer[data-state=done]")).to_have_count(2)
     elif name == "compare":
         page = ready(open_page(f"{served.url}/#v=compare&seed=3&c=&c=cheerful:1.5&c=cheerful:-1.5,curious:1"))
         page.locator("#view-compare").get_by_role("button", name="Compare").click()
         expect(page.locator(".column .answer[data-state=done]")).to_have_count(3)
+    elif name == "tradeoff-empty":
+        page = ready(open_page(f"{served.url}/#v=sweep&s=cheerful,concise,5,6,1.5"))
     elif name == "tradeoff":
         page = ready(open_page(f"{served.url}/#v=sweep&seed=3&s=cheerful,concise,5,6,1.5"))
         page.get_by_role("button", name="Draw").click()
@@ -57,12 +73,24 @@ def take_words(url: str, open_page: OpenPage) -> Page:
     return page
 
 
-@pytest.mark.parametrize("name", [*NAMES, WORDS])
+def take_conversation(url: str, open_page: OpenPage) -> Page:
+    page = ready(open_page(f"{url}/#seed=1&t=0&n=110&w=cheerful:0.5", width=1440))
+    for text in ("Name three fruits as a Markdown list.", "Write a Python function that adds two numbers."):
+        ask(page, text)
+        expect(page.locator("#view-chat .turn").last.locator(".answer")).to_have_attribute(
+            "data-state", "done", timeout=300_000
+        )
+    page.get_by_role("button", name="Conversations").click()
+    return page
+
+
+@pytest.mark.parametrize("name", [*NAMES, WORDS, CONVERSATION])
 def test_pictures(name: str, request: pytest.FixtureRequest) -> None:
     picture, url = IMAGES / f"{name}.png", request.config.getoption("--picture-server")
-    if url and name == WORDS:
-        take_words(url, request.getfixturevalue("open_page")).screenshot(path=picture)
-    elif request.config.getoption("--write-pictures") and name != WORDS:
+    real = {WORDS: take_words, CONVERSATION: take_conversation}
+    if url and name in real:
+        real[name](url, request.getfixturevalue("open_page")).screenshot(path=picture)
+    elif request.config.getoption("--write-pictures") and name not in real and not name.endswith("-before"):
         served, open_page = request.getfixturevalue("served"), request.getfixturevalue("open_page")
         IMAGES.mkdir(exist_ok=True)
         take(name, served, open_page).screenshot(path=picture)

@@ -14,7 +14,7 @@ NAME = "Answer like a pirate"
 
 
 def test_an_objective_is_described_and_steers(served: Served, open_page: OpenPage) -> None:
-    page = ready(open_page(served.url))
+    page = ready(open_page(f"{served.url}/#seed=1"))
     page.get_by_role("button", name="Describe an objective").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_label("What the model is told")).to_be_focused()

@@ -1,59 +1,80 @@
 /**
- * One answer while it streams and after: text token by token, shaded by the tilt; a readout; what went wrong.
- *
- * Tokens are one stop for the Tab key; arrows move between them. A screen reader hears the answer once, when it is
- * whole, not token by token.
+ * One answer while it streams and after: its reasoning, its text, a readout, what went wrong. A screen reader hears it
+ * once, when it is whole, not token by token. A "change" event follows whatever a label beside it may want to say.
  */
 
-import { announce, fixed, h, shown } from "./dom.js";
-import { hideCard, showCard } from "./card.js";
+import { packed, unpacked } from "./chat/packed.js";
+import { announce, h } from "./dom.js";
+import { Readout } from "./explain/readout.js";
 import { inWords } from "./live.js";
-import { problem } from "./problem.js";
-import { klOf, matchTokens, shiftOf } from "./tokens.js";
+import { explain, problemBox } from "./problem.js";
+import { copyButton } from "./text/copy_button.js";
+import { Prose } from "./text/prose.js";
+import { fromTextOn, klOf, matchTokens } from "./tokens.js";
 
 /** @typedef {import("../lib/client.js").Piece} Piece */
 /** @typedef {import("../lib/client.js").TokenReport} TokenReport */
+/**
+ * @typedef {object} Record an answer as it is kept
+ * @property {string} text
+ * @property {string} reasoning
+ * @property {AnswerView["state"]} state
+ * @property {number} seed
+ * @property {import("../lib/client.js").Weights | null} weights
+ * @property {import("../lib/client.js").Guidance | null} guidance
+ * @property {import("./chat/packed.js").Packed | null} spans
+ * @property {import("./text/prose.js").Mark[]} marks
+ * @property {{tokens: number, kl: number, steering: number, seconds: number}} counted
+ * @property {import("./problem.js").Problem | null} problem
+ */
 
-const FULL_SHIFT = 3; // nats at which a token has its full shade
-const FULL_KL = 1.5;
-
-export class AnswerView {
-  text = "";
+export class AnswerView extends EventTarget {
+  reasoning = "";
   /** @type {"idle" | "running" | "done" | "stopped" | "failed"} */
   state = "idle";
   /** @type {import("../lib/client.js").Guidance | null} */
   guidance = null;
+  /** @type {import("../lib/client.js").Weights | null} those in force, where somebody said so */
+  weights = null;
   seed = 0;
+  /** @type {import("./problem.js").Problem | null} */
+  problem = null;
   /** @type {TokenReport[]} */
   #waiting = [];
   #tokens = 0;
   #kl = 0;
+  #steering = 0;
   #firstAt = 0;
   #lastAt = 0;
-  /** @type {WeakMap<Element, {text: string, reports: TokenReport[]}>} */
-  #reports = new WeakMap();
+  #prose = new Prose();
 
   constructor() {
-    this.words = h("div", { class: "answer-text", role: "group", "aria-label": "Answer, token by token" });
-    this.readout = h("dl", { class: "readout" });
+    super();
+    this.readout = new Readout();
     this.trouble = h("div");
-    this.element = h("div", { class: "answer", "data-state": "idle" }, this.words, this.trouble, this.readout);
-    this.words.addEventListener("pointerover", (/** @type {Event} */ event) => this.#show(event.target));
-    this.words.addEventListener("pointerleave", hideCard);
-    this.words.addEventListener("focusin", (/** @type {Event} */ event) => this.#show(event.target));
-    this.words.addEventListener("focusout", hideCard);
-    this.words.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#onKey(event));
+    this.thoughts = h("div", { class: "thoughts" });
+    this.thinking = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.thoughts);
+    this.copy = copyButton("Copy answer", () => this.text);
+    this.copy.hidden = true;
+    const foot = h("div", { class: "answer-foot" }, this.readout.element, this.copy);
+    const parts = [this.thinking, this.#prose.element, this.trouble, foot];
+    this.element = h("div", { class: "answer", "data-state": "idle" }, ...parts);
+  }
+
+  get text() {
+    return this.#prose.source;
   }
 
   /**
    * Shows `pieces` as they come; never throws: what goes wrong is part of what is shown.
    * @param {AsyncIterable<Piece>} pieces
    * @param {number} seed
-   * @param {{signal: AbortSignal, retry: () => void}} around
+   * @param {{signal: AbortSignal, retry: () => void, weights?: import("../lib/client.js").Weights}} around
    * @returns {Promise<unknown>} the error, if there was one
    */
-  async run(pieces, seed, { signal, retry }) {
+  async run(pieces, seed, { signal, retry, weights }) {
     this.seed = seed;
+    this.weights = weights ?? null;
     this.#become("running");
     try {
       for await (const piece of pieces) this.#take(piece);
@@ -61,96 +82,132 @@ export class AnswerView {
       announce(`Answer: ${this.text}`);
       return null;
     } catch (error) {
-      this.#flush();
       if (signal.aborted) {
         this.#become("stopped");
         announce("Stopped.");
         return null;
       }
+      this.problem = explain(error, this.text !== "");
+      this.trouble.replaceChildren(problemBox(this.problem, retry));
       this.#become("failed");
-      this.trouble.replaceChildren(problem(error, retry, this.text !== ""));
       return error;
     } finally {
+      this.#waiting = []; // reports whose text never came (a stop token, a broken stream) have nothing to shade
+      this.#prose.draw();
       this.#render();
     }
+  }
+
+  /** @returns {Record} */
+  get record() {
+    const { tokens: _, ...guidance } = this.guidance ?? {};
+    return {
+      text: this.text,
+      reasoning: this.reasoning,
+      state: this.state,
+      seed: this.seed,
+      weights: this.weights,
+      guidance: this.guidance && /** @type {any} */ (guidance),
+      spans: packed(this.#prose.spans),
+      marks: this.#prose.marks,
+      counted: { tokens: this.#tokens, kl: this.#kl, steering: this.#steering, seconds: (this.#lastAt - this.#firstAt) / 1000 },
+      problem: this.problem,
+    };
+  }
+
+  /** One that was kept. @param {Record} record @param {() => void} retry */
+  static of(record, retry) {
+    const view = new AnswerView();
+    view.guidance = record.guidance;
+    view.weights = record.weights;
+    view.seed = record.seed;
+    view.problem = record.problem;
+    view.#tokens = record.counted.tokens;
+    view.#kl = record.counted.kl;
+    view.#steering = record.counted.steering;
+    view.#lastAt = record.counted.seconds * 1000;
+    view.#think(record.reasoning);
+    view.#prose.add(spansOf(record));
+    view.#prose.marks = record.marks;
+    view.#prose.draw();
+    if (record.problem) view.trouble.replaceChildren(problemBox(record.problem, retry));
+    view.#become(record.state === "running" ? "stopped" : record.state); // the page was left while it was written
+    view.#render();
+    return view;
   }
 
   /** @param {AnswerView["state"]} state */
   #become(state) {
     this.state = state;
     this.element.dataset.state = state;
+    this.dispatchEvent(new Event("change"));
   }
 
   /** @param {Piece} piece */
   #take(piece) {
     const now = performance.now();
+    const brings = piece.text || piece.reasoning || piece.tokens.length;
     this.#firstAt ||= now;
     if (piece.usage) this.#tokens = piece.usage.completion_tokens;
-    else if (piece.text || piece.tokens.length) this.#tokens += Math.max(1, piece.tokens.length);
-    if (piece.text || piece.tokens.length) this.#lastAt = now;
-    for (const report of piece.tokens) this.#kl += klOf(report);
+    else if (brings) this.#tokens += Math.max(1, piece.tokens.length);
+    if (brings) this.#lastAt = now;
+    for (const report of piece.tokens) {
+      this.#kl += klOf(report);
+      this.#steering += report.steering_nats;
+    }
     this.guidance = piece.guidance ?? this.guidance;
-    this.text += piece.text;
+    this.weights = piece.change?.weights ?? piece.guidance?.weights ?? this.weights;
     if (piece.change) this.mark(inWords(piece.change.weights));
-    const { spans, waiting } = matchTokens([...this.#waiting, ...piece.tokens], piece.text);
-    this.#waiting = waiting;
-    for (const { text, reports } of spans) this.words.append(reports.length ? this.#span(text, reports) : text);
+    this.#read(piece);
     this.#render();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** Reports go to the text that they came with, be it reasoning or answer. @param {Piece} piece */
+  #read({ text, reasoning = "", tokens }) {
+    let waiting = [...this.#waiting, ...tokens];
+    if (reasoning) waiting = matchTokens(waiting, reasoning).waiting;
+    this.#think(reasoning);
+    if (text && this.reasoning && this.text === "") waiting = fromTextOn(waiting, text);
+    const matched = matchTokens(waiting, text);
+    this.#waiting = matched.waiting;
+    if (matched.spans.length > 0) this.#prose.add(matched.spans);
+  }
+
+  /** @param {string} more */
+  #think(more) {
+    if (!more) return;
+    this.reasoning += more;
+    this.thoughts.append(more);
+    this.thinking.hidden = false;
   }
 
   /** Marks a place in the text; what the mark says is not part of it. @param {string} said */
   mark(said) {
-    this.words.append(h("span", { class: "change", role: "note", "aria-label": `From here on: ${said}`, "data-said": said }));
-  }
-
-  /** Reports whose text never came (a stop token, a broken stream) have nothing to shade. */
-  #flush() {
-    this.#waiting = [];
-  }
-
-  /** @param {string} text @param {TokenReport[]} reports */
-  #span(text, reports) {
-    const shift = shiftOf(reports[0]);
-    const kl = Math.max(...reports.map(klOf));
-    const span = h(
-      "span",
-      { class: `token ${shift < 0 ? "down" : "up"}`, tabindex: this.words.querySelector(".token") ? -1 : 0 },
-      text,
-    );
-    span.style.setProperty("--shift", Math.min(1, Math.abs(shift) / FULL_SHIFT).toFixed(3));
-    span.style.setProperty("--kl", Math.min(1, kl / FULL_KL).toFixed(3));
-    this.#reports.set(span, { text, reports });
-    return span;
-  }
-
-  /** @param {EventTarget | null} target */
-  #show(target) {
-    const found = this.#reports.get(/** @type {Element} */ (target));
-    if (found) showCard(/** @type {HTMLElement} */ (target), found.text, found.reports);
-  }
-
-  /** @param {KeyboardEvent} event */
-  #onKey(event) {
-    const all = /** @type {HTMLElement[]} */ ([...this.words.querySelectorAll(".token")]);
-    const at = all.indexOf(/** @type {HTMLElement} */ (event.target));
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1 }[event.key];
-    if (at < 0 || to === undefined || !all[to]) return;
-    event.preventDefault();
-    all[at].tabIndex = -1;
-    all[to].tabIndex = 0;
-    all[to].focus();
+    this.#prose.mark(said);
   }
 
   #render() {
-    const seconds = (this.#lastAt - this.#firstAt) / 1000;
-    const kl = this.guidance?.kl_nats ?? this.#kl;
-    const rows = [["tokens", String(this.#tokens)]];
-    if (this.#tokens > 1 && seconds > 0) rows.push(["tokens/s", shown((this.#tokens - 1) / seconds, 0)]);
-    const each = this.guidance?.kl_per_token ?? kl / this.#tokens;
-    if (this.#tokens > 0) rows.push(["KL per token", fixed(each, 3)], ["KL total", `${fixed(kl, 2)} nats`]);
-    if (this.guidance?.beta) rows.push(["beta", shown(this.guidance.beta)]);
-    rows.push(["seed", String(this.seed)]);
-    if (this.state === "stopped") rows.push(["stopped", ""]);
-    this.readout.replaceChildren(...rows.map(([name, number]) => h("div", {}, h("dt", {}, name), h("dd", {}, number))));
+    this.readout.show({
+      tokens: this.#tokens,
+      seconds: (this.#lastAt - this.#firstAt) / 1000,
+      seed: this.seed,
+      stopped: this.state === "stopped",
+      kl: this.#kl,
+      steering: this.#steering,
+      guidance: this.guidance,
+    });
+    this.copy.hidden = this.text === "";
   }
+}
+
+/** Reports that cannot be read are left out: the text is what counts. @param {Record} record */
+function spansOf({ text, spans }) {
+  try {
+    const found = spans ? unpacked(spans) : [];
+    if (found.map((span) => span.text).join("") === text) return found;
+  } catch (error) {
+    console.info("the token reports of a kept answer cannot be read", error);
+  }
+  return [{ text, reports: [] }];
 }

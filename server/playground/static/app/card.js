@@ -3,7 +3,7 @@
  * One card for the page; it follows hover and focus, and Escape puts it away.
  */
 
-import { fixed, h, shown } from "./dom.js";
+import { byId, fixed, h, shown } from "./dom.js";
 import { klOf, shiftOf } from "./tokens.js";
 import { DEVIATIONS, NATS, unitOf } from "./units.js";
 
@@ -12,7 +12,7 @@ import { DEVIATIONS, NATS, unitOf } from "./units.js";
 const VALUE_SPAN = 3; // standard deviations, or nats, that fill a bar
 
 const card = h("div", { class: "card", id: "token-card", role: "tooltip", hidden: true });
-document.body.append(card);
+byId("main").append(card); // all that is on the page is in a landmark
 /** @type {HTMLElement | null} */
 let shownFor = null;
 /** @type {import("../lib/client.js").Objective[]} */
@@ -40,6 +40,11 @@ export function hideCard() {
   shownFor?.removeAttribute("aria-describedby");
   shownFor = null;
   card.hidden = true;
+}
+
+/** Its token may have been drawn anew, or its answer be gone from the page. */
+export function hideLostCard() {
+  if (shownFor && !shownFor.isConnected) hideCard();
 }
 
 document.addEventListener("keydown", (event) => event.key === "Escape" && hideCard());

@@ -47,10 +47,10 @@ export class Connection extends EventTarget {
     return this.objectives.map(({ name }) => name);
   }
 
-  /** Presets that the server itself offers: models named `model:preset`. */
+  /** Presets that the server itself offers for the model that requests go to: names like `model:preset`. */
   get serverPresets() {
-    const names = new Set(this.models.map(({ id }) => id));
-    return [...names].filter((id) => id.includes(":") && names.has(id.slice(0, id.lastIndexOf(":"))));
+    const names = [...new Set(this.models.map(({ id }) => id))];
+    return names.filter((id) => id.includes(":") && id.slice(0, id.lastIndexOf(":")) === this.model);
   }
 
   /** @param {string} key */

@@ -1,6 +1,7 @@
 /** What the shading means, and which of its two meanings is on. One per view; all show the same choice. */
 
 import { h } from "./dom.js";
+import { hint } from "./explain/hint.js";
 
 const KINDS = { shift: "likelier by steering", kl: "KL at this token", off: "off" };
 const ENDS = { shift: ["less", "more"], kl: ["0", "1.5 nats"], off: ["", ""] };
@@ -26,5 +27,6 @@ export function legend() {
   });
   document.addEventListener("shade", show);
   show();
-  return h("div", { class: "legend" }, h("span", {}, "Shade:"), select, low, ramp, high);
+  const label = h("span", {}, "Shade:");
+  return h("div", { class: "legend needs-objectives" }, label, select, low, ramp, high, hint("shade"));
 }

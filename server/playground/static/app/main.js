@@ -2,26 +2,32 @@
 
 import { explainValues } from "./card.js";
 import { Chat } from "./chat.js";
-import { Compare } from "./compare.js";
+import { Compare } from "./compare/compare.js";
 import { Connection } from "./connection.js";
 import { askKey, copyText, showCode, showHelp } from "./dialogs.js";
 import { announce, byId, h } from "./dom.js";
-import { settingsPanel } from "./panel.js";
+import { expertSwitch } from "./panel/expert.js";
+import { settingsPanel } from "./panel/panel.js";
 import { presetList } from "./presets.js";
-import { requestBody } from "./request.js";
+import { requestBody, withoutZeros } from "./request.js";
 import { fromHash, toHash } from "./share.js";
+import { settingsSheet } from "./panel/sheet.js";
 import { State, seedFor } from "./state.js";
-import { Sweep } from "./sweep.js";
+import { markSteerable } from "./steerable.js";
+import { Sweep } from "./tradeoff/sweep.js";
 import { viewTabs } from "./views.js";
 import { ownObjectives } from "./words.js";
 
 const { settings, refused } = fromHash(location.hash);
 const state = new State(settings);
 const connection = new Connection();
+markSteerable(connection);
+expertSwitch(connection);
 const chat = new Chat(state, connection);
 const compare = new Compare(state, connection);
 const sweep = new Sweep(state, connection);
 settingsPanel(state, connection);
+settingsSheet();
 ownObjectives(state, connection);
 presetList(state, connection);
 viewTabs(state, { chat, compare, sweep });
@@ -53,9 +59,20 @@ connection.addEventListener("change", () => {
   explainValues(connection.objectives);
   dropUnknownPreset();
   notify();
-  if (status === "locked") askKey(connection.client.apiKey !== null, (key) => connection.useKey(key));
+  if (status === "locked") lock();
   if (status === "ready" && state.settings.view === "compare") compare.open();
 });
+
+/** The dialog can be left without a key: the notice stays, and leads back to it. */
+function lock() {
+  const text = "Sliders and answers are here once a key is given.";
+  byId("weights-place").replaceChildren(h("p", { class: "muted" }, text));
+  enterKey();
+}
+
+function enterKey() {
+  askKey(connection.client.apiKey !== null, (key) => connection.useKey(key));
+}
 
 /** A link may name a preset that this server does not have. */
 function dropUnknownPreset() {
@@ -70,6 +87,7 @@ function notify() {
   const unknown = Object.keys(state.settings.weights).filter((name) => !connection.objectiveNames.includes(name));
   const left = connection.status === "ready" ? [...refused, ...unknown] : [];
   const notices = {
+    locked: "This server answers only with an API key.",
     loading: "The model is loading. You can write already; sending waits until it is there.",
     lost: "The server does not answer. The page tries again every second.",
     failed: `The server answered something unexpected: ${connection.error}`,
@@ -77,7 +95,8 @@ function notify() {
   };
   const text = /** @type {Record<string, string>} */ (notices)[connection.status] ?? "";
   byId("notice").hidden = text === "";
-  byId("notice").textContent = text;
+  const key = h("button", { type: "button", class: "button", onclick: enterKey }, "Enter a key");
+  byId("notice").replaceChildren(text, ...(connection.status === "locked" ? [key] : []));
 }
 
 const THEME_ICONS = { auto: "◐", light: "☀", dark: "☾" };
@@ -96,7 +115,9 @@ byId("theme").addEventListener("click", () => {
 showTheme();
 
 byId("share").addEventListener("click", async () => {
-  history.replaceState(null, "", toHash(state.settings) || location.pathname + location.search);
+  const seed = state.settings.seed ?? (state.settings.view === "chat" ? chat.lastSeed : null);
+  const link = toHash({ ...state.settings, seed }); // with the seed, else the answer could not be had again
+  history.replaceState(null, "", link || location.pathname + location.search);
   const copied = await copyText(location.href);
   byId("share").textContent = copied ? "Copied" : "In the address";
   announce(copied ? "Link copied" : "The link is in the address bar");
@@ -115,15 +136,10 @@ byId("show-code").addEventListener("click", () => {
     model,
     seed: seedFor(state.settings),
   });
-  showCode(body, { root: client.baseURL, keyed: client.apiKey !== null });
+  showCode(withoutZeros(body), { root: client.baseURL, keyed: client.apiKey !== null });
 });
 
 byId("show-help").addEventListener("click", showHelp);
-
-byId("open-panel").addEventListener("click", () => {
-  const open = byId("panel").classList.toggle("open");
-  byId("open-panel").setAttribute("aria-expanded", String(open));
-});
 
 document.addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]")) return;

@@ -1,6 +1,7 @@
 /** Named settings: the user's own, kept in this browser, and those that the server lists. */
 
 import { byId, h } from "./dom.js";
+import { RANGE } from "./words.js";
 
 const KEY = "mavis.presets";
 
@@ -48,6 +49,10 @@ export function presetList(state, connection) {
     const { name, weights, words, beta, maxKl } = preset;
     const choose = () =>
       state.set({ weights, words: { ...state.settings.words, ...words }, beta, maxKl, preset: null });
+    const missing = unfit(preset, connection);
+    const choice = button(name, sameAs(preset, state.settings), choose);
+    choice.disabled = missing.length > 0;
+    if (missing.length > 0) choice.title = `This server has no such weight of ${missing.join(", ")}`;
     const remove = () => {
       store(stored().filter((other) => other.name !== name));
       show();
@@ -55,7 +60,7 @@ export function presetList(state, connection) {
     return h(
       "span",
       { class: "chip" },
-      button(name, sameAs(preset, state.settings), choose),
+      choice,
       h(
         "button",
         { type: "button", class: "button remove", "aria-label": `Delete preset ${name}`, onclick: remove },
@@ -82,6 +87,19 @@ export function presetList(state, connection) {
 /** @param {string} name @param {boolean} pressed @param {() => void} onclick */
 function button(name, pressed, onclick) {
   return h("button", { type: "button", class: "button", "aria-pressed": String(pressed), onclick }, name);
+}
+
+/**
+ * What a preset weighs and this server cannot: it was saved with another model.
+ * @param {Preset} preset @param {import("./connection.js").Connection} connection
+ */
+function unfit({ weights, words = {} }, { status, objectives }) {
+  if (status !== "ready") return [];
+  const fits = (/** @type {string} */ name, /** @type {number} */ weight) => {
+    const [least, most] = objectives.find((each) => each.name === name)?.weight_range ?? (name in words ? RANGE : [0, 0]);
+    return weight >= least && weight <= most;
+  };
+  return Object.keys(weights).filter((name) => weights[name] !== 0 && !fits(name, weights[name]));
 }
 
 /** @param {Preset} preset @param {Settings} settings */

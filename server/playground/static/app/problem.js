@@ -3,13 +3,10 @@
 import { ConnectionLostError, MavisError } from "../lib/errors.js";
 import { h } from "./dom.js";
 
-/**
- * @param {unknown} error
- * @param {(() => void) | null} retry
- * @param {boolean} partial is there text that was kept?
- */
-export function problem(error, retry, partial = false) {
-  const { title, message, detail } = explain(error, partial);
+/** @typedef {{title: string, message: string, detail: string}} Problem */
+
+/** @param {Problem} problem @param {(() => void) | null} retry */
+export function problemBox({ title, message, detail }, retry) {
   return h(
     "div",
     { class: "problem", role: "alert" },
@@ -20,8 +17,13 @@ export function problem(error, retry, partial = false) {
   );
 }
 
-/** @param {unknown} error @param {boolean} partial */
-function explain(error, partial) {
+/** @param {unknown} error @param {(() => void) | null} retry @param {boolean} [partial] */
+export function problem(error, retry, partial = false) {
+  return problemBox(explain(error, partial), retry);
+}
+
+/** @param {unknown} error @param {boolean} partial is there text that was kept? @returns {Problem} */
+export function explain(error, partial = false) {
   if (error instanceof ConnectionLostError) {
     const kept = partial ? "What had arrived is kept above. " : "";
     return {

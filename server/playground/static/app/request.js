@@ -36,6 +36,12 @@ export function requestBody(settings, messages, { weights, objectives, model, se
   return body;
 }
 
+/** The same request without objectives that do not steer: they only have their values reported. @param {Record<string, any>} body */
+export function withoutZeros({ objective_weights, ...body }) {
+  if (objective_weights === undefined) return body;
+  return { ...body, objective_weights: Object.fromEntries(Object.entries(objective_weights).filter(([, weight]) => weight !== 0)) };
+}
+
 /**
  * All objectives where any steers, zeros too, so that every objective's value is reported; else the plain model.
  * @param {Weights} weights @param {string[]} objectives

@@ -1,27 +1,35 @@
-/** What the conversation shows before it begins. */
+/** Questions to begin with, each with the weights that it names and sets. */
 
 import { h } from "./dom.js";
+import { inWords } from "./live.js";
 
+/** @typedef {{prompt: string, weights: Record<string, number>}} Suggestion */
+
+/** @type {Suggestion[]} */
 export const SUGGESTIONS = [
-  { prompt: "How was your day?", note: "Try cheerful at 1, then at −1" },
-  { prompt: "What do you like to do on weekends?", note: "Push curious up and be asked back" },
-  { prompt: "Tell me about your favourite music.", note: "Cheerful against concise" },
-  { prompt: "I just moved to a new city.", note: "All at zero is the model itself" },
+  { prompt: "How was your day?", weights: { cheerful: 1 } },
+  { prompt: "What do you like to do on weekends?", weights: { curious: 1.5 } },
+  { prompt: "Tell me about your favourite music.", weights: { cheerful: 1, concise: 1 } },
+  { prompt: "I just moved to a new city.", weights: {} },
 ];
 
-/** @param {(prompt: string) => void} ask */
-export function emptyState(ask) {
-  const cards = SUGGESTIONS.map(({ prompt, note }) =>
-    h("button", { type: "button", class: "suggestion", onclick: () => ask(prompt) }, prompt, h("span", {}, note)),
+/**
+ * Cards of those that this server can do.
+ * @param {string[]} objectives @param {(suggestion: Suggestion) => void} choose
+ */
+export function suggestionCards(objectives, choose) {
+  const possible = SUGGESTIONS.filter(({ weights }) => Object.keys(weights).every((name) => objectives.includes(name)));
+  return possible.map((suggestion) =>
+    h(
+      "button",
+      { type: "button", class: "suggestion", onclick: () => choose(suggestion) },
+      suggestion.prompt,
+      h("span", { class: "needs-objectives" }, said(suggestion.weights)),
+    ),
   );
-  const text =
-    "Each objective pulls every next token towards it, or away from it on the hatched side. " +
-    "Shading shows how far a token was moved, and the readout what that cost.";
-  return h(
-    "div",
-    { class: "empty" },
-    h("h1", {}, "Steer the answer while it is written."),
-    h("p", {}, text),
-    h("div", { class: "suggestions" }, ...cards),
-  );
+}
+
+/** @param {Record<string, number>} weights */
+function said(weights) {
+  return Object.keys(weights).length > 0 ? `with ${inWords(weights)}` : "not steered: the model itself";
 }

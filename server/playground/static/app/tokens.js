@@ -29,6 +29,15 @@ export function matchTokens(waiting, text) {
   return { spans: [...spans, { text: rest, reports: waiting.slice(used) }], waiting: [] };
 }
 
+/**
+ * Reports without those in front that belong to no shown text (what ends a reasoning, say), where that can be told.
+ * @param {TokenReport[]} waiting @param {string} text @returns {TokenReport[]}
+ */
+export function fromTextOn(waiting, text) {
+  const first = waiting.findIndex(({ token }) => token !== "" && text.startsWith(token));
+  return first < 0 ? waiting : waiting.slice(first);
+}
+
 /** How much likelier the tilt made the token, in nats. @param {TokenReport} report */
 export const shiftOf = (report) => report.logprob - report.base_logprob;
 

@@ -12,7 +12,7 @@ export const MAX_WORDS = 8; // of a request, unless the server says otherwise
 export const MAX_INSTRUCTION = 500;
 const MAX_NAME = 40;
 const FIRST_WEIGHT = 1;
-const RANGE = /** @type {[number, number]} */ ([-4, 4]);
+export const RANGE = /** @type {[number, number]} */ ([-4, 4]);
 
 /** As the server describes its own. @param {Words} words @returns {Objective[]} */
 export function described(words) {

@@ -49,6 +49,7 @@ import { eventData } from "./sse.js";
  * @property {string} id the answer's, for `steer`
  * @property {number} index which of the `n` choices
  * @property {string} text
+ * @property {string} reasoning what a reasoning model writes before its answer
  * @property {TokenReport[]} tokens
  * @property {string | null} finishReason set on a choice's last piece
  * @property {Guidance | null} guidance likewise
@@ -162,13 +163,14 @@ export class Mavis {
 function pieces(chunk) {
   const usage = chunk.usage ?? null;
   if (chunk.choices.length === 0) {
-    const nothing = { index: 0, text: "", tokens: [], finishReason: null, guidance: null, change: null };
+    const nothing = { index: 0, text: "", reasoning: "", tokens: [], finishReason: null, guidance: null, change: null };
     return usage ? [{ id: chunk.id, ...nothing, usage }] : [];
   }
   return chunk.choices.map((/** @type {any} */ choice) => ({
     id: chunk.id,
     index: choice.index,
     text: choice.delta.content ?? "",
+    reasoning: choice.delta.reasoning ?? "",
     tokens: choice.guidance?.tokens ?? [],
     finishReason: choice.finish_reason,
     guidance: choice.finish_reason ? (choice.guidance ?? null) : null,

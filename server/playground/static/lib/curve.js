@@ -18,6 +18,7 @@ export function zeroFraction({ min, max }) {
 /** @param {number} value @param {Track} track @returns {number} 0 to 1 */
 export function toFraction(value, track) {
   const { min, max, curve } = track;
+  if (min === max) return 0.5; // nothing to choose
   if (min > 0 || max < 0) return (value - min) / (max - min); // zero is not on the track: nothing to stretch around
   const zero = zeroFraction(track);
   if (value >= 0) return max > 0 ? zero + (value / max) ** (1 / curve) * (1 - zero) : zero;
@@ -27,6 +28,7 @@ export function toFraction(value, track) {
 /** @param {number} fraction 0 to 1 @param {Track} track @returns {number} */
 export function toValue(fraction, track) {
   const { min, max, curve } = track;
+  if (min === max) return min;
   if (min > 0 || max < 0) return min + fraction * (max - min);
   const zero = zeroFraction(track);
   if (fraction >= zero) return zero < 1 ? max * ((fraction - zero) / (1 - zero)) ** curve : 0;

@@ -4,7 +4,7 @@
  * Attributes: objective (also the form's field name), label, description, min, max, value, step, curve, compact,
  * disabled. Events as a native range's: `input` while it moves, `change` when it has. A form sees the number.
  * Keys: arrows one step, PageUp and PageDown by 1, Home and End the ends, 0 and Delete back to zero; a double click
- * does the same. Not `<input type="range">`: that one can neither mark its negative half nor stretch around zero
+ * does the same. A range of one number is a slider that is held there, and says so. Not `<input type="range">`: that one can neither mark its negative half nor stretch around zero
  * and still tell assistive technology the true value.
  */
 
@@ -18,6 +18,7 @@ const MARKUP = `
     <div part="thumb" role="slider" tabindex="0"></div>
   </div>
   <div part="scale" aria-hidden="true"><span></span><span></span><span></span></div>
+  <p part="said" role="status"></p>
   <p part="description"></p>`;
 
 export class MavisSlider extends HTMLElement {
@@ -26,6 +27,7 @@ export class MavisSlider extends HTMLElement {
 
   #internals = this.attachInternals();
   #value = 0;
+  #said = "";
   #root = this.attachShadow({ mode: "open", delegatesFocus: true });
 
   constructor() {
@@ -41,7 +43,7 @@ export class MavisSlider extends HTMLElement {
     exact.addEventListener("input", (event) => event.stopPropagation()); // half-typed numbers are nobody's business
     exact.addEventListener("change", (event) => {
       event.stopPropagation();
-      this.#choose(Number.isFinite(exact.valueAsNumber) ? exact.valueAsNumber : 0, "change");
+      this.#typed(exact);
     });
   }
 
@@ -111,9 +113,24 @@ export class MavisSlider extends HTMLElement {
     return /** @type {HTMLElement} */ (this.#root.querySelector(`[part=${name}]`));
   }
 
+  get #isFixed() {
+    return this.min === this.max;
+  }
+
+  /** What is no number changes nothing; what is out of range becomes the nearest; both are said. @param {HTMLInputElement} exact */
+  #typed({ value, valueAsNumber, validity }) {
+    const { min, max } = this;
+    if (!validity.badInput) this.#choose(value === "" ? 0 : valueAsNumber, "change");
+    if (validity.badInput) this.#said = `Not a number: still ${signed(this.#value)}.`;
+    else if (valueAsNumber < min || valueAsNumber > max)
+      this.#said = `${signed(valueAsNumber)} is out of range: ${signed(min)} to ${signed(max)} here.`;
+    this.#render();
+  }
+
   /** @param {number} value @param {"input" | "change"} last */
   #choose(value, last) {
     const before = this.#value;
+    this.#said = "";
     this.value = value;
     if (this.#value !== before) this.#tell("input");
     if (last === "change") this.#tell("change");
@@ -148,7 +165,7 @@ export class MavisSlider extends HTMLElement {
 
   /** @param {PointerEvent} event */
   #onPointer(event) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || this.#isFixed) return;
     const track = this.#part("track");
     const before = this.#value;
     const move = (/** @type {PointerEvent} */ at) => this.#choose(this.#valueAt(at.clientX), "input");
@@ -176,21 +193,24 @@ export class MavisSlider extends HTMLElement {
     const { min, max } = this;
     const value = this.#value;
     const label = this.getAttribute("label") ?? this.objective;
-    const shown = String(Number(value.toFixed(3))).replace("-", "−");
+    const isOff = this.hasAttribute("disabled") || this.#isFixed;
     this.style.setProperty("--at", String(toFraction(value, this.#track)));
     this.style.setProperty("--zero", String(zeroFraction(this.#track)));
     this.dataset.sign = String(Math.sign(value));
+    this.toggleAttribute("data-fixed", this.#isFixed);
+    const fixed = `Held at ${signed(value)}: this server allows no other weight.`;
+    this.#part("said").textContent = this.#isFixed ? fixed : this.#said;
     this.#part("label").textContent = label;
     this.#part("description").textContent = this.getAttribute("description") ?? "";
     const thumb = this.#part("thumb");
-    const states = { label, valuemin: min, valuemax: max, valuenow: value, disabled: this.hasAttribute("disabled") };
+    const states = { label, valuemin: min, valuemax: max, valuenow: value, disabled: isOff };
     for (const [name, state] of Object.entries(states)) thumb.setAttribute(`aria-${name}`, String(state));
     const sense = value === 0 ? "not steered" : value < 0 ? "avoided" : "sought";
-    thumb.setAttribute("aria-valuetext", `${shown}, ${sense}`);
-    thumb.tabIndex = this.hasAttribute("disabled") ? -1 : 0;
+    thumb.setAttribute("aria-valuetext", `${signed(value)}, ${sense}`);
+    thumb.tabIndex = isOff ? -1 : 0;
     const exact = /** @type {HTMLInputElement} */ (this.#part("value"));
     exact.setAttribute("aria-label", `${label}, exact weight`);
-    exact.disabled = this.hasAttribute("disabled");
+    exact.disabled = isOff;
     Object.assign(exact, { min: String(min), max: String(max), value: String(Number(value.toFixed(3))) });
     const ends = [`${min < 0 ? "avoid" : ""} ${min}`, min < 0 && max > 0 ? "0" : "", `${max} ${max > 0 ? "seek" : ""}`];
     this.#root.querySelectorAll("[part=scale] span").forEach((span, i) => {
@@ -204,6 +224,11 @@ export class MavisSlider extends HTMLElement {
   get name() {
     return this.getAttribute("name") ?? this.objective;
   }
+}
+
+/** With a true minus. @param {number} number */
+function signed(number) {
+  return String(Number(number.toFixed(3))).replace("-", "−");
 }
 
 customElements.define("mavis-slider", MavisSlider);

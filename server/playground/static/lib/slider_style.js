@@ -84,7 +84,11 @@ sliderSheet.replaceSync(`
   justify-content: space-between;
   margin-block-start: -.15rem;
 }
-:host([compact]) [part=scale], [part=description]:empty { display: none; }
+:host([compact]) [part=scale], :host([data-fixed]) [part=scale], [part=description]:empty { display: none; }
+:host([data-fixed]) :is([part=track], [part=thumb]) { cursor: default; }
+:host([data-fixed]) [part=thumb] { background: var(--_line); border-color: var(--_muted); }
+[part=said] { color: var(--_avoid); font-size: .8125em; font-weight: 400; margin: 0; }
+:host([data-fixed]) [part=said] { color: var(--_muted); }
 [part=description] { color: var(--_muted); font-size: .8125em; font-weight: 400; margin: .15rem 0 0; }
 :host([disabled]) { opacity: .55; pointer-events: none; }
 @media (forced-colors: active) { [part=thumb], [part=fill] { background: Highlight; forced-color-adjust: none; } }

@@ -3,7 +3,8 @@
  *
  * Give it `server` and it asks for itself, or set `.objectives` to a list as `/v1/objectives` answers. `.weights` is
  * the map that a request takes; `input` and `change` bubble from the sliders; a form sees the map as JSON.
- * Attributes `curve` and `compact` go to each slider; parts are the sliders' own.
+ * Attributes `curve` and `compact` go to each slider; parts are the sliders' own. `reach` keeps each within so much of
+ * zero, without stretching, unless its weight or what the server allows lies beyond.
  */
 
 import { Mavis } from "./client.js";
@@ -17,7 +18,7 @@ sheet.replaceSync(":host { display: grid; gap: var(--mavis-gap, 1.1rem); } :host
 
 export class MavisWeights extends HTMLElement {
   static formAssociated = true;
-  static observedAttributes = ["server"];
+  static observedAttributes = ["server", "reach"];
 
   #internals = this.attachInternals();
   #root = this.attachShadow({ mode: "open", delegatesFocus: true });
@@ -31,11 +32,12 @@ export class MavisWeights extends HTMLElement {
     this.#root.addEventListener("change", () => this.#tellForm());
   }
 
-  /** @param {string} _name @param {string | null} _old @param {string | null} server */
-  async attributeChangedCallback(_name, _old, server) {
-    if (server === null) return;
+  /** @param {string} name @param {string | null} old @param {string | null} now */
+  async attributeChangedCallback(name, old, now) {
+    if (name === "reach" && now !== old) this.objectives = this.#objectives;
+    if (name !== "server" || now === null) return;
     try {
-      this.objectives = await new Mavis({ baseURL: new URL(server || ".", document.baseURI) }).objectives();
+      this.objectives = await new Mavis({ baseURL: new URL(now || ".", document.baseURI) }).objectives();
     } catch (error) {
       this.dispatchEvent(new ErrorEvent("error", { error, message: String(error) }));
     }
@@ -58,7 +60,11 @@ export class MavisWeights extends HTMLElement {
   }
 
   set weights(weights) {
-    for (const slider of this.#sliders) slider.value = weights[slider.objective] ?? 0;
+    this.#sliders.forEach((slider, i) => {
+      const weight = weights[slider.objective] ?? 0;
+      if (weight < slider.min || weight > slider.max) this.#stretch(slider, this.#objectives[i].weight_range);
+      slider.value = weight;
+    });
     this.#tellForm();
   }
 
@@ -81,17 +87,31 @@ export class MavisWeights extends HTMLElement {
     this.#internals.setFormValue(field);
   }
 
+  /** Within reach of zero, where anything is. @param {MavisSlider} slider @param {[number, number]} allowed */
+  #limit(slider, [min, max]) {
+    const reach = Number(this.getAttribute("reach")) || Infinity;
+    const [low, high] = [Math.max(min, -reach), Math.min(max, reach)];
+    this.#stretch(slider, low < high ? [low, high] : [min, max]);
+  }
+
+  /** @param {MavisSlider} slider @param {[number, number]} range */
+  #stretch(slider, [min, max]) {
+    const isShort = Math.max(-min, max) <= Number(this.getAttribute("reach"));
+    const range = { min, max, curve: this.getAttribute("curve") ?? (isShort ? 1 : 3) };
+    for (const [key, value] of Object.entries(range)) slider.setAttribute(key, String(value));
+  }
+
   /** @param {Objective} objective */
-  #slider({ name, description, weight_range: [min, max] }) {
+  #slider({ name, description, weight_range }) {
     const slider = document.createElement("mavis-slider");
     const compact = this.hasAttribute("compact");
-    const given = { objective: name, label: name, min, max, curve: this.getAttribute("curve") ?? 3 };
-    for (const [key, value] of Object.entries(given)) slider.setAttribute(key, String(value));
+    for (const key of ["objective", "label"]) slider.setAttribute(key, name);
+    this.#limit(slider, weight_range);
     if (compact) slider.setAttribute("compact", "");
     else slider.setAttribute("description", description);
     slider.setAttribute(
       "exportparts",
-      "head, label, value, track, rail, negative, fill, zero, thumb, scale, description",
+      "head, label, value, track, rail, negative, fill, zero, thumb, scale, said, description",
     );
     return slider;
   }

@@ -4,14 +4,18 @@
  */
 
 import { chart } from "./chart.js";
-import { byId, h } from "./dom.js";
+import { byId, h } from "../dom.js";
+import { files } from "./download.js";
+import { needs } from "../explain/needs.js";
+import { SweepForm } from "./form.js";
 import { inParallel } from "./parallel.js";
 import { plan, summary } from "./plan.js";
 import { pointTable } from "./point_table.js";
-import { problem } from "./problem.js";
-import { requestBody } from "./request.js";
-import { seedFor } from "./state.js";
-import { unitOf, unitsSpelt } from "./units.js";
+import { problem } from "../problem.js";
+import { requestBody } from "../request.js";
+import { sketch } from "./sketch.js";
+import { seedFor } from "../state.js";
+import { unitOf, unitsSpelt } from "../units.js";
 
 const AT_ONCE = 6;
 
@@ -21,53 +25,25 @@ const AT_ONCE = 6;
 export class Sweep {
   /** @type {AbortController | null} */
   #running = null;
+  #isDrawn = false;
 
-  /** @param {import("./state.js").State} state @param {import("./connection.js").Connection} connection */
+  /** @param {import("../state.js").State} state @param {import("../connection.js").Connection} connection */
   constructor(state, connection) {
     this.state = state;
     this.connection = connection;
-    this.prompt = h("textarea", { id: "sweep-prompt", rows: 1 });
-    this.x = h("select", { id: "sweep-x" });
-    this.y = h("select", { id: "sweep-y" });
-    this.points = h("input", { class: "input", id: "sweep-points", type: "number", min: 2, max: 21, required: true });
-    this.samples = h("input", { class: "input", id: "sweep-samples", type: "number", min: 1, max: 32, required: true });
-    this.scale = h("input", {
-      class: "input",
-      id: "sweep-scale",
-      type: "number",
-      min: 0.1,
-      max: 16,
-      step: "any",
-      required: true,
+    this.form = new SweepForm({
+      onrun: () => this.run(),
+      onstop: () => this.stop(),
+      oninput: () => {
+        this.#keep();
+        if (!this.#isDrawn) this.#sketch();
+      },
     });
-    this.go = h("button", { class: "button primary" }, "Draw");
-    this.stopper = h(
-      "button",
-      { type: "button", class: "button stop", hidden: true, onclick: () => this.#running?.abort() },
-      "Stop",
-    );
-    const fields = [
-      ["Across", this.x],
-      ["Up", this.y],
-      ["Points", this.points],
-      ["Samples each", this.samples],
-      ["Total weight", this.scale],
-    ];
-    this.form = h(
-      "form",
-      { class: "sweep-form" },
-      h("div", { class: "field" }, h("label", { for: "sweep-prompt" }, "Prompt"), this.prompt),
-      h(
-        "div",
-        { class: "sweep-fields" },
-        ...fields.map(([label, input]) => h("div", { class: "field" }, h("label", { for: input.id }, label), input)),
-        this.go,
-        this.stopper,
-      ),
-    );
     this.progress = h("progress", { class: "progress", "aria-label": "Samples drawn", hidden: true });
     this.trouble = h("div");
     this.result = h("div", { class: "sweep-result" });
+    this.lack = h("div", { hidden: true });
+    this.body = h("div", {}, this.form.element, this.progress, this.trouble, this.result);
     byId("view-sweep").append(
       h(
         "div",
@@ -80,30 +56,30 @@ export class Sweep {
             "the closer to the top right, the more of both.",
         ),
       ),
-      this.form,
-      this.progress,
-      this.trouble,
-      this.result,
+      this.lack,
+      this.body,
     );
-    this.form.addEventListener("submit", (/** @type {Event} */ event) => {
-      event.preventDefault();
-      this.run();
-    });
-    this.form.addEventListener("input", () => this.#keep());
     connection.addEventListener("change", () => this.open());
   }
 
   open() {
     const names = this.connection.objectiveNames;
-    const { x, y, points, samples, scale } = this.state.settings.sweep;
-    this.prompt.value = this.state.settings.prompt || "How was your day?";
-    [this.points.value, this.samples.value, this.scale.value] = [points, samples, scale];
-    for (const select of [this.x, this.y]) select.replaceChildren(...names.map((name) => h("option", {}, name)));
-    this.x.value = names.includes(x) ? x : (names[0] ?? "");
-    this.y.value = names.includes(y) ? y : (names[1] ?? "");
+    const { sweep, prompt } = this.state.settings;
+    this.form.fill(names, sweep, prompt || "How was your day?");
+    const isLacking = this.connection.status === "ready" && names.length < 2;
+    [this.lack.hidden, this.body.hidden] = [!isLacking, isLacking];
+    if (isLacking) this.lack.replaceChildren(needs("A trade-off is between two objectives.", names, this.state));
+    else if (!this.#isDrawn && names.length > 1) this.#sketch();
     this.#buttons();
-    if (!this.result.firstChild && names.length < 2)
-      this.result.append(h("p", { class: "muted" }, "This needs two objectives."));
+  }
+
+  #sketch() {
+    this.result.replaceChildren(sketch(this.form.x.value, this.form.y.value, this.#room));
+  }
+
+  /** How wide a picture can be. */
+  get #room() {
+    return this.result.clientWidth / (innerWidth < 1200 ? 1 : 2) - 30 || 640;
   }
 
   get isRunning() {
@@ -116,12 +92,13 @@ export class Sweep {
 
   /** The weights half way, which the code dialog shows. */
   get weights() {
-    return { [this.x.value]: Number(this.scale.value) / 2, [this.y.value]: Number(this.scale.value) / 2 };
+    const { x, y, scale } = this.form.read(this.state.settings.sweep);
+    return { [x]: scale / 2, [y]: scale / 2 };
   }
 
   async run() {
     const { x, y, points, samples, scale } = this.#keep();
-    if (this.isRunning || x === y || !this.prompt.value.trim() || this.connection.status !== "ready") {
+    if (this.isRunning || x === y || !this.form.prompt.value.trim() || this.connection.status !== "ready") {
       if (x === y)
         this.trouble.replaceChildren(h("p", { class: "problem", role: "alert" }, "Choose two different objectives."));
       return;
@@ -160,7 +137,7 @@ export class Sweep {
    */
   async #sample(run, seed, x, y, signal) {
     const { model, objectiveNames: objectives, client } = this.connection;
-    const messages = [{ role: "user", content: this.prompt.value.trim() }];
+    const messages = [{ role: "user", content: this.form.prompt.value.trim() }];
     const settings = { ...this.state.settings, preset: null };
     const body = requestBody(settings, messages, {
       weights: run.weights,
@@ -182,24 +159,25 @@ export class Sweep {
     const { objectives } = this.connection;
     const axes = { x: `${x} (${unitOf(objectives, x)})`, y: `${y} (${unitOf(objectives, y)})` };
     const caption =
-      `Mean value estimates of the chosen tokens, in ${unitsSpelt(objectives, [x, y])}; bars are one standard error. ` +
+      `Mean value estimates of the chosen tokens, in ${unitsSpelt(objectives, [x, y])}; bars are 95 % intervals of those means. ` +
       "The estimates come from the values that steer, so they say what the steering believes, not what a judge would.";
-    this.result.replaceChildren(
-      h("figure", { class: "chart" }, chart(points, axes, said), h("figcaption", {}, caption)),
-      ...(done.length ? [pointTable(done, x, y)] : []),
-    );
+    this.#isDrawn = true;
+    const picture = chart(points, axes, said, this.#room);
+    const figure = h("figure", { class: "chart" }, picture, h("figcaption", {}, caption));
+    this.result.replaceChildren(figure);
+    if (done.length === 0) return;
+    figure.append(files(picture, done, x, y));
+    this.result.append(pointTable(done, x, y));
   }
 
   #keep() {
-    const [points, samples, scale] = [this.points, this.samples, this.scale].map((input) => Number(input.value));
-    const sweep = { x: this.x.value, y: this.y.value, points, samples, scale };
-    this.state.set({ sweep, prompt: this.prompt.value });
+    const sweep = this.form.read(this.state.settings.sweep);
+    this.state.set({ sweep, prompt: this.form.prompt.value });
     return sweep;
   }
 
   #buttons() {
-    this.go.hidden = this.isRunning;
-    this.go.disabled = this.connection.status !== "ready" || this.connection.objectives.length < 2;
-    this.stopper.hidden = !this.isRunning;
+    const isReady = this.connection.status === "ready" && this.connection.objectives.length > 1;
+    this.form.allow(this.isRunning, isReady);
   }
 }

@@ -1,26 +1,40 @@
 /** The settings beside the view: a slider per objective, strength and sampling, the system prompt. */
 
-import "../lib/weights.js";
-import { byId, h, shown } from "./dom.js";
-import { LIMITS, numberWithin } from "./limits.js";
+import "../../lib/weights.js";
+import { byId, h, shown } from "../dom.js";
+import { offer } from "./expert.js";
+import { hint } from "../explain/hint.js";
+import { sayInvalid } from "./invalid.js";
+import { LIMITS, numberWithin } from "../limits.js";
 
-/** @typedef {import("./state.js").State} State */
+/** @typedef {import("../state.js").State} State */
 
-/** @param {State} state @param {import("./connection.js").Connection} connection */
+/** Which heading is explained by which term. */
+const HEADINGS = {
+  "weights-title": "objectives",
+  "presets-title": "presets",
+  "strength-title": "strength",
+  "expert-switch": "expert",
+  "system-details": "system",
+};
+
+/** @param {State} state @param {import("../connection.js").Connection} connection */
 export function settingsPanel(state, connection) {
   const weights = h("mavis-weights");
   const place = byId("weights-place");
   const skeleton = [1, 2, 3, 4].map(() => h("div", { class: "objective-skeleton" }));
   place.append(...skeleton);
 
-  connection.addEventListener("change", () => {
+  const showSliders = () => {
     if (connection.status !== "ready") return;
-    weights.objectives = connection.objectives;
+    offer(weights, connection.objectives);
     weights.weights = state.settings.weights;
     const none = "This server brings no objectives of its own. Describe one.";
     place.replaceChildren(connection.objectives.length ? weights : h("p", { class: "muted" }, none));
     showBeta();
-  });
+  };
+  connection.addEventListener("change", showSliders);
+  document.addEventListener("expert", showSliders);
   connection.addEventListener("described", (/** @type {any} */ event) => weights.focusOn(event.detail));
   weights.addEventListener("input", () => state.set({ weights: weights.weights, preset: null }));
   byId("reset-weights").addEventListener("click", () => state.set({ weights: {}, preset: null }));
@@ -28,7 +42,7 @@ export function settingsPanel(state, connection) {
   /** @type {Map<string, HTMLInputElement>} */
   const inputs = new Map();
   for (const limit of LIMITS) {
-    const { name, label, min, max, hint, whole } = limit;
+    const { name, label, min, max, hint: placeholder, whole, steers } = limit;
     const input = h("input", {
       class: "input",
       type: "number",
@@ -36,17 +50,23 @@ export function settingsPanel(state, connection) {
       min,
       max,
       step: whole ? 1 : "any",
-      placeholder: hint,
+      placeholder,
       inputmode: "decimal",
     });
     input.addEventListener("input", () => {
+      sayInvalid(input, kept(name));
       if (input.validity.valid) state.set({ [name]: numberWithin(input.value, limit) });
     });
     inputs.set(name, input);
-    byId("fields").append(h("div", { class: "field" }, h("label", { for: input.id }, label), input));
+    const head = h("div", { class: "label" }, h("label", { for: input.id }, label), hint(name));
+    byId("fields").append(h("div", { class: steers ? "field needs-objectives" : "field" }, head, input));
   }
+  for (const [id, term] of Object.entries(HEADINGS)) byId(id).after(hint(term));
   const system = byId("system");
   system.addEventListener("input", () => state.set({ system: system.value }));
+
+  /** What holds while a field says something wrong. @param {import("../limits.js").Name} name */
+  const kept = (name) => String(state.settings[name] ?? /** @type {HTMLInputElement} */ (inputs.get(name)).placeholder);
 
   /** "auto" says which beta that is: the weighted mean of the steering objectives' recommended ones. */
   const showBeta = () => {
@@ -59,7 +79,9 @@ export function settingsPanel(state, connection) {
     weights.weights = settings.weights;
     for (const { name } of LIMITS) {
       const input = /** @type {HTMLInputElement} */ (inputs.get(name));
-      if (document.activeElement !== input) input.value = settings[name] === null ? "" : String(settings[name]);
+      if (input.validity.valid && document.activeElement !== input)
+        input.value = settings[name] === null ? "" : String(settings[name]);
+      sayInvalid(input, kept(name));
     }
     if (document.activeElement !== system) system.value = settings.system;
     showBeta();
@@ -71,7 +93,7 @@ export function settingsPanel(state, connection) {
 
 /**
  * As the engine averages: by the size of each weight.
- * @param {import("../lib/client.js").Objective[]} objectives @param {Record<string, number>} weights
+ * @param {import("../../lib/client.js").Objective[]} objectives @param {Record<string, number>} weights
  */
 function recommendedBeta(objectives, weights) {
   const sizes = objectives.map(({ name }) => Math.abs(weights[name] ?? 0));

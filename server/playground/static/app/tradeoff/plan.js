@@ -5,7 +5,7 @@
  * nothing: without any weight the server evaluates no value, and one in words only where it has a weight.
  */
 
-import { shown } from "./dom.js";
+import { shown } from "../dom.js";
 
 const NEXT_TO_NOTHING = 1e-6;
 
@@ -26,13 +26,18 @@ export function plan(x, y, points, scale) {
   return [base, ...runs];
 }
 
-/** Means and their standard errors. @param {Sample[]} samples */
+// Quantiles of Student's t at 97.5 % for 1, 2, ... degrees of freedom, and how many the last row still serves.
+const T = [12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.2, 2.18, 2.16, 2.14, 2.13, 2.12];
+const T_BEYOND = 2.11;
+
+/** Means and half of their 95 % intervals; null where one sample says nothing of the spread. @param {Sample[]} samples */
 export function summary(samples) {
   const n = samples.length;
   const mean = (/** @type {"x" | "y" | "kl"} */ key) => samples.reduce((sum, sample) => sum + sample[key], 0) / n;
-  const error = (/** @type {"x" | "y"} */ key) => {
+  const half = (/** @type {"x" | "y"} */ key) => {
     const squares = samples.reduce((sum, sample) => sum + (sample[key] - mean(key)) ** 2, 0);
-    return n > 1 ? Math.sqrt(squares / (n - 1) / n) : 0;
+    return (T[n - 2] ?? T_BEYOND) * Math.sqrt(squares / (n - 1) / n);
   };
-  return { mean: { x: mean("x"), y: mean("y") }, error: { x: error("x"), y: error("y") }, kl: mean("kl") };
+  const interval = n > 1 ? { x: half("x"), y: half("y") } : null;
+  return { mean: { x: mean("x"), y: mean("y") }, interval, kl: mean("kl") };
 }

@@ -1,7 +1,8 @@
 /** One column of the comparison: its sliders, its answer. */
 
-import { AnswerView } from "./answer.js";
-import { h } from "./dom.js";
+import { AnswerView } from "../answer.js";
+import { h } from "../dom.js";
+import { offer } from "../panel/expert.js";
 
 export class Column {
   answer = new AnswerView();
@@ -15,7 +16,9 @@ export class Column {
     this.title = h("h2");
     this.removal = h("button", { type: "button", class: "button quiet", onclick: onremove }, "Remove");
     this.head = h("div", { class: "column-head" }, this.title, this.removal);
-    this.element = h("section", { class: "column" }, this.head, this.sliders, this.answer.element);
+    const asks = h("p", { class: "asks" }, "Nothing yet: set the weights, then compare.");
+    this.foot = h("div", { class: "column-foot" }, asks, this.answer.element);
+    this.element = h("section", { class: "column" }, this.head, this.sliders, this.foot);
     this.sliders.addEventListener("input", () => {
       this.weights = this.sliders.weights;
       this.#name();
@@ -25,9 +28,9 @@ export class Column {
     this.letter = "";
   }
 
-  /** @param {import("../lib/client.js").Objective[]} objectives */
+  /** @param {import("../../lib/client.js").Objective[]} objectives */
   offer(objectives) {
-    this.sliders.objectives = objectives;
+    offer(this.sliders, objectives);
     this.sliders.weights = this.weights;
     this.#name();
   }

@@ -1,11 +1,13 @@
 /** The same prompt and seed under two to four weight settings, streamed at once. */
 
+import { Below } from "./below.js";
 import { Column } from "./columns.js";
-import { byId, h } from "./dom.js";
-import { legend } from "./legend.js";
-import { requestBody } from "./request.js";
-import { MAX_COLUMNS } from "./share.js";
-import { seedFor } from "./state.js";
+import { byId, h } from "../dom.js";
+import { legend } from "../legend.js";
+import { requestBody } from "../request.js";
+import { needs } from "../explain/needs.js";
+import { MAX_COLUMNS } from "../share.js";
+import { seedFor } from "../state.js";
 
 export class Compare {
   /** @type {Column[]} */
@@ -13,7 +15,7 @@ export class Compare {
   /** @type {AbortController | null} */
   #running = null;
 
-  /** @param {import("./state.js").State} state @param {import("./connection.js").Connection} connection */
+  /** @param {import("../state.js").State} state @param {import("../connection.js").Connection} connection */
   constructor(state, connection) {
     this.state = state;
     this.connection = connection;
@@ -26,7 +28,7 @@ export class Compare {
     );
     this.more = h(
       "button",
-      { type: "button", class: "button", onclick: () => this.#add({ ...state.settings.weights }) },
+      { type: "button", class: "button", onclick: () => this.#add({}) },
       "Add column",
     );
     const form = h(
@@ -38,6 +40,9 @@ export class Compare {
       this.more,
     );
     this.grid = h("div", { class: "columns" });
+    this.below = new Below();
+    this.lack = h("div", { hidden: true });
+    this.body = h("div", {}, form, legend(), this.grid, this.below.element);
     byId("view-compare").append(
       h(
         "div",
@@ -49,9 +54,8 @@ export class Compare {
           "Every column gets the same prompt and the same seed, so what differs comes from the weights alone.",
         ),
       ),
-      form,
-      legend(),
-      this.grid,
+      this.lack,
+      this.body,
     );
     form.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
@@ -59,6 +63,7 @@ export class Compare {
     });
     this.prompt.addEventListener("input", () => state.set({ prompt: this.prompt.value }));
     connection.addEventListener("change", () => this.#offer());
+    document.addEventListener("expert", () => this.#offer());
     for (const weights of state.settings.columns) this.#add(weights);
   }
 
@@ -137,6 +142,7 @@ export class Compare {
 
   #place() {
     this.#columns.forEach((column, i) => column.place(i, this.#columns.length > 2));
+    this.below.watch(this.#columns);
     this.#buttons();
   }
 
@@ -145,7 +151,11 @@ export class Compare {
   }
 
   #offer() {
-    for (const column of this.#columns) column.offer(this.connection.objectives);
+    const { objectives, objectiveNames, status } = this.connection;
+    for (const column of this.#columns) column.offer(objectives);
+    const isLacking = status === "ready" && objectives.length === 0;
+    [this.lack.hidden, this.body.hidden] = [!isLacking, isLacking];
+    if (isLacking) this.lack.replaceChildren(needs("To compare weights takes an objective.", objectiveNames, this.state));
     this.#buttons();
   }
 
