@@ -45,7 +45,9 @@ def test_a_slider_steers_the_answer_that_streams(served: Served, open_page: Open
     assert said in ("cheerful −1", "not steered"), "the first press may have been overtaken by the second"
     (token,) = patches[0 if said == "not steered" else -1].json()["from_token"]
     unchanged: dict[str, Any] = {**bodies[0], "stream": False, "max_tokens": token, "ignore_eos": True}
-    assert plain(answer_to(served, unchanged)["message"]["content"]) == plain(before), "what came before is as it would have been"
+    assert plain(answer_to(served, unchanged)["message"]["content"]) == plain(before), (
+        "what came before is as it would have been"
+    )
 
 
 def test_nothing_is_sent_where_nothing_changes_or_nothing_streams(served: Served, open_page: OpenPage) -> None:

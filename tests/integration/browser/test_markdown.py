@@ -74,7 +74,22 @@ def test_markdown_is_drawn_and_nothing_else(served: Served, open_page: OpenPage)
 
 def test_tokens_keep_their_shades_in_it(served: Served, open_page: OpenPage) -> None:
     page = ready(open_page(f"{served.url}/#w=cheerful:1"))
-    tokens = ["Take", " **", "two", "**", " on", "ions", ".\n\n", "- one", "\n- t", "wo\n\n", "```\n", "a = 1\n", "b", "\n```"]
+    tokens = [
+        "Take",
+        " **",
+        "two",
+        "**",
+        " on",
+        "ions",
+        ".\n\n",
+        "- one",
+        "\n- t",
+        "wo\n\n",
+        "```\n",
+        "a = 1\n",
+        "b",
+        "\n```",
+    ]
     streamed(page, tokens)
     ask(page, "How is soup made?")
     words = page.locator(f"{DONE} .answer-text")

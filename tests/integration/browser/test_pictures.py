@@ -1,7 +1,7 @@
 """The pictures of the README and docs/playground.md: there and small; ``--write-pictures`` takes them anew.
 
 Those are of the model that ships. ``--picture-server URL`` takes those of a real model alone, of a server that serves
-the model of the README's examples; ``scripts.fetch_model`` fetches that. Those named ``-before`` are of the page as it was.
+the model of the README's examples; ``scripts.fetch_model`` fetches that. ``-before`` is of the page as it was.
 """
 
 from __future__ import annotations
