@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Route, expect
@@ -30,10 +31,18 @@ def test_long_texts_are_followed_until_one_scrolls_away(served: Served, open_pag
     page = ready(open_page(f"{served.url}/#seed=2&w=cheerful:1", height=420))
     scroller = page.locator(".scroll")
     rest = "e => Math.round(e.scrollHeight - e.scrollTop - e.clientHeight)"
+
+    def until(wanted: Callable[[int], bool]) -> None:
+        for _ in range(100):  # not by a predicate in the page: its content policy knows no eval
+            if wanted(scroller.evaluate(rest)):
+                return
+            page.wait_for_timeout(50)
+        raise AssertionError(f"{scroller.evaluate(rest)} pixels below")
+
     answers(page, "\n\n".join(f"Line {i}" for i in range(60)))
     ask(page, "word " * 900)
     expect(page.locator(DONE)).to_have_count(1)
-    page.wait_for_function(f"({rest})(document.querySelector('.scroll')) < 2")
+    until(lambda below: below < 2)
     page.unroute_all()
     endless(page)
     ask(page, "Tell me everything.")
@@ -42,7 +51,7 @@ def test_long_texts_are_followed_until_one_scrolls_away(served: Served, open_pag
     expect(page.locator(".turn").last.locator(".who")).to_have_text("Writing · cheerful +1")
     scroller.hover()
     page.mouse.wheel(0, -900)
-    page.wait_for_function(f"({rest})(document.querySelector('.scroll')) > 300")
+    until(lambda below: below > 300)
     seen = token.count()
     expect(token.nth(seen + 10)).to_be_attached()
     assert scroller.evaluate(rest) > 300, "who has scrolled away is not pulled back"

@@ -141,4 +141,4 @@ def test_reasoning_is_folded_above_the_answer(served: Served, open_page: OpenPag
     expect(answer.locator(".thoughts")).to_have_text("Six times **seven**.")
     page.reload()
     ready(page)
-    expect(page.locator(".answer summary")).to_be_visible()
+    expect(page.locator("#view-chat .answer summary")).to_be_visible()

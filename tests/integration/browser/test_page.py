@@ -32,7 +32,7 @@ def answer_to(served: Served, body: dict[str, Any]) -> Any:
 def sent(page: Page) -> list[dict[str, Any]]:
     """Bodies of the chat requests from here on."""
     bodies: list[dict[str, Any]] = []
-    page.on("request", lambda r: bodies.append(json.loads(r.post_data or "{}")) if "/chat/" in r.url else None)
+    page.on("request", lambda r: bodies.append(json.loads(r.post_data or "{}")) if "/v1/chat/" in r.url else None)
     return bodies
 
 

@@ -1,8 +1,7 @@
 """The pictures of the README and docs/playground.md: there and small; ``--write-pictures`` takes them anew.
 
-Those are of the model that ships. ``--picture-server URL`` takes those of a real model alone, of a server that serves
-the model of the README's examples; ``scripts.fetch_model`` fetches that. Those named
-``-before`` are of the page as it was.
+Those are of the model that ships. ``--picture-server URL`` takes the README's alone, of a server that serves the model
+of its examples; ``scripts.fetch_model`` fetches that.
 """
 
 from __future__ import annotations
@@ -18,17 +17,7 @@ from tests.integration.conftest import Served
 
 IMAGES = Path("docs/images")
 WORDS = "words"
-CONVERSATION = "conversation"
-NAMES = (
-    "playground-light",
-    "playground-dark",
-    "compare",
-    "tradeoff",
-    "tradeoff-empty",
-    "phone",
-    "first-screen",
-    "first-screen-before",
-)
+NAMES = ("playground-light", "playground-dark", "compare", "tradeoff", "tradeoff-empty", "phone", "first-screen")
 LARGEST = 300_000
 
 
@@ -73,24 +62,12 @@ def take_words(url: str, open_page: OpenPage) -> Page:
     return page
 
 
-def take_conversation(url: str, open_page: OpenPage) -> Page:
-    page = ready(open_page(f"{url}/#seed=1&t=0&n=110&w=cheerful:0.5", width=1440))
-    for text in ("Name three fruits as a Markdown list.", "Write a Python function that adds two numbers."):
-        ask(page, text)
-        expect(page.locator("#view-chat .turn").last.locator(".answer")).to_have_attribute(
-            "data-state", "done", timeout=300_000
-        )
-    page.get_by_role("button", name="Conversations").click()
-    return page
-
-
-@pytest.mark.parametrize("name", [*NAMES, WORDS, CONVERSATION])
+@pytest.mark.parametrize("name", [*NAMES, WORDS])
 def test_pictures(name: str, request: pytest.FixtureRequest) -> None:
     picture, url = IMAGES / f"{name}.png", request.config.getoption("--picture-server")
-    real = {WORDS: take_words, CONVERSATION: take_conversation}
-    if url and name in real:
-        real[name](url, request.getfixturevalue("open_page")).screenshot(path=picture)
-    elif request.config.getoption("--write-pictures") and name not in real and not name.endswith("-before"):
+    if url and name == WORDS:
+        take_words(url, request.getfixturevalue("open_page")).screenshot(path=picture)
+    elif request.config.getoption("--write-pictures") and name != WORDS:
         served, open_page = request.getfixturevalue("served"), request.getfixturevalue("open_page")
         IMAGES.mkdir(exist_ok=True)
         take(name, served, open_page).screenshot(path=picture)

@@ -1,13 +1,13 @@
 /** The question that a newcomer sees answered twice: small, and with a seed where it is known to go well. */
 
-/** @typedef {{question: string, weights: Record<string, number>, seed: number}} Example */
+/** @typedef {{question: string, weights: Record<string, number>, seed: number, temperature: number}} Example */
 
 export const MOST_TOKENS = 48; // of each answer: nobody has asked for it yet
-const WEIGHT = 2;
+const WEIGHT = 1;
 
 /** @type {Record<string, Example>} by the name of a model that ships */
 const SHIPPED = {
-  "mavis-small": { question: "How was your day?", weights: { cheerful: 2 }, seed: 1 },
+  "mavis-small": { question: "What do you like to do on weekends?", weights: { cheerful: 2 }, seed: 3, temperature: 0.4 },
 };
 
 /**
@@ -21,5 +21,5 @@ export function exampleFor(model, objectives) {
   const objective = objectives.find(({ name }) => name === "cheerful") ?? objectives[0];
   if (!objective) return null;
   const weight = Math.min(WEIGHT, objective.weight_range[1]);
-  return { question: "What is the moon?", weights: { [objective.name]: weight }, seed: 1 };
+  return { question: "What is the moon?", weights: { [objective.name]: weight }, seed: 1, temperature: 0 };
 }

@@ -19,7 +19,7 @@ import { suggestionCards } from "./suggestions.js";
 export class Opening {
   /** @type {AbortController | null} */
   #running = null;
-  /** @type {{question: string, seed: number} | null} */
+  /** @type {import("./example.js").Example | null} */
   #asked = null;
   /** @type {Weights} those that the steered answer was written under */
   #weights = {};
@@ -110,9 +110,9 @@ export class Opening {
 
   /** @param {Side} side @param {Weights} weights */
   async #answer(side, weights) {
-    const { question, seed } = /** @type {{question: string, seed: number}} */ (this.#asked);
+    const { question, seed, temperature } = /** @type {import("./example.js").Example} */ (this.#asked);
     const { model, objectiveNames: objectives, client } = this.connection;
-    const settings = { ...this.state.settings, system: "", preset: null, maxTokens: MOST_TOKENS };
+    const settings = { ...this.state.settings, system: "", preset: null, temperature, maxTokens: MOST_TOKENS };
     const body = requestBody(settings, [{ role: "user", content: question }], { weights, objectives, model, seed });
     if (!this.#running || this.#running.signal.aborted) this.#running = new AbortController();
     const { signal } = this.#running;
