@@ -37,12 +37,19 @@ def train(config: TheRun) -> None:
 def fit(config: TheRun) -> None:
     """From prompts and rewards to a value: rollouts, label and train in one. Resumes where it stopped."""
     with run_file(config):
-        from value_models.training.iterate import runs
+        from value_models.training.iterate import last_values, runs
         from value_models.training.run import Run
         from value_models.training.run_config import load_config
+        from value_models.training.verdict import serve_line
 
-        for each in runs(load_config(config)):
-            Run(each, say=typer.echo).fit()
+        rounds = runs(load_config(config))
+        for number, each in enumerate(rounds, 1):
+            if len(rounds) > 1:
+                typer.echo(f"run {number} of {len(rounds)}: {each.folder}")
+            run = Run(each, say=typer.echo)
+            run.fit()
+        if len(rounds) > 1:
+            typer.echo(serve_line(run.policy_path, last_values(rounds)))
 
 
 def measure(
