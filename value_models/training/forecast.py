@@ -125,7 +125,7 @@ def duration(seconds: float) -> str:
 
 def _training_seconds(work: Work, learned: Learned, config: TrainConfig, engine: Engine) -> float:
     """Every tree is met once, and then again in every further epoch. Attention of longer trees costs more per token."""
-    hidden = engine.policy.readout.weight.shape[1]
+    hidden: int = engine.policy.readout.weight.shape[1]
     long, tried = (1 + size / (6 * hidden) for size in (work.tokens, learned.tokens))
     if not work.epochs_left:
         return 0.0

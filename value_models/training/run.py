@@ -106,7 +106,6 @@ class Run:
         """Sample; before that, say what it will take, and with ``whole`` what all other steps will."""
         with Sitting(self.report, "rollouts") as sitting:
             config, folder = self.config, self.rollouts_folder
-            self.say(f"loading {self.policy_path}")
             engine = build_engine(self.policy_path, config.values, config.engine)
 
             def announce(encoded: Sequence[list[int]]) -> None:
@@ -161,7 +160,6 @@ class Run:
         config, mixture = self.config, self.config.rollouts.mixture
         described = {reward.name: reward.description for reward in self.rewards}
         constants = labels.read_constants(self.constants_folder, list(described))
-        self.say(f"loading {self.policy_path} and {self.rollouts_folder}")
         policy = self.load_policy()
         made = self.load_data(policy)
         trainee = make_trainee(policy, len(described), config.train, config.seed, mixture.beta if mixture else None)

@@ -121,8 +121,13 @@ def test_a_killed_run_resumes_to_the_same_bytes(whole: Path, tmp_path: Path) -> 
 def test_progress_moves_within_a_shard_and_starts_where_an_earlier_run_stopped(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bars: list[Any] = []
-    monkeypatch.setattr(rolling, "progress_bar", lambda *args: bars.append(Recorded(*args)) or bars[-1])
+    bars: list[Recorded] = []
+
+    def recorded(*args: Any) -> Recorded:
+        bars.append(Recorded(*args))
+        return bars[-1]
+
+    monkeypatch.setattr(rolling, "progress_bar", recorded)
     shutil.copytree(whole, tmp_path / "it")
     shard_path(tmp_path / "it", 2).unlink()
     shard_path(tmp_path / "it", 7).unlink()
