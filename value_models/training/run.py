@@ -21,12 +21,14 @@ from value_models import durable
 from value_models.folders import load_value
 from value_models.identity import identify, tokenizer_hash
 from value_models.kinds.moments import pairs
-from value_models.loading import SHIPPED_POLICY, build_engine, load_policy, value_folders
+from value_models.loading import SHIPPED_POLICY, assemble, load_policy, value_folders
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.registry import build
 from value_models.rewards.reward import Guarded
+from value_models.rewards.words import Words
 from value_models.rollouts.roll_out import check_policy, roll_out
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
+from value_models.rollouts.user_turns import FromPolicy, sample_user_turns
 from value_models.training import data, labels
 from value_models.training.export import export, is_there, make_trainee, untuned
 from value_models.training.outlook import outlook
@@ -63,7 +65,8 @@ class Run:
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        return read_prompts(Path(self.config.prompts), self.config.count)
+        self._write_prompts()
+        return read_prompts(self.config.prompts_file, self.config.count)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -71,7 +74,12 @@ class Run:
 
     @cached_property
     def rewards(self) -> list[Guarded]:
-        return build(self.config.rewards, Path(self.config.folder) / "judges")
+        return build(self.config.rewards, Path(self.config.folder) / "judges", lambda: self.policy)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """Loaded once for everything that reads with it."""
+        return load_policy(self.policy_path, self.config.engine)
 
     @property
     def policy_path(self) -> str:
@@ -89,12 +97,25 @@ class Run:
         self.label()
         self.train()
 
+    def _write_prompts(self) -> None:
+        """Have the policy write prompts where the run has none of its own; those that are there stay."""
+        config = self.config
+        if isinstance(config.prompts, FromPolicy):
+            with Sitting(self.report, "prompts") as sitting:
+                engine = assemble(self.policy, [], config.engine)
+                drawn = sample_user_turns(
+                    engine, config.prompts.from_policy, config.seed, config.prompts_file, self.progress
+                )
+                sitting.done({"prompts": config.prompts.from_policy, "drawn": drawn}, bool(drawn))
+
     def check(self) -> None:
         """All that would otherwise be found wrong only after hours of sampling."""
         self.config.train.check_libraries()
         prompts = data.split_keys([(p.text, str(p.messages)) for p in self.prompts])
         data.held_out_count(self.config.train.held_out, len(set(prompts)))
         for reward in self.rewards:
+            if isinstance(reward.reward, Words):
+                reward.reward.check(self.prompts, self.config.rollouts.shape.max_tokens)
             reward.try_out(self.prompts[0])
         if self.config.constants:
             labels.read_constants(self.constants_folder, list(self.config.rewards))
@@ -106,7 +127,8 @@ class Run:
         """Sample; before that, say what it will take, and with ``whole`` what all other steps will."""
         with Sitting(self.report, "rollouts") as sitting:
             config, folder = self.config, self.rollouts_folder
-            engine = build_engine(self.policy_path, config.values, config.engine)
+            values = [folder for value in config.values for folder in value_folders(value)]
+            engine = assemble(self.policy, values, config.engine)
 
             def announce(encoded: Sequence[list[int]]) -> None:
                 if not (self.value_folder / CONFIG_FILE).is_file():
@@ -120,7 +142,7 @@ class Run:
 
     def _origin(self) -> dict[str, Any]:
         """What the rollouts are made from."""
-        prompts = Path(self.config.prompts)
+        prompts = self.config.prompts_file
         folders = [folder for value in self.config.values for folder in value_folders(value)]
         training = [ValueConfig.load(folder).training for folder in folders]
         return {"prompts_file": prompts.name, "prompts_hash": file_hash(prompts), "values": training}
@@ -133,9 +155,10 @@ class Run:
     def _label(self) -> tuple[int, int]:
         """(shards there are, shards labelled now)."""
         made = durable.read_json(self.rollouts_folder / MANIFEST)
-        now = {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(self.config.prompts))}
+        file = self.config.prompts_file
+        now = {"prompts": len(self.prompts), "prompts_hash": file_hash(file)}
         if any(made[key] != now[key] for key in now):
-            raise RunError(f"{self.config.prompts}: is not what was rolled out into {self.rollouts_folder}")
+            raise RunError(f"{file}: is not what was rolled out into {self.rollouts_folder}")
         tokenizer = self.tokenizer
         check_policy(self.rollouts_folder, self.policy_path, {"tokenizer_hash": tokenizer_hash(tokenizer)})
         rewards, configs = self.rewards, self.config.rewards
@@ -160,7 +183,7 @@ class Run:
         config, mixture = self.config, self.config.rollouts.mixture
         described = {reward.name: reward.description for reward in self.rewards}
         constants = labels.read_constants(self.constants_folder, list(described))
-        policy = self.load_policy()
+        policy = self.policy
         made = self.load_data(policy)
         trainee = make_trainee(policy, len(described), config.train, config.seed, mixture.beta if mixture else None)
         units = self._units(list(described))
@@ -226,9 +249,6 @@ class Run:
         settings = self.config.rollouts
         longest = settings.shape.max_tokens
         tune_folder(engine, folder, prompts, longest, settings.top_k, self.config.seed, self.progress)
-
-    def load_policy(self) -> Policy:
-        return load_policy(self.policy_path, self.config.engine)
 
     def _provenance(self) -> dict[str, Any]:
         """What the value was made from."""
