@@ -88,7 +88,7 @@ def test_stopped_after_a_batch_it_goes_on_to_the_same_prompts(
     easy: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample(tmp_path / "whole")
-    calls = []
+    calls: list[int] = []
 
     def stopped(*args: Any) -> Any:
         calls.append(1)
