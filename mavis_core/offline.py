@@ -54,6 +54,7 @@ def generate(
     progress: bool | Callable[[int], object] = False,
     scorer: SequenceScorer | None = None,
     prompted: Sequence[Sequence[PromptedObjective]] | None = None,
+    drawn: Callable[[int], object] | None = None,
 ) -> list[list[CompletionOutput]]:
     """Answer every prompt: its ``n`` choices, in the order of the prompts. Searches run last, together.
 
@@ -65,6 +66,7 @@ def generate(
         progress: show a bar, or a function that is told how many more prompts are answered.
         scorer: for requests that search by rewards.
         prompted: objectives in words, per prompt; None is none.
+        drawn: told how many tokens more there are, of an answer that has got some.
 
     Raises:
         InvalidRequestError: a prompt cannot be served (nothing has run then, but what a search asks of the engine is
@@ -88,6 +90,8 @@ def generate(
         for output in _run(engine, searched, scorer):
             _collect(output, answers)
             answered(output.finished)
+            if drawn is not None:
+                drawn(sum(len(delta.token_ids) for delta in output.deltas))
     return answers
 
 

@@ -94,6 +94,9 @@ def _first(hints: tuple[Any, ...], value: Any, where: str) -> Any:
     if len(others) == 1:
         return _value(others[0], value, where)
     for hint in others:
+        if is_dataclass(hint) and isinstance(value, Mapping):
+            return read(typing.cast(type[Any], hint), value, where)
         if type(value) is hint:
             return value
-    raise RunError(f"{where}={value!r}: must be of type {' or '.join(hint.__name__ for hint in others)}")
+    allowed = " or ".join("mapping" if is_dataclass(hint) else hint.__name__ for hint in others)
+    raise RunError(f"{where}={value!r}: must be of type {allowed}")

@@ -116,7 +116,20 @@ def build_engine(
     folders = [folder for path in values for folder in value_folders(path)]
     check([objective for folder in folders for objective in objectives_of(folder)])
     progress(f"loading the policy {name}", 0.05)
-    policy = load_policy(model, config, name)
+    return assemble(load_policy(model, config, name), folders, config, progress)
+
+
+def assemble(
+    policy: Policy,
+    folders: Sequence[Path],
+    config: EngineConfig,
+    progress: LoadProgress = lambda stage, fraction: None,
+) -> Engine:
+    """The engine of a policy that is loaded, with values that are not.
+
+    Raises:
+        LoadError: naming the culprit.
+    """
     loader = FolderLoader(policy, config.quantization)
     if policy.device.type == "cpu":
         log.info("%d threads in a step", set_threads(config.threads, policy.model))

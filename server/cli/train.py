@@ -34,15 +34,49 @@ def train(config: TheRun) -> None:
         run.train()
 
 
-def fit(config: TheRun) -> None:
+def fit(
+    config: Annotated[
+        Path | None, typer.Argument(help="YAML file that describes the training run. Default: what the options say.")
+    ] = None,
+    policy: Annotated[str | None, typer.Option(help="Without a file: the model, a folder or hub id.")] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Without a file: an objective in words, 'cheerful=Be very cheerful.'. May be given several times."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Without a file: folder of results, which gets the YAML file too.")
+    ] = None,
+    prompts: Annotated[
+        int | None, typer.Option(min=2, help="Without a file: how many prompts the model writes. Default: 1000.")
+    ] = None,
+) -> None:
     """From prompts and rewards to a value: rollouts, label and train in one. Resumes where it stopped."""
+    options = {"--policy": policy, "--objective": objective, "--out": out, "--prompts": prompts}
+    given = [name for name, value in options.items() if value is not None]
+    if config is not None and given:
+        raise ConfigError(f"{', '.join(given)}: stands for a file, and there is one: {config}")
+    if config is None:
+        if policy is None or not objective or out is None:
+            raise ConfigError("fit: needs a YAML file, or --policy, --objective and --out")
+        from value_models.training.in_words import DEFAULT_PROMPTS, write_run
+
+        config = write_run(policy, objective, prompts or DEFAULT_PROMPTS, out)
     with run_file(config):
-        from value_models.training.iterate import runs
+        from value_models.training.iterate import last_values, runs
         from value_models.training.run import Run
         from value_models.training.run_config import load_config
+        from value_models.training.verdict import serve_line
 
-        for each in runs(load_config(config)):
-            Run(each, say=typer.echo).fit()
+        rounds = runs(load_config(config))
+        for number, each in enumerate(rounds, 1):
+            if len(rounds) > 1:
+                typer.echo(f"run {number} of {len(rounds)}: {each.folder}")
+            run = Run(each, say=typer.echo)
+            run.fit()
+        if len(rounds) > 1:
+            typer.echo(serve_line(run.policy_path, last_values(rounds)))
 
 
 def measure(

@@ -63,7 +63,7 @@ class Evaluation:
 
     @cached_property
     def rewards(self) -> list[Guarded]:
-        return build(self.config.rewards, self.folder / "judges")
+        return build(self.config.rewards, self.folder / "judges", lambda: self.policy)
 
     @property
     def points(self) -> list[Point]:

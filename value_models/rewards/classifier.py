@@ -6,6 +6,7 @@ does. ``probability: true`` asks for the softmax instead (sigmoid where there is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -28,8 +29,9 @@ class Classifier:
         name, description: of the reward.
         model, tokenizer: of transformers, in evaluation mode.
         output: index or label name; None is the only output of a model with one.
-        reads: the response alone, or the conversation with it: through the tokenizer's chat template where it has
-            one, else the prompt's text and the response as a pair.
+        reads: the response alone, or the conversation with it: as ``template`` says, else through the tokenizer's chat
+            template where it has one, else the prompt's text and the response as a pair.
+        template: text with {response} and, if it reads that, {prompt} (the last thing the user said) in it.
         probability: score a probability and not the logit.
         batch_size: texts per forward; 1 where there is no token to pad with.
 
@@ -45,12 +47,15 @@ class Classifier:
         tokenizer: Any,
         output: int | str | None = None,
         reads: Reads = "prompt+response",
+        template: str | None = None,
         probability: bool = False,
         batch_size: int = 32,
     ) -> None:
         self.name, self.description = name, description
         self.model, self.tokenizer, self.reads = model.eval(), tokenizer, reads
-        self.probability = probability
+        self.probability, self.template = probability, template
+        if template is not None and ("{response}" not in template or reads == "response"):
+            raise RewardError(name, f"template={template!r}: must have {{response}} in it; reads: prompt+response")
         self.output = _choose(name, model.config, output)
         tokenizer.truncation_side = "left"  # what is scored stands at the end
         if tokenizer.pad_token_id is None:
@@ -107,6 +112,10 @@ class Classifier:
         }
         if self.reads == "response":
             return self.tokenizer(list(responses), **settings)
+        if self.template is not None:
+            pairs = zip(prompts, responses, strict=True)
+            filled = [_filled(self.template, prompt.text, response) for prompt, response in pairs]
+            return self.tokenizer(filled, **settings)
         if self.tokenizer.chat_template is None:
             return self.tokenizer([prompt.text for prompt in prompts], list(responses), **settings)
         texts = [
@@ -114,6 +123,11 @@ class Classifier:
             for p, r in zip(prompts, responses, strict=True)
         ]
         return self.tokenizer(texts, add_special_tokens=False, **settings)
+
+
+def _filled(template: str, prompt: str, response: str) -> str:
+    """In one pass, so that braces in what people say mean nothing."""
+    return re.sub(r"\{prompt\}|\{response\}", lambda hole: prompt if hole[0] == "{prompt}" else response, template)
 
 
 def _messages(prompt: Prompt) -> list[dict[str, str]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import nn
 
+from value_models.identity import identify
 from value_models.prompts import file_hash
 from value_models.rewards.registry import RewardConfig
 from value_models.rewards.reward import Guarded
@@ -32,6 +33,12 @@ def identities(configs: Mapping[str, RewardConfig], rewards: Sequence[Guarded]) 
 
 
 def _identity(config: RewardConfig, guarded: Guarded) -> dict[str, Any]:
+    if config.words is not None:
+        from value_models.rewards.words import Words
+
+        assert isinstance(guarded.reward, Words)
+        policy = identify(guarded.reward.reader.policy)
+        return {"words": config.words, "fingerprint": policy.fingerprint, "tokenizer_hash": policy.tokenizer_hash}
     if config.function is not None:
         return {"function": config.function, "source": _source(config.function)}
     if config.judge is not None:
@@ -41,7 +48,9 @@ def _identity(config: RewardConfig, guarded: Guarded) -> dict[str, Any]:
         from value_models.rewards.classifier import Classifier  # brings transformers' models
 
         assert isinstance(guarded.reward, Classifier)
-        settings = {"output": config.output, "reads": config.reads, "probability": config.probability}
+        settings: dict[str, Any] = {"output": config.output, "reads": config.reads, "probability": config.probability}
+        if config.template is not None:  # labels of before there were templates go on
+            settings["template"] = config.template
         return {"classifier": config.classifier, **settings, "weights": _weights(guarded.reward.model)}
     return {}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from mavis_core.engine import Engine
 from mavis_core.offline import CompletionOutput, generate
 from mavis_core.schedule.seeds import seed_of
 from value_models.rollouts.forest import LENGTH, OPEN, STOP, Forest
+from value_models.rollouts.layer_progress import LayerProgress
 from value_models.rollouts.shape import Shape
 
 
@@ -84,6 +85,7 @@ def grow(
     top_k: int,
     seed: int,
     objectives: Sequence[str] = (),
+    progress: Callable[[float], object] = lambda share: None,
 ) -> Forest:
     """One tree below every prompt.
 
@@ -96,6 +98,7 @@ def grow(
         top_k: 0 is the whole vocabulary, for unguided rollouts.
         seed: everything is a function of it.
         objectives: whose beta * lambda is kept with every tree; for values conditioned on it.
+        progress: told, now and then, which share more of the whole is there.
     """
     each = [guidance] * len(prompts) if isinstance(guidance, Guidance) else guidance
     roots = [Node.root(number, ids, own) for (number, ids), own in zip(prompts, each, strict=True)]
@@ -103,7 +106,9 @@ def grow(
     for layer in range(shape.depth):
         samplings = [_sampling(node, layer, shape, top_k, seed) for node in level]
         steering = [_for_layer(node.guidance, layer) for node in level]
-        answers = generate(engine, [node.text for node in level], samplings, steering)
+        growing = LayerProgress(shape, layer, samplings, progress)
+        answers = generate(engine, [node.text for node in level], samplings, steering, drawn=growing.drawn)
+        growing.done()
         following: list[Node] = []
         for node, choices in zip(level, answers, strict=True):
             children = [_child(node, choice, node.left(shape)) for choice in choices]

@@ -7,14 +7,13 @@ under way when the process was killed is done again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from tqdm import tqdm
 
 from mavis_core.api.errors import InvalidRequestError, RunError
 from mavis_core.api.guidance import Guidance
@@ -23,7 +22,9 @@ from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
 from value_models import durable
 from value_models.identity import identify
+from value_models.progress import progress_bar
 from value_models.prompts import Prompt
+from value_models.rollouts.forest import Forest
 from value_models.rollouts.grow import grow
 from value_models.rollouts.mixture import Mixture
 from value_models.rollouts.shape import Shape
@@ -68,6 +69,11 @@ class RolloutConfig:
             return Guidance(self.weights, self.beta, self.top_k)
         return Guidance(dict.fromkeys(self.mixture.objectives, 1.0), self.mixture.beta, self.top_k)
 
+    @property
+    def kept(self) -> Sequence[str]:
+        """Objectives whose weights are kept with every tree."""
+        return self.mixture.objectives if self.mixture else ()
+
     def guidance(self, seed: int, prompt: int) -> Guidance:
         """What steers the tree of a prompt."""
         if self.mixture is None:
@@ -84,12 +90,15 @@ def roll_out(
     folder: Path,
     origin: dict[str, Any],
     progress: bool = True,
+    announce: Callable[[Sequence[list[int]]], object] = lambda encoded: None,
 ) -> int:
     """Fill ``folder`` with the shards of ``prompts``; how many were made in this run.
 
     Args:
         engine: idle, with the values that ``config.weights`` names.
         origin: what was read to get here (prompt file and hash, values), for the manifest.
+        announce: given the token ids of all prompts once all is checked, before anything is sampled; the engine is
+            idle then, and has to be afterwards.
 
     Raises:
         RunError: a prompt does not fit, the values cannot steer as asked, or the folder belongs to other settings.
@@ -99,20 +108,36 @@ def roll_out(
     starts = range(0, len(encoded), config.shard_prompts)
     durable.write_or_match(folder / MANIFEST, _manifest(engine, config, seed, len(prompts), len(starts), origin))
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    made = 0
-    with tqdm(total=len(encoded), unit="prompt", desc="rollouts", disable=not progress) as bar:
-        for index, start in enumerate(starts):
-            path, numbers = shard_path(folder, index), range(start, min(start + config.shard_prompts, len(encoded)))
-            if not path.exists():
-                engine.forget_prefixes()  # a shard is the same bytes whichever shards came before it
-                chosen = [(number, encoded[number]) for number in numbers]
-                steering = [config.guidance(seed, number) for number in numbers]
-                kept = config.mixture.objectives if config.mixture else ()
-                forest = grow(engine, chosen, config.shape, steering, config.top_k, seed, kept)
-                write_shard(path, forest, {"index": str(index), "seed": str(seed), **versions})
-                made += 1
-            bar.update(len(numbers))
-    return made
+    announce(encoded)
+    left = {
+        index: range(start, min(start + config.shard_prompts, len(encoded)))
+        for index, start in enumerate(starts)
+        if not shard_path(folder, index).exists()
+    }
+    done = len(encoded) - sum(map(len, left.values()))
+    with progress_bar(len(encoded), "prompts", "rollouts", progress, done) as bar:
+        for index, numbers in left.items():
+            engine.forget_prefixes()  # a shard is the same bytes whichever shards came before it
+
+            def grown(share: float, count: int = len(numbers)) -> None:
+                bar.update(count * share)
+
+            forest = _grow_shard(engine, encoded, numbers, config, seed, grown)
+            write_shard(shard_path(folder, index), forest, {"index": str(index), "seed": str(seed), **versions})
+    return len(left)
+
+
+def _grow_shard(
+    engine: Engine,
+    encoded: Sequence[list[int]],
+    numbers: range,
+    config: RolloutConfig,
+    seed: int,
+    progress: Callable[[float], object],
+) -> Forest:
+    chosen = [(number, encoded[number]) for number in numbers]
+    steering = [config.guidance(seed, number) for number in numbers]
+    return grow(engine, chosen, config.shape, steering, config.top_k, seed, config.kept, progress)
 
 
 def _encode(engine: Engine, prompts: Sequence[Prompt], config: RolloutConfig) -> list[list[int]]:

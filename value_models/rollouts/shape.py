@@ -9,6 +9,7 @@ Flat rollouts are the tree of one layer.
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from functools import cache
@@ -59,6 +60,14 @@ class Shape:
         if self.kind == "flat":
             return self.samples or self.equal_samples
         return self.root_children if layer == 0 else self.children
+
+    def expected_tokens(self, layer: int) -> float:
+        """Tokens of one tree's nodes in ``layer``, on average, where nothing ends before the limit.
+
+        A segment takes an equal share of what is left, on average; so each layer's nodes have that of the limit.
+        """
+        nodes = math.prod(self.branches(above) for above in range(layer + 1))
+        return nodes * self.max_tokens / self.depth
 
     def segment(self, left: int, layer: int, rng: random.Random) -> int:
         """Length of the segments of one node's children, with ``left`` tokens to the limit."""

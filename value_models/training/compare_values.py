@@ -33,7 +33,7 @@ def compare_values(run: Run, values: Sequence[str]) -> dict[str, dict[str, dict[
     """
     names = [reward.name for reward in run.rewards]
     constants = labels.read_constants(run.constants_folder, names)
-    policy = run.load_policy()
+    policy = run.policy
     made = run.load_data(policy)
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in values:

@@ -66,7 +66,7 @@ def read_config(path: Path, cls: type[Any]) -> Any:
     """
     config = read_yaml(path, cls)
     written = {f.name: getattr(config, f.name) for f in fields(config)}
-    found: dict[str, Any] = {name: relative(path, written[name]) for name in OWN if written.get(name)}
+    found: dict[str, Any] = {name: relative(path, written[name]) for name in OWN if isinstance(written.get(name), str)}
     if written.get("policy"):
         found["policy"] = beside(path, written["policy"], "policy")
     train = written.get("train")

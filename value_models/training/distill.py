@@ -33,6 +33,7 @@ from value_models.training.run import outcome
 from value_models.training.teaching import Queries, teach
 from value_models.training.train_config import TrainConfig
 from value_models.training.trainer import train
+from value_models.training.verdict import serve_line
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ObjectiveConfig, ValueConfig
 
 
@@ -111,16 +112,21 @@ def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], N
     student = make_trainee(policy, len(names), config.train, config.seed)
     state = train(student, data, names, config.train, config.seed, folder / "training", policy.device, progress)
     plot(state.history, state.best, folder / "training")
-    export(value, config.train, policy, student, objectives, {**about, **outcome(state)})
-    if config.train.beta_prompts:
-        held_out = data.held_out.forest
-        prompts = [held_out.own_tokens(root) for root in held_out.roots[: config.train.beta_prompts].tolist()]
-        engine = Engine(policy, [load_value(value, policy)], config.engine)
-        tune_folder(engine, value, prompts, made["settings"]["shape"]["max_tokens"], queries.top_k, config.seed)
+    held_out = data.held_out.forest
+    prompts = [held_out.own_tokens(root) for root in held_out.roots[: config.train.beta_prompts].tolist()]
+    longest = made["settings"]["shape"]["max_tokens"]
+
+    def tune(place: Path) -> None:
+        if prompts:
+            engine = Engine(policy, [load_value(place, policy)], config.engine)
+            tune_folder(engine, place, prompts, longest, queries.top_k, config.seed, progress)
+
+    export(value, config.train, policy, student, objectives, {**about, **outcome(state)}, tune)
     durable.write_json(folder / "report.json", {**outcome(state), "seconds": round(time.perf_counter() - began, 1)})
     for name, measured in state.history[state.best - 1]["held_out"].items():
         explained = 1 - measured["mse"] / measured["mse_constant"]
         say(f"{name}: {explained:.1%} of the teacher's variance, siblings ranked as it does {measured['ranking']:.3f}")
+    say(serve_line(path, [str(value)]))
 
 
 def load_teachers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +62,23 @@ def export(
     trainee: nn.Module,
     objectives: Sequence[ObjectiveConfig],
     training: dict[str, Any],
+    tune: Callable[[Path], object] = lambda folder: None,
 ) -> None:
-    """Write the value; ``folder`` appears whole.
+    """Write the value; ``folder`` appears whole and tuned, and whoever may read its config may read its tensors.
 
     Args:
         config: that ``trainee`` was made with.
         objectives: in the order of the outputs.
         training: provenance.
+        tune: given the folder while it is not in its place; rewrites the config.
     """
-    unfinished = folder.with_name(folder.name + ".unfinished")
+    unfinished = folder.parent / "training" / f"{folder.name}.unfinished"  # where nobody looks for values
     shutil.rmtree(unfinished, ignore_errors=True)
     made = ValueConfig(config.kind, tuple(objectives), identify(policy), {}, training)
     config.learning.save(unfinished, made, trainee)
+    tune(unfinished)
+    for file in unfinished.iterdir():  # safetensors writes for its owner alone
+        shutil.copymode(unfinished / CONFIG_FILE, file)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)
 

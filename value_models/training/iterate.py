@@ -21,6 +21,7 @@ Every round is a run of its own whose folder stays, so that rounds can be compar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def runs(config: RunConfig) -> list[RunConfig]:
     first = replace(config, folder=str(Path(config.folder) / "round-0"), iterate=None)
     following = _joint if config.iterate.kind == "joint" else _independent
     return [first, *following(config, config.iterate, first)]
+
+
+def last_values(runs: Sequence[RunConfig]) -> list[str]:
+    """Folders of the values to serve: of every objective the last one."""
+    last = {name: run.folder for run in runs for name in run.rewards}
+    return [str(Path(folder) / "value") for folder in dict.fromkeys(last.values())]
 
 
 def _joint(config: RunConfig, iterate: IterateConfig, first: RunConfig) -> list[RunConfig]:

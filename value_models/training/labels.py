@@ -6,16 +6,16 @@ of a steered policy get the same rewards, but are no sample to measure those con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from mavis_core.api.errors import RunError
 from mavis_core.api.tokenizer import Tokenizer
 from value_models import durable
+from value_models.progress import progress_bar
 from value_models.prompts import Prompt
 from value_models.rewards.identity import identities
 from value_models.rewards.normalisation import Array, Normalisation
@@ -26,6 +26,8 @@ from value_models.rollouts.shards import MANIFEST, read_arrays, read_shard, shar
 from value_models.training.targets import sample_shares
 
 CONSTANTS = "normalisation.json"
+AT_ONCE = 128
+"""Responses that a reward is given at a time, so that there is progress to tell between."""
 
 
 def label(
@@ -50,21 +52,31 @@ def label(
         "descriptions": {reward.name: reward.description for reward in rewards},
     }
     durable.write_or_match(folder / MANIFEST, about)
-    done = 0
-    for index in tqdm(range(made["shards"]), unit="shard", desc="labels", disable=not progress):
-        path = shard_path(folder, index)
-        if path.exists():
-            continue
-        forest = read_shard(shard_path(rollouts, index))
-        asked = [prompts[number] for number in forest.prompt[forest.leaves].tolist()]
-        texts = forest.texts(tokenizer)
-        scores = np.array([reward.score(asked, texts) for reward in rewards], dtype=np.float64).T
-        write_arrays(path, {"rewards": np.ascontiguousarray(scores)}, {"index": index})
-        done += 1
+    left = [index for index in range(made["shards"]) if not shard_path(folder, index).exists()]
+    with progress_bar(made["shards"], "shards", "labels", progress, made["shards"] - len(left)) as bar:
+        for index in left:
+            forest = read_shard(shard_path(rollouts, index))
+            asked = [prompts[number] for number in forest.prompt[forest.leaves].tolist()]
+            scores = _scores(rewards, asked, forest.texts(tokenizer), bar.update)
+            write_arrays(shard_path(folder, index), {"rewards": scores}, {"index": index})
     if not (made["settings"]["weights"] or made["settings"].get("mixture")) and not (folder / CONSTANTS).exists():
         found = measure([reward.name for reward in rewards], *read_all(rollouts, folder))
         durable.write_json(folder / CONSTANTS, {"mean": found.mean.tolist(), "std": found.std.tolist()})
-    return done
+    return len(left)
+
+
+def _scores(
+    rewards: Sequence[Guarded], asked: Sequence[Prompt], texts: Sequence[str], progress: Callable[[float], object]
+) -> Array:
+    """(L, M) float64; ``progress`` is told which share more of a shard is scored."""
+    columns: list[list[float]] = []
+    for reward in rewards:
+        columns.append([])
+        for start in range(0, len(texts), AT_ONCE):
+            own = slice(start, start + AT_ONCE)
+            columns[-1] += reward.score(asked[own], texts[own])
+            progress(len(texts[own]) / len(texts) / len(rewards))
+    return np.ascontiguousarray(np.array(columns, dtype=np.float64).T)
 
 
 def measure(names: Sequence[str], forest: Forest, rewards: Array) -> Normalisation:

@@ -15,6 +15,7 @@ from mavis_core.api.guidance import MAX_BETA, Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
 from mavis_core.offline import generate
+from value_models.progress import progress_bar
 from value_models.value_config import ValueConfig
 
 TARGET = 0.2
@@ -30,10 +31,11 @@ def steering_kl(
     max_tokens: int,
     top_k: int,
     seed: int,
+    answered: Callable[[int], object] = lambda count: None,
 ) -> float:
-    """Mean steering KL per token in nats, over all tokens of one sample per prompt."""
+    """Mean steering KL per token in nats, over all tokens of one sample per prompt; ``answered`` is told of prompts."""
     samplings = [SamplingParams(max_tokens=max_tokens, seed=seed * 1_000_003 + i) for i in range(len(prompts))]
-    answers = generate(engine, prompts, samplings, Guidance({objective: 1.0}, beta, top_k))
+    answers = generate(engine, prompts, samplings, Guidance({objective: 1.0}, beta, top_k), answered)
     stats = [choice.guidance for choices in answers for choice in choices if choice.guidance is not None]
     return sum(s.steering_nats for s in stats) / sum(s.tokens for s in stats)
 
@@ -59,20 +61,30 @@ def tune(measure: Callable[[float], float], most: float = MAX_BETA) -> tuple[flo
 
 
 def tune_folder(
-    engine: Engine, folder: Path, prompts: Sequence[Sequence[int]], max_tokens: int, top_k: int, seed: int
+    engine: Engine,
+    folder: Path,
+    prompts: Sequence[Sequence[int]],
+    max_tokens: int,
+    top_k: int,
+    seed: int,
+    progress: bool = True,
 ) -> dict[str, dict[str, float]]:
     """Tune every objective of a value that ``engine`` has loaded, and rewrite its config.json; what was measured."""
     config = ValueConfig.load(folder)
     tuned, measured = [], {}
-    for objective in config.objectives:
+    most = RUNS * len(prompts)
+    with progress_bar(most * len(config.objectives), "answers", "beta", progress) as bar:
+        for number, objective in enumerate(config.objectives, 1):
 
-        def at(beta: float, name: str = objective.name) -> float:
-            return steering_kl(engine, prompts, name, beta, max_tokens, top_k, seed)
+            def at(beta: float, name: str = objective.name) -> float:
+                bar.set_postfix_str(f"{name} at {beta:.3g}")
+                return steering_kl(engine, prompts, name, beta, max_tokens, top_k, seed, bar.update)
 
-        beta, kl = tune(at, objective.pull_range[1] if objective.pull_range else MAX_BETA)
-        tuned.append(dataclasses.replace(objective, recommended_beta=round(beta, 3)))
-        figures = {"beta": round(beta, 3), "steering_nats_per_token": round(kl, 4), "prompts": len(prompts)}
-        measured[objective.name] = figures
+            beta, kl = tune(at, objective.pull_range[1] if objective.pull_range else MAX_BETA)
+            bar.update(most * number - bar.n)  # it was found in fewer runs
+            tuned.append(dataclasses.replace(objective, recommended_beta=round(beta, 3)))
+            figures = {"beta": round(beta, 3), "steering_nats_per_token": round(kl, 4), "prompts": len(prompts)}
+            measured[objective.name] = figures
     training = {**config.training, "recommended_beta": measured}
     dataclasses.replace(config, objectives=tuple(tuned), training=training).save(folder)
     return measured

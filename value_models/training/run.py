@@ -6,8 +6,7 @@ two texts first), how many prompts are held out, an ``lm``'s backbone, the polic
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,18 +21,23 @@ from value_models import durable
 from value_models.folders import load_value
 from value_models.identity import identify, tokenizer_hash
 from value_models.kinds.moments import pairs
-from value_models.loading import SHIPPED_POLICY, build_engine, load_policy, value_folders
+from value_models.loading import SHIPPED_POLICY, assemble, load_policy, value_folders
 from value_models.prompts import Prompt, file_hash, read_prompts
 from value_models.rewards.registry import build
 from value_models.rewards.reward import Guarded
+from value_models.rewards.words import Words
 from value_models.rollouts.roll_out import check_policy, roll_out
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
+from value_models.rollouts.user_turns import FromPolicy, sample_user_turns
 from value_models.training import data, labels
 from value_models.training.export import export, is_there, make_trainee, untuned
+from value_models.training.outlook import outlook
 from value_models.training.plot import plot
 from value_models.training.recommended_beta import tune_folder
 from value_models.training.run_config import KL_TO_GO, RunConfig
+from value_models.training.sittings import Sitting
 from value_models.training.trainer import TrainingState, train
+from value_models.training.verdict import serve_line, verdict
 from value_models.value_config import CONFIG_FILE, ValueConfig
 
 
@@ -61,7 +65,8 @@ class Run:
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        return read_prompts(Path(self.config.prompts), self.config.count)
+        self._write_prompts()
+        return read_prompts(self.config.prompts_file, self.config.count)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -69,7 +74,12 @@ class Run:
 
     @cached_property
     def rewards(self) -> list[Guarded]:
-        return build(self.config.rewards, Path(self.config.folder) / "judges")
+        return build(self.config.rewards, Path(self.config.folder) / "judges", lambda: self.policy)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """Loaded once for everything that reads with it."""
+        return load_policy(self.policy_path, self.config.engine)
 
     @property
     def policy_path(self) -> str:
@@ -83,9 +93,20 @@ class Run:
     def fit(self) -> None:
         """All steps."""
         self.check()
-        self.roll_out()
+        self.roll_out(whole=True)
         self.label()
         self.train()
+
+    def _write_prompts(self) -> None:
+        """Have the policy write prompts where the run has none of its own; those that are there stay."""
+        config = self.config
+        if isinstance(config.prompts, FromPolicy):
+            with Sitting(self.report, "prompts") as sitting:
+                engine = assemble(self.policy, [], config.engine)
+                drawn = sample_user_turns(
+                    engine, config.prompts.from_policy, config.seed, config.prompts_file, self.progress
+                )
+                sitting.done({"prompts": config.prompts.from_policy, "drawn": drawn}, bool(drawn))
 
     def check(self) -> None:
         """All that would otherwise be found wrong only after hours of sampling."""
@@ -93,6 +114,8 @@ class Run:
         prompts = data.split_keys([(p.text, str(p.messages)) for p in self.prompts])
         data.held_out_count(self.config.train.held_out, len(set(prompts)))
         for reward in self.rewards:
+            if isinstance(reward.reward, Words):
+                reward.reward.check(self.prompts, self.config.rollouts.shape.max_tokens)
             reward.try_out(self.prompts[0])
         if self.config.constants:
             labels.read_constants(self.constants_folder, list(self.config.rewards))
@@ -100,44 +123,68 @@ class Run:
         if check is not None and not (self.value_folder / CONFIG_FILE).is_file():
             check(self.config.train, self.tokenizer)
 
-    def roll_out(self) -> None:
-        config, began = self.config, time.perf_counter()
-        engine = build_engine(self.policy_path, config.values, config.engine)
-        read = {"prompts_file": Path(config.prompts).name, "prompts_hash": file_hash(Path(config.prompts))}
-        folders = [folder for value in config.values for folder in value_folders(value)]
-        origin = {**read, "values": [ValueConfig.load(folder).training for folder in folders]}
-        made = roll_out(engine, self.prompts, config.rollouts, config.seed, self.rollouts_folder, origin, self.progress)
-        shards = durable.read_json(self.rollouts_folder / MANIFEST)["shards"]
-        tokens = sum(read_shard(shard_path(self.rollouts_folder, index)).sampled for index in range(shards))
-        self._record("rollouts", began, {"shards": shards, "tokens_sampled": tokens}, bool(made))
+    def roll_out(self, whole: bool = False) -> None:
+        """Sample; before that, say what it will take, and with ``whole`` what all other steps will."""
+        with Sitting(self.report, "rollouts") as sitting:
+            config, folder = self.config, self.rollouts_folder
+            values = [folder for value in config.values for folder in value_folders(value)]
+            engine = assemble(self.policy, values, config.engine)
+
+            def announce(encoded: Sequence[list[int]]) -> None:
+                if not (self.value_folder / CONFIG_FILE).is_file():
+                    self.say("\n".join(outlook(self, engine, encoded, whole)))
+
+            origin = self._origin()
+            made = roll_out(engine, self.prompts, config.rollouts, config.seed, folder, origin, self.progress, announce)
+            shards = durable.read_json(folder / MANIFEST)["shards"]
+            tokens = sum(read_shard(shard_path(folder, index)).sampled for index in range(shards))
+            sitting.done({"shards": shards, "tokens_sampled": tokens}, bool(made))
+
+    def _origin(self) -> dict[str, Any]:
+        """What the rollouts are made from."""
+        prompts = self.config.prompts_file
+        folders = [folder for value in self.config.values for folder in value_folders(value)]
+        training = [ValueConfig.load(folder).training for folder in folders]
+        return {"prompts_file": prompts.name, "prompts_hash": file_hash(prompts), "values": training}
 
     def label(self) -> None:
-        began = time.perf_counter()
+        with Sitting(self.report, "labels") as sitting:
+            shards, labelled = self._label()
+            sitting.done({"shards": shards}, bool(labelled))
+
+    def _label(self) -> tuple[int, int]:
+        """(shards there are, shards labelled now)."""
         made = durable.read_json(self.rollouts_folder / MANIFEST)
-        now = {"prompts": len(self.prompts), "prompts_hash": file_hash(Path(self.config.prompts))}
+        file = self.config.prompts_file
+        now = {"prompts": len(self.prompts), "prompts_hash": file_hash(file)}
         if any(made[key] != now[key] for key in now):
-            raise RunError(f"{self.config.prompts}: is not what was rolled out into {self.rollouts_folder}")
+            raise RunError(f"{file}: is not what was rolled out into {self.rollouts_folder}")
         tokenizer = self.tokenizer
         check_policy(self.rollouts_folder, self.policy_path, {"tokenizer_hash": tokenizer_hash(tokenizer)})
         rewards, configs = self.rewards, self.config.rewards
         labelled = labels.label(
             self.rollouts_folder, self.prompts, tokenizer, rewards, configs, self.labels_folder, self.progress
         )
-        self._record("labels", began, {"shards": made["shards"]}, bool(labelled))
+        return made["shards"], labelled
 
     def train(self) -> None:
         """Train, export, tune the recommended beta; a value that is there and tuned is left as it is."""
-        config, began = self.config, time.perf_counter()
-        described = {reward.name: reward.description for reward in self.rewards}
         about = self._provenance()
         durable.write_or_match(self.training_folder / MANIFEST, about)
-        if is_there(self.value_folder, about, bool(config.train.beta_prompts)):
-            self.say(f"{self.value_folder}: is there already")
+        if is_there(self.value_folder, about, bool(self.config.train.beta_prompts)):
+            self.say(f"{self.value_folder}: is there already\n{self.serve_line}")
             return
+        with Sitting(self.report, "training") as sitting:
+            state = self._train(about)
+            sitting.done(outcome(state))
+        self.say(self._summary(state))
+
+    def _train(self, about: dict[str, Any]) -> TrainingState:
+        config, mixture = self.config, self.config.rollouts.mixture
+        described = {reward.name: reward.description for reward in self.rewards}
         constants = labels.read_constants(self.constants_folder, list(described))
-        policy = self.load_policy()
+        policy = self.policy
         made = self.load_data(policy)
-        mixture = config.rollouts.mixture
         trainee = make_trainee(policy, len(described), config.train, config.seed, mixture.beta if mixture else None)
         units = self._units(list(described))
         state = train(
@@ -155,13 +202,15 @@ class Run:
         # Targets with a KL penalty hold for wanting the objective, not for avoiding it.
         allowed = (0.0, MAX_WEIGHT) if config.train.zeta else None
         objectives = untuned(described, constants, allowed, (0.0, mixture.beta) if mixture else None)
-        export(self.value_folder, config.train, policy, trainee, objectives, {**about, **outcome(state)})
-        held_out = made.held_out
-        if config.train.beta_prompts:
-            roots = held_out.forest.roots[: config.train.beta_prompts].tolist()
-            self._tune(policy, [held_out.forest.own_tokens(root) for root in roots])
-        self._record("training", began, outcome(state))
-        self.say(self._summary(state))
+        held_out = made.held_out.forest
+        prompts = [held_out.own_tokens(root) for root in held_out.roots[: config.train.beta_prompts].tolist()]
+
+        def tune(folder: Path) -> None:
+            if prompts:
+                self._tune(folder, policy, prompts)
+
+        export(self.value_folder, config.train, policy, trainee, objectives, {**about, **outcome(state)}, tune)
+        return state
 
     def _units(self, names: list[str]) -> dict[str, float]:
         """What the log calls every column of the targets, and what its error is divided by."""
@@ -187,18 +236,19 @@ class Run:
             labels.check_same(sources[-1][1], self.labels_folder)
         for rollouts, _ in sources:
             check_policy(rollouts, self.policy_path, asdict(identify(policy)))
-        learning = config.train.learning
-        settings = data.TargetSettings(config.train.zeta, config.train.kl_target, learning.weights, learning.products)
         constants = labels.read_constants(self.constants_folder, list(config.rewards))
-        return data.load(sources, constants, settings, config.train.held_out, config.seed)
+        return data.load(sources, constants, self.target_settings, config.train.held_out, config.seed)
 
-    def _tune(self, policy: Policy, prompts: list[list[int]]) -> None:
-        engine = Engine(policy, [load_value(self.value_folder, policy)], self.config.engine)
+    @property
+    def target_settings(self) -> data.TargetSettings:
+        config = self.config.train
+        return data.TargetSettings(config.zeta, config.kl_target, config.learning.weights, config.learning.products)
+
+    def _tune(self, folder: Path, policy: Policy, prompts: list[list[int]]) -> None:
+        engine = Engine(policy, [load_value(folder, policy)], self.config.engine)
         settings = self.config.rollouts
-        tune_folder(engine, self.value_folder, prompts, settings.shape.max_tokens, settings.top_k, self.config.seed)
-
-    def load_policy(self) -> Policy:
-        return load_policy(self.policy_path, self.config.engine)
+        longest = settings.shape.max_tokens
+        tune_folder(engine, folder, prompts, longest, settings.top_k, self.config.seed, self.progress)
 
     def _provenance(self) -> dict[str, Any]:
         """What the value was made from."""
@@ -208,24 +258,14 @@ class Run:
             about["anchor"] = durable.read_json(Path(self.config.anchor) / "labels" / MANIFEST)
         return about
 
-    def _record(self, step: str, began: float, figures: dict[str, Any], worked: bool = True) -> None:
-        """What a step did, and what it cost in all its runs that came to its end; not those that found it done."""
-        known = durable.read_json(self.report) if self.report.exists() else {}
-        if step in known and not worked:
-            return
-        before = known.get(step, {}).get("seconds", 0.0)
-        known[step] = {**figures, "seconds": round(before + time.perf_counter() - began, 1)}
-        durable.write_json(self.report, known)
+    @property
+    def serve_line(self) -> str:
+        return serve_line(self.policy_path, [str(self.value_folder)])
 
     def _summary(self, state: TrainingState) -> str:
-        measured = state.history[state.best - 1]["held_out"]
-        betas = {o.name: f", beta {o.recommended_beta:g}" for o in ValueConfig.load(self.value_folder).objectives}
-        lines = [
-            f"  {name}: held-out MSE {m['mse']:.3f} (constant {m['mse_constant']:.3f}), "
-            f"siblings ranked right {m['ranking']:.3f}{betas.get(name, '')}"
-            for name, m in measured.items()
-        ]
-        return "\n".join([f"{self.value_folder}, for --model {self.policy_path}", *lines])
+        betas = {o.name: o.recommended_beta for o in ValueConfig.load(self.value_folder).objectives}
+        lines = verdict(state.history[state.best - 1]["held_out"], betas)
+        return "\n".join([f"{self.value_folder}", *("  " + line for line in lines), self.serve_line])
 
 
 def outcome(state: TrainingState) -> dict[str, Any]:

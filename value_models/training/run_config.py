@@ -11,7 +11,8 @@ from mavis_core.api.errors import RunError
 from mavis_core.api.guidance import MAX_BETA
 from value_models.rewards.registry import RewardConfig
 from value_models.rollouts.roll_out import RolloutConfig
-from value_models.training.config_file import all_beside, read_config
+from value_models.rollouts.user_turns import FromPolicy
+from value_models.training.config_file import all_beside, read_config, relative
 from value_models.training.train_config import TrainConfig
 
 KL_TO_GO = "kl_to_go"
@@ -47,7 +48,7 @@ class RunConfig:
 
     Attributes:
         folder: gets ``rollouts/``, ``labels/``, ``training/``, ``value/`` and ``report.json``.
-        prompts: JSON lines.
+        prompts: JSON lines, or how many the policy is to write.
         rewards: objective -> how it is computed.
         policy: folder or hub id; None is the model that ships.
         values: folders that steer the rollouts, where ``rollouts.weights`` says so.
@@ -60,7 +61,7 @@ class RunConfig:
     """
 
     folder: str
-    prompts: str
+    prompts: str | FromPolicy
     rewards: dict[str, RewardConfig]
     policy: str | None = None
     values: list[str] = field(default_factory=list)
@@ -78,6 +79,8 @@ class RunConfig:
             raise RunError("rewards: must name at least one objective")
         if self.count is not None and self.count < 2:
             raise RunError(f"count={self.count}: must be at least 2")
+        if isinstance(self.prompts, FromPolicy) and self.count is not None:
+            raise RunError("count: prompts.from_policy says how many; leave it out")
         if KL_TO_GO in self.rewards:
             raise RunError(f"rewards.{KL_TO_GO}: is the name of what a value conditioned on the weights says of the KL")
         mixture = self.rollouts.mixture
@@ -108,6 +111,13 @@ class RunConfig:
         if self.train.zeta and len(self.rewards) > 1:
             raise RunError("train.zeta: prices one objective's own policy, so rewards must name just one")
 
+    @property
+    def prompts_file(self) -> Path:
+        """Where the prompts are, or will be."""
+        if isinstance(self.prompts, FromPolicy):
+            return Path(self.prompts.file or Path(self.folder) / "prompts.jsonl")
+        return Path(self.prompts)
+
 
 def load_config(path: Path) -> RunConfig:
     """Read and check a run's file.
@@ -116,4 +126,9 @@ def load_config(path: Path) -> RunConfig:
         RunError: naming the file and the key.
     """
     config: RunConfig = read_config(path, RunConfig)
-    return replace(config, values=all_beside(path, config.values, "values"))
+    config = replace(config, values=all_beside(path, config.values, "values"))
+    if isinstance(config.prompts, FromPolicy):  # one file for all rounds
+        written = config.prompts.file
+        file = relative(path, written) if written else str(config.prompts_file)
+        config = replace(config, prompts=replace(config.prompts, file=file))
+    return config

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from mavis_core.api.errors import RunError
 from value_models import durable
+from value_models.progress import progress_bar
 from value_models.rewards.normalisation import Array
 from value_models.rollouts.packing import Batch, collate
 from value_models.training.data import LabelledTrees, TrainingData
@@ -86,10 +86,8 @@ def train(
     unit = torch.tensor(units or [1.0] * len(names), device=accelerator.device)
     state = optimisation.resume(folder / CHECKPOINT)
     module, prepared = accelerator.prepare(trainee, optimisation.optimizer)
-    bar = tqdm(
-        initial=state.epoch * per_epoch, total=optimisation.count, unit="batch", desc="train", disable=not progress
-    )
-    with bar:
+    each = per_epoch + -(-len(data.held_out.trees) // config.batch_trees)  # an epoch ends with being measured
+    with progress_bar(each * config.epochs, "batches", "train", progress, each * state.epoch) as bar:
         while state.epoch < config.epochs and not (state.epoch and state.stale(config.patience)):
             losses = []
             for chosen in _batches(data.train, config, seed, state.epoch, accelerator):
@@ -97,7 +95,7 @@ def train(
                 losses.append(_step(accelerator, module.train(), prepared, batch, unit, config.clip))
                 optimisation.schedule.step()
                 bar.update()
-            measured = evaluate(accelerator.unwrap_model(module), data, config, accelerator.device)
+            measured = evaluate(accelerator.unwrap_model(module), data, config, accelerator.device, bar.update)
             optimisation.record(state, names, measured, unit.tolist(), float(np.mean(losses)))
             bar.set_postfix(held_out=f"{sum(m.mse for m in measured) / len(measured):.4f}", best=state.best)
             if accelerator.is_main_process:
@@ -196,23 +194,35 @@ def rate(steps: int, warmup: float) -> Callable[[int], float]:
 
 
 @torch.inference_mode()
-def predict(module: nn.Module, part: LabelledTrees, batch_trees: int, device: torch.device) -> Array:
-    """Predictions at every node end, (N, M) z-units, NaN at roots."""
+def predict(
+    module: nn.Module,
+    part: LabelledTrees,
+    batch_trees: int,
+    device: torch.device,
+    tick: Callable[[], object] = lambda: None,
+) -> Array:
+    """Predictions at every node end, (N, M) z-units, NaN at roots; ``tick`` is called after every batch."""
     module.eval()
-    found = [
-        module(collate(part.trees[i : i + batch_trees], False, device)).float().cpu()
-        for i in range(0, len(part.trees), batch_trees)
-    ]
+    found = []
+    for i in range(0, len(part.trees), batch_trees):
+        found.append(module(collate(part.trees[i : i + batch_trees], False, device)).float().cpu())
+        tick()
     ends = torch.cat(found).numpy()
     predictions = np.full((len(part.forest), ends.shape[1]), np.nan)
     predictions[part.forest.parent >= 0] = ends
     return predictions
 
 
-def evaluate(module: nn.Module, data: TrainingData, config: TrainConfig, device: torch.device) -> list[Measures]:
+def evaluate(
+    module: nn.Module,
+    data: TrainingData,
+    config: TrainConfig,
+    device: torch.device,
+    tick: Callable[[], object] = lambda: None,
+) -> list[Measures]:
     """Measures of every objective on the held-out trees."""
     part = data.held_out
-    predicted = predict(module, part, config.batch_trees, device)
+    predicted = predict(module, part, config.batch_trees, device, tick)
     constants = data.train.constant
     return [
         measure(part.forest, predicted[:, m], part.targets[:, m], float(constants[m]))

@@ -95,6 +95,19 @@ def test_the_prompt_is_read_with_the_response() -> None:
     assert chat.score([PROMPTS[0]], ["yes"])[0] == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_template_of_ones_own(tmp_path: Path) -> None:
+    template = "\n\nHuman: {prompt}\n\nAssistant: {response}"
+    settings = RewardConfig(classifier=saved(tmp_path, 1), template=template)
+    (reward,) = build({"kind": settings}, tmp_path)
+    found = reward.score([Prompt("a {response} b")], ["{prompt}"])
+    assert found == pytest.approx([alone(1, "\n\nHuman: a {response} b\n\nAssistant: {prompt}").item()], abs=1e-5)
+    for broken in ({"template": "{prompt}"}, {"template": "{response}", "reads": "response"}):
+        with pytest.raises(RewardError, match=r"reward 'kind': template=.* must have \{response\} in it"):
+            build({"kind": RewardConfig(**{**vars_of(settings), **broken})}, tmp_path)
+    with pytest.raises(RewardError, match="template: is a setting of classifiers"):
+        build({"kind": RewardConfig(template="{response}")}, tmp_path)
+
+
 def test_a_long_text_loses_its_beginning() -> None:
     reward = Classifier("one", "", model(1), tokenizer(), reads="response")
     text = "x" * 50 + "y" * 64

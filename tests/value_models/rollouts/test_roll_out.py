@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from mavis_core.model.policy import Policy
 from tests.models import byte_tokenizer, objective, tiny_config
 from tests.table import TokenValue
 from value_models.prompts import Prompt, read_prompts
+from value_models.rollouts import roll_out as rolling
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.roll_out import RolloutConfig, roll_out
 from value_models.rollouts.shape import Shape
@@ -40,6 +44,23 @@ def engine() -> Engine:
     value = TokenValue([objective("a")], torch.linspace(-1, 1, 257)[:, None])
     policy = Policy(LlamaForCausalLM(config).eval(), byte_tokenizer(), "tiny")
     return Engine(policy, [value], EngineConfig(max_num_seqs=16))
+
+
+class Recorded:
+    """In place of a bar."""
+
+    def __init__(self, total: float, unit: str, what: str, shown: bool, done: float) -> None:
+        self.total, self.done = total, done
+        self.steps: list[float] = []
+
+    def __enter__(self) -> Recorded:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def update(self, share: float) -> None:
+        self.steps.append(share)
 
 
 def make(folder: Path, config: RolloutConfig = CONFIG, seed: int = 5, prompts: list[Prompt] = PROMPTS) -> int:
@@ -95,6 +116,41 @@ def test_a_killed_run_resumes_to_the_same_bytes(whole: Path, tmp_path: Path) -> 
     (tmp_path / "shard-00007.safetensors.unfinished").write_bytes(b"half a shard")
     assert 0 < make(tmp_path) < 8
     assert contents(tmp_path) == contents(whole)
+
+
+def test_progress_moves_within_a_shard_and_starts_where_an_earlier_run_stopped(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[Recorded] = []
+
+    def recorded(*args: Any) -> Recorded:
+        bars.append(Recorded(*args))
+        return bars[-1]
+
+    monkeypatch.setattr(rolling, "progress_bar", recorded)
+    shutil.copytree(whole, tmp_path / "it")
+    shard_path(tmp_path / "it", 2).unlink()
+    shard_path(tmp_path / "it", 7).unlink()
+    assert make(tmp_path / "it") == 2
+    (bar,) = bars
+    assert (bar.total, bar.done) == (23, 18), "shards of 3, the last of 2"
+    assert sum(bar.steps) == pytest.approx(5)
+    assert len(bar.steps) > 40 and max(bar.steps) < 2
+    assert contents(tmp_path / "it") == contents(whole)
+
+
+def test_everything_is_announced_when_it_is_checked_and_nothing_is_sampled(whole: Path, tmp_path: Path) -> None:
+    told: list[int] = []
+
+    def announce(encoded: Sequence[list[int]]) -> None:
+        assert not list(tmp_path.glob("shard-*"))
+        told.append(len(encoded))
+
+    with pytest.raises(RunError, match="leave room"):
+        roll_out(engine(), [Prompt("x" * 117)], CONFIG, 5, tmp_path, {}, False, announce)
+    assert not told
+    roll_out(engine(), PROMPTS[:2], CONFIG, 5, tmp_path, {}, False, announce)
+    assert told == [2]
 
 
 def test_a_truncated_shard_is_named(whole: Path, tmp_path: Path) -> None:

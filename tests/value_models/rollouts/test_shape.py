@@ -42,6 +42,9 @@ def test_flat_rollouts_spend_as_many_tokens_as_the_tree() -> None:
 
     for _ in range(300):
         spent.append(below(60, 0))
+    expected = sum(tree.expected_tokens(layer) for layer in range(tree.depth))
+    assert expected == pytest.approx(sum(spent) / len(spent), rel=0.06)
+    assert tree.expected_tokens(1) == 8 * 60 / 5
     flat = Shape("flat", max_tokens=60)
     assert (flat.depth, flat.segment(60, 0, rng)) == (1, 60)
     assert flat.branches(0) * 60 == pytest.approx(sum(spent) / len(spent), rel=0.06)

@@ -80,9 +80,10 @@ def test_fit_killed_in_every_step(inputs: Path, tmp_path: Path, judge: FakeJudge
     judge.asked.clear()
     path = with_judge(inputs, tmp_path / "killed", judge)
     first = (
-        Moment("engine step", 3),  # in the middle of the first shard
+        Moment("engine step", 3),  # in the forecast
+        Moment("engine step", 12),  # in the middle of the first shard
         Moment("write", 2),  # the first shard has just appeared
-        Moment("engine step", 9),
+        Moment("engine step", 18),
         Moment("judge's answer", 5),  # two for the trial, then the first shard's
         Moment("judge's answer", 7),
         Moment("training step", 1),

@@ -15,6 +15,7 @@ from tests.value_models.rollouts.test_roll_out import PROMPTS, contents, make
 from value_models.prompts import Prompt
 from value_models.rewards.registry import RewardConfig, build
 from value_models.rollouts.shards import shard_path
+from value_models.training import labels as labelling
 from value_models.training.labels import label, measure, read_all, read_constants
 
 CONFIGS = {"odd": RewardConfig(function="tests.value_models.training.test_labels:odd"), "concise": RewardConfig()}
@@ -65,6 +66,17 @@ def test_what_is_labelled_is_not_labelled_again(rollouts: Path, tmp_path: Path) 
     (tmp_path / "part" / "normalisation.json").unlink()
     assert run(rollouts, tmp_path / "part") == 2
     assert contents(tmp_path / "part") == contents(tmp_path / "whole")
+
+
+def test_a_long_shard_is_scored_in_pieces_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelling, "AT_ONCE", 2)
+    rewards = build(CONFIGS, Path("unused"))
+    told: list[float] = []
+    texts = ["a", "bb", "c d", "", "e"]
+    found = labelling._scores(rewards, PROMPTS[:5], texts, told.append)
+    assert told == pytest.approx([0.2, 0.2, 0.1] * 2)
+    assert found[:, 0].tolist() == odd(PROMPTS[:5], texts)
+    assert found[:, 1] == pytest.approx([-0.05, -0.05, -0.1, 0, -0.05])
 
 
 def test_a_reward_that_fails_late_keeps_what_was_done(rollouts: Path, tmp_path: Path) -> None:

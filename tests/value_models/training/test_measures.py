@@ -49,4 +49,16 @@ def test_the_prompt_mean_is_each_trees_own() -> None:
 
 def test_a_flat_forest_of_one_response_has_no_pairs() -> None:
     found = measure(forest([ROWS[0], (0, 3, 1, 0)]), np.zeros(2), np.ones(2), 1.0)
-    assert math.isnan(found.ranking) and found.pairs == 0
+    assert math.isnan(found.ranking) and math.isnan(found.ranking_error)
+    assert (found.pairs, found.trees) == (0, 0)
+
+
+def test_the_error_of_the_ranking_comes_from_how_trees_differ() -> None:
+    """One tree all right, one all wrong: 5 of 10 pairs, which is no evidence of anything."""
+    two = Forest.concatenate([TREE, TREE])
+    targets = np.concatenate((TARGETS, TARGETS))
+    split = measure(two, np.concatenate((TARGETS, -TARGETS)), targets, 0.0)
+    assert (split.ranking, split.pairs, split.trees) == (0.5, 10, 2)
+    assert split.ranking_error == pytest.approx(math.sqrt((2.5**2 + 2.5**2) * 2) / 10)
+    assert measure(two, targets, targets, 0.0).ranking_error == 0
+    assert math.isnan(measure(TREE, TARGETS, TARGETS, 0.0).ranking_error)

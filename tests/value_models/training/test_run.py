@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -19,13 +21,14 @@ from transformers import LlamaForCausalLM
 from typer.testing import CliRunner
 
 from mavis_core.api.config import EngineConfig
+from mavis_core.api.errors import LoadError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline import generate
 from server.cli.app import app
 from tests.models import save_byte_llama
 from tests.value_models.toy_rewards import low
-from value_models.loading import build_engine
+from value_models.loading import build_engine, value_folders
 from value_models.training.run import Run
 from value_models.training.run_config import load_config
 from value_models.value_config import ValueConfig
@@ -98,6 +101,49 @@ def test_the_folder_says_how_it_was_made(whole: Path) -> None:
     assert [r["epoch"] for r in records] == list(range(1, len(records) + 1))
     assert (run / "training" / "training.png").stat().st_size > 1000
     assert set(json.loads((run / "report.json").read_text())) == {"rollouts", "labels", "training"}
+
+
+def test_whoever_may_read_the_config_may_read_the_tensors(whole: Path) -> None:
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in whole.iterdir()}
+    assert set(modes) == {"config.json", "model.safetensors"}
+    assert modes["model.safetensors"] == modes["config.json"]
+    assert modes["config.json"] & 0o400
+
+
+def test_the_value_appears_whole_and_tuned_or_not_at_all(
+    inputs: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = place(inputs, tmp_path / "it")
+    run = path.parent / "run"
+    for step in ("rollouts", "labels", "training"):
+        shutil.copytree(whole.parent / step, run / step)
+
+    def interrupted(*args: Any) -> None:
+        assert not (run / "value").exists()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("value_models.training.run.tune_folder", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit(path)
+    assert not (run / "value").exists() and len(value_folders(str(whole.parent))) == 1
+    with pytest.raises(LoadError, match=r"no config\.json in it"):
+        value_folders(str(run))
+    resumed = fit(path)
+    assert (resumed / "config.json").read_bytes() == (whole / "config.json").read_bytes()
+
+
+def test_every_phase_shows_a_bar_and_the_last_line_serves(inputs: Path, tmp_path: Path) -> None:
+    path = place(inputs, tmp_path / "it", count=20, train={"epochs": 1, "beta_prompts": 2})
+    result = CliRunner().invoke(app, ["fit", str(path)])
+    assert result.exit_code == 0, result.output
+    for phase in ("rollouts", "labels", "train", "beta"):
+        assert f"{phase}: 100%" in result.stderr
+    lines = result.stdout.strip().splitlines()
+    assert lines.index("Forecast, from a few seconds on this machine:") < 3
+    assert "WARNING: too little is held out" in lines[-2], "4 prompts"
+    value = path.parent / "run" / "value"
+    assert shlex.split(lines[-1])[2:] == ["--model", str(path.parent / "policy"), "--values", str(value)]
 
 
 def test_a_second_fit_does_nothing_and_other_settings_are_refused(whole: Path) -> None:

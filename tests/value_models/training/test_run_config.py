@@ -60,6 +60,10 @@ def test_numbers_that_yaml_reads_as_text(tmp_path: Path, written: str, meant: fl
         ({"engine": {"dtype": "int8"}}, "engine.dtype='int8'"),
         ({"values": "v"}, "values: must be a list, got 'v'"),
         ({"rollouts": {"weights": {"a": 1}}}, "constants: is missing"),
+        ({"prompts": {"from_policy": 1}}, "prompts.from_policy=1: must be at least 2"),
+        ({"prompts": {"from_model": 9}}, "prompts.from_model: unknown key; did you mean 'from_policy'?"),
+        ({"prompts": {"from_policy": 9}, "count": 5}, "count: prompts.from_policy says how many"),
+        ({"prompts": 7}, "prompts=7: must be of type str or mapping"),
         ({"rollouts": None}, "rollouts: must be a mapping of settings, got None"),
     ],
 )

@@ -1,0 +1,96 @@
+"""The forecast of one run: how much of it is left, tried on the engine that is about to do it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mavis_core.engine import Engine
+from value_models.rollouts.forest import Forest
+from value_models.rollouts.shards import read_shard, shard_path
+from value_models.training.forecast import FROM, Work, forecast, rollouts_line, tree_size
+from value_models.training.trial import Learned, Sampled, try_learning, try_sampling, try_scoring
+
+if TYPE_CHECKING:
+    from value_models.training.run import Run
+
+LOOKED_AT = 3
+"""Shards of an earlier sitting that tell how long responses are."""
+
+
+def outlook(run: Run, engine: Engine, encoded: Sequence[Sequence[int]], whole: bool) -> list[str]:
+    """Lines for people.
+
+    Args:
+        engine: idle, and idle afterwards.
+        encoded: token ids of the run's prompts.
+        whole: of all steps; else of the rollouts alone, which need no rewards.
+    """
+    config = run.config
+    sampled = try_sampling(engine, encoded, config.rollouts, config.seed)
+    work = _work(run, encoded)
+    if not whole:
+        return [FROM, rollouts_line(work, sampled)]
+    judges = [name for name, reward in config.rewards.items() if reward.judge is not None]
+    scoring = _scoring(run, sampled, judges) if work.unlabelled else 0.0
+    return forecast(work, sampled, scoring, _learned(run, engine, sampled), config.train, engine, judges)
+
+
+def _work(run: Run, encoded: Sequence[Sequence[int]]) -> Work:
+    config, count = run.config, len(encoded)
+    shape, size = config.rollouts.shape, config.rollouts.shard_prompts
+    starts = list(range(0, count, size))
+    sizes = {index: min(size, count - start) for index, start in enumerate(starts)}
+    rolled = [index for index in sizes if shard_path(run.rollouts_folder, index).exists()]
+    labelled = [index for index in sizes if shard_path(run.labels_folder, index).exists()]
+    seen = [read_shard(shard_path(run.rollouts_folder, index)) for index in rolled[:LOOKED_AT]]
+    tokens, responses = _seen(seen) if seen else tree_size(shape)
+    log = run.training_folder / "log.jsonl"
+    epochs = len(log.read_text(encoding="utf-8").splitlines()) if log.exists() else 0
+    return Work(
+        prompts=count,
+        prompts_left=count - sum(sizes[index] for index in rolled),
+        unlabelled=count - sum(sizes[index] for index in labelled),
+        tokens=tokens,
+        responses=responses,
+        at_most=not seen,
+        prompt_tokens=float(np.mean([len(ids) for ids in encoded])),
+        epochs_left=max(0, config.train.epochs - epochs),
+        tuned=min(round(config.train.held_out * count), config.train.beta_prompts) * len(config.rewards),
+        max_tokens=shape.max_tokens,
+        objectives=len(config.rewards),
+    )
+
+
+def _seen(shards: Sequence[Forest]) -> tuple[float, float]:
+    """(tokens, responses) of a tree."""
+    trees = sum(len(shard.roots) for shard in shards)
+    return sum(shard.sampled for shard in shards) / trees, sum(len(shard.leaves) for shard in shards) / trees
+
+
+def _scoring(run: Run, sampled: Sampled, judges: Sequence[str]) -> float:
+    """Seconds per response of all rewards but judges, on texts as long as the longest will be."""
+    forest = sampled.forest
+    lengths = [len(forest.response(leaf)) for leaf in forest.leaves.tolist()]
+    most = run.config.rollouts.shape.max_tokens
+    texts = [text * (most // max(1, length)) for text, length in zip(forest.texts(run.tokenizer), lengths, strict=True)]
+    return sum(try_scoring(reward, run.prompts, texts) for reward in run.rewards if reward.name not in judges)
+
+
+def _learned(run: Run, engine: Engine, sampled: Sampled) -> Learned | None:
+    """None for an ``lm`` that begins as a whole model: a second one in memory is too much for a forecast."""
+    config = run.config
+    if config.train.kind == "lm" and config.train.lm.backbone != "small":
+        return None
+    mixture = config.rollouts.mixture
+    return try_learning(
+        engine.policy,
+        sampled.forest,
+        len(config.rewards),
+        config.train,
+        run.target_settings,
+        config.seed,
+        mixture.beta if mixture else None,
+    )

@@ -1,0 +1,77 @@
+"""``report.json``: what each step of a run did, and what it cost in all the sittings that it took.
+
+A sitting is a process that works at a step. Its seconds are added as they pass, every few of them, so that one that was
+killed or that failed counts too; what it did is added when it comes to its end.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mavis_core.api.errors import RunError
+from value_models import durable
+
+BEAT = 5.0
+"""Seconds between two entries, and so what a kill leaves out at most."""
+
+
+class Sitting:
+    """Work at one step: a context manager.
+
+    Args:
+        report: the file.
+        step: its name there.
+    """
+
+    def __init__(self, report: Path, step: str) -> None:
+        self._report, self._step = report, step
+        self._figures: dict[str, Any] = {}
+        self._worked = True
+        self._over = threading.Event()
+        self._failed: RunError | None = None
+
+    def __enter__(self) -> Sitting:
+        self._began = time.perf_counter()
+        self._before: dict[str, Any] = self._read().get(self._step, {})
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+        return self
+
+    def done(self, figures: dict[str, Any], worked: bool = True) -> None:
+        """The step is at its end; one that found everything there (``worked`` False) leaves the report as it was."""
+        self._figures = figures
+        self._worked = worked or not self._before
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+        if error is not None and time.perf_counter() - self._began < BEAT:
+            return  # refused, rather than interrupted
+        if self._worked:
+            self._write(self._entry())
+        elif self._read().get(self._step) != self._before:
+            self._write(self._before)
+        if self._failed is not None and error is None:
+            raise self._failed
+
+    def _entry(self) -> dict[str, Any]:
+        seconds = self._before.get("seconds", 0.0) + time.perf_counter() - self._began
+        sittings = self._before.get("sittings", int(bool(self._before))) + 1
+        return {**self._before, **self._figures, "seconds": round(seconds, 1), "sittings": sittings}
+
+    def _beat(self) -> None:
+        try:
+            while not self._over.wait(BEAT):
+                self._write(self._entry())
+        except RunError as error:  # a full disk is told when the sitting ends, if nothing else tells it before
+            self._failed = error
+
+    def _read(self) -> dict[str, Any]:
+        return durable.read_json(self._report) if self._report.exists() else {}
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        durable.write_json(self._report, {**self._read(), self._step: entry})
