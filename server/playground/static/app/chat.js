@@ -52,7 +52,11 @@ export class Chat {
     this.follow = follower(this.scroller, this.list);
     connection.addEventListener("change", () => this.#buttons());
     state.addEventListener("change", () => this.#offerWeights());
-    addEventListener("pagehide", () => this.#keep());
+    addEventListener("pagehide", () => {
+      this.stop(); // else the browser cuts the stream, which would look like a lost connection
+      this.#keep();
+    });
+    addEventListener("beforeunload", () => this.#running?.stop.abort());
     const said = this.#conversation.path.findLast(({ turn }) => turn.role === "user")?.turn.content;
     this.input.value = state.settings.prompt === said ? "" : state.settings.prompt; // the address has what was last said
     this.#render();
