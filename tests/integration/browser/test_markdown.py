@@ -102,7 +102,7 @@ def test_tokens_keep_their_shades_in_it(served: Served, open_page: OpenPage) -> 
     two.hover()
     card = page.get_by_role("tooltip")
     expect(card).to_contain_text("−1.50 nats")
-    expect(card).to_contain_text(f"{100 * math.exp(-3.5):.1f} %")
+    expect(card).to_contain_text(f"{100 * math.exp(-3.5):.0f} %")
     background = "token => getComputedStyle(token).backgroundColor"
     shaded = two.evaluate(background)
     page.get_by_label("Shade tokens by").first.select_option("off")

@@ -42,8 +42,8 @@ function block(token) {
       return [];
     case "paragraph":
       return [h("p", {}, ...inlines(token.tokens))];
-    case "heading": // the page's own headings end at the second level
-      return [h(`h${Math.min(6, token.depth + 2)}`, {}, ...inlines(token.tokens))];
+    case "heading": // the page itself has the first level
+      return [h(`h${Math.min(6, token.depth + 1)}`, {}, ...inlines(token.tokens))];
     case "code":
       return [code(token.text, token.lang ?? "")];
     case "blockquote":
