@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.engine import Engine
+from value_models.prompts import Prompt
+from value_models.rewards.reward import Guarded
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.shards import read_shard, shard_path
+from value_models.training.data import TargetSettings
 from value_models.training.forecast import FROM, Work, forecast, rollouts_line, tree_size
+from value_models.training.run_config import RunConfig
 from value_models.training.trial import Learned, Sampled, try_learning, try_sampling, try_scoring
-
-if TYPE_CHECKING:
-    from value_models.training.run import Run
 
 LOOKED_AT = 3
 """Shards of an earlier sitting that tell how long responses are."""
 
 
-def outlook(run: Run, engine: Engine, encoded: Sequence[Sequence[int]], whole: bool) -> list[str]:
+class Foreseen(Protocol):
+    """What of a ``Run`` is looked at."""
+
+    config: RunConfig
+    rollouts_folder: Path
+    labels_folder: Path
+    training_folder: Path
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def prompts(self) -> list[Prompt]: ...
+    @property
+    def rewards(self) -> list[Guarded]: ...
+    @property
+    def target_settings(self) -> TargetSettings: ...
+
+
+def outlook(run: Foreseen, engine: Engine, encoded: Sequence[Sequence[int]], whole: bool) -> list[str]:
     """Lines for people.
 
     Args:
@@ -38,7 +59,7 @@ def outlook(run: Run, engine: Engine, encoded: Sequence[Sequence[int]], whole: b
     return forecast(work, sampled, scoring, _learned(run, engine, sampled), config.train, engine, judges)
 
 
-def _work(run: Run, encoded: Sequence[Sequence[int]]) -> Work:
+def _work(run: Foreseen, encoded: Sequence[Sequence[int]]) -> Work:
     config, count = run.config, len(encoded)
     shape, size = config.rollouts.shape, config.rollouts.shard_prompts
     starts = list(range(0, count, size))
@@ -70,7 +91,7 @@ def _seen(shards: Sequence[Forest]) -> tuple[float, float]:
     return sum(shard.sampled for shard in shards) / trees, sum(len(shard.leaves) for shard in shards) / trees
 
 
-def _scoring(run: Run, sampled: Sampled, judges: Sequence[str]) -> float:
+def _scoring(run: Foreseen, sampled: Sampled, judges: Sequence[str]) -> float:
     """Seconds per response of all rewards but judges, on texts as long as the longest will be."""
     forest = sampled.forest
     lengths = [len(forest.response(leaf)) for leaf in forest.leaves.tolist()]
@@ -79,7 +100,7 @@ def _scoring(run: Run, sampled: Sampled, judges: Sequence[str]) -> float:
     return sum(try_scoring(reward, run.prompts, texts) for reward in run.rewards if reward.name not in judges)
 
 
-def _learned(run: Run, engine: Engine, sampled: Sampled) -> Learned | None:
+def _learned(run: Foreseen, engine: Engine, sampled: Sampled) -> Learned | None:
     """None for an ``lm`` that begins as a whole model: a second one in memory is too much for a forecast."""
     config = run.config
     if config.train.kind == "lm" and config.train.lm.backbone != "small":
