@@ -345,7 +345,7 @@ def sizes() -> list[Attack]:
     found += [
         chat("sizes: max_tokens", max_tokens=value) for value in (0, -1, 2**31, 2**63, 2**64, 10**100, 1e308, "1", None)
     ]
-    found += [chat("sizes: ignore_eos", max_tokens=2000, ignore_eos=True, n=n) for n in (1, 4)]
+    found += [chat("sizes: ignore_eos", max_tokens=most, ignore_eos=True, n=n) for most, n in ((2000, 1), (250, 4))]
     return found
 
 
