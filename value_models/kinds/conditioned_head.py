@@ -18,7 +18,7 @@ weights share their KV. A is a table over the vocabulary that does not depend on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +29,11 @@ from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
 from mavis_core.sample.scoring import ScoringInput
 from mavis_core.values.protocol import ValueSpec
-from value_models.kinds.head import HeadSizes, save_trained
+from value_models.kinds.head import HeadSizes, load_with, save_trained
 from value_models.kinds.head_network import HeadNetwork, gelu, product, unit_rms
 from value_models.kinds.head_trainee import HeadTrainee
 from value_models.kinds.kind import Kind, Learning
 from value_models.rollouts.packing import Batch
-from value_models.tensors import read_tensors
-from value_models.value_config import ValueConfig
 
 PULL_WIDTH = 32
 """Hidden units of the network of w."""
@@ -147,15 +145,6 @@ class ConditionedHeadTrainee(HeadTrainee):
         return found
 
 
-def load_conditioned(
-    folder: Path, config: ValueConfig, objectives: Sequence[ObjectiveInfo], policy: Policy
-) -> ConditionedHeadValue:
-    tensors = read_tensors(folder)
-    network = ConditionedHeadNetwork(len(objectives), **config.architecture)
-    network.load_state_dict(tensors)
-    return ConditionedHeadValue(folder.name, objectives, network, policy.readout.weight)
-
-
 def fresh_conditioned(
     policy: Policy, objectives: int, train: HeadSizes, largest: float | None
 ) -> ConditionedHeadTrainee:
@@ -168,7 +157,7 @@ def fresh_conditioned(
 CONDITIONED_HEAD = Kind(
     name="conditioned_head",
     value=ConditionedHeadValue,
-    load=load_conditioned,
+    load=partial(load_with, ConditionedHeadValue, ConditionedHeadNetwork),
     reads_policy=True,
     conditioned=True,
     learning=Learning(fresh=fresh_conditioned, save=save_trained, weights=True),

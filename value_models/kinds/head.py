@@ -12,11 +12,12 @@ Heads of equal shape are stacked into one network, so four objectives cost as ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,8 @@ from value_models.kinds.head_trainee import HeadTrainee
 from value_models.kinds.kind import Kind, Learning
 from value_models.tensors import read_tensors
 from value_models.value_config import WEIGHTS_FILE, ValueConfig
+
+V = TypeVar("V")
 
 
 class HeadValue:
@@ -101,11 +104,19 @@ class HeadValue:
         return found
 
 
-def load_head(folder: Path, config: ValueConfig, objectives: Sequence[ObjectiveInfo], policy: Policy) -> HeadValue:
+def load_with(
+    value: Callable[[str, Sequence[ObjectiveInfo], Any, Tensor], V],
+    network: Callable[..., nn.Module],
+    folder: Path,
+    config: ValueConfig,
+    objectives: Sequence[ObjectiveInfo],
+    policy: Policy,
+) -> V:
+    """``Kind.load`` of a value that is a ``network`` on the policy's hidden state."""
     tensors = read_tensors(folder)
-    network = HeadNetwork(len(objectives), **config.architecture)
-    network.load_state_dict(tensors)
-    return HeadValue(folder.name, objectives, network, policy.readout.weight)
+    made = network(len(objectives), **config.architecture)
+    made.load_state_dict(tensors)
+    return value(folder.name, objectives, made, policy.readout.weight)
 
 
 def save_head(folder: Path, config: ValueConfig, network: nn.Module) -> None:
@@ -142,7 +153,7 @@ def save_trained(folder: Path, config: ValueConfig, trainee: HeadTrainee) -> Non
 HEAD = Kind(
     name="head",
     value=HeadValue,
-    load=load_head,
+    load=partial(load_with, HeadValue, HeadNetwork),
     reads_policy=True,
     stack=stack_heads,
     learning=Learning(

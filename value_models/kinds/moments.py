@@ -20,22 +20,18 @@ come (``ValueSpec.conditioned``), which the tilt subtracts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.model.policy import Policy
 from value_models.kinds.conditioned_head import ConditionedHeadValue
-from value_models.kinds.head import HeadSizes, save_trained
+from value_models.kinds.head import HeadSizes, load_with, save_trained
 from value_models.kinds.head_network import HeadNetwork
 from value_models.kinds.head_trainee import HeadTrainee
 from value_models.kinds.kind import Kind, Learning
 from value_models.rollouts.packing import Batch
-from value_models.tensors import read_tensors
-from value_models.value_config import ValueConfig
 
 FARTHEST = 3.0
 """Standard deviations above the mean that the best text is taken to be."""
@@ -121,15 +117,6 @@ class MomentsTrainee(HeadTrainee):
         return found
 
 
-def load_moments(
-    folder: Path, config: ValueConfig, objectives: Sequence[ObjectiveInfo], policy: Policy
-) -> MomentsValue:
-    tensors = read_tensors(folder)
-    network = MomentsNetwork(len(objectives), **config.architecture)
-    network.load_state_dict(tensors)
-    return MomentsValue(folder.name, objectives, network, policy.readout.weight)
-
-
 def fresh_moments(policy: Policy, objectives: int, train: HeadSizes, largest: float | None) -> MomentsTrainee:
     network = MomentsNetwork(objectives, policy.readout.weight.shape[1], train.width, train.rank)
     return MomentsTrainee(policy, network)
@@ -138,7 +125,7 @@ def fresh_moments(policy: Policy, objectives: int, train: HeadSizes, largest: fl
 MOMENTS = Kind(
     name="moments",
     value=MomentsValue,
-    load=load_moments,
+    load=partial(load_with, MomentsValue, MomentsNetwork),
     reads_policy=True,
     conditioned=True,
     learning=Learning(fresh=fresh_moments, save=save_trained, products=True),
