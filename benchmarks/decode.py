@@ -45,19 +45,20 @@ class Arms:
         config = EngineConfig(max_num_seqs=rows, max_num_batched_tokens=max(2048, rows), enable_prefix_caching=False)
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
         if shape is None:
-            self.policy = Policy.load(str(SHIPPED_POLICY), device, dtype)
+            self.policy, self.plain = (Policy.load(str(SHIPPED_POLICY), device, dtype) for _ in range(2))
             heads = stacked([load_value(folder, self.policy) for folder in value_folders(str(SHIPPED_HEADS))])
             lms = [load_value(SHIPPED_LM, self.policy)]
         else:
-            self.policy = random_policy(SHAPES[shape], device, dtype)
+            self.policy, self.plain = (random_policy(SHAPES[shape], device, dtype) for _ in range(2))
             heads, lms = [random_head(self.policy)], [random_lm(self.policy, max(128, SHAPES[shape].hidden // 4), 2)]
         self.names = [objective.name for objective in heads[0].spec.objectives]
+        self.policy.pack()
         self.by_heads = Engine(self.policy, heads, config)
         self.by_lm = Engine(self.policy, lms, config)
 
     def transformers(self, prompts: list[list[int]], tokens: int) -> None:
-        """generate() on the same weights, with its own attention and cache."""
-        model = self.policy.model
+        """generate() on the same weights as transformers loads them, with its own attention and cache."""
+        model = self.plain.model
         ids = torch.tensor(prompts, device=self.policy.device)
         with torch.inference_mode():
             found = model.generate(

@@ -84,6 +84,7 @@ def main(
     where = resolve_device(device)
     dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
     policy = Policy.load(model, where, dtype, "shipped" if model == str(SHIPPED_POLICY) else Path(model).name)
+    policy.pack()
     results = []
     for count in rows or [1, 8, 32]:
         results.append(measure(policy, count, tokens, rounds))

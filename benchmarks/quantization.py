@@ -56,6 +56,7 @@ class Arm:
         policy = Policy.load(str(model), CPU, self.dtype, model.name)
         if self.bits is not None:
             policy.quantize(self.bits)
+        policy.pack()
         return policy
 
 
@@ -104,7 +105,7 @@ def main(
             "positions": len(full),
             "kl_per_token": float((full.exp() * (full - found)).sum(1).mean()),
             "same_most_likely": float((full.argmax(1) == found.argmax(1)).float().mean()),
-            "weights_mib": round(weight_bytes(policy.model) / 2**20, 1),
+            "weights_mib": round(weight_bytes(policy.model, policy.output) / 2**20, 1),
             "tokens_per_second": {rows: round(statistics.median(times), 1) for rows, times in speed.items() if times},
         }
         lines.append(json.dumps(result))

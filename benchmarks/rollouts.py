@@ -98,6 +98,7 @@ class Generate:
 def measure(rounds: int, prompts: int, sample: int, max_tokens: int, rows: int, device: torch.device) -> dict[str, Any]:
     """Speeds of the three ways and their ratios."""
     policy = Policy.load(str(SHIPPED_POLICY), device, torch.float32 if device.type == "cpu" else torch.bfloat16)
+    policy.pack()
     engine = Engine(policy, [], EngineConfig(max_num_seqs=rows, max_num_batched_tokens=max(2048, rows)))
     naive = Generate(SHIPPED_POLICY, device, policy.dtype)
     assert policy.tokenizer is not None

@@ -78,7 +78,7 @@ class FolderLoader:
 
 
 def load_policy(model: str, config: EngineConfig, name: str | None = None) -> Policy:
-    """A policy on the device, in the dtype and with the quantization that ``config`` asks for.
+    """A policy on the device, in the dtype and with the quantization that ``config`` asks for, packed for a CPU.
 
     Raises:
         LoadError: naming the culprit.
@@ -87,6 +87,7 @@ def load_policy(model: str, config: EngineConfig, name: str | None = None) -> Po
     policy = Policy.load(model, device, resolve_dtype(config.dtype, device), name)
     if config.quantization is not None:
         policy.quantize(config.quantization)
+    policy.pack()
     return policy
 
 

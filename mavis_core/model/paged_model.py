@@ -17,6 +17,7 @@ from mavis_core.model.attention import ATTENTION, AttentionStep, Chunk
 from mavis_core.model.attention_spec import AttentionSpec
 from mavis_core.model.backends import AttentionBackend, newest, sdpa
 from mavis_core.model.kv_pool import CacheSpec, KVPool
+from mavis_core.model.packed_linear import pack
 from mavis_core.model.quantization import quantize
 from mavis_core.model.unsupported import refuse_unsupported
 from mavis_core.model.windows import context_length, layer_windows
@@ -82,6 +83,10 @@ class PagedModel:
         """Replace the linear layers in place; see ``quantization``. Raises LoadError."""
         quantize(self.base, kind, self.name)
         self.quantized = True
+
+    def pack(self) -> None:
+        """Lay out the weights for the CPU, in place; nothing elsewhere. See ``packed_linear``."""
+        pack(self.base)
 
     @torch.inference_mode()
     def probe(self, backend: AttentionBackend = sdpa) -> None:

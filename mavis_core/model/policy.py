@@ -16,6 +16,7 @@ from mavis_core.model.answer_ends import answer_ends
 from mavis_core.model.dtype import settle
 from mavis_core.model.logit_scaling import LogitScaling
 from mavis_core.model.model_source import ModelSource
+from mavis_core.model.packed_linear import packed_output
 from mavis_core.model.paged_model import PagedModel
 
 GENERATION_FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
@@ -84,7 +85,7 @@ class Policy:
         self.backbone = PagedModel(model, name)
         self.tokenizer = tokenizer
         self.name = name
-        self.readout = model.get_output_embeddings()
+        self.readout = self.output = model.get_output_embeddings()
         self.scaling = LogitScaling.of(self.backbone.config)
         self.vocab_size = int(self.readout.weight.shape[0])
         self.generation: Any = getattr(model, "generation_config", None) or GenerationConfig()
@@ -124,6 +125,11 @@ class Policy:
         """All but embedding and output layer, in place; see ``quantization``. Raises LoadError."""
         self.backbone.quantize(kind)
 
+    def pack(self) -> None:
+        """Lay out the weights for a CPU, in place; elsewhere nothing. No gradients after it. See ``packed_linear``."""
+        self.backbone.pack()
+        self.output = packed_output(self.readout)
+
     @property
     def device(self) -> torch.device:
         device: torch.device = self.readout.weight.device
@@ -157,7 +163,7 @@ class Policy:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Raw logits: hidden (B, D) -> (B, V) float32."""
-        return self.scaling(self.readout(hidden).float())
+        return self.scaling(self.output(hidden).float())
 
     @torch.inference_mode()
     def _probe_readout(self, model: Any) -> None:

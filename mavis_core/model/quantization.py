@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mavis_core.api.errors import LoadError
+from mavis_core.model.packed_linear import PackedLinear
 
 GROUP = 32
 OUTPUTS = 32
@@ -115,7 +116,10 @@ def _linear_layers(model: nn.Module) -> Iterator[tuple[Any, str, nn.Linear]]:
                 yield parent, key, layer
 
 
-def weight_bytes(model: nn.Module) -> int:
-    """Memory of all weights, those that are shared counted once."""
-    tensors = {tensor.data_ptr(): tensor.nbytes for tensor in (*model.parameters(), *model.buffers())}
-    return sum(tensors.values())
+def weight_bytes(*models: nn.Module) -> int:
+    """Memory of all weights, packed ones too, those that are shared counted once."""
+    layers = {id(layer): layer for model in models for layer in model.modules()}.values()
+    loose = [tensor for layer in layers for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False))]
+    sizes = [*{tensor.data_ptr(): tensor.nbytes for tensor in loose}.values()]
+    found: int = sum(sizes + [layer.packed.nbytes for layer in layers if isinstance(layer, PackedLinear)])
+    return found

@@ -17,6 +17,8 @@ import os
 import torch
 from torch import nn
 
+from mavis_core.model.packed_linear import weight_count
+
 SMALL = 100_000_000  # weights; a step over this many takes some 10 ms on one core
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ def set_threads(wanted: int | None, model: nn.Module) -> int:
     Returns: how many there are now, within an operation.
     """
     wanted = wanted or _own_threads()
-    if wanted is None and sum(weight.numel() for weight in model.parameters()) < SMALL:
+    if wanted is None and weight_count(model) < SMALL:
         wanted = 1
     if wanted is not None:
         torch.set_num_threads(wanted)

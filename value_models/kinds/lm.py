@@ -57,6 +57,7 @@ class LmValue:
     def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
         (self._pool,) = pools
         self.model.base.to(device=device, dtype=dtype)
+        self.model.pack()
         self.readout.to(device=device, dtype=torch.float32)
         self.model.probe()
 
