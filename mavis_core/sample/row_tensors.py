@@ -15,6 +15,7 @@ from torch import Tensor
 from mavis_core.api.guidance import Guidance
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.sample.companions import CompanionTensors
+from mavis_core.sample.filters import Filters
 from mavis_core.sample.floors import FloorTensors
 from mavis_core.sample.given import GivenTokens
 from mavis_core.sample.logit_edits import LogitEdits
@@ -46,8 +47,7 @@ class RowTensors:
         companions: what they say, or None where no row brings an objective in words.
         noise: Gumbel noise at this position; 0 for greedy rows.
         temperature: (B,) float32, 1 for greedy rows.
-        top_k, top_p, min_p: (B,), for ``apply_filters``; ``filtered`` says whether any row has one on, ``widest`` is
-            the largest top_k, V where a row has none.
+        filters: top_k, top_p and min_p; None where no row has one on.
         k, beta, limit, minmax, weights: (G,), (G,), (G,), (G,) bool, (G, M), of the guided rows; ``tilt_weights`` is
             beta * weights, (G, M).
         named: (G, 1, M) bool, the objectives that each guided row names.
@@ -72,15 +72,10 @@ class RowTensors:
         self.last_token = first(self.tracks.last_token, len(rows))
         self.length = first(self.tracks.length, len(rows))
         self.block_table = first(self.tracks.block_table, len(rows))
-        self.top_k = torch.tensor([s.top_k if s.top_k > 0 else vocab_size for s in sampling]).to(device)
-        floats = torch.tensor(
-            [(s.temperature or 1.0, float(s.temperature > 0), s.top_p, s.min_p) for s in sampling],
-            dtype=torch.float32,
-        ).to(device)
-        self.temperature, random, self.top_p, self.min_p = floats.T.contiguous()
+        temperatures = [(s.temperature or 1.0, float(s.temperature > 0)) for s in sampling]
+        self.temperature, random = torch.tensor(temperatures, dtype=torch.float32).to(device).T.contiguous()
         self.scaled = any(s.temperature not in (0, 1) for s in sampling)
-        self.filtered = any(s.top_k > 0 or s.top_p < 1 or s.min_p > 0 for s in sampling)
-        self.widest = max(s.top_k if s.top_k > 0 else vocab_size for s in sampling)
+        self.filters = Filters.of(sampling, vocab_size, device)
         keys, positions = torch.tensor([(row.key, row.output_length) for row in rows]).to(device).T.contiguous()
         greedy = any(s.temperature == 0 for s in sampling)
         self.noise = NoiseAhead(keys, positions, hashes, random if greedy else None, self.guided)
@@ -125,7 +120,8 @@ class RowTensors:
         if any(row.matcher is not None or row.answer for row in self.rows[: self.guided]):
             return False
         banned = max((len(row.stop_ids) for row in self.rows), default=0)
-        return not self.filtered and all(g.top_k == self.width for g in guidance) and self.width + banned <= vocab_size
+        alike = self.filters is None and all(g.top_k == self.width for g in guidance)
+        return alike and self.width + banned <= vocab_size
 
     @property
     def max_length(self) -> int:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from mavis_core.sample.candidates import Candidates
 from mavis_core.sample.companions import add_columns
-from mavis_core.sample.filters import apply_filters
 from mavis_core.sample.floors import FoundWeights, pack
 from mavis_core.sample.kl import DrawStats, measure_draws, read_draw
 from mavis_core.sample.row_tensors import RowTensors, first
@@ -137,9 +136,8 @@ def process_logits(raw: Tensor, rows: RowTensors) -> Logits:
     raw, beside = first(raw, len(rows.rows)), raw[len(rows.rows) :]
     edited = rows.edits.apply(raw)
     scaled = edited / rows.temperature[:, None] if rows.scaled else edited
-    if not rows.filtered:
-        return Logits(raw, scaled, scaled, beside)
-    return Logits(raw, scaled, apply_filters(scaled, rows.top_k, rows.top_p, rows.min_p, rows.widest), beside)
+    surviving = scaled if rows.filters is None else rows.filters.apply(scaled)
+    return Logits(raw, scaled, surviving, beside)
 
 
 def tilt(scored: Scored | None, rows: RowTensors) -> Tilted | None:

@@ -46,8 +46,9 @@ def test_settings_stand_where_their_rows_do() -> None:
     tensors = RowTensors(batch(), POOL, HASHES)
     assert tensors.guided == 2
     assert tensors.temperature.tolist() == [1, 1, 1, 0.5]
-    assert tensors.top_k.tolist() == [VOCAB, VOCAB, 4, VOCAB]
-    assert (tensors.scaled, tensors.filtered, tensors.widest) == (True, True, VOCAB)
+    assert tensors.filters is not None
+    assert tensors.filters.top_k.tolist() == [VOCAB, VOCAB, 4, VOCAB]
+    assert tensors.scaled
     assert (tensors.k.tolist(), tensors.width) == ([7, 5], 7)
     assert tensors.beta.tolist() == [2, 3]  # the second one's is what its objective recommends
     assert tensors.weights.tolist() == [[1, 0, 0], [0, -2, 0]]
