@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import io
+import socket
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
 from server.cli.banner import banner
+from server.cli.own_address import own_address
 from server.settings import load_settings
 from tests.server.fake_engine import FakeEngine
 
@@ -32,6 +34,23 @@ def test_it_says_how_the_model_writes_calls_and_reasoning() -> None:
 def test_it_names_the_playground() -> None:
     assert "http://127.0.0.1:8000/[" in banner(load_settings(), INFO, [], True)
     assert "browser" not in banner(load_settings(playground=False), INFO, [], True)
+
+
+def test_it_says_where_a_phone_opens_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(host: str) -> str:
+        return Text.from_markup(banner(load_settings(host=host, api_key="k"), INFO, [], True)).plain
+
+    monkeypatch.setattr("server.cli.banner.own_address", lambda: "192.0.2.5")
+    assert "browser: http://127.0.0.1:8000/ and from other devices: http://192.0.2.5:8000/\n" in told("0.0.0.0")
+    assert "other devices" not in told("127.0.0.1") + told("192.0.2.5")
+    monkeypatch.setattr("server.cli.banner.own_address", lambda: None)
+    assert "other devices" not in told("0.0.0.0")
+
+
+def test_this_machines_address_is_one_that_it_can_listen_on() -> None:
+    address = own_address()
+    if address is not None:
+        socket.create_server((address, 0)).close()
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_the_command_says_it_in_one_line() -> None:
 
 
 def test_an_address_that_is_not_ours() -> None:
-    with pytest.raises(ConfigError, match="--host=192.0.2.77, --port=0: cannot listen there: this machine has no such"):
+    with pytest.raises(ConfigError, match=r"--host=192.0.2.77, --port=0: cannot .* has no such address"):
         listening("192.0.2.77", 0)
 
 
@@ -46,7 +46,7 @@ def test_a_name_that_stands_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(ConfigError, match="cannot listen there: 'no.such.host' is no name of an address"):
+    with pytest.raises(ConfigError, match=r"cannot listen there: 'no.such.host' is no name of an address"):
         listening("no.such.host", 0)
 
 

@@ -27,6 +27,7 @@ from value_models.kinds.head_network import HeadNetwork
 from value_models.prompts import read_prompts
 from value_models.rollouts.roll_out import RolloutConfig, roll_out
 from value_models.rollouts.shape import Shape
+from value_models.training import distill, sittings
 from value_models.value_config import ValueConfig
 
 
@@ -78,8 +79,25 @@ def test_two_heads_become_one_head(folder: Path) -> None:
     engine = Engine(policy, [load_value(folder / "out" / "value", policy)], EngineConfig())
     ((choice,),) = generate(engine, ["say"], SamplingParams(max_tokens=5, seed=0), Guidance({"kind": 1.0, "low": 1.0}))
     assert choice.guidance is not None and choice.guidance.steering_nats > 0
+    report = (folder / "out" / "report.json").read_text()
     again = CliRunner().invoke(app, ["distill", str(folder / "d.yaml")])
     assert again.exit_code == 0 and "is there already" in again.output
+    assert again.output.splitlines()[-1] == result.output.splitlines()[-1] != ""
+    assert (folder / "out" / "report.json").read_text() == report
+
+
+def test_the_report_adds_up_sittings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was cut off after its training, and one that goes on from there."""
+    file = write(folder, {"kind": "head", "width": 8, "rank": 4, "epochs": 1, "beta_prompts": 0})
+    monkeypatch.setattr(sittings, "BEAT", 0.01)
+    with monkeypatch.context() as cut:
+        cut.setattr(distill, "export", lambda *_: 1 / 0)
+        assert isinstance(CliRunner().invoke(app, ["distill", file]).exception, ZeroDivisionError)
+    first = json.loads((folder / "out" / "report.json").read_text())["distillation"]
+    assert CliRunner().invoke(app, ["distill", file]).exit_code == 0
+    last = json.loads((folder / "out" / "report.json").read_text())["distillation"]
+    assert (first["sittings"], last["sittings"], last["epochs"]) == (1, 2, 1)
+    assert last["seconds"] >= first["seconds"]
 
 
 def test_and_an_lm(folder: Path) -> None:
