@@ -18,7 +18,6 @@ import uvicorn
 
 from mavis_core.api.engine_client import EngineClient
 from server.wire.leaving import leave
-from server.wire.listening import listening
 
 CUT_SECONDS = 0.5  # for errors to get out, after a second signal: first the engine's, then everybody else's
 SIGNALLED = 128  # shells' exit code of a process that a signal ended, less the signal
@@ -48,10 +47,6 @@ class DrainingServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._cutting: asyncio.Task[None] | None = None
-
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Raises ConfigError, before anything has started: there is no listening on the address that is configured."""
-        super().run(sockets or listening(self.config.host, self.config.port))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import errno
 import socket
-import subprocess
-import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from mavis_core.api.errors import ConfigError
-from server.serving import server_for
-from server.settings import load_settings
+from server.cli.app import app
 from server.wire.listening import listening
-from tests.server.fake_engine import FakeEngine, FakeTokenizer
 
 
-def test_nothing_is_loaded_behind_a_port_that_is_taken() -> None:
-    loading: list[str] = []
+def test_a_port_that_is_taken_is_one_line_and_nothing_is_loaded() -> None:
+    """Else it would be the model that is missing."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        settings = load_settings(port=port, database="sqlite://")
-        server = server_for(settings, FakeEngine(), FakeTokenizer, lambda: loading.append("model"))
-        with pytest.raises(ConfigError, match=f"--port={port}: cannot listen there: another program listens there"):
-            server.run()
-    assert loading == []
-
-
-def test_the_command_says_it_in_one_line() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        command = [sys.executable, "-m", "server", "serve", "--port", str(taken.getsockname()[1])]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    [line] = ended.stderr.splitlines()
-    assert line.endswith("cannot listen there: another program listens there; choose another --port")
+        ended = CliRunner().invoke(app, ["serve", "--port", str(port), "--model", "/absent", "--database", "sqlite://"])
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    where = f"--host=127.0.0.1, --port={port}: cannot listen there: another program listens there"
+    assert ended.stderr == f"{where}; choose another --port\n"
 
 
 def test_an_address_that_is_not_ours() -> None:
