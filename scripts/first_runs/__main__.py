@@ -56,7 +56,9 @@ def went_well(entry: dict[str, Any]) -> bool:
 
 
 def home_of(environment: Environment, name: str) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f"{name.replace(' ', '-')}-", dir=environment.folder))
+    home = Path(tempfile.mkdtemp(prefix=f"{name.replace(' ', '-')}-", dir=environment.folder))
+    home.chmod(0o755)
+    return home
 
 
 def main(

@@ -23,7 +23,9 @@ def main() -> None:
     with client.chat.completions.stream(model=MODEL, messages=conversation, max_tokens=60) as stream:  # type: ignore[arg-type]
         pieces = [event.delta for event in stream if event.type == "content.delta"]
     print("stream:", "".join(pieces))
-    response = client.responses.create(model=MODEL, instructions="Be brief.", input="Do you like tea?", max_output_tokens=60)
+    response = client.responses.create(
+        model=MODEL, instructions="Be brief.", input="Do you like tea?", max_output_tokens=60
+    )
     print("response:", response.output_text)
     mood = client.chat.completions.parse(model=MODEL, messages=[question], response_format=Mood, temperature=0)  # type: ignore[list-item]
     print("parsed:", mood.choices[0].message.parsed)

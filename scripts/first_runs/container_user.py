@@ -20,6 +20,8 @@ import yaml
 from scripts.first_runs.newcomer import Newcomer
 
 KEY = "a-key-of-this-run"
+MORE = ('"user": "alice"', '"response_format": {"type": "json_object"}', '"objectives": {"own": "Talk like a pirate."}')
+"""Of further requests: what needs the database, processes of their own, and a second prompt."""
 READING = "dac_read_search"
 """The one capability that is left where this machine's Python is in a folder that others cannot read."""
 
@@ -40,12 +42,13 @@ def run(newcomer: Newcomer) -> None:
     *_, command = instructions(image.text, "CMD")
     serving = shlex.join([*json.loads(entry), *json.loads(command)])
     root = Path("/")
+    newcomer.types('echo > "$TMPDIR/written" && ! echo > /written && ! echo > /home/written', root, complaints=False)
     with newcomer.serves(serving, root) as said:
         choice = newcomer.pastes(said, root)
         newcomer.succeeds(f"the request that the server printed: {choice['message']['content']!r}")
         *_, health = instructions(image.text, "HEALTHCHECK")
         newcomer.types(shlex.join(json.loads(health[health.index("[") :])), root)
-        for more in ('"response_format": {"type": "json_object"}', '"objectives": {"own": "Talk like a pirate."}'):
+        for more in MORE:
             body = f'{{"messages": [{{"role": "user", "content": "How was your day?"}}], "max_tokens": 24, {more}}}'
             asked = newcomer.page("README.md").command("^curl ").partition(" -d ")[0]
             asked = f'{asked} -H "Authorization: Bearer $MAVIS_API_KEY" -d {shlex.quote(body)}'

@@ -70,7 +70,9 @@ def by_touch(newcomer: Newcomer, page: Page) -> None:
     strength.wait_for()
     said = str(answer.locator(".answer-text").text_content()).strip()
     newcomer.expects(said, "sending", "the answer is empty")
-    newcomer.expects("not" not in str(strength.text_content()).lower(), "sending", f"it says {strength.text_content()!r}")
+    newcomer.expects(
+        "not" not in str(strength.text_content()).lower(), "sending", f"it says {strength.text_content()!r}"
+    )
     width = page.evaluate("document.documentElement.scrollWidth")
     newcomer.expects(width <= PHONE["viewport"]["width"], "reading the answer", f"the page is {width} px wide")
     newcomer.succeeds(f"{SLIDER} {now} by touch, {strength.text_content()!r}: {said!r}")

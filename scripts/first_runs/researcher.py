@@ -47,4 +47,6 @@ def run(newcomer: Newcomer) -> None:
         newcomer.expects("exclaiming, short words" in said, last, said)
         choice = newcomer.pastes(said, newcomer.home)
         newcomer.expects("exclaiming" in choice["guidance"]["values"], last, f"steered by {choice['guidance']}")
-        newcomer.succeeds(f"the pasted lines: {choice['message']['content']!r}, {choice['guidance']['kl_nats']:.1f} nats")
+        newcomer.succeeds(
+            f"the pasted lines: {choice['message']['content']!r}, {choice['guidance']['kl_nats']:.1f} nats"
+        )
