@@ -108,8 +108,9 @@ def _speed(rate: float, known: str) -> list[str]:
 
 
 def table() -> str:
-    head = "| model | GB of disk | GB of memory | tokens/s, two CPU cores | sampling there | tokens/s, one GPU | sampling there |"
-    return "\n".join([head, "|---|---|---|---|---|---|---|", *map(row, MODELS)])
+    heads = ["model", "GB of disk", "GB of memory"]
+    heads += [cell for where in ("two CPU cores", "one GPU") for cell in (f"tokens/s, {where}", "sampling there")]
+    return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *map(row, MODELS)])
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from openai import OpenAI
 from pydantic import BaseModel
 
@@ -15,19 +17,19 @@ class Mood(BaseModel):
 
 def main() -> None:
     client = OpenAI()
-    question = {"role": "user", "content": "How was your day?"}
-    answer = client.chat.completions.create(model=MODEL, messages=[question], max_completion_tokens=60)  # type: ignore[list-item]
+    question: Any = {"role": "user", "content": "How was your day?"}
+    answer = client.chat.completions.create(model=MODEL, messages=[question], max_completion_tokens=60)
     said = answer.choices[0].message.content
     print("chat:", said)
-    conversation = [question, {"role": "assistant", "content": said}, {"role": "user", "content": "Tell me more."}]
-    with client.chat.completions.stream(model=MODEL, messages=conversation, max_tokens=60) as stream:  # type: ignore[arg-type]
+    conversation: Any = [question, {"role": "assistant", "content": said}, {"role": "user", "content": "Tell me more."}]
+    with client.chat.completions.stream(model=MODEL, messages=conversation, max_tokens=60) as stream:
         pieces = [event.delta for event in stream if event.type == "content.delta"]
     print("stream:", "".join(pieces))
     response = client.responses.create(
         model=MODEL, instructions="Be brief.", input="Do you like tea?", max_output_tokens=60
     )
     print("response:", response.output_text)
-    mood = client.chat.completions.parse(model=MODEL, messages=[question], response_format=Mood, temperature=0)  # type: ignore[list-item]
+    mood = client.chat.completions.parse(model=MODEL, messages=[question], response_format=Mood, temperature=0)
     print("parsed:", mood.choices[0].message.parsed)
 
 

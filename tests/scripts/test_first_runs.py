@@ -1,4 +1,4 @@
-"""What the first runs look up is on the pages, and what stops a newcomer is noted. The runs themselves need a network."""
+"""What the first runs look up is on the pages, and what stops a newcomer is noted. The runs need a network."""
 
 from __future__ import annotations
 

@@ -12,6 +12,6 @@ def test_the_page_has_what_the_forecast_computes() -> None:
 
 def test_what_is_made_of_a_guess_is_marked_as_one() -> None:
     assert drawn() == pytest.approx(1000 * 3174.4 + 2 * 100 * 128 * 6)
-    *_, cpu, cpu_time, gpu, gpu_time, _ = row(MEASURED_ON).split(" | ") + [""]
+    *_, cpu, cpu_time, gpu, gpu_time, _ = [*row(MEASURED_ON).split(" | "), ""]
     assert ("measured" in cpu, "guess" in cpu_time, "guess" in gpu, "guess" in gpu_time) == (True, False, True, True)
     assert all(row(model).count("guess") == 4 for model in MODELS[2:])
