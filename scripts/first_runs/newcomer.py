@@ -21,7 +21,8 @@ from scripts.first_runs.documented import NotDocumentedError, Page
 from scripts.first_runs.environment import DOCUMENTED_PORT, Environment, free_port
 
 PATIENCE = 600
-READY = "Type next, in another terminal:"
+READY = "or: mavis chat --url "
+"""Begins the last line that a server prints when it is ready."""
 COMPLAINTS = re.compile(
     r"Traceback|\b\w*(?:Error|Exception|Warning)\b|\b(?:error|warning|failed|denied|not found)\b", re.IGNORECASE
 )
