@@ -22,9 +22,8 @@ import typer
 
 from benchmarks.machine import describe
 from scripts.first_runs import container_user, openai_script, phone, readme_line, researcher
-from scripts.first_runs.container_user import CannotBeHadError
 from scripts.first_runs.environment import Environment, make
-from scripts.first_runs.newcomer import Newcomer
+from scripts.first_runs.newcomer import CannotBeHadError, Newcomer
 
 RUNS: dict[str, Callable[[Newcomer], None]] = {
     "readme": readme_line.run,

@@ -17,17 +17,13 @@ from pathlib import Path
 
 import yaml
 
-from scripts.first_runs.newcomer import Newcomer
+from scripts.first_runs.newcomer import CannotBeHadError, Newcomer
 
 KEY = "a-key-of-this-run"
 MORE = ('"user": "alice"', '"response_format": {"type": "json_object"}', '"objectives": {"own": "Talk like a pirate."}')
 """Of further requests: what needs the database, processes of their own, and a second prompt."""
 READING = "dac_read_search"
 """The one capability that is left where this machine's Python is in a folder that others cannot read."""
-
-
-class CannotBeHadError(Exception):
-    """This machine cannot play the container."""
 
 
 def run(newcomer: Newcomer) -> None:

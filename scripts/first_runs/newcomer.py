@@ -34,6 +34,10 @@ class StuckError(Exception):
     """There is no way on."""
 
 
+class CannotBeHadError(Exception):
+    """This machine cannot be what the newcomer has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     typed: str
@@ -161,8 +165,10 @@ class Newcomer:
         """What ends the way there is a dead end, whoever notices it."""
         try:
             yield
+        except CannotBeHadError:
+            raise
         except StuckError:
-            pass
+            pass  # noted where it was raised
         except NotDocumentedError as error:
             self._meets("looking it up", str(error))
         except Exception as error:  # whatever a browser or a client of ours met stops a newcomer just as much
