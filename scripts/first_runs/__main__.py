@@ -4,13 +4,15 @@
     python -m scripts.first_runs --only phone,researcher --environment path/to/keep/it
 
 Each has a home of its own, none of our variables, and one virtual environment in common, which the README's first line
-makes out of the last commit; making it is timed apart. A dead end is an error, a traceback, a warning on the error
+makes out of the last commit; making it is timed apart. On a machine that is busy otherwise (``load_average``) the
+seconds say nothing. A dead end is an error, a traceback, a warning on the error
 stream, or a step that no page says. Needs the extra ``dev``, a network for pip, and Chromium for the phone.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -46,6 +48,7 @@ def met(run: Callable[[Newcomer], None], newcomer: Newcomer) -> dict[str, Any]:
         "success": newcomer.success,
         "dead_ends": [asdict(each) for each in newcomer.dead_ends],
         "installing_seconds": round(newcomer.installing, 1),
+        "load_average": round(os.getloadavg()[0], 1),
         "steps": [asdict(each) for each in newcomer.steps],
     }
 
@@ -76,9 +79,9 @@ def main(
         for name in names:
             found[name] = met(RUNS[name], Newcomer(made, home_of(made, name)))
             typer.echo(f"{name}: {json.dumps(found[name], indent=2, ensure_ascii=False)}")
-    if out is not None:
-        whole = {"machine": describe(), "environment_seconds": made.seconds, "runs": found}
-        out.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            if out is not None:
+                whole = {"machine": describe(), "environment_seconds": made.seconds, "runs": found}
+                out.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     raise typer.Exit(0 if all(went_well(found[name]) for name in names) else 1)
 
 
