@@ -64,8 +64,7 @@ def by_touch(newcomer: Newcomer, page: Page) -> None:
     page.locator("#prompt").tap()
     page.keyboard.type("Did you sleep well?")
     page.get_by_role("button", name="Send").tap()
-    answer = page.locator("#view-chat .answer").last
-    page.wait_for_function("document.querySelectorAll('#view-chat .turn .answer[data-state=done]').length >= 1")
+    answer = page.locator(".transcript .answer[data-state=done]")
     strength = answer.locator(".strength")
     strength.wait_for()
     said = str(answer.locator(".answer-text").text_content()).strip()
