@@ -41,7 +41,6 @@ def run(newcomer: Newcomer) -> None:
         page = browser.new_context(**PHONE).new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: newcomer.listen("the page", f"script error: {error}"))
-        page.on("console", lambda told: newcomer.listen("the page", told.text) if told.type == "error" else None)
         page.goto(network[1])
         by_touch(newcomer, page)
         browser.close()
