@@ -71,6 +71,8 @@ def by_touch(newcomer: Newcomer, page: Page) -> None:
     newcomer.expects(
         "not" not in str(strength.text_content()).lower(), "sending", f"it says {strength.text_content()!r}"
     )
+    troubles = page.get_by_role("alert").all_text_contents()
+    newcomer.expects(not troubles, "reading the answer", f"the page says {troubles}")
     width = page.evaluate("document.documentElement.scrollWidth")
     newcomer.expects(width <= PHONE["viewport"]["width"], "reading the answer", f"the page is {width} px wide")
     newcomer.succeeds(f"{SLIDER} {now} by touch, {strength.text_content()!r}: {said!r}")
