@@ -31,9 +31,9 @@ def run(newcomer: Newcomer) -> None:
 
     serving = newcomer.page("README.md").command(r"--host 0\.0\.0\.0")
     newcomer.expects(CHROMIUM, "opening the page", "there is no Chromium on this machine")
-    variables = newcomer.environment.variables(newcomer.home) | {"KEY": KEY}
-    newcomer.variables = variables
+    newcomer.variables = newcomer.environment.variables(newcomer.home) | {"MAVIS_API_KEY": KEY}
     with newcomer.serves(serving, newcomer.home) as said, sync_playwright() as playwright:
+        newcomer.pastes(said, newcomer.home)  # whoever started it looks first
         network = re.search(r"from other devices: (http://\S+/)", said)
         newcomer.expects(network, serving, f"it does not say which address to open on a phone: {said}")
         assert network is not None

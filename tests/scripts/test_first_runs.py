@@ -51,7 +51,7 @@ def environment(tmp_path: Path) -> Environment:
     [
         ("readme", ".venv/bin/mavis serve"),
         ("openai script", "mavis serve --served-model-name '*'"),
-        ("phone", 'mavis serve --host 0.0.0.0 --api-key "$KEY"'),
+        ("phone", 'mavis serve --host 0.0.0.0 --api-key "$MAVIS_API_KEY"'),
         ("researcher", "mavis serve --values run/value"),
         ("container user", "mavis serve"),
     ],
@@ -76,9 +76,9 @@ def test_what_a_server_prints_can_be_pasted(environment: Environment, tmp_path: 
     newcomer = Newcomer(environment, tmp_path)
     with pytest.raises(StuckError):
         newcomer.pastes(told, tmp_path)
-    [step], [dead] = newcomer.steps or [None], newcomer.dead_ends
+    [step], [dead] = newcomer.steps, newcomer.dead_ends
     assert dead.step.startswith("curl http://127.0.0.1:1/v1/chat/completions") and "ended with 7" in dead.text
-    assert step is not None and step.typed == dead.step
+    assert step.typed == dead.step
 
 
 def test_dead_ends(environment: Environment, tmp_path: Path) -> None:
