@@ -4,9 +4,9 @@
     python -m scripts.first_runs --only phone,researcher --environment path/to/keep/it
 
 Each has a home of its own, none of our variables, and one virtual environment in common, which the README's first line
-makes out of the last commit; making it is timed apart. On a machine that is busy otherwise (``load_average``) the
-seconds say nothing. A dead end is an error, a traceback, a warning on the error
-stream, or a step that no page says. Needs the extra ``dev``, a network for pip, and Chromium for the phone.
+makes out of the last commit; making it is timed apart. A dead end is an error, a traceback, a warning on the error
+stream, or a step that no page says. On a machine that is busy otherwise (``load_average``) the seconds say nothing. Needs
+the extra ``dev``, a network for pip, and Chromium for the phone.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 
 from rich.markup import escape
@@ -23,9 +24,12 @@ def base_url(settings: Settings) -> str:
 def opened_at(settings: Settings) -> str:
     """Where a browser opens the page, one on another device too; with markup."""
     here = f"[bold]{base_url(settings)}/[/]"
-    if settings.host not in EVERYWHERE or (address := own_address()) is None:
+    if settings.host not in EVERYWHERE:
         return here
-    there = base_url(settings).replace("127.0.0.1", address).replace("[::1]", address)
+    address = own_address(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    if address is None:
+        return here
+    there = base_url(settings).replace(EVERYWHERE[settings.host].strip("[]"), address)
     return f"{here} [dim]and from other devices:[/] [bold]{there}/[/]"
 
 

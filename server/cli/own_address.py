@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import socket
 
-SOMEWHERE = ("192.0.2.1", 9)
-"""Nobody's (RFC 5737): nothing is sent there, but the kernel says which of our addresses it would come from."""
+SOMEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+"""Nobody's (RFC 5737, RFC 3849): nothing is sent there, but the kernel says which of our addresses it would come from."""
 
 
-def own_address() -> str | None:
-    """None where there is no network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+def own_address(family: socket.AddressFamily) -> str | None:
+    """None where there is no network of that family."""
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:
         try:
-            asking.connect(SOMEWHERE)
+            asking.connect((SOMEWHERE[family], 9))
         except OSError:
             return None
         address: str = asking.getsockname()[0]

@@ -86,6 +86,7 @@ def forecast(
     if learned is not None:
         seconds["training"] = _training_seconds(work, learned, config, engine)
     seconds["beta"] = beta_tokens(work) / sampled.tokens_per_second
+    stored = disk(work, learned.parameters if learned else 0)
     return [
         FROM,
         rollouts_line(work, sampled),
@@ -95,7 +96,7 @@ def forecast(
         if learned is not None
         else "  training  not foreseen for an lm of this size; its bar will tell",
         f"  beta      up to {duration(seconds['beta'])}",
-        f"  in all    up to {duration(sum(seconds.values()))}, {disk(work, learned.parameters if learned else 0) / 1e9:.2g} GB of disk, "
+        f"  in all    up to {duration(sum(seconds.values()))}, {stored / 1e9:.2g} GB of disk, "
         f"{_memory(work, config, engine) / 1e9:.2g} GB of memory",
     ]
 

@@ -40,17 +40,20 @@ def test_it_says_where_a_phone_opens_the_page(monkeypatch: pytest.MonkeyPatch) -
     def told(host: str) -> str:
         return Text.from_markup(banner(load_settings(host=host, api_key="k"), INFO, [], True)).plain
 
-    monkeypatch.setattr("server.cli.banner.own_address", lambda: "192.0.2.5")
+    ours = {socket.AF_INET: "192.0.2.5", socket.AF_INET6: "2001:db8::5"}
+    monkeypatch.setattr("server.cli.banner.own_address", ours.get)
     assert "browser: http://127.0.0.1:8000/ and from other devices: http://192.0.2.5:8000/\n" in told("0.0.0.0")
+    assert "browser: http://[::1]:8000/ and from other devices: http://[2001:db8::5]:8000/\n" in told("::")
     assert "other devices" not in told("127.0.0.1") + told("192.0.2.5")
-    monkeypatch.setattr("server.cli.banner.own_address", lambda: None)
+    ours.clear()
     assert "other devices" not in told("0.0.0.0")
 
 
-def test_this_machines_address_is_one_that_it_can_listen_on() -> None:
-    address = own_address()
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_this_machines_address_is_one_that_it_can_listen_on(family: socket.AddressFamily) -> None:
+    address = own_address(family)
     if address is not None:
-        socket.create_server((address, 0)).close()
+        socket.create_server((address, 0), family=family).close()
 
 
 @pytest.mark.parametrize(
