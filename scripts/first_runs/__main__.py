@@ -5,8 +5,8 @@
 
 Each has a home of its own, none of our variables, and one virtual environment in common, which the README's first line
 makes out of the last commit; making it is timed apart. A dead end is an error, a traceback, a warning on the error
-stream, or a step that no page says. On a machine that is busy otherwise (``load_average``) the seconds say nothing. Needs
-the extra ``dev``, a network for pip, and Chromium for the phone.
+stream, or a step that no page says. On a machine that is busy otherwise (``load_average``) the seconds say nothing.
+Needs the extra ``dev``, a network for pip, and Chromium for the phone.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 SOMEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
-"""Nobody's (RFC 5737, RFC 3849): nothing is sent there, but the kernel says which of our addresses it would come from."""
+"""Nobody's (RFC 5737, RFC 3849). Nothing is sent there, but the kernel says from which of ours it would come."""
 
 
 def own_address(family: socket.AddressFamily) -> str | None:
