@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from scripts.first_runs.environment import Environment, first_line
 from scripts.first_runs.newcomer import READY, Newcomer, StuckError
 from server.cli.banner import banner
 from server.settings import load_settings
+from tests.docs.pages import PAGES
 from tests.server.fake_engine import FakeEngine
 
 
@@ -79,6 +81,12 @@ def test_what_a_server_prints_can_be_pasted(environment: Environment, tmp_path: 
     [step], [dead] = newcomer.steps, newcomer.dead_ends
     assert dead.step.startswith("curl http://127.0.0.1:1/v1/chat/completions") and "ended with 7" in dead.text
     assert step.typed == dead.step
+
+
+def test_the_pages_keep_keys_in_the_variable_that_a_printed_request_names() -> None:
+    assert "Bearer $MAVIS_API_KEY" in banner(load_settings(api_key="k"), FakeEngine().info, [], True)
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert set(re.findall(r'(?:--api-key "?|MAVIS_API_KEY="?)\$(\w+)', text)) == {"MAVIS_API_KEY"}
 
 
 def test_dead_ends(environment: Environment, tmp_path: Path) -> None:
