@@ -10,11 +10,11 @@ from typing import Any
 
 import orjson
 
-from mavis_core.api.messages import ChoiceDelta, GuidanceStats, RequestOutput, SteeringChange
+from mavis_core.api.messages import ChoiceDelta, RequestOutput
 from server.answers.answer import Answer
 from server.answers.context import AnswerContext
-from server.answers.guidance_report import change_report, guidance_report, token_reports
 from server.answers.message_content import Event, MessageContent
+from server.answers.steering_told import SteeringTold
 from server.errors import error_body, http_error_of
 from server.http.error_response import anthropic_error
 from server.tools.use import ToolUse
@@ -28,17 +28,13 @@ class MessageAnswer(Answer):
         self._started = False
         self._stop_reason: str | None = None
         self._stop_sequence: str | None = None
-        self._stats: GuidanceStats | None = None
-        self._changes: list[SteeringChange] = []
-        self._untold: SteeringChange | None = None  # a change that no event has told yet
-        self._reports: list[dict[str, Any]] = []
-        self._report_reading = context.reading(0)
+        self._steering = SteeringTold(context)
 
     def collect(self, prompt: int, output: RequestOutput) -> None:
         self._advance(output)
 
     def whole(self) -> bytes:
-        return orjson.dumps(self._message() | {"guidance": self._guidance()})
+        return orjson.dumps(self._message() | {"guidance": self._steering.report()})
 
     def events(self, prompt: int, output: RequestOutput) -> bytes:
         self._cached_tokens = max(self._cached_tokens, output.cached_tokens)  # told as soon as the message begins
@@ -47,7 +43,7 @@ class MessageAnswer(Answer):
     def ending(self) -> bytes:
         delta = {"stop_reason": self._stop_reason, "stop_sequence": self._stop_sequence}
         return _lines([
-            {"type": "message_delta", "delta": delta, "usage": self._usage(), "guidance": self._guidance()},
+            {"type": "message_delta", "delta": delta, "usage": self._usage(), "guidance": self._steering.report()},
             {"type": "message_stop"},
         ])  # fmt: skip
 
@@ -67,16 +63,10 @@ class MessageAnswer(Answer):
 
     def _take(self, delta: ChoiceDelta) -> list[Event]:
         self._output_tokens += len(delta.token_ids)
-        self._stats = delta.guidance
-        if delta.change is not None:
-            self._changes.append(delta.change)
-            self._untold = delta.change
-        self._reports += token_reports(self._report_reading, delta.reports)
+        self._steering.take(delta)
         last = delta.finish_reason is not None
         events = [event for part in self._reader.read(delta.text, last) for event in self._content.add(part)]
-        if events and self._untold is not None:
-            events[0] = events[0] | {"guidance": {"change": change_report(self._untold)}}
-            self._untold = None
+        self._steering.tell_change(events)
         if last:
             events += self._content.close()
             self._stop_reason, self._stop_sequence = self._stopped(delta)
@@ -111,9 +101,6 @@ class MessageAnswer(Answer):
             "cache_read_input_tokens": self._cached_tokens,
             "output_tokens": self._output_tokens,
         }
-
-    def _guidance(self) -> dict[str, Any]:
-        return guidance_report(self._context, self._stats, self._reports, self._changes)
 
 
 def _lines(events: list[Event]) -> bytes:

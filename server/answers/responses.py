@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from mavis_core.api.messages import ChoiceDelta, GuidanceStats, RequestOutput, SteeringChange
+from mavis_core.api.messages import ChoiceDelta, RequestOutput
 from server.answers.answer import Answer
 from server.answers.context import AnswerContext
-from server.answers.guidance_report import change_report, guidance_report, token_reports
 from server.answers.output_items import Event, OutputItems
 from server.answers.padding import padding
+from server.answers.steering_told import SteeringTold
 from server.answers.token_logprobs import token_logprobs
 from server.errors import error_body
 from server.protocol.responses import ResponsesRequest
@@ -34,11 +34,8 @@ class ResponseAnswer(Answer):
         self._started = False
         self._status = "in_progress"
         self._error: dict[str, str] | None = None
-        self._stats: GuidanceStats | None = None
-        self._changes: list[SteeringChange] = []
-        self._untold: SteeringChange | None = None  # a change that no event has told yet
-        self._reports: list[dict[str, Any]] = []
-        self._logprob_reading, self._report_reading = context.reading(0), context.reading(0)
+        self._steering = SteeringTold(context)
+        self._logprob_reading = context.reading(0)
         self._logprobs: list[dict[str, Any]] = []  # of the text that the reader still holds back
 
     def collect(self, prompt: int, output: RequestOutput) -> None:
@@ -72,11 +69,7 @@ class ResponseAnswer(Answer):
 
     def _take(self, delta: ChoiceDelta) -> list[Event]:
         self._output_tokens += len(delta.token_ids)
-        self._stats = delta.guidance
-        if delta.change is not None:
-            self._changes.append(delta.change)
-            self._untold = delta.change
-        self._reports += token_reports(self._report_reading, delta.reports)
+        self._steering.take(delta)
         self._logprobs += [token_logprobs(self._logprob_reading, position) for position in delta.logprobs]
         reasoned = [self._tracker is not None and self._tracker.push(token) for token in delta.token_ids]
         if any(reasoned):
@@ -85,9 +78,7 @@ class ResponseAnswer(Answer):
         for part in self._reader.read(delta.text, last=delta.finish_reason is not None):
             logprobs, self._logprobs = self._logprobs, []
             events += self._items.add(part, logprobs)
-        if events and self._untold is not None:
-            events[0] = events[0] | {"guidance": {"change": change_report(self._untold)}}
-            self._untold = None
+        self._steering.tell_change(events)
         if delta.finish_reason:
             if self._logprobs and self._items.says:  # they are of a stop token or string, which has no text
                 events += self._items.add(AnswerText(""), self._logprobs)
@@ -141,7 +132,7 @@ class ResponseAnswer(Answer):
             "truncation": "disabled",
             "usage": self._usage() if done else None,
             "user": body.user,
-            "guidance": guidance_report(self._context, self._stats, self._reports, self._changes) if done else None,
+            "guidance": self._steering.report() if done else None,
         }
 
     def _usage(self) -> dict[str, Any]:

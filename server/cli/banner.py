@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 
 from rich.markup import escape
 
 from mavis_core.api.messages import EngineInfo
+from server.cli.own_address import own_address
 from server.settings import Settings
+
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+"""Hosts that are all addresses of a machine, and the one of them by which it reaches itself."""
 
 
 def base_url(settings: Settings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    host = EVERYWHERE.get(settings.host, settings.host)
     scheme = "https" if settings.ssl_certfile else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
+
+
+def opened_at(settings: Settings) -> str:
+    """Where a browser opens the page, one on another device too; with markup."""
+    here = f"[bold]{base_url(settings)}/[/]"
+    if settings.host not in EVERYWHERE:
+        return here
+    address = own_address(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    if address is None:
+        return here
+    there = base_url(settings).replace(EVERYWHERE[settings.host].strip("[]"), address)
+    return f"{here} [dim]and from other devices:[/] [bold]{there}/[/]"
 
 
 def numbers(settings: Settings, info: EngineInfo) -> str:
@@ -48,7 +65,7 @@ def banner(settings: Settings, info: EngineInfo, names: Sequence[str], words: bo
         f"[dim]KV cache: {info.kv_cache_tokens:,} tokens, {info.kv_cache_bytes / 2**20:,.0f} MiB once all are used[/]",
         *([f"[dim]{escape(dialect)}[/]"] if dialect else []),
         "",
-        *([f"[dim]Open in a browser:[/] [bold]{url}/[/]", ""] if settings.playground else []),
+        *([f"[dim]Open in a browser:[/] {opened_at(settings)}", ""] if settings.playground else []),
         "[dim]Type next, in another terminal:[/]",
         escape(
             f"curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' \\\n"

@@ -25,6 +25,7 @@ def serve(flags: dict[str, Any]) -> None:
     from server.serving import dialect_of, objectives_of, server_for, takes_words
     from server.settings import load_settings
     from server.wire.leaving import leave
+    from server.wire.listening import listening
 
     settings = load_settings(**flags)
     console = Console(stderr=True)
@@ -44,8 +45,9 @@ def serve(flags: dict[str, Any]) -> None:
 
     client = engine_client(settings, bar)
     server = server_for(settings, client, lambda: client.tokenizer, start)
+    sockets = listening(settings.host, settings.port)  # or an error, while there is no bar and no model yet
     with bar:
-        server.run()
+        server.run(sockets)
     if server.failure is not None:
         typer.secho(server.failure, fg="red", err=True)
     if not client.stopped:

@@ -17,6 +17,7 @@ entries that a body has room for.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -48,6 +49,10 @@ class Tolerant(Strict):
     """What requests say in OpenAI's and vLLM's words."""
 
     model_config = ConfigDict(extra="ignore")
+
+    def unread(self) -> Iterator[str]:
+        """What of the known fields cannot be read and is left out."""
+        return iter(())
 
 
 class Skipped(Tolerant):

@@ -7,7 +7,7 @@ that is what changes from request to request; how the tilt works is grouped unde
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -116,10 +116,6 @@ class SteeredRequest(Tolerant):
     def tool_use(self) -> ToolUse:
         """The tools, and which of them must be called; raises InvalidRequestError."""
         return ToolUse()
-
-    def unread(self) -> Iterator[str]:
-        """What of the request's known fields cannot be read and is left out."""
-        return iter(())
 
     @property
     def whose(self) -> str | None:

@@ -18,20 +18,18 @@ from mavis_core.api.messages import EngineInfo, Request
 from mavis_core.api.prompted import PromptedObjective
 from mavis_core.api.sampling_params import SamplingParams
 from server.answers.context import AnswerContext
-from server.http.body import read_json
 from server.http.left_out import left_out_of
 from server.objectives.instruction import in_front, instructed
 from server.protocol.chat_messages import ChatMessage
 from server.protocol.steered_request import SteeredRequest
-from server.requests.unknown_fields import note_unknown
-from server.service import Service, service_of
+from server.requests.read_request import read_request
+from server.service import Service
 from server.steering import Steering, resolve_steering
 from server.telemetry.observation import count_request
 from server.text.rendering import Rendering
 from server.tools.grammar import constraint_of
 from server.tools.reader import calls_begin
 from server.tools.use import Constraint, ToolUse
-from server.validation import parse
 
 Body = TypeVar("Body", bound=SteeredRequest)
 
@@ -158,13 +156,7 @@ class ResolvedRequest(Generic[Body]):
 
 async def resolve_request(http: HttpRequest, kind: type[Body]) -> ResolvedRequest[Body]:
     """Read and resolve a request; raises MavisError where anything but its prompt is wrong."""
-    service = service_of(http)
-    payload = await read_json(http, service.settings.max_body_bytes)
-    info = service.ready_info()
-    body = parse(kind, payload)
-    note_unknown(http, body, payload)
-    for name in body.unread():
-        left_out_of(http).add(name)
+    service, info, body = await read_request(http, kind)
     tools = body.tool_use()
     dialect = service.prompts.dialect
     constraint = constraint_of(tools, body.constraint(), dialect.calls, dialect.special)

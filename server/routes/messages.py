@@ -11,21 +11,17 @@ from starlette.responses import Response
 
 from mavis_core.api.errors import InvalidRequestError
 from server.answers.messages import MessageAnswer
-from server.http.body import read_json
 from server.http.disconnect import while_connected
-from server.http.left_out import left_out_of
 from server.openapi import body_of, errors, streamed
 from server.protocol.chat_messages import ChatMessage
 from server.protocol.messages.answer import Message, MessagesError, TokensCount
 from server.protocol.messages.request import CountTokensRequest, MessagesRequest
+from server.requests.read_request import read_request
 from server.requests.resolved_request import resolve_request
 from server.requests.run_requests import respond_with
-from server.requests.unknown_fields import note_unknown
-from server.service import service_of
 from server.steering import find_model
 from server.text.prompts import Prompts, with_room
 from server.text.rendering import Rendering
-from server.validation import parse
 
 router = APIRouter()
 REFUSALS = errors(400, 404, 413, 415, 429, 503, model=MessagesError)
@@ -61,13 +57,7 @@ async def create_message(http: HttpRequest) -> Response:
     openapi_extra=body_of(CountTokensRequest),
 )
 async def count_tokens(http: HttpRequest) -> TokensCount:
-    service = service_of(http)
-    payload = await read_json(http, service.settings.max_body_bytes)
-    info = service.ready_info()
-    body = parse(CountTokensRequest, payload)
-    note_unknown(http, body, payload)
-    for name in body.unread():
-        left_out_of(http).add(name)
+    service, info, body = await read_request(http, CountTokensRequest)
     await find_model(service, body.model, info)
     messages = body.chat_messages()
     prompt = await while_connected(http, _read(service.prompts, messages, body.rendering(messages), None))

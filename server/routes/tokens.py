@@ -8,15 +8,14 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from mavis_core.api.bounds import check_token_ids
-from server.http.body import read_json
 from server.http.disconnect import while_connected
 from server.openapi import body_of, errors
 from server.protocol.tokens import Detokenized, DetokenizeRequest, Tokenized, TokenizeRequest, TokenizerInfo
-from server.requests.unknown_fields import note_unknown, note_unused
+from server.requests.read_request import read_request
+from server.requests.unknown_fields import note_unused
 from server.service import service_of
 from server.steering import find_model
 from server.text.prompts import Prompts
-from server.validation import parse
 
 router = APIRouter()
 REFUSALS = errors(400, 404, 413, 415, 429, 503)
@@ -30,11 +29,7 @@ REFUSALS = errors(400, 404, 413, 415, 429, 503)
     openapi_extra=body_of(TokenizeRequest),
 )
 async def tokenize(http: HttpRequest) -> Response:
-    service = service_of(http)
-    payload = await read_json(http, service.settings.max_body_bytes)
-    info = service.ready_info()
-    body = parse(TokenizeRequest, payload)
-    note_unknown(http, body, payload)
+    service, info, body = await read_request(http, TokenizeRequest)
     await find_model(service, body.model, info)
     body.check()
     if body.messages is not None:
@@ -61,11 +56,7 @@ async def tokenizer_info(http: HttpRequest) -> TokenizerInfo:
 
 @router.post("/detokenize", summary="Token ids to text", responses=REFUSALS, openapi_extra=body_of(DetokenizeRequest))
 async def detokenize(http: HttpRequest) -> Detokenized:
-    service = service_of(http)
-    payload = await read_json(http, service.settings.max_body_bytes)
-    info = service.ready_info()
-    body = parse(DetokenizeRequest, payload)
-    note_unknown(http, body, payload)
+    service, info, body = await read_request(http, DetokenizeRequest)
     await find_model(service, body.model, info)
     check_token_ids("tokens", body.tokens, info.vocab_size)
     (text,) = await while_connected(http, service.prompts.decode([body.tokens]))

@@ -50,11 +50,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        try:
-            await super().startup(sockets)
-        except SystemExit:  # uvicorn has logged the system's words
-            log.error("--host=%s, --port=%d: cannot listen there", self.config.host, self.config.port)
-            raise
+        await super().startup(sockets)
         self._on_start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -36,15 +36,17 @@ def server(drain_timeout: float) -> Iterator[tuple[subprocess.Popen[bytes], str]
     code = PROGRAM.format(port=port, drain_timeout=drain_timeout)
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
             try:
                 httpx.get(url + "/health")
                 break
             except httpx.ConnectError:
                 time.sleep(0.05)
-        yield process, url
-        process.kill()
+        try:
+            yield process, url
+        finally:
+            process.kill()
 
 
 def stream(url: str, tokens: int, process: subprocess.Popen[bytes]) -> list[Any]:

@@ -6,7 +6,6 @@ number of its teachers. The texts are the rollouts of any training run; no rewar
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,9 +29,10 @@ from value_models.training.export import export, is_there, make_trainee
 from value_models.training.plot import plot
 from value_models.training.recommended_beta import tune_folder
 from value_models.training.run import outcome
+from value_models.training.sittings import Sitting
 from value_models.training.teaching import Queries, teach
 from value_models.training.train_config import TrainConfig
-from value_models.training.trainer import train
+from value_models.training.trainer import TrainingState, train
 from value_models.training.verdict import serve_line
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ObjectiveConfig, ValueConfig
 
@@ -91,19 +91,32 @@ def load_config(path: Path) -> DistillConfig:
 
 def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], None] = print) -> None:
     """Teach, export, tune. Training resumes after its last whole epoch; a value that is there is left as it is."""
-    began, folder, rollouts = time.perf_counter(), Path(config.folder), Path(config.rollouts)
+    folder, path = Path(config.folder), config.policy or str(SHIPPED_POLICY)
+    value = folder / "value"
+    with Sitting(folder / "report.json", "distillation") as sitting:
+        state = _distill(config, path, value, progress)
+        sitting.done({} if state is None else outcome(state), state is not None)
+    if state is None:
+        say(f"{value}: is there already")
+    else:
+        for name, measured in state.history[state.best - 1]["held_out"].items():
+            explained, ranking = 1 - measured["mse"] / measured["mse_constant"], measured["ranking"]
+            say(f"{name}: {explained:.1%} of the teacher's variance, siblings ranked as it does {ranking:.3f}")
+    say(serve_line(path, [str(value)]))
+
+
+def _distill(config: DistillConfig, path: str, value: Path, progress: bool) -> TrainingState | None:
+    """How training ended; None where the value was there."""
+    folder, rollouts = Path(config.folder), Path(config.rollouts)
     made = durable.read_json(rollouts / MANIFEST)
-    path = config.policy or str(SHIPPED_POLICY)
     policy = load_policy(path, config.engine)
     check_policy(rollouts, path, asdict(identify(policy)))
     teachers, objectives, files = load_teachers(config.teachers, policy)
     about = {"teachers": files, "rollouts": made, "seed": config.seed, "train": asdict(config.train)}
     about |= {"places": config.places, "candidates": config.candidates}
     durable.write_or_match(folder / "training" / MANIFEST, about)
-    value = folder / "value"
     if is_there(value, about, bool(config.train.beta_prompts)):
-        say(f"{value}: is there already")
-        return
+        return None
     forests = [read_shard(shard_path(rollouts, index)) for index in range(made["shards"])]
     trees = [forest.tree(root) for forest in forests for root in forest.roots.tolist()]
     queries = Queries(config.places, config.candidates, made["settings"]["top_k"])
@@ -122,11 +135,7 @@ def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], N
             tune_folder(engine, place, prompts, longest, queries.top_k, config.seed, progress)
 
     export(value, config.train, policy, student, objectives, {**about, **outcome(state)}, tune)
-    durable.write_json(folder / "report.json", {**outcome(state), "seconds": round(time.perf_counter() - began, 1)})
-    for name, measured in state.history[state.best - 1]["held_out"].items():
-        explained = 1 - measured["mse"] / measured["mse_constant"]
-        say(f"{name}: {explained:.1%} of the teacher's variance, siblings ranked as it does {measured['ranking']:.3f}")
-    say(serve_line(path, [str(value)]))
+    return state
 
 
 def load_teachers(

@@ -85,7 +85,8 @@ def forecast(
     seconds["labels"] = work.unlabelled * work.responses * scoring
     if learned is not None:
         seconds["training"] = _training_seconds(work, learned, config, engine)
-    seconds["beta"] = work.tuned * work.max_tokens * RUNS / sampled.tokens_per_second
+    seconds["beta"] = beta_tokens(work) / sampled.tokens_per_second
+    stored = disk(work, learned.parameters if learned else 0)
     return [
         FROM,
         rollouts_line(work, sampled),
@@ -95,7 +96,7 @@ def forecast(
         if learned is not None
         else "  training  not foreseen for an lm of this size; its bar will tell",
         f"  beta      up to {duration(seconds['beta'])}",
-        f"  in all    up to {duration(sum(seconds.values()))}, {_disk(work, learned) / 1e9:.2g} GB of disk, "
+        f"  in all    up to {duration(sum(seconds.values()))}, {stored / 1e9:.2g} GB of disk, "
         f"{_memory(work, config, engine) / 1e9:.2g} GB of memory",
     ]
 
@@ -133,18 +134,26 @@ def _training_seconds(work: Work, learned: Learned, config: TrainConfig, engine:
     return work.prompts * (work.tokens + work.prompt_tokens) * per_token
 
 
-def _disk(work: Work, learned: Learned | None) -> float:
+def beta_tokens(work: Work) -> float:
+    """Drawn at most while beta is tuned."""
+    return float(work.tuned * work.max_tokens * RUNS)
+
+
+def disk(work: Work, parameters: int) -> float:
+    """Bytes of a run's folder; ``parameters`` are those that are trained."""
     shards = work.prompts * (work.tokens + work.prompt_tokens) * TOKEN_BYTES
     labels = work.prompts * work.responses * 8 * work.objectives
-    return shards + labels + (learned.parameters * (CHECKPOINT_BYTES + 4) if learned else 0)
+    return shards + labels + parameters * (CHECKPOINT_BYTES + 4)
+
+
+def kept_states(work: Work, hidden: int) -> float:
+    """Bytes of the policy's hidden states, of ``hidden`` numbers each, that a head keeps from epoch to epoch."""
+    return min(STATES_KEPT, work.prompts * work.tokens * hidden * 4)
 
 
 def _memory(work: Work, config: TrainConfig, engine: Engine) -> float:
     """What the trial took, the KV that it did not touch, and the hidden states that a head keeps."""
-    states = 0.0
-    if config.kind != "lm":
-        kept = work.prompts * work.tokens * engine.policy.readout.weight.shape[1] * 4
-        states = min(STATES_KEPT, kept)
+    states = 0.0 if config.kind == "lm" else kept_states(work, engine.policy.readout.weight.shape[1])
     if engine.policy.device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(engine.policy.device)) + states
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

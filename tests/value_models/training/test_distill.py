@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +29,7 @@ from value_models.kinds.head_network import HeadNetwork
 from value_models.prompts import read_prompts
 from value_models.rollouts.roll_out import RolloutConfig, roll_out
 from value_models.rollouts.shape import Shape
+from value_models.training import distill, sittings
 from value_models.value_config import ValueConfig
 
 
@@ -78,8 +81,39 @@ def test_two_heads_become_one_head(folder: Path) -> None:
     engine = Engine(policy, [load_value(folder / "out" / "value", policy)], EngineConfig())
     ((choice,),) = generate(engine, ["say"], SamplingParams(max_tokens=5, seed=0), Guidance({"kind": 1.0, "low": 1.0}))
     assert choice.guidance is not None and choice.guidance.steering_nats > 0
+    report = (folder / "out" / "report.json").read_text()
     again = CliRunner().invoke(app, ["distill", str(folder / "d.yaml")])
     assert again.exit_code == 0 and "is there already" in again.output
+    assert again.stdout.splitlines()[-1] == result.stdout.splitlines()[-1]
+    assert (folder / "out" / "report.json").read_text() == report
+
+
+def test_the_report_adds_up_sittings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is cut off, one that ends, one that finds everything there."""
+    held_out = {"low": {"mse": 0.2, "mse_constant": 1.0, "ranking": 0.9}}
+    ended = SimpleNamespace(epoch=3, best=1, history=[{"held_out": held_out}])
+    endings: list[Any] = [KeyboardInterrupt(), ended, None]
+
+    def work(*_: object) -> Any:
+        time.sleep(0.06)
+        if isinstance(ending := endings.pop(0), KeyboardInterrupt):
+            raise ending
+        return ending
+
+    monkeypatch.setattr(sittings, "BEAT", 0.02)
+    monkeypatch.setattr(distill, "_distill", work)
+    config = distill.DistillConfig(str(tmp_path), "rollouts", ["value"], "policy")
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        distill.distill(config, say=told.append)
+    distill.distill(config, say=told.append)
+    report = json.loads((tmp_path / "report.json").read_text())["distillation"]
+    assert (report["sittings"], report["epochs"], report["held_out"]) == (2, 3, held_out)
+    assert report["seconds"] >= 0.1
+    distill.distill(config, say=told.append)
+    assert json.loads((tmp_path / "report.json").read_text())["distillation"] == report
+    assert told[0] == "low: 80.0% of the teacher's variance, siblings ranked as it does 0.900"
+    assert told[1] == told[3] == f"mavis serve --model policy --values {tmp_path}/value"
 
 
 def test_and_an_lm(folder: Path) -> None:
