@@ -38,7 +38,8 @@ class Tiles:
     def of(cls, queries: int, dim: int, dtype: torch.dtype) -> Tiles:
         """For that many queries of one KV head."""
         padded = max(LEAST, _power_of_2(dim))
-        most = _within(ACCUMULATED // padded)
+        # In float32 there are no matrix units to multiply exactly, and larger tiles do not fit into registers.
+        most = LEAST if dtype == torch.float32 else _within(ACCUMULATED // padded)
         return cls(min(most, _within(_power_of_2(queries))), _within(TILE_BYTES // (padded * dtype.itemsize)), padded)
 
 

@@ -253,7 +253,7 @@ def test_a_row_is_split_until_the_gpu_is_full(programs: int, tokens: int, expect
         (320, 128, torch.bfloat16, (64, 64, 128)),
         (320, 256, torch.bfloat16, (32, 32, 256)),
         (8, 80, torch.float16, (16, 64, 128)),
-        (40, 64, torch.float32, (64, 64, 64)),
+        (40, 64, torch.float32, (16, 64, 64)),
         (40, 512, torch.float32, (16, 16, 512)),
         (3, 5, torch.float32, (16, 64, 16)),
     ],
