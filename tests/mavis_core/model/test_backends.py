@@ -19,7 +19,6 @@ from mavis_core.engine import Engine
 from mavis_core.model.backends import attention_backend, sdpa
 from tests.models import lm_value, run, tiny_policy
 
-
 CPU = torch.device("cpu")
 
 

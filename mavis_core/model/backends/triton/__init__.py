@@ -66,9 +66,7 @@ class TritonDecode:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         stored, prefix = self.pool.data[layer], self.prefix_length
-        return newest_attention(
-            self.pool, layer, self.block_table, prefix, query, key, value, spec, stored, self.slots
-        )
+        return newest_attention(self.pool, layer, self.block_table, prefix, query, key, value, spec, stored, self.slots)
 
 
 class TritonSiblings(SiblingAttention):
@@ -80,9 +78,7 @@ class TritonSiblings(SiblingAttention):
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         table, stored = self._whole.block_table, self.siblings[layer]
-        return newest_attention(
-            self.pool, layer, table, self._length, query, key, value, spec, stored, self._apart
-        )
+        return newest_attention(self.pool, layer, table, self._length, query, key, value, spec, stored, self._apart)
 
 
 class TritonPrefill(PrefillAttention):

@@ -1,4 +1,4 @@
-"""Pieces that the kernels share: where a token lies in a pool, the cap on scores, and a softmax that is never held whole.
+"""Pieces that the kernels share: where a token lies in a pool, the cap on scores, a softmax that is never held whole.
 
 Scores are kept in base 2, ``s * log2(e)``, because a GPU computes powers of 2. A running softmax of queries q is
 the largest score so far m (Q,), the sum of 2^(s - m) l (Q,), and the values weighted so, a (Q, D); a / l is the

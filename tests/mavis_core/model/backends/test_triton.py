@@ -2,7 +2,7 @@
 
 On a CPU they run where TRITON_INTERPRET=1 was set before anything imported triton, as ``test_interpreted`` does it. A
 program takes the interpreter 30 ms, so there what the others cover is left out. Tiles are made as small as they can be:
-rows of a few tokens have several parts then, and a few candidates several tiles.
+rows of a few tokens have several parts then, and a few candidates several tiles. A GPU computes with its own, too.
 """
 
 from __future__ import annotations
@@ -60,10 +60,11 @@ SHAPES = [
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
 
 
-@pytest.fixture(autouse=True)
-def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "TILE_BYTES", 1)
-    monkeypatch.setattr(launch, "ACCUMULATED", 1)
+@pytest.fixture(autouse=True, params=["small", "own"] if CUDA else ["small"])
+def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "small":
+        monkeypatch.setattr(launch, "TILE_BYTES", 1)
+        monkeypatch.setattr(launch, "ACCUMULATED", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -190,7 +191,9 @@ def side_by_side(rows: Rows, width: int, spec: AttentionSpec) -> None:
         assert torch.equal(rows.stored(row), entry(key[at], value[at]))
 
 
-@pytest.mark.parametrize("spec", [AttentionSpec(0.4, window=19), *(pytest.param(*s.values, marks=on_a_gpu) for s in SPECS)])
+@pytest.mark.parametrize(
+    "spec", [AttentionSpec(0.4, window=19), *(pytest.param(*s.values, marks=on_a_gpu) for s in SPECS)]
+)
 def test_siblings_see_the_row_and_themselves(spec: AttentionSpec) -> None:
     side_by_side(Rows(*SMALL), 2, spec)
 
