@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.page import page
-from benchmarks.gpu.stages import REHEARSED, STAGES, run
+from benchmarks.gpu.stages import REHEARSED, STAGES, not_begun, run
 
 LEAST = 10.0  # seconds with which a stage is begun
 
@@ -30,10 +30,7 @@ def main() -> None:
             if asked.only and stage.name not in asked.only:
                 continue
             left = min(stage.limit, end - time.monotonic())
-            if left < LEAST:
-                found = {"stage": stage.name, "ended": "not begun: no time left", "seconds": 0.0, "findings": []}
-            else:
-                found = run(stage, Path(folder), asked.rehearse, left)
+            found = run(stage, Path(folder), asked.rehearse, left) if left >= LEAST else not_begun(stage)
             report["stages"].append(found)
             print(
                 f"{stage.name}: {found['ended']}, {found['seconds']} s", *found.get("last", ()), sep="\n  ", flush=True
