@@ -8,7 +8,7 @@ rows of a few tokens have several parts then, and a few candidates several tiles
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -65,6 +65,14 @@ def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     if request.param == "small":
         monkeypatch.setattr(launch, "TILE_BYTES", 1)
         monkeypatch.setattr(launch, "ACCUMULATED", 1)
+
+
+@pytest.fixture(autouse=True)
+def nan_where_nothing_was_stored() -> Iterator[None]:
+    """New tensors are filled with NaN; so a part that no program has stored must not be read."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(autouse=True)
@@ -160,9 +168,9 @@ def decode(rows: Rows, spec: AttentionSpec) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_decoding_sees_the_row_and_its_new_token(spec: AttentionSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In parts: two of the long row, of which the short one fills the first or none."""
+    """In two parts, of which the short row fills the first to its end and no more."""
     monkeypatch.setattr(launch, "split_count", lambda *_: 2)
-    decode(Rows(*SMALL), spec)
+    decode(Rows(*SMALL, lengths=(41, 16)), spec)
 
 
 def test_a_row_in_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,6 +326,7 @@ def answers(backend: str, make: Any, tokens: int) -> list[list[int]]:
     return [choices[0].token_ids for choices in found]
 
 
+@pytest.mark.skipif(CUDA, reason="there are larger ones")
 def test_an_engine_draws_the_tokens_of_the_reference() -> None:
     assert answers("triton", smallest, 3) == answers("sdpa", smallest, 3)
 
