@@ -100,73 +100,35 @@ def newest_attention(
     """
     query, key, value = (_rows(x) for x in (query, key, value))
     total, heads, dim = query.shape
-    rows, columns = block_table.shape
-    kv_heads, width = key.shape[1], total // rows
-    groups = heads // kv_heads
-    tiles = Tiles.of(groups * width, dim, pool.data.dtype)
-    steps = -(-groups * width // tiles.queries)
-    capacity = columns * pool.block_size
-    splits = split_count(
-        rows * steps * kv_heads, min(capacity, spec.window or capacity), tiles.tokens, processors(query.device)
+    rows, kv_heads = block_table.shape[0], key.shape[1]
+    width = total // rows
+    queries = heads // kv_heads * width
+    tiles = Tiles.of(queries, dim, pool.data.dtype)
+    programs = rows * -(-queries // tiles.queries)
+    seen = block_table.shape[1] * pool.block_size
+    seen = seen if spec.window is None else min(seen, spec.window)
+    splits = split_count(programs * kv_heads, seen, tiles.tokens, processors(query.device))
+    parts = (
+        query.new_empty((splits, total, heads, dim), dtype=torch.float32),
+        query.new_empty((splits, total, heads), dtype=torch.float32),
+        query.new_empty((splits, total, heads), dtype=torch.float32),
     )
-    found = query.new_empty((splits, total, heads, dim), dtype=torch.float32)
-    largest, totals = query.new_empty((2, splits, total, heads), dtype=torch.float32)
     out = query.new_empty((total, heads, dim))
-    common = {
-        "KV_HEADS": kv_heads,
-        "GROUPS": groups,
-        "DIM": dim,
-        "DIM_PAD": tiles.dim,
-        "WINDOW": spec.window or 0,
-        "SOFTCAP": spec.softcap or 0.0,
-        "TILE": tiles.tokens,
-    }
+    sinks = query if spec.sinks is None else spec.sinks
+    sizes = (total, width, splits, spec.scale)
+    constants = _constants(heads, kv_heads, tiles, dim, spec)
     with on(query.device):
-        attend_cached[(rows * steps, kv_heads, splits)](
-            query,
-            pool.data[layer],
-            block_table,
-            prefix_length,
-            found,
-            largest,
-            totals,
-            query.stride(0),
-            query.stride(1),
-            block_table.stride(0),
-            total,
-            width,
-            splits,
-            spec.scale,
-            **common,
-            BLOCK=pool.block_size,
-            QUERIES=tiles.queries,
-            num_stages=2,
+        attend_cached[(programs, kv_heads, splits)](
+            *(query, pool.data[layer], block_table, prefix_length, *parts),
+            *(*query.stride()[:2], block_table.stride(0), *sizes),
+            **constants,
+            **{"BLOCK": pool.block_size, "QUERIES": tiles.queries, "num_stages": 2},
         )
         combine[(total, heads)](
-            out,
-            query,
-            key,
-            value,
-            query if spec.sinks is None else spec.sinks,
-            stored,
-            slots,
-            prefix_length,
-            found,
-            largest,
-            totals,
-            query.stride(0),
-            query.stride(1),
-            key.stride(0),
-            key.stride(1),
-            value.stride(0),
-            value.stride(1),
-            total,
-            width,
-            splits,
-            spec.scale,
-            **common,
-            SINKS=spec.sinks is not None,
-            SPLITS=1 if splits == 1 else MOST_SPLITS,
+            *(out, query, key, value, sinks, stored, slots, prefix_length, *parts),
+            *(*query.stride()[:2], *key.stride()[:2], *value.stride()[:2], *sizes),
+            **constants,
+            **{"SINKS": spec.sinks is not None, "SPLITS": 1 if splits == 1 else MOST_SPLITS},
         )
     return out
 
@@ -181,34 +143,30 @@ def chunk_attention(
     """
     query = _rows(query)
     count, heads, dim = query.shape
-    kv_heads = pool.spec.kv_heads
     tiles = Tiles.of(count, dim, pool.data.dtype)
     out = query.new_empty((count, heads, dim))
+    sinks = query if spec.sinks is None else spec.sinks
+    constants = _constants(heads, pool.spec.kv_heads, tiles, dim, spec)
     with on(query.device):
         attend_chunk[(-(-count // tiles.queries), heads)](
-            out,
-            query,
-            query if spec.sinks is None else spec.sinks,
-            pool.data[layer],
-            block_table,
-            query.stride(0),
-            query.stride(1),
-            context,
-            count,
-            spec.scale,
-            KV_HEADS=kv_heads,
-            GROUPS=heads // kv_heads,
-            DIM=dim,
-            DIM_PAD=tiles.dim,
-            BLOCK=pool.block_size,
-            WINDOW=spec.window or 0,
-            SOFTCAP=spec.softcap or 0.0,
-            SINKS=spec.sinks is not None,
-            QUERIES=tiles.queries,
-            TILE=tiles.tokens,
-            num_stages=2,
+            *(out, query, sinks, pool.data[layer], block_table, *query.stride()[:2], context, count, spec.scale),
+            **constants,
+            **{"BLOCK": pool.block_size, "SINKS": spec.sinks is not None, "QUERIES": tiles.queries, "num_stages": 2},
         )
     return out
+
+
+def _constants(heads: int, kv_heads: int, tiles: Tiles, dim: int, spec: AttentionSpec) -> dict[str, int | float]:
+    """What all kernels are compiled for."""
+    return {
+        "KV_HEADS": kv_heads,
+        "GROUPS": heads // kv_heads,
+        "DIM": dim,
+        "DIM_PAD": tiles.dim,
+        "WINDOW": spec.window or 0,
+        "SOFTCAP": spec.softcap or 0.0,
+        "TILE": tiles.tokens,
+    }
 
 
 def _rows(x: Tensor) -> Tensor:
