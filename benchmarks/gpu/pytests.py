@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from benchmarks.gpu.record import Record
 
 BARE = ["-c", os.devnull, "--rootdir", ".", "-o", "pythonpath=.", "--noconftest", "-p", "no:cacheprovider"]
-COUNTED = r"(\d+) (passed|failed|skipped|errors?|deselected)"
+COUNTED = r"(\d+) (passed|failed|skipped|errors?|deselected|tests collected)"
 TESTS = ["tests/mavis_core/test_devices.py", "tests/mavis_core/model/backends/test_triton.py"]
 
 
@@ -31,6 +31,9 @@ def main() -> None:
         failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
         last = (lines + done.stderr.splitlines())[-40:] if done.returncode else lines[-1:]
         record.add(path=path, exit=done.returncode, counts=counts, failed=failed, last=last)
+    wrong = [finding["path"] for finding in record.findings if finding["exit"]]
+    if wrong:
+        raise SystemExit(f"not all passed: {', '.join(wrong)}")
 
 
 if __name__ == "__main__":
