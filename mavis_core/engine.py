@@ -23,7 +23,7 @@ from mavis_core.batcher import Batcher, StepBatch
 from mavis_core.emitter import Emitter
 from mavis_core.grammar.compiler import GrammarCompiler
 from mavis_core.grammar.matcher import Matcher
-from mavis_core.model.backends import attention_backend
+from mavis_core.model.backends import attention_backend, sdpa
 from mavis_core.model.capacity import kv_blocks
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.policy import Policy
@@ -68,8 +68,8 @@ class Engine:
         device, dtype = policy.device, policy.dtype
         self.policy = policy
         self.config = config
-        self._attention = attention_backend(config.attention_backend)
-        if config.attention_backend != "sdpa":  # with which models are probed when they are loaded
+        self._attention = attention_backend(config.attention_backend, device)
+        if self._attention is not sdpa:  # with which models are probed when they are loaded
             policy.backbone.probe(self._attention)
         self.loader = loader
         self.loaded = list(values)

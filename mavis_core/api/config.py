@@ -75,7 +75,9 @@ class EngineConfig:
         ge=1,
     )
     attention_backend: str = setting(
-        "sdpa", "What computes attention: the name of a module of mavis_core.model.backends."
+        "sdpa",
+        "What computes attention: the name of a module of mavis_core.model.backends; auto is triton on CUDA where it "
+        "is installed, else sdpa.",
     )
     seed: int | None = setting(
         0,

@@ -2,7 +2,7 @@
 
 A backend is a module of this folder with the three functions of ``AttentionBackend``, and its file's name is its name.
 It is imported only where it is chosen, so the library that it needs may be missing everywhere else. ``sdpa`` is the
-reference that others are compared with.
+reference that others are compared with, ``triton`` has kernels of its own for CUDA.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Protocol, cast
 
+import torch
 from torch import Tensor
 
 from mavis_core.api.errors import ConfigError
@@ -44,19 +46,21 @@ class AttentionBackend(Protocol):
         ...
 
 
-def attention_backend(name: str) -> AttentionBackend:
-    """The backend of that name.
+def attention_backend(name: str, device: torch.device) -> AttentionBackend:
+    """The backend of that name; "auto" is ``triton`` on CUDA where triton is installed, else ``sdpa``.
 
     Raises:
         ConfigError: there is none, or what it needs is not installed.
     """
+    if name == "auto":
+        name = "triton" if device.type == "cuda" and find_spec("triton") is not None else "sdpa"
     module = f"{__name__}.{name}"
     try:
         return cast(AttentionBackend, import_module(module))
     except ModuleNotFoundError as error:
         if not module.startswith(str(error.name)):
             raise ConfigError(f"attention_backend={name!r}: needs {error.name}, which is not installed") from error
-        known = ", ".join(found.name for found in pkgutil.iter_modules(__path__))
+        known = ", ".join(["auto", *(found.name for found in pkgutil.iter_modules(__path__))])
         raise ConfigError(f"attention_backend={name!r}: must be one of {known}") from error
 
 

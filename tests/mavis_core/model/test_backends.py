@@ -19,6 +19,8 @@ from mavis_core.engine import Engine
 from mavis_core.model.backends import attention_backend, sdpa
 from tests.models import lm_value, run, tiny_policy
 
+CPU = torch.device("cpu")
+
 
 def other(used: Counter[str], scale: float = 1.0) -> ModuleType:
     """A backend as somebody might add it: counts what it is asked for; its queries are scaled by ``scale``."""
@@ -72,8 +74,8 @@ def test_a_backend_that_computes_something_else_is_found_by_the_probe(monkeypatc
 
 @pytest.mark.parametrize("name", ["flush", "sdpa.more", "", "."])
 def test_an_unknown_backend_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"attention_backend='{name}': must be one of sdpa"):
-        attention_backend(name)
+    with pytest.raises(ConfigError, match=f"attention_backend='{name}': must be one of auto, sdpa, triton"):
+        attention_backend(name, CPU)
 
 
 def test_a_backend_whose_library_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,3 +85,12 @@ def test_a_backend_whose_library_is_missing_says_which(monkeypatch: pytest.Monke
     monkeypatch.setattr("mavis_core.model.backends.import_module", missing)
     with pytest.raises(ConfigError, match="attention_backend='quick': needs flashy, which is not installed"):
         tokens("quick")
+
+
+def test_auto_is_triton_on_cuda_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mavis_core.model.backends.triton", other(Counter()))
+    for installed in (None, object()):
+        monkeypatch.setattr("mavis_core.model.backends.find_spec", lambda name, found=installed: found)
+        assert attention_backend("auto", CPU) is sdpa
+        found = attention_backend("auto", torch.device("cuda:1"))
+        assert found is (sys.modules["mavis_core.model.backends.triton"] if installed else sdpa)
