@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from mavis_core.process import engine_process
+from scripts.served import Served, free_port, ready
 
 PRELOAD = (
     "server.cli.app",
@@ -88,6 +89,12 @@ def mavis(*words: str) -> None:
     from server.cli.app import app
 
     app(list(words), prog_name="mavis")
+
+
+def server(*options: str) -> Served:
+    """``mavis serve``, ready, as ``scripts.served`` starts it; the caller has to end it."""
+    port = free_port()
+    return ready(Served(port, Forked(mavis, "serve", "--port", str(port), "--log-level", "error", *options)))
 
 
 @pytest.fixture

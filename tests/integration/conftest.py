@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from scripts import served as served_process
-from tests.forked import Forked, mavis
+from tests import forked
 
 
 @dataclass
@@ -50,9 +50,7 @@ def start(*options: str) -> Served:
 
 
 def fork(*options: str) -> Served:
-    port = served_process.free_port()
-    process = Forked(mavis, "serve", "--port", str(port), "--log-level", "error", *options)
-    server = served_process.ready(served_process.Served(port, process))
+    server = forked.server(*options)
     return Served(server.url, server.process)
 
 
