@@ -85,10 +85,12 @@ class Forked:
 
 
 def mavis(*words: str) -> None:
-    """The command ``mavis`` with these words."""
+    """The command ``mavis`` with these words; an ``EngineProcess`` of its is forked, too."""
     from server.cli.app import app
 
-    app(list(words), prog_name="mavis")
+    with pytest.MonkeyPatch.context() as patch:
+        fork_engines(patch)
+        app(list(words), prog_name="mavis")
 
 
 def server(*options: str) -> Served:

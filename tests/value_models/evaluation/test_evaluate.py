@@ -74,6 +74,7 @@ def plain(path: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in path.read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_from_a_file_to_a_report_and_resumed_to_the_same(folder: Path) -> None:
     result = CliRunner().invoke(app, ["evaluate", str(folder / "e.yaml")])
     assert result.exit_code == 0, result.output
@@ -86,6 +87,7 @@ def test_from_a_file_to_a_report_and_resumed_to_the_same(folder: Path) -> None:
         *(f"{name}.{suffix}" for name in ("curves", "fronts") for suffix in ("png", "svg")),
         *("points.csv", "matched.csv", "report.md"),
     }
+    assert all(p.stat().st_size > 1000 for p in (out / "report").iterdir() if p.suffix in (".png", ".svg"))
     page = (out / "report" / "report.md").read_text()
     assert page.startswith("# low against short") and "`head` has more hypervolume than `base`" in page
     with (out / "report" / "points.csv").open() as file:

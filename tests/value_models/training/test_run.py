@@ -26,6 +26,7 @@ from mavis_core.offline import generate
 from server.cli.app import app
 from tests.forked import Forked, mavis
 from tests.models import save_byte_llama
+from tests.value_models.pictures import drawn
 from tests.value_models.toy_rewards import low
 from value_models.loading import build_engine, value_folders
 from value_models.training.run import Run
@@ -70,7 +71,8 @@ def fit(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit(place(inputs, tmp_path_factory.mktemp("whole") / "it"))
+    with drawn():
+        return fit(place(inputs, tmp_path_factory.mktemp("whole") / "it"))
 
 
 def score(inputs: Path, value: Path, weight: float, beta: float | None = None) -> float:
