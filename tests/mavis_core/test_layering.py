@@ -143,6 +143,6 @@ def compile_without_llguidance() -> None:
 
 def test_the_engine_needs_llguidance_only_for_structures(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    code = Forked(compile_without_llguidance, log=log).wait(60)
+    code = Forked(compile_without_llguidance, log=log).wait(180)
     expected = "structure: llguidance is not installed where the engine runs\n"
     assert (log.read_text(encoding="utf-8"), code) == (expected, 0)

@@ -74,7 +74,7 @@ def test_serving_and_losing_the_engine_process(tmp_path: Path) -> None:
 
 def test_a_model_that_cannot_be_loaded_ends_the_server(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    assert Forked(mavis, "serve", "--engine-process", "--port", "0", "--model", "./nowhere", log=log).wait(60) == 1
+    assert Forked(mavis, "serve", "--engine-process", "--port", "0", "--model", "./nowhere", log=log).wait(180) == 1
     told = log.read_text(encoding="utf-8")
     assert "loading failed: ./nowhere: no such folder" in told
     assert "Traceback" not in told

@@ -49,13 +49,18 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save_byte_llama(tmp_path / "policy")
-    policy = Policy.load(str(tmp_path / "policy"), torch.device("cpu"), torch.float32)
+    return made(tmp_path)
+
+
+def made(folder: Path) -> Path:
+    """All that an evaluation needs, in ``folder``."""
+    save_byte_llama(folder / "policy")
+    policy = Policy.load(str(folder / "policy"), torch.device("cpu"), torch.float32)
     network = HeadNetwork(2, HIDDEN, WIDTH, RANK)
     network.state_out.data *= 30  # a value that moves something
-    save_head(tmp_path / "value", value_config(policy, "low", "short"), network)
-    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"say {i}"}) + "\n" for i in range(5)))
-    return write(tmp_path)
+    save_head(folder / "value", value_config(policy, "low", "short"), network)
+    (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"say {i}"}) + "\n" for i in range(5)))
+    return write(folder)
 
 
 def write(folder: Path, **changes: Any) -> Path:
