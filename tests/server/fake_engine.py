@@ -80,7 +80,8 @@ def refuse(message: str) -> None:
 @lru_cache
 def compiled(template: str) -> Template:
     """Compiling takes longer than all else that most requests of a test do."""
-    return Template(template)
+    made: Template = Template(template)
+    return made
 
 
 class FakeTokenizer:
