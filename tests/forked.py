@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -89,6 +90,8 @@ def mavis(*words: str) -> None:
     from server.cli.app import app
 
     with pytest.MonkeyPatch.context() as patch:
+        # Python says that children use the fork server of their parents; left alone, each would start one (3.11).
+        patch.setattr(forkserver._forkserver, "ensure_running", lambda: None)
         fork_engines(patch)
         app(list(words), prog_name="mavis")
 
