@@ -52,3 +52,4 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     stored.raise_for_status()
     yield server.url
     server.process.kill()
+    server.process.wait(30)
