@@ -11,5 +11,5 @@ THOROUGH = os.environ.get("TEST_THOROUGH") == "1"
 
 
 def times(usual: int, thorough: int) -> int:
-    """``thorough`` is the number that a claim is made about, ``usual`` one at which a fault still shows."""
+    """``usual``, or ``thorough`` where the environment asks for it."""
     return thorough if THOROUGH else usual
