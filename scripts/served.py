@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import httpx
 
@@ -20,10 +20,27 @@ START_SECONDS = 180
 STOP_SECONDS = 60
 
 
+class Process(Protocol):
+    """What is used of ``subprocess.Popen``."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     port: int
-    process: subprocess.Popen[bytes]
+    process: Process
 
     @property
     def url(self) -> str:
@@ -48,14 +65,27 @@ def start(
     Raises:
         RuntimeError: it ended, or was not ready in three minutes.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [*program, "--port", str(port), "--log-level", "error", *options]
     env = {**os.environ, **(environment or {})}
     if checkout is not None:  # a path of ours would come before it
         env["PYTHONPATH"] = str(checkout)
-    served = Served(port, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=env, cwd=checkout))
+    return ready(Served(port, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=env, cwd=checkout)))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def ready(served: Served) -> Served:
+    """``served``, once it is ready.
+
+    Raises:
+        RuntimeError: it ended, or was not ready in three minutes.
+    """
     deadline = time.monotonic() + START_SECONDS
     while served.process.poll() is None and time.monotonic() < deadline:
         try:

@@ -107,8 +107,8 @@ def main(
     problems = [problem for report in reports for problem in report.problems]
     problems += ended
     problems += [problem for siege in sieges for problem in siege.problems]
-    if process.returncode != 0:
-        problems.append(f"the server ended with {process.returncode}")
+    if process.poll() != 0:
+        problems.append(f"the server ended with {process.poll()}")
     growth = memory[-1] - memory[min(rounds // 2, len(memory) - 1)]
     result: dict[str, Any] = {
         "machine": describe(),

@@ -94,10 +94,10 @@ def main(
             work = Clients(it.url, clients, seed, KEY if keys else None, ADMIN_KEY)
             found = soak(it, work, minutes * 60, bearer(ADMIN_KEY))
         sys.stderr.write("".join(log.read_text(errors="replace").splitlines(keepends=True)[-100:]))
-    if it.process.returncode != 0:
-        found["problems"].append(f"the server ended with {it.process.returncode}")
+    if it.process.poll() != 0:
+        found["problems"].append(f"the server ended with {it.process.poll()}")
     result = {"machine": describe(), "seed": seed, "clients": clients, "keys": keys, **found}
-    result["exit_code"] = it.process.returncode
+    result["exit_code"] = it.process.poll()
     print(json.dumps({key: value for key, value in result.items() if key != "rss_mib"}, indent=1))
     if out is not None:
         out.write_text(json.dumps(result, indent=1) + "\n")

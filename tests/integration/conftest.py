@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ import httpx
 import pytest
 
 from scripts import served as served_process
+from tests import forked
 
 
 @dataclass
 class Served:
     url: str
-    process: subprocess.Popen[bytes]
+    process: served_process.Process
 
     def metric(self, name: str) -> float:
         text = httpx.get(f"{self.url}/metrics", timeout=30).text
@@ -49,6 +49,11 @@ def start(*options: str) -> Served:
     return Served(server.url, server.process)
 
 
+def fork(*options: str) -> Served:
+    server = forked.server(*options)
+    return Served(server.url, server.process)
+
+
 @pytest.fixture(scope="session")
 def served() -> Iterator[Served]:
     served = start("--max-num-seqs", "16", "--max-queue", "24")
@@ -59,11 +64,15 @@ def served() -> Iterator[Served]:
 
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., Served]]:
-    """Servers with other options, for tests that end them."""
+    """Servers with other options, for tests that end them.
+
+    They are forked, but for those that are started with ``whole=True``: as the command, from which they differ in how
+    they start and end.
+    """
     running: list[Served] = []
 
-    def run(*options: str) -> Served:
-        running.append(start(*options))
+    def run(*options: str, whole: bool = False) -> Served:
+        running.append(start(*options) if whole else fork(*options))
         return running[-1]
 
     yield run

@@ -295,7 +295,7 @@ async def test_300_requests_at_once(served: Served) -> None:
 
 
 def test_sigterm_lets_an_answer_finish(start_server: Callable[..., Served]) -> None:
-    served = start_server("--drain-timeout", "30")
+    served = start_server("--drain-timeout", "30", whole=True)
     found: list[Any] = []
     body = {"prompt": list(range(10, 40)), "max_tokens": 200, "ignore_eos": True}
     asking = threading.Thread(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 # Each folder of mavis_core imports only itself and those before it, type annotations included. "" is the root.
@@ -122,16 +125,25 @@ def test_folders_without_torch() -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("no torch here\n", "", 0)
 
 
-def test_the_engine_needs_llguidance_only_for_structures() -> None:
-    program = (
-        "import sys\nsys.modules['llguidance'] = None\n"
-        "import mavis_core.engine, value_models.loading\n"
-        "from mavis_core.api.errors import InvalidRequestError\n"
-        "from mavis_core.api.structure import Structure\n"
-        "from mavis_core.grammar.compiler import GrammarCompiler\n"
-        "try:\n    GrammarCompiler(object(), 7, (0,)).compile(Structure('regex', 'a+'))\n"
-        "except InvalidRequestError as error: print(error)\n"
+def compile_without_llguidance() -> None:
+    """In a process that forgets all of our modules."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] in {"mavis_core", "value_models", "llguidance"}:
+            del sys.modules[name]
+    sys.modules.update({"llguidance": None})  # type: ignore[dict-item]  # so that it cannot be imported
+    importlib.import_module("mavis_core.engine")
+    importlib.import_module("value_models.loading")
+    errors, structure, compiler = (
+        importlib.import_module(f"mavis_core.{name}") for name in ("api.errors", "api.structure", "grammar.compiler")
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        compiler.GrammarCompiler(object(), 7, (0,)).compile(structure.Structure("regex", "a+"))
+    except errors.InvalidRequestError as error:
+        print(error, file=sys.stderr)
+
+
+def test_the_engine_needs_llguidance_only_for_structures(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    code = Forked(compile_without_llguidance, log=log).wait(180)
     expected = "structure: llguidance is not installed where the engine runs\n"
-    assert (done.stdout, done.returncode) == (expected, 0), done.stderr
+    assert (log.read_text(encoding="utf-8"), code) == (expected, 0)

@@ -22,6 +22,7 @@ from mavis_core.offline import CompletionOutput, generate
 from mavis_core.reference import reference_generate
 from tests.models import HIDDEN, assert_idle, head_value, objective, request
 from tests.structures import BYTE_EOS, byte_model, byte_policy
+from tests.thorough import times
 from value_models.kinds.head import HeadValue
 from value_models.kinds.lm import LmValue
 from value_models.loading import build_engine
@@ -180,7 +181,8 @@ def together() -> list[list[CompletionOutput] | str]:
 
 def test_batched_equals_the_reference() -> None:
     stopped = guided = 0
-    for (prompt, sampling, guidance), answer in zip(wanted(), together(), strict=True):
+    every = times(2, 1)  # an odd number of structures: every setting meets every second of them
+    for (prompt, sampling, guidance), answer in zip(wanted()[::every], together()[::every], strict=True):
         policy, beta = byte_policy(), guidance.beta or 0.0
         if isinstance(answer, str):
             with pytest.raises(AssertionError, match="cannot go on"):

@@ -22,6 +22,7 @@ from scripts.theory.learn import Size, World
 from scripts.theory.mdp import Mdp, spend, states
 from scripts.theory.policy import letter
 from scripts.theory.rewards import pair
+from tests.value_models.pictures import blank
 from value_models.loading import build_engine
 
 HORIZON = 5
@@ -87,7 +88,8 @@ def test_the_soft_optimum_is_the_best_of_random_policies_at_its_kl() -> None:
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, list[Path]]:
     """A joint round on a horizon of 3, whose 85 texts are seen in seconds."""
     world = World(tmp_path_factory.mktemp("mdp"), 1, Size(horizon=3, trees=300, epochs=16, width=64))
-    runs = world.fit("joint", ["a", "b"], {"kind": "joint", "rounds": 1, "beta": 4})
+    with blank():
+        runs = world.fit("joint", ["a", "b"], {"kind": "joint", "rounds": 1, "beta": 4})
     return world, [Path(run.folder) / "value" for run in runs]
 
 
@@ -102,7 +104,8 @@ def test_a_value_learned_from_samples_reaches_the_optimum(small: tuple[World, li
 
 def test_mean_and_covariance_learned_from_samples(small: tuple[World, list[Path]]) -> None:
     world, folders = small
-    (run,) = world.fit("moments", ["a", "b"], None, kind="moments")
+    with blank():
+        (run,) = world.fit("moments", ["a", "b"], None, kind="moments")
     value = world.values(Path(run.folder) / "value")
     found = shares(world.mdp, value.policy_at(EQUAL))
     first = shares(world.mdp, world.values(folders[0]).policy_at(EQUAL))

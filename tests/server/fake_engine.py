@@ -15,6 +15,7 @@ import contextlib
 import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import Template, TemplateError
@@ -76,6 +77,13 @@ def refuse(message: str) -> None:
     raise TemplateError(message)
 
 
+@lru_cache
+def compiled(template: str) -> Template:
+    """Compiling takes longer than all else that most requests of a test do."""
+    made: Template = Template(template)
+    return made
+
+
 class FakeTokenizer:
     def __init__(self, chat_template: Any = TEMPLATE) -> None:
         self.chat_template = chat_template
@@ -94,7 +102,7 @@ class FakeTokenizer:
         assert kwargs.pop("tokenize") is False
         if kwargs.pop("continue_final_message", False):
             kwargs["open"] = True
-        template = Template(kwargs.pop("chat_template"))
+        template = compiled(kwargs.pop("chat_template"))
         rendered: str = template.render(messages=conversation, raise_exception=refuse, **kwargs)
         return rendered
 

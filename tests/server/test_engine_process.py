@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.forked import Forked, mavis
 from tests.models import byte_tokenizer, tiny_model
 
 LONG = {"max_tokens": 40_000, "stream": True}
@@ -71,9 +72,9 @@ def test_serving_and_losing_the_engine_process(tmp_path: Path) -> None:
             server.kill()
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_server() -> None:
-    command = [sys.executable, "-m", "server", "serve", "--engine-process", "--port", "0", "--model", "./nowhere"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "loading failed: ./nowhere: no such folder" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_model_that_cannot_be_loaded_ends_the_server(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert Forked(mavis, "serve", "--engine-process", "--port", "0", "--model", "./nowhere", log=log).wait(180) == 1
+    told = log.read_text(encoding="utf-8")
+    assert "loading failed: ./nowhere: no such folder" in told
+    assert "Traceback" not in told

@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.server.conftest import make_app
 from tests.server.fake_engine import NAMES, FakeEngine
+from tests.thorough import times
 
 ENGINE = FakeEngine()
 ADMIN = "admin-key-0123456789"
@@ -52,7 +53,7 @@ def map_body(context: Any, body: Any) -> Any:
 
 @SCHEMA.parametrize()
 @settings(
-    max_examples=40,
+    max_examples=times(20, 40),
     deadline=None,
     derandomize=True,
     database=None,

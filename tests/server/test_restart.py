@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
 
-from tests.server.conftest import USER
-
-PROGRAM = """
-import sys
+from scripts.served import free_port
 from server import serving
 from server.settings import load_settings
+from tests.forked import Forked
+from tests.server.conftest import USER
 from tests.server.fake_engine import FakeEngine, FakeTokenizer
-settings = load_settings(port=int(sys.argv[1]), database=sys.argv[2], admin_api_key="admin-key-0123456789")
-serving.server_for(settings, FakeEngine(), FakeTokenizer, lambda: None).run()
-"""
+
+
+def serve(port: int, address: str) -> None:
+    settings = load_settings(port=port, database=address, admin_api_key="admin-key-0123456789")
+    serving.server_for(settings, FakeEngine(), FakeTokenizer, lambda: None).run()
 
 
 @contextmanager
 def server(address: str) -> Iterator[httpx.Client]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (
-        subprocess.Popen([sys.executable, "-c", PROGRAM, str(port), address]) as process,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
-    ):
+    port = free_port()
+    process = Forked(serve, port, address)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         deadline = time.monotonic() + 180
         while True:
             try:
@@ -42,6 +36,7 @@ def server(address: str) -> Iterator[httpx.Client]:
                 time.sleep(0.05)
         yield client
         process.kill()
+        process.wait(30)
 
 
 def test_a_killed_server_forgets_nothing(address: str) -> None:

@@ -5,7 +5,6 @@ The process is forked from one that has imported everything and run nothing, so 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -14,17 +13,7 @@ from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
-PRELOAD = (
-    "server.cli.app",
-    "accelerate",
-    "matplotlib.pyplot",
-    "value_models.evaluation.evaluate",
-    "value_models.training.distill",
-    "value_models.training.iterate",
-    "value_models.rewards.judge",
-    "value_models.rewards.judge_cache",
-    "httpx",
-)
+from tests.forked import context
 
 
 @dataclass(frozen=True)
@@ -48,10 +37,8 @@ AT_WRITES = (Moment("write", 4), Moment("write", 5, "middle"), Moment("write", 6
 
 def killed_again_and_again(command: str, path: Path, first: tuple[Moment, ...] = ()) -> Iterator[Moment]:
     """Run ``command`` until it ends by itself, killed at ``first``, then at ``AT_WRITES``; the moments it died at."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOAD))
     for moment in chain(first, cycle(AT_WRITES)):
-        process = context.Process(target=_run, args=(command, str(path), moment))
+        process = context().Process(target=_run, args=(command, str(path), moment))
         process.start()
         process.join(200)
         if process.exitcode == 0:

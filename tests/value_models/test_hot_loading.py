@@ -23,11 +23,13 @@ from mavis_core.model.policy import Policy
 from mavis_core.process.engine_process import EngineProcess
 from mavis_core.process.engine_thread import EngineThread
 from mavis_core.process.queue_client import QueueClient
+from tests.forked import forked_engines
 from tests.models import head_network, request
 from tests.value_models.configs import value_config
 from value_models.kinds.head import save_head
 from value_models.loading import FolderLoader, build_engine
 
+__all__ = ["forked_engines"]
 CONFIG = EngineConfig(max_num_seqs=4, block_size=4, device="cpu")
 
 
@@ -66,6 +68,7 @@ def objectives(client: QueueClient) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", [EngineThread, EngineProcess])
+@pytest.mark.usefixtures("forked_engines")
 async def test_values_come_and_go(kind: type[EngineThread] | type[EngineProcess], model: Path, values: Path) -> None:
     build = partial(build_engine, str(model), [str(values / "value-a")], CONFIG)
     async with running(kind, build) as client:

@@ -56,6 +56,7 @@ def test_long_texts_are_followed_until_one_scrolls_away(served: Served, open_pag
     seen = token.count()
     expect(token.nth(seen + 10)).to_be_attached()
     assert scroller.evaluate(rest) > 300, "who has scrolled away is not pulled back"
+    page.get_by_role("button", name="Stop").click()
     served.wait_idle()
 
 
@@ -74,6 +75,7 @@ def test_the_label_says_the_weights_in_force_and_the_card_goes(served: Served, o
     expect(who).to_have_text("Writing · cheerful +1")
     page.get_by_role("slider", name="cheerful").press("PageUp")
     expect(who).to_have_text("Writing · cheerful +2")
+    page.get_by_role("button", name="Stop").click()
     served.wait_idle()
     expect(who).to_have_text("cheerful +2")
 

@@ -39,6 +39,7 @@ from mavis_core.api.structure import Structure
 from mavis_core.process.engine_process import EngineProcess
 from mavis_core.process.engine_thread import EngineThread
 from mavis_core.process.queue_client import QueueClient
+from tests.forked import fork_engines
 from tests.mavis_core.clients import until
 from tests.server.fake_engine import FakeEngine
 from tests.spawned import letters_engine
@@ -81,7 +82,9 @@ async def subject(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator
         client: EngineClient = fake()
     else:
         client = real(EngineThread if request.param == "thread" else EngineProcess, folder)
-        client.start()
+        with pytest.MonkeyPatch.context() as patch:
+            fork_engines(patch)
+            client.start()
         await client.wait_ready()
     made = Subject(client)
     client.on_step(made.steps.append)

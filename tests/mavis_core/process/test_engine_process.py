@@ -22,11 +22,13 @@ from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.process.engine_process import EngineProcess
 from mavis_core.process.engine_thread import EngineThread
 from mavis_core.process.queue_client import QueueClient
+from tests.forked import forked_engines
 from tests.mavis_core.clients import running, until
 from tests.models import request, save_tiny_llama
 from tests.spawned import hang, refuse, slow_engine
 from value_models.loading import build_engine
 
+__all__ = ["forked_engines"]
 CONFIG = EngineConfig(max_num_seqs=3, max_queue=5, block_size=4, device="cpu")
 
 
@@ -51,6 +53,7 @@ async def answer(client: QueueClient, one: Request) -> dict[int, list[tuple[str,
     return found
 
 
+@pytest.mark.usefixtures("forked_engines")
 async def test_answers_equal_the_threads_until_it_is_killed(saved: Path) -> None:
     """And those of the one that takes its place; the whole life of a process, since starting one takes seconds."""
     stages: list[str] = []

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mavis_core.text.detokenizer import Detokenizer, held_back
+from tests.thorough import times
 from tests.vocabularies import KINDS, byte_fallback, byte_tokenizer
 
 TOKENIZER = byte_tokenizer()
@@ -119,7 +120,7 @@ def test_any_bytes_stream_to_what_a_whole_decode_shows(tokens: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=100)
+@settings(max_examples=times(40, 100))
 @given(st.data())
 def test_stop_strings_in_the_text_of_random_tokens(kind: str, data: st.DataObject) -> None:
     """Never shown, found at the token that completes them, and no text is lost, whatever the vocabulary."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mavis_core.text.byte_run import HELD
 from mavis_core.text.running_text import RunningText
 from mavis_core.text.token_bytes import TokenBytes
+from tests.thorough import times
 from tests.vocabularies import KINDS, ODD_KINDS
 
 FALLBACK_BYTE = 3  # id of <0x00>
@@ -48,7 +49,7 @@ def byte_tokens(data: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *ODD_KINDS])
-@settings(max_examples=60)
+@settings(max_examples=times(30, 60))
 @given(st.data())
 def test_it_is_what_a_whole_decode_says(kind: str, data: st.DataObject) -> None:
     """Ids that no token has included."""

@@ -27,6 +27,7 @@ def serving_thread(engine: FakeEngine, write_timeout: float) -> Iterator[Drainin
     thread.start()
     while not server.started:
         time.sleep(0.005)
+    server.servers[0].sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)  # connections inherit it
     try:
         yield server
     finally:
@@ -54,7 +55,7 @@ def read_all(client: socket.socket) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 def test_an_answer_that_nobody_reads_is_cut(stream: bool) -> None:
     engine = FakeEngine(max_model_len=200_000)
-    with serving_thread(engine, 0.3) as server, asked(server, stream, 199_000 if stream else 60_000) as client:
+    with serving_thread(engine, 0.3) as server, asked(server, stream, 199_000 if stream else 6_000) as client:
         deadline = time.monotonic() + 30
         while not engine.requests or engine.running or server.server_state.connections:
             assert time.monotonic() < deadline, "the connection is still there"

@@ -49,13 +49,18 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save_byte_llama(tmp_path / "policy")
-    policy = Policy.load(str(tmp_path / "policy"), torch.device("cpu"), torch.float32)
+    return made(tmp_path)
+
+
+def made(folder: Path) -> Path:
+    """All that an evaluation needs, in ``folder``."""
+    save_byte_llama(folder / "policy")
+    policy = Policy.load(str(folder / "policy"), torch.device("cpu"), torch.float32)
     network = HeadNetwork(2, HIDDEN, WIDTH, RANK)
     network.state_out.data *= 30  # a value that moves something
-    save_head(tmp_path / "value", value_config(policy, "low", "short"), network)
-    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"say {i}"}) + "\n" for i in range(5)))
-    return write(tmp_path)
+    save_head(folder / "value", value_config(policy, "low", "short"), network)
+    (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"say {i}"}) + "\n" for i in range(5)))
+    return write(folder)
 
 
 def write(folder: Path, **changes: Any) -> Path:
@@ -74,6 +79,7 @@ def plain(path: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in path.read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_from_a_file_to_a_report_and_resumed_to_the_same(folder: Path) -> None:
     result = CliRunner().invoke(app, ["evaluate", str(folder / "e.yaml")])
     assert result.exit_code == 0, result.output
@@ -86,6 +92,7 @@ def test_from_a_file_to_a_report_and_resumed_to_the_same(folder: Path) -> None:
         *(f"{name}.{suffix}" for name in ("curves", "fronts") for suffix in ("png", "svg")),
         *("points.csv", "matched.csv", "report.md"),
     }
+    assert all(p.stat().st_size > 1000 for p in (out / "report").iterdir() if p.suffix in (".png", ".svg"))
     page = (out / "report" / "report.md").read_text()
     assert page.startswith("# low against short") and "`head` has more hypervolume than `base`" in page
     with (out / "report" / "points.csv").open() as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ CPU = torch.device("cpu")
 M = 3
 
 
+@cache
 def trees() -> list[Forest]:
     """Trees of a tiny model, of unequal size, as the paper shapes them."""
     engine = Engine(tiny_policy("llama"), [], EngineConfig(max_num_seqs=64))
@@ -39,6 +41,7 @@ def trees() -> list[Forest]:
     return [found.tree(root) for root in found.roots.tolist()]
 
 
+@cache
 def packed() -> list[PackedTree]:
     rng = np.random.default_rng(0)
     found = []
@@ -48,6 +51,7 @@ def packed() -> list[PackedTree]:
     return found
 
 
+@cache
 def one_by_one() -> list[tuple[Tensor, Tensor]]:
     """(prompt and path to the end of the node, target) of every node, one by one."""
     found = []

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import RunError
 from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy
+from tests.forked import Forked
 from tests.models import byte_tokenizer, objective, tiny_config
 from tests.table import TokenValue
 from value_models.prompts import Prompt, read_prompts
@@ -102,11 +101,7 @@ def test_another_run_in_the_same_folder_is_refused(whole: Path) -> None:
 
 def test_a_killed_run_resumes_to_the_same_bytes(whole: Path, tmp_path: Path) -> None:
     """SIGKILL as soon as the first shard is there, with the next under way and an unfinished one lying about."""
-    code = (
-        "from tests.value_models.rollouts.test_roll_out import make; from pathlib import Path; import sys;"
-        "make(Path(sys.argv[1]))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    process = Forked(make, tmp_path)
     deadline = time.monotonic() + 100
     while not shard_path(tmp_path, 0).exists():
         assert process.poll() is None and time.monotonic() < deadline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -15,7 +16,8 @@ Text = tuple[int, ...]
 Policy = Callable[[Text], np.ndarray]
 """text -> (V,) probabilities."""
 Values = dict[Text, float]
-OPEN_TEXTS = [text for text in histories() if not ended(text)]
+TEXTS = list(histories())
+OPEN_TEXTS = [text for text in TEXTS if not ended(text)]
 REFERENCE = {text: np.array(reference(text)) for text in OPEN_TEXTS}
 
 
@@ -23,6 +25,7 @@ def reward(text: Text) -> float:
     return float(rewards()["mix"][text])
 
 
+@cache
 def base(text: Text) -> np.ndarray:
     return np.asarray(np.exp(REFERENCE[text]))
 
@@ -30,6 +33,7 @@ def base(text: Text) -> np.ndarray:
 def tilted(values: Values, beta: float) -> Policy:
     """p(a | s) ~ ref(a | s) exp(beta V(s + a)); a missing value is 0, the mean."""
 
+    @cache  # it is asked several times, about every text each time
     def policy(text: Text) -> np.ndarray:
         scores = REFERENCE[text] + beta * np.array([values.get((*text, token), 0.0) for token in range(VOCAB)])
         p = np.exp(scores - scores.max())
@@ -43,7 +47,7 @@ def evaluate(policy: Policy, zeta: float = 0.0, path: bool = False, of: Callable
     led to the text (of this policy, one-sample along the text).
     """
     found: Values = {}
-    for text in histories():
+    for text in TEXTS:
         if ended(text):
             found[text] = of(text)
         else:
@@ -76,7 +80,7 @@ def objective(policy: Policy, beta: float) -> float:
 def soft_optimum(beta: float, of: Callable[[Text], float] = reward) -> Values:
     """log E_ref[exp(beta R) | text] / beta: the values whose tilt is the optimum of E[R] - KL / beta."""
     found: Values = {}
-    for text in histories():
+    for text in TEXTS:
         if ended(text):
             found[text] = of(text)
         else:

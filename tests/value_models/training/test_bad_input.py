@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from mavis_core.model.policy import Policy
 from server.cli.app import app
+from tests.forked import Forked, mavis
 from tests.models import HIDDEN, RANK, WIDTH, byte_tokenizer
 from tests.value_models.configs import value_config
 from tests.value_models.evaluation import test_evaluate as evaluation
@@ -390,29 +391,28 @@ def test_a_folder_that_cannot_be_written(whole: Path, tmp_path: Path, step: str)
     assert step in said("fit", tmp_path / "it" / "run.yaml")
 
 
-def mavis(command: str, path: Path, largest: int | None = None) -> subprocess.CompletedProcess[str]:
-    """The real command; files larger than ``largest`` bytes cannot be written, as on a full disk."""
-
-    def limit() -> None:
-        if largest is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-
-    words = [sys.executable, "-m", "server", command, str(path)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=200, preexec_fn=limit, check=False)
-
-
 def test_the_command_says_one_line_and_no_traceback(inputs: Path, tmp_path: Path) -> None:
-    result = mavis("fit", place(inputs, tmp_path / "it", rewards={"tone": {"function": f"{HERE}:raises"}}))
+    path = place(inputs, tmp_path / "it", rewards={"tone": {"function": f"{HERE}:raises"}})
+    words = [sys.executable, "-m", "server", "fit", str(path)]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
     assert result.returncode == 1 and not result.stdout
     assert result.stderr.splitlines() == ["reward 'tone': raised KeyError: 'tone'"]
+
+
+def on_a_full_disk(largest: int, *words: str) -> None:
+    """``mavis`` with these words, where files larger than ``largest`` bytes cannot be written."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    mavis(*words)
 
 
 def test_a_full_disk_is_said_and_what_was_made_stays(inputs: Path, whole: Path, tmp_path: Path) -> None:
     path = small(inputs, tmp_path / "it")
     first = whole / "run" / "rollouts" / "shard-00000.safetensors"
-    result = mavis("fit", path, largest=first.stat().st_size // 2)
-    told = result.stderr.splitlines()[-1]
-    assert result.returncode == 1 and "Traceback" not in result.stderr
+    log = tmp_path / "log"
+    assert Forked(on_a_full_disk, first.stat().st_size // 2, "fit", str(path), log=log).wait(200) == 1
+    told = log.read_text(encoding="utf-8")
+    assert "Traceback" not in told
+    told = told.splitlines()[-1]
     assert str(path.parent / "run" / "rollouts" / first.name) in told and "cannot be written" in told
     resumed = fit(path)
     assert (resumed / "model.safetensors").read_bytes() == (whole / "run" / "value" / "model.safetensors").read_bytes()

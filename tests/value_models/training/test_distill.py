@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from mavis_core.offline import generate
 from server.cli.app import app
 from tests.models import HIDDEN, RANK, WIDTH
 from tests.value_models.configs import value_config
-from tests.value_models.evaluation.test_evaluate import folder as tiny  # noqa: F401
+from tests.value_models.evaluation import test_evaluate as evaluation
 from value_models.folders import load_value
 from value_models.kinds.head import save_head
 from value_models.kinds.head_network import HeadNetwork
@@ -33,9 +34,10 @@ from value_models.training import distill, sittings
 from value_models.value_config import ValueConfig
 
 
-@pytest.fixture
-def folder(tiny: Path) -> Path:  # noqa: F811
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy, a value of two objectives, one of a third, and rollouts."""
+    tiny = evaluation.made(tmp_path_factory.mktemp("whole"))
     policy = Policy.load(str(tiny / "policy"), torch.device("cpu"), torch.float32)
     torch.manual_seed(1)
     network = HeadNetwork(1, HIDDEN, WIDTH, RANK)
@@ -47,6 +49,13 @@ def folder(tiny: Path) -> Path:  # noqa: F811
     prompts = read_prompts(tiny / "prompts.jsonl")
     roll_out(Engine(policy, [], EngineConfig()), prompts, config, 0, tiny / "rollouts", {}, progress=False)
     return tiny
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    """A copy, to distil in."""
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    return tmp_path
 
 
 def write(folder: Path, train: dict[str, Any], **changes: Any) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline import generate
 from server.cli.app import app
+from tests.forked import Forked, mavis
 from tests.models import save_byte_llama
 from tests.value_models.training.test_iterate import write
 from value_models.loading import build_engine
@@ -103,7 +102,7 @@ def test_killed_in_a_later_round_it_ends_with_the_same_values(whole: Path, tmp_p
     shutil.rmtree(other / "run" / "round-2" / "labels")
     path = write(other, **SMALL)
     for sign in ("training/log.jsonl",):
-        process = subprocess.Popen([sys.executable, "-m", "server", "fit", str(path)], stderr=subprocess.DEVNULL)
+        process = Forked(mavis, "fit", str(path))
         deadline = time.monotonic() + 200
         while not (other / "run" / "round-2" / sign).exists():
             assert process.poll() is None and time.monotonic() < deadline

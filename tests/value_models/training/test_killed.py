@@ -21,6 +21,7 @@ from tests.value_models.training import test_run
 from tests.value_models.training.test_run import place
 
 inputs, tiny = test_run.inputs, evaluation.folder
+pytestmark = pytest.mark.usefixtures("drawn_pictures")  # as those that are killed do
 CONCURRENCY = 4
 SHORT = {"epochs": 3, "beta_prompts": 4}
 ROUND = {"epochs": 2, "beta_prompts": 0}

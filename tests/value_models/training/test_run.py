@@ -7,8 +7,6 @@ import shlex
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,9 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline import generate
 from server.cli.app import app
+from tests.forked import Forked, mavis
 from tests.models import save_byte_llama
+from tests.value_models.pictures import drawn
 from tests.value_models.toy_rewards import low
 from value_models.loading import build_engine, value_folders
 from value_models.training.run import Run
@@ -71,7 +71,8 @@ def fit(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit(place(inputs, tmp_path_factory.mktemp("whole") / "it"))
+    with drawn():
+        return fit(place(inputs, tmp_path_factory.mktemp("whole") / "it"))
 
 
 def score(inputs: Path, value: Path, weight: float, beta: float | None = None) -> float:
@@ -164,7 +165,7 @@ def test_killed_while_training_it_ends_with_the_same_value(inputs: Path, whole: 
     for step in ("rollouts", "labels"):
         shutil.copytree(whole.parent / step, tmp_path / "it" / "run" / step)
     log = tmp_path / "it" / "run" / "training" / "log.jsonl"
-    process = subprocess.Popen([sys.executable, "-m", "server", "train", str(path)], stderr=subprocess.DEVNULL)
+    process = Forked(mavis, "train", str(path))
     deadline = time.monotonic() + 100
     while not log.exists():
         assert process.poll() is None and time.monotonic() < deadline
