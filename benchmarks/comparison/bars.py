@@ -14,14 +14,16 @@ def draw_bars(panels: Mapping[str, Mapping[str, Mapping[str, float]]], label: st
         panels: title -> arm -> group -> height; an arm may lack groups.
         label: of the vertical axis.
     """
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    colours = colormaps["tab20"]
     figure = Figure(figsize=(4.6 * len(panels), 4), layout="constrained")
     shown: dict[str, Any] = {}
     for panel, (title, arms) in zip(figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True):
         groups = list(dict.fromkeys(group for heights in arms.values() for group in heights))
         for i, (arm, heights) in enumerate(arms.items()):
-            colour = shown[arm].patches[0].get_facecolor() if arm in shown else f"C{len(shown) % 10}"
+            colour = shown[arm].patches[0].get_facecolor() if arm in shown else colours(len(shown) % colours.N)
             at = _places(groups, heights, i, len(arms))
             bars = panel.bar(at, heights.values(), 0.8 / len(arms), color=colour)
             shown.setdefault(arm, bars)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from benchmarks.machine import describe
 
 Report = dict[str, Any]
@@ -31,9 +33,13 @@ def write_and_draw(found: Report, out: Path | None, draw: Callable[[Report, Path
         draw(found, out.with_suffix(".svg"))
 
 
-def read(path: Path) -> Report:
-    found: Report = json.loads(path.read_text())
-    return found
+def again(out: Path | None, draw: Callable[[Report, Path], None], tables: Callable[[Report], str]) -> None:
+    """Draw and tabulate a file that is there already."""
+    if out is None:
+        raise typer.BadParameter("--redraw needs --out")
+    found: Report = json.loads(out.read_text())
+    draw(found, out.with_suffix(".svg"))
+    print(tables(found))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -20,16 +20,15 @@ import torch
 import typer
 
 from benchmarks.comparison.bars import draw_bars
+from benchmarks.comparison.loaded import load
 from benchmarks.comparison.prompts import prompts
-from benchmarks.comparison.report import Report, read, report, table, write, write_and_draw
+from benchmarks.comparison.report import Report, again, report, table, write, write_and_draw
 from benchmarks.comparison.rounds import in_turn, medians, quotient
 from benchmarks.limits import READ_BYTES, Limits, Work
 from benchmarks.peers.arm import Arm, Task, UnavailableError
 from benchmarks.peers.lineup import INT8, LMS, ONE_BY_ONE, OWN, SIDE_BY_SIDE, UNGUIDED, Lineup
 from benchmarks.peers.own import ValueShapes
 from benchmarks.shapes import OBJECTIVES
-from mavis_core.model.policy import resolve_device
-from mavis_core.model.threads import set_threads
 from value_models.loading import SHIPPED_POLICY
 
 WARM_TOKENS = 4
@@ -131,20 +130,16 @@ def main(
 ) -> None:
     """Measure, print a line for each number of rows, and leave a file and a picture."""
     if redraw:
-        if out is None:
-            raise typer.BadParameter("--redraw needs --out")
-        draw(read(out), out.with_suffix(".svg"))
-        print(tables(read(out)))
+        again(out, draw, tables)
         return
-    where = resolve_device(device)
-    hidden = lm_hidden or max(128, _hidden_size(model) // 4)
+    policy = load(model, dtype, device, threads)
+    hidden = lm_hidden or max(128, policy.readout.weight.shape[1] // 4)
     shapes = ValueShapes(objectives, hidden, lm_layers, lms)
-    lineup = Lineup(model, getattr(torch, dtype), where, shapes, tuple(gguf or ()), llama_cpp, vllm)
-    used = set_threads(threads or torch.get_num_threads(), lineup.policy.model)
+    lineup = Lineup(model, policy, shapes, tuple(gguf or ()), llama_cpp, vllm)
     counts = rows or [1, 8, 32]
-    limits = Limits.measure(Work.of(lineup.policy.model), max(counts), lineup.dtype, where, read_mib << 20)
+    limits = Limits.measure(Work.of(policy.model), max(counts), policy.dtype, policy.device, read_mib << 20)
     setting = {
-        "model": Path(model).name,
+        "model": policy.name,
         "dtype": dtype,
         "prompt_tokens": prompt_tokens,
         "new_tokens": tokens,
@@ -155,19 +150,13 @@ def main(
     }
     results: list[dict[str, Any]] = []
     for count in counts:
-        results.append(measure(lineup, Task(count, prompt_tokens, tokens, used), rounds, limits))
+        results.append(measure(lineup, Task(count, prompt_tokens, tokens, torch.get_num_threads()), rounds, limits))
         print(json.dumps(results[-1]), flush=True)
         write(report("peers", results, **setting), out)  # what is there stays, whatever comes
         gc.collect()
     found = report("peers", results, **setting)
     write_and_draw(found, out, draw)
     print(json.dumps(setting["limits"]), tables(found), sep="\n\n")
-
-
-def _hidden_size(model: str) -> int:
-    from transformers import AutoConfig
-
-    return int(AutoConfig.from_pretrained(model).get_text_config().hidden_size)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import AutoModelForCausalLM
 
 from benchmarks.limits import Work
@@ -35,33 +34,29 @@ class Lineup:
     """What is compared.
 
     Attributes:
-        model: folder as transformers saves it, or hub id.
+        model: folder as transformers saves it, or hub id, and ``policy`` what was loaded from it.
         shapes: of the random values.
         ggufs: files of the same model for llama.cpp, and ``llama_cpp`` the folder of its programs.
         vllm: Python of an environment that has vLLM.
     """
 
     model: str
-    dtype: torch.dtype
-    device: torch.device
+    policy: Policy
     shapes: own.ValueShapes
     ggufs: tuple[Path, ...] = ()
     llama_cpp: Path | None = None
     vllm: Path | None = None
 
     @cached_property
-    def policy(self) -> Policy:
-        return Policy.load(self.model, self.device, self.dtype)
-
-    @cached_property
     def int8(self) -> Policy:
-        return own.quantised(Policy.load(self.model, self.device, self.dtype), "int8")
+        """The policy once more, with weights of 8 bits."""
+        return own.quantised(Policy.load(self.model, self.policy.device, self.policy.dtype), "int8")
 
     @cached_property
     def other(self) -> Any:
         """The model once more, with transformers' own attention."""
-        found = AutoModelForCausalLM.from_pretrained(self.model, dtype=self.dtype)
-        return found.to(self.device).eval()
+        found = AutoModelForCausalLM.from_pretrained(self.model, dtype=self.policy.dtype)
+        return found.to(self.policy.device).eval()
 
     def makers(self) -> dict[str, Maker]:
         """Every arm, ours first."""
@@ -95,8 +90,9 @@ class Lineup:
         shapes, values = self.shapes, []
         for _ in range(shapes.lms):
             backbone, readout = build_lm(lm_architecture(self.policy, shapes.hidden, shapes.layers), 1)
-            backbone.to(self.device, self.dtype).eval()
-            values.append(PapersValue(backbone, readout.to(self.device, self.dtype), 1 / shapes.lms))
+            backbone.to(self.policy.device, self.policy.dtype).eval()
+            readout.to(self.policy.device, self.policy.dtype)
+            values.append(PapersValue(backbone, readout, 1 / shapes.lms))
         return PapersArm(self.other, values, way)
 
     def _llama_cpp(self) -> Mapping[str, Maker]:
@@ -115,7 +111,7 @@ class Lineup:
     def _vllm(self, task: Task) -> Arm:
         if self.vllm is None:
             raise UnavailableError("--vllm is not given")
-        return VllmArm(self.vllm, self.model, str(self.dtype).removeprefix("torch."), task)
+        return VllmArm(self.vllm, self.model, str(self.policy.dtype).removeprefix("torch."), task)
 
 
 def _named(gguf: Path) -> str:

@@ -37,7 +37,7 @@ class VllmArm:
             "OMP_NUM_THREADS": str(task.threads),
             "HF_HUB_OFFLINE": "1",
         }
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (for as long as the process)
         try:
             self._process = subprocess.Popen(
                 [str(python), str(CHILD)],

@@ -1,0 +1,63 @@
+"""One small run of everything: each arm has figures or a reason, and a file and a picture are left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.peers import __main__ as peers
+from benchmarks.peers.lineup import (
+    CONTINUOUS,
+    GENERATE,
+    HEADS,
+    INT8,
+    LMS,
+    ONE_BY_ONE,
+    ONE_LM,
+    SIDE_BY_SIDE,
+    UNGUIDED,
+    VLLM,
+    WORDS,
+)
+from tests.models import save_byte_llama
+
+RUN = {HEADS, UNGUIDED, ONE_LM, LMS, WORDS, GENERATE, CONTINUOUS, SIDE_BY_SIDE}
+
+
+def test_every_arm_has_figures_or_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_byte_llama(tmp_path / "model")
+    out = tmp_path / "results" / "peers.json"
+    small = {"prompt_tokens": 5, "tokens": 3, "rounds": 1, "lm_hidden": 32, "read_mib": 1, "threads": 1}
+    gguf = tmp_path / "model.Q8_0.gguf"
+    gguf.write_bytes(b"GGUF")
+    peers.main(str(tmp_path / "model"), gguf=[gguf], rows=[1, 2], out=out, **small)
+    found = json.loads(out.read_text())
+    one, two = found["results"]
+    assert set(one["tokens_per_s"]) == {*RUN, ONE_BY_ONE} and set(two["tokens_per_s"]) == RUN
+    assert set(one["share_of_limits"]) == {*RUN, ONE_BY_ONE}
+    assert all(len(rounds) == 1 and rounds[0] > 0 for rounds in one["seconds"].values())
+    assert one["not_run"].keys() == {INT8, "llama.cpp model.Q8_0", VLLM}
+    assert two["not_run"][ONE_BY_ONE] == "it is for one row"
+    assert one["not_run"][VLLM] == "--vllm is not given"
+    assert "multiples of 32" in one["not_run"][INT8]  # the tiny model's are not
+    assert {"heads / unguided", "unguided / generate()", "lms / papers' loop"} <= one["ratios"].keys()
+    assert out.with_suffix(".svg").read_text().startswith("<?xml")
+    printed = capsys.readouterr().out
+    out.with_suffix(".svg").unlink()
+    peers.main(redraw=True, out=out)
+    assert out.with_suffix(".svg").exists()
+    assert "| ratios | rows: 1 | rows: 2 |" in printed and printed.endswith(capsys.readouterr().out)
+
+
+def test_ratios_compare_like_with_like() -> None:
+    speeds = {UNGUIDED: [4.0], LMS: [2.0], INT8: [6.0], SIDE_BY_SIDE: [1.0], GENERATE: [2.0], "llama.cpp a.Q8_0": [3.0]}
+    assert peers.ratios(speeds) == {
+        "lms / unguided": 0.5,
+        "unguided int8 / unguided": 1.5,
+        "unguided / generate()": 2.0,
+        "unguided / llama.cpp a.Q8_0": 1.333,
+        "lms / papers' batched loop": 2.0,
+        "unguided int8 / llama.cpp a.Q8_0": 2.0,
+    }
