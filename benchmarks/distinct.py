@@ -145,12 +145,12 @@ def main(
     counts, heads = rows or [1, 8, 32], objectives or [1, 4, 16]
     limits = Limits.measure(Work.of(policy.model), max(counts), policy.dtype, policy.device, read_mib << 20)
     comparison = Comparison(policy, limits, tokens, rounds)
-    results = {"settings": comparison.settings(counts[-1], settings or [1, 8, 32], heads[len(heads) // 2])}
-    print(json.dumps(results["settings"]), flush=True)
-    results["heads"] = []
+    differing = comparison.settings(counts[-1], settings or [1, 8, 32], heads[len(heads) // 2])
+    print(json.dumps(differing), flush=True)
+    by_rows = []
     for count in counts:
-        results["heads"].append(comparison.heads(count, heads))
-        print(json.dumps(results["heads"][-1]), flush=True)
+        by_rows.append(comparison.heads(count, heads))
+        print(json.dumps(by_rows[-1]), flush=True)
     about = {
         "model": policy.name,
         "dtype": dtype,
@@ -158,7 +158,7 @@ def main(
         "new_tokens": tokens,
         "rounds": rounds,
     }
-    found = report("distinct", results, **about, limits=limits.described())
+    found = report("distinct", {"settings": differing, "heads": by_rows}, **about, limits=limits.described())
     write_and_draw(found, out, draw)
     print(json.dumps(limits.described()), tables(found), sep="\n\n")
 

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ class Limits:
 def read_bandwidth(device: torch.device, size: int = READ_BYTES) -> float:
     """Bytes per second at which a large tensor is read once, by a sum over all of it."""
     source = torch.ones(size // 4, dtype=torch.float32, device=device)
-    return source.nbytes / _fastest(source.sum, device)
+    return float(source.nbytes / _fastest(source.sum, device))
 
 
 def matrix_rate(work: Work, rows: int, dtype: torch.dtype, device: torch.device) -> float:
@@ -99,7 +100,7 @@ def matrix_rate(work: Work, rows: int, dtype: torch.dtype, device: torch.device)
     for (outputs, inputs), count in work.shapes.items():
         weight = torch.ones(outputs, inputs, dtype=dtype, device=device)
         x = torch.ones(rows, inputs, dtype=dtype, device=device)
-        seconds += count * _fastest(lambda x=x, weight=weight: F.linear(x, weight), device)
+        seconds += count * _fastest(partial(F.linear, x, weight), device)
         flops += count * 2 * rows * outputs * inputs
     return flops / seconds
 

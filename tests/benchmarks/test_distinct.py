@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distinct, "draw", lambda found, path: drawn.append(path))
     save_byte_llama(tmp_path / "model")
     out = tmp_path / "distinct.json"
-    small = {"tokens": 2, "rounds": 1, "read_mib": 1, "threads": 1}
+    small: dict[str, Any] = {"tokens": 2, "rounds": 1, "read_mib": 1, "threads": 1}
     distinct.main(str(tmp_path / "model"), rows=[1, 3], settings=[1, 3], objectives=[1, 2], out=out, **small)
     results = json.loads(out.read_text())["results"]
     assert results["settings"]["rows"] == 3

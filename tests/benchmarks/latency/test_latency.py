@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,15 @@ def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "draw", lambda found, path: drawn.append(path))
     save_byte_llama(tmp_path / "model")
     out = tmp_path / "latency.json"
-    small = {"prompt_tokens": 4, "tokens": 3, "rounds": 1, "clients": 2, "requests": 1, "read_mib": 1, "threads": 1}
+    small: dict[str, Any] = {
+        "prompt_tokens": 4,
+        "tokens": 3,
+        "rounds": 1,
+        "clients": 2,
+        "requests": 1,
+        "read_mib": 1,
+        "threads": 1,
+    }
     latency.main(str(tmp_path / "model"), rows=2, long=20, shared=17, max_num_batched_tokens=8, out=out, **small)
     found = json.loads(out.read_text())
     scenes = {"long_prompt", "shared_prefix", "closed_load", "open_load", "memory", "share_of_limits"}

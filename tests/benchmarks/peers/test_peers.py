@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ RUN = {HEADS, UNGUIDED, ONE_LM, LMS, WORDS, GENERATE, CONTINUOUS, SIDE_BY_SIDE}
 def test_every_arm_has_figures_or_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_byte_llama(tmp_path / "model")
     out = tmp_path / "results" / "peers.json"
-    small = {"prompt_tokens": 5, "tokens": 3, "rounds": 1, "lm_hidden": 32, "read_mib": 1, "threads": 1}
+    small: dict[str, Any] = {"prompt_tokens": 5, "tokens": 3, "rounds": 1, "lm_hidden": 32, "read_mib": 1, "threads": 1}
     gguf = tmp_path / "model.Q8_0.gguf"
     gguf.write_bytes(b"GGUF")
     peers.main(str(tmp_path / "model"), gguf=[gguf], rows=[1, 2], out=out, **small)
