@@ -47,6 +47,10 @@ def opened(
             arm.seconds(asked, min(WARM_TOKENS, task.tokens))
         except UnavailableError as error:
             missing[name] = str(error)
+        except Exception as error:  # others' code may raise anything, and the run goes on; ours must not
+            if name in (UNGUIDED, *OWN):
+                raise
+            missing[name] = f"{type(error).__name__}: {error}"
         else:
             arms[name] = arm
     return arms, missing
@@ -120,7 +124,7 @@ def main(
     objectives: Annotated[int, typer.Option(help="of the heads, and outputs of the one LM")] = OBJECTIVES,
     lms: Annotated[int, typer.Option(help="separate value LMs, one objective each")] = 2,
     lm_layers: int = 2,
-    lm_hidden: Annotated[int | None, typer.Option(help="width of value LMs; a quarter of the model's")] = None,
+    lm_hidden: Annotated[int | None, typer.Option(help="width of value LMs; about a quarter of the model's")] = None,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16, for all but llama.cpp")] = "float32",
     device: str = "auto",
     threads: Annotated[int | None, typer.Option(help="for every arm; as many as torch takes")] = None,
@@ -133,7 +137,7 @@ def main(
         again(out, draw, tables)
         return
     policy = load(model, dtype, device, threads)
-    hidden = lm_hidden or max(128, policy.readout.weight.shape[1] // 4)
+    hidden = lm_hidden or max(128, policy.readout.weight.shape[1] // 4 // 64 * 64)
     shapes = ValueShapes(objectives, hidden, lm_layers, lms)
     lineup = Lineup(model, policy, shapes, tuple(gguf or ()), llama_cpp, vllm)
     counts = rows or [1, 8, 32]

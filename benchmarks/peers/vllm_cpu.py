@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from benchmarks.peers.arm import Task, UnavailableError
@@ -15,6 +17,7 @@ CHILD = Path(__file__).with_name("vllm_child.py")
 MARK = "\x1e"
 KV_GIB = 2
 SAID = 500  # characters of its last words in a reason
+ANSWER_SECONDS = 900  # loading and warming up included
 STOP_SECONDS = 60
 
 
@@ -49,7 +52,11 @@ class VllmArm:
             )
         except OSError as error:
             raise UnavailableError(f"{python}: {error}") from error
-        self._ask({"model": model, "dtype": dtype, "rows": task.rows, "length": task.length + 1})
+        try:
+            self._ask({"model": model, "dtype": dtype, "rows": task.rows, "length": task.length + 1})
+        except UnavailableError:
+            self.close()
+            raise
 
     def seconds(self, prompts: list[list[int]], tokens: int) -> float:
         answer = self._ask({"prompts": prompts, "tokens": tokens})
@@ -59,23 +66,27 @@ class VllmArm:
     def _ask(self, what: dict[str, Any]) -> dict[str, Any]:
         """Say a line, and wait for the one that answers it."""
         assert self._process.stdin is not None and self._process.stdout is not None
+        limit = Timer(ANSWER_SECONDS, self._process.kill)
+        limit.start()
         try:
-            self._process.stdin.write(json.dumps(what) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended; the log says why
-        for line in self._process.stdout:
-            if line.startswith(MARK):
-                found: dict[str, Any] = json.loads(line[1:])
-                return found
-        code = self._process.wait(STOP_SECONDS)
-        self._log.seek(0)
-        raise UnavailableError(f"vLLM ended with {code}: {self._log.read().strip()[-SAID:]}")
+            with suppress(BrokenPipeError):  # it has ended; the log says why
+                self._process.stdin.write(json.dumps(what) + "\n")
+                self._process.stdin.flush()
+            answer = next((line for line in self._process.stdout if line.startswith(MARK)), None)
+        finally:
+            limit.cancel()
+        if answer is None:
+            code = self._process.wait(STOP_SECONDS)
+            self._log.seek(0)
+            raise UnavailableError(f"vLLM ended with {code}: {self._log.read().strip()[-SAID:]}")
+        found: dict[str, Any] = json.loads(answer[1:])
+        return found
 
     def close(self) -> None:
         """Its input ends, and so does it."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

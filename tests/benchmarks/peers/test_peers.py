@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.peers import __main__ as peers
+from benchmarks.peers.arm import Arm, Task
 from benchmarks.peers.lineup import (
     CONTINUOUS,
     GENERATE,
@@ -21,8 +23,10 @@ from benchmarks.peers.lineup import (
     UNGUIDED,
     VLLM,
     WORDS,
+    Lineup,
 )
-from tests.models import save_byte_llama
+from benchmarks.peers.own import ValueShapes
+from tests.models import save_byte_llama, tiny_policy
 
 RUN = {HEADS, UNGUIDED, ONE_LM, LMS, WORDS, GENERATE, CONTINUOUS, SIDE_BY_SIDE}
 
@@ -62,3 +66,18 @@ def test_ratios_compare_like_with_like() -> None:
         "lms / papers' batched loop": 2.0,
         "unguided int8 / llama.cpp a.Q8_0": 2.0,
     }
+
+
+def test_what_others_raise_is_a_reason_and_what_we_raise_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, asked = Task(1, 3, 2, 1), [[6, 7, 8]]
+
+    def broken(task: Task) -> Arm:
+        raise KeyError("model_type")
+
+    lineup = Lineup("", tiny_policy("llama"), ValueShapes(1, 32, 1, 1))
+    monkeypatch.setattr(Lineup, "makers", lambda self: {GENERATE: broken})
+    with ExitStack() as stack:
+        assert peers.opened(lineup, task, asked, stack) == ({}, {GENERATE: "KeyError: 'model_type'"})
+    monkeypatch.setattr(Lineup, "makers", lambda self: {HEADS: broken})
+    with ExitStack() as stack, pytest.raises(KeyError):
+        peers.opened(lineup, task, asked, stack)
