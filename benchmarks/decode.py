@@ -128,7 +128,7 @@ def main(
         print(json.dumps(results[-1]), flush=True)
     setting = {
         "shape": shape or "shipped",
-        "objectives": OBJECTIVES,
+        "objectives": len(OBJECTIVES),
         "prompt_tokens": PROMPT_TOKENS,
         "new_tokens": tokens,
         "rounds": rounds,

@@ -15,7 +15,7 @@ from value_models.kinds.head_network import HeadNetwork
 from value_models.kinds.lm import LmValue
 from value_models.kinds.lm_backbone import build_lm
 
-OBJECTIVES = 4
+OBJECTIVES = tuple(f"objective_{number}" for number in range(1, 5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,13 @@ def random_policy(shape: Shape, device: torch.device, dtype: torch.dtype) -> Pol
     return Policy(model.to(device), None, "random")
 
 
-def random_head(policy: Policy, objectives: int = OBJECTIVES) -> HeadValue:
+def random_head(policy: Policy, objectives: int = len(OBJECTIVES)) -> HeadValue:
     """Heads, stacked, of the width and rank that ship."""
     network = HeadNetwork(objectives, policy.readout.weight.shape[1], 128, 16)
     return HeadValue("random-head", _objectives("head", range(objectives)), network, policy.readout.weight)
 
 
-def random_lm(policy: Policy, hidden: int, layers: int, objectives: range = range(OBJECTIVES)) -> LmValue:
+def random_lm(policy: Policy, hidden: int, layers: int, objectives: range = range(len(OBJECTIVES))) -> LmValue:
     """One value LM over the policy's vocabulary, with an output for each objective."""
     backbone, readout = build_lm(lm_architecture(policy, hidden, layers), len(objectives))
     return LmValue(f"random-lm-{objectives.start}", _objectives("lm", objectives), backbone, readout)

@@ -121,7 +121,7 @@ def main(
     rounds: int = 3,
     prompt_tokens: int = 40,
     tokens: Annotated[int, typer.Option(help="new tokens per row")] = 64,
-    objectives: Annotated[int, typer.Option(help="of the heads, and outputs of the one LM")] = OBJECTIVES,
+    objectives: Annotated[int, typer.Option(help="of the heads, and outputs of the one LM")] = len(OBJECTIVES),
     lms: Annotated[int, typer.Option(help="separate value LMs, one objective each")] = 2,
     lm_layers: int = 2,
     lm_hidden: Annotated[int | None, typer.Option(help="width of value LMs; about a quarter of the model's")] = None,
