@@ -4,24 +4,24 @@
     python -m benchmarks.decode --shape 1b         random weights of that shape
 
 Arms: transformers' generate(), the engine unguided, guided by heads, guided by a four-output value LM. The same
-prompts, rows and numbers of new tokens, no early stop; whole calls, prefill included. The arms run in turn,
-round after round; a ratio is the median over rounds of the round's own quotient, so a machine that drifts
-drifts for both.
+prompts, rows and numbers of new tokens, no early stop; whole calls, prefill included, in turn.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
 
-from benchmarks.machine import describe
+from benchmarks.comparison.prompts import prompts
+from benchmarks.comparison.report import report, write
+from benchmarks.comparison.rounds import in_turn, medians, quotient, seconds
+from benchmarks.limits import read_bandwidth
 from benchmarks.shapes import OBJECTIVES, SHAPES, random_head, random_lm, random_policy
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
@@ -34,7 +34,6 @@ from value_models.kinds.registry import stacked
 from value_models.loading import SHIPPED_HEADS, SHIPPED_LM, SHIPPED_POLICY, value_folders
 
 PROMPT_TOKENS = 32
-BANDWIDTH_BYTES = 2 << 30
 
 
 class Arms:
@@ -89,50 +88,27 @@ class Arms:
         }
 
 
-def bandwidth(device: torch.device) -> float:
-    """Bytes per second of a large copy on the device, read plus written."""
-    source = torch.empty(BANDWIDTH_BYTES, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    times = []
-    for _ in range(5):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        target.copy_(source)
-        torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return 2 * BANDWIDTH_BYTES / min(times)
-
-
 def measure(shape: str | None, device: torch.device, rows: int, tokens: int, rounds: int) -> dict[str, Any]:
     """Tokens per second of every arm at ``rows`` rows and the ratios between them."""
     arms = Arms(shape, device, rows)
-    vocab = arms.policy.vocab_size
-    prompts = [[6 + (17 * i + 31 * j) % (vocab - 6) for j in range(PROMPT_TOKENS)] for i in range(rows)]
+    asked = prompts(rows, PROMPT_TOKENS, arms.policy.vocab_size)
     runs = arms.all()
     for run in runs.values():
-        run(prompts, 4)
-    speeds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run(prompts, tokens)
-            speeds[name].append(rows * tokens / (time.perf_counter() - start))
-
-    def ratio(a: str, b: str) -> float:
-        return round(statistics.median(x / y for x, y in zip(speeds[a], speeds[b], strict=True)), 3)
-
+        run(asked, 4)
+    times = in_turn({name: partial(seconds, partial(run, asked, tokens)) for name, run in runs.items()}, rounds)
+    speeds = {name: [rows * tokens / each for each in found] for name, found in times.items()}
     result: dict[str, Any] = {
         "rows": rows,
-        "tokens_per_s": {name: round(statistics.median(found), 1) for name, found in speeds.items()},
-        "unguided / transformers": ratio("unguided", "transformers"),
-        "head / unguided": ratio("head", "unguided"),
-        "lm / unguided": ratio("lm", "unguided"),
+        "tokens_per_s": medians(speeds),
+        "unguided / transformers": quotient(speeds["unguided"], speeds["transformers"]),
+        "head / unguided": quotient(speeds["head"], speeds["unguided"]),
+        "lm / unguided": quotient(speeds["lm"], speeds["unguided"]),
     }
     if device.type == "cuda":
         weights = sum(p.numel() * p.element_size() for p in arms.policy.backbone.base.parameters())
         per_step = rows / result["tokens_per_s"]["unguided"]
         result["weight_bytes_per_s"] = round(weights / per_step / 1e9, 1)
-        result["memory_bytes_per_s"] = round(bandwidth(device) / 1e9, 1)
+        result["memory_bytes_per_s"] = round(read_bandwidth(device) / 1e9, 1)
     return result
 
 
@@ -151,18 +127,14 @@ def main(
     for count in rows or [1, 8, 32]:
         results.append(measure(shape, resolve_device(device), count, tokens, rounds))
         print(json.dumps(results[-1]), flush=True)
-    report = {
-        "benchmark": "decode",
+    setting = {
         "shape": shape or "shipped",
         "objectives": len(OBJECTIVES),
         "prompt_tokens": PROMPT_TOKENS,
         "new_tokens": tokens,
         "rounds": rounds,
-        "machine": describe(),
-        "results": results,
     }
-    if out is not None:
-        out.write_text(json.dumps(report, indent=2) + "\n")
+    write(report("decode", results, **setting), out)
 
 
 if __name__ == "__main__":

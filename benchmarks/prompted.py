@@ -3,23 +3,23 @@
     python -m benchmarks.prompted                          the model that ships
     python -m benchmarks.prompted --model path/to/model    another one
 
-The same prompts, rows and numbers of new tokens, no early stop; whole calls, prefill included. "0" is a row that is
-guided by nothing. The arms run in turn, round after round; a ratio is the median over rounds of the round's own
-quotient.
+The same prompts, rows and numbers of new tokens, no early stop; whole calls, prefill included, in turn. "0" is a row
+that is guided by nothing.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
-import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
 
-from benchmarks.machine import describe
+from benchmarks.comparison.prompts import prompts
+from benchmarks.comparison.report import report, write
+from benchmarks.comparison.rounds import in_turn, medians, quotient, seconds
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.prompted import PromptedObjective
@@ -51,24 +51,20 @@ def measure(policy: Policy, rows: int, tokens: int, rounds: int) -> dict[str, An
         enable_prefix_caching=False,
     )
     engine, vocab = Engine(policy, [], config), policy.vocab_size
-    prompts = [[6 + (17 * i + 31 * j) % (vocab - 6) for j in range(PROMPT_TOKENS)] for i in range(rows)]
+    asked = prompts(rows, PROMPT_TOKENS, vocab)
     sampling = SamplingParams(max_tokens=tokens, ignore_eos=True, seed=1)
-    speeds: dict[int, list[float]] = {count: [] for count in COUNTS}
-    for turn in range(rounds + 1):
-        for count in COUNTS:
-            guidance = Guidance({str(number): 1.0 / count for number in range(count)})
-            words = [[told(prompt, number, vocab) for number in range(count)] for prompt in prompts]
-            start = time.perf_counter()
-            generate(engine, prompts, sampling, guidance, prompted=words)
-            if turn:  # the first is there to warm up
-                speeds[count].append(rows * tokens / (time.perf_counter() - start))
-    result: dict[str, Any] = {
-        "rows": rows,
-        "tokens_per_s": {str(count): round(statistics.median(found), 1) for count, found in speeds.items()},
-    }
+
+    def run(count: int) -> None:
+        guidance = Guidance({str(number): 1.0 / count for number in range(count)})
+        words = [[told(prompt, number, vocab) for number in range(count)] for prompt in asked]
+        generate(engine, asked, sampling, guidance, prompted=words)
+
+    arms = {str(count): partial(seconds, partial(run, count)) for count in COUNTS}
+    in_turn(arms, 1)  # warms up
+    speeds = {name: [rows * tokens / each for each in found] for name, found in in_turn(arms, rounds).items()}
+    result: dict[str, Any] = {"rows": rows, "tokens_per_s": medians(speeds)}
     for count in COUNTS[1:]:
-        quotients = (x / y for x, y in zip(speeds[count], speeds[0], strict=True))
-        result[f"{count} / 0"] = round(statistics.median(quotients), 3)
+        result[f"{count} / 0"] = quotient(speeds[str(count)], speeds["0"])
     return result
 
 
@@ -89,18 +85,14 @@ def main(
     for count in rows or [1, 8, 32]:
         results.append(measure(policy, count, tokens, rounds))
         print(json.dumps(results[-1]), flush=True)
-    report = {
-        "benchmark": "prompted",
+    setting = {
         "model": policy.name,
         "prompt_tokens": PROMPT_TOKENS,
         "instruction_tokens": INSTRUCTION_TOKENS,
         "new_tokens": tokens,
         "rounds": rounds,
-        "machine": describe(),
-        "results": results,
     }
-    if out is not None:
-        out.write_text(json.dumps(report, indent=2) + "\n")
+    write(report("prompted", results, **setting), out)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -14,7 +15,7 @@ from value_models.kinds.head_network import HeadNetwork
 from value_models.kinds.lm import LmValue
 from value_models.kinds.lm_backbone import build_lm
 
-OBJECTIVES = ("first", "second", "third", "fourth")
+OBJECTIVES = tuple(f"objective_{number}" for number in range(1, 5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +58,21 @@ def random_policy(shape: Shape, device: torch.device, dtype: torch.dtype) -> Pol
     return Policy(model.to(device), None, "random")
 
 
-def random_head(policy: Policy) -> HeadValue:
-    """Four heads, stacked, of the width and rank that ship."""
-    network = HeadNetwork(len(OBJECTIVES), policy.readout.weight.shape[1], 128, 16)
-    return HeadValue("random-head", _objectives("head"), network, policy.readout.weight)
+def random_head(policy: Policy, objectives: int = len(OBJECTIVES)) -> HeadValue:
+    """Heads, stacked, of the width and rank that ship."""
+    network = HeadNetwork(objectives, policy.readout.weight.shape[1], 128, 16)
+    return HeadValue("random-head", _objectives("head", range(objectives)), network, policy.readout.weight)
 
 
-def random_lm(policy: Policy, hidden: int, layers: int) -> LmValue:
-    """One four-output value LM over the policy's vocabulary."""
-    architecture = {
+def random_lm(policy: Policy, hidden: int, layers: int, objectives: range = range(len(OBJECTIVES))) -> LmValue:
+    """One value LM over the policy's vocabulary, with an output for each objective."""
+    backbone, readout = build_lm(lm_architecture(policy, hidden, layers), len(objectives))
+    return LmValue(f"random-lm-{objectives.start}", _objectives("lm", objectives), backbone, readout)
+
+
+def lm_architecture(policy: Policy, hidden: int, layers: int) -> dict[str, Any]:
+    """A small Llama over the policy's vocabulary."""
+    return {
         "model_type": "llama",
         "vocab_size": policy.vocab_size,
         "hidden_size": hidden,
@@ -75,9 +82,8 @@ def random_lm(policy: Policy, hidden: int, layers: int) -> LmValue:
         "num_key_value_heads": 1,
         "max_position_embeddings": policy.max_model_len,
     }
-    backbone, readout = build_lm(architecture, len(OBJECTIVES))
-    return LmValue("random-lm", _objectives("lm"), backbone, readout)
 
 
-def _objectives(kind: str) -> list[ObjectiveInfo]:
-    return [ObjectiveInfo(name, name, kind, "random", 0.0, 1.0, 1.0, (-16.0, 16.0)) for name in OBJECTIVES]
+def _objectives(kind: str, numbers: range) -> list[ObjectiveInfo]:
+    names = [f"objective_{number + 1}" for number in numbers]
+    return [ObjectiveInfo(name, name, kind, "random", 0.0, 1.0, 1.0, (-16.0, 16.0)) for name in names]

@@ -1,11 +1,12 @@
-"""32 clients streaming over HTTP against the engine alone: what the server costs.
+"""Clients streaming over HTTP against the engine alone: what the server costs.
 
     python -m benchmarks.streaming                  a random model of 30 M parameters
     python -m benchmarks.streaming --shape shipped  the model that ships
 
-In one run: the engine offline with 32 rows, then ``mavis serve`` as its own process with 32 concurrent streaming
-clients in this one, in turn, round after round. Both give the same number of tokens per row, guided. The machine's
-cores are shared by server, engine and clients, as they are for anybody who runs all three on one machine.
+In one run: the engine offline with as many rows as there are clients, then ``mavis serve`` as its own process with
+these concurrent streaming clients in this one, in turn, round after round. Both give the same number of tokens per row,
+guided. The machine's cores are shared by server, engine and clients, as they are for anybody who runs all three on one
+machine.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ from value_models.kinds.head import save_head
 from value_models.loading import SHIPPED_HEADS, SHIPPED_POLICY, build_engine
 from value_models.value_config import ObjectiveConfig, ValueConfig
 
-CLIENTS = 32
 STEP_TARGET_S = 0.020
 
 
@@ -56,19 +56,19 @@ def save_random(shape: str, folder: Path) -> tuple[str, str]:
     return str(folder / "model"), str(folder / "head")
 
 
-def offline(engine: Engine, prompt: list[int], weights: dict[str, float], tokens: int) -> float:
+def offline(engine: Engine, clients: int, prompt: list[int], weights: dict[str, float], tokens: int) -> float:
     """Tokens per second of the engine alone."""
     start = time.perf_counter()
     generate(
-        engine, [prompt] * CLIENTS, SamplingParams(max_tokens=tokens, ignore_eos=True), Guidance(weights, beta=1.0)
+        engine, [prompt] * clients, SamplingParams(max_tokens=tokens, ignore_eos=True), Guidance(weights, beta=1.0)
     )
-    return CLIENTS * tokens / (time.perf_counter() - start)
+    return clients * tokens / (time.perf_counter() - start)
 
 
 class Client(asyncio.Protocol):
     """One streaming request that keeps the bytes and looks at them once the answer is over.
 
-    Not httpx: 32 of its clients spend more per chunk than the server does, on the cores that the engine needs; a
+    Not httpx: its clients spend more per chunk than the server does, on the cores that the engine needs; a
     load generator should cost as little as it can.
     """
 
@@ -117,22 +117,22 @@ def streaming_request(port: int, prompt: list[int], weights: dict[str, float], t
     return (head + body).encode()
 
 
-async def streamed(port: int, prompt: list[int], weights: dict[str, float], tokens: int) -> float:
+async def streamed(port: int, clients: int, prompt: list[int], weights: dict[str, float], tokens: int) -> float:
     """Tokens per second over all clients, from the first connection to the last byte."""
     request = streaming_request(port, prompt, weights, tokens)
     loop = asyncio.get_running_loop()
     start = time.perf_counter()
-    made = [await loop.create_connection(lambda: Client(request), "127.0.0.1", port) for _ in range(CLIENTS)]
-    clients = [client for _, client in made]
-    await asyncio.gather(*(client.done for client in clients))
+    made = [await loop.create_connection(lambda: Client(request), "127.0.0.1", port) for _ in range(clients)]
+    await asyncio.gather(*(client.done for _, client in made))
     seconds = time.perf_counter() - start
-    assert all(client.completion_tokens() == tokens for client in clients)
-    return CLIENTS * tokens / seconds
+    assert all(client.completion_tokens() == tokens for _, client in made)
+    return clients * tokens / seconds
 
 
 def main(
     shape: Annotated[str, typer.Option(help=f"shipped, {', '.join(SHAPES)}")] = "30m",
     tokens: Annotated[int, typer.Option(help="new tokens per client")] = 64,
+    clients: Annotated[int, typer.Option(help="that stream at the same time")] = 32,
     rounds: int = 5,
     engine_process: Annotated[bool, typer.Option(help="serve with --engine-process")] = False,
     out: Annotated[Path | None, typer.Option(help="JSON file to write")] = None,
@@ -142,16 +142,16 @@ def main(
         model, values = (
             (str(SHIPPED_POLICY), str(SHIPPED_HEADS)) if shape == "shipped" else save_random(shape, Path(folder))
         )
-        engine = build_engine(model, [values], EngineConfig())
+        engine = build_engine(model, [values], EngineConfig(max_num_seqs=clients))
         weights = {objective.name: 0.5 for objective in engine.info.objectives}
         prompt = list(range(6, 38))
-        options = ["--model", model, "--values", values, *(["--engine-process"] if engine_process else [])]
-        with served(*options) as server:
-            report = measure(engine, server.port, prompt, weights, tokens, rounds)
+        options = ["--model", model, "--values", values, "--max-num-seqs", str(clients)]
+        with served(*options, *(["--engine-process"] if engine_process else [])) as server:
+            report = measure(engine, server.port, clients, prompt, weights, tokens, rounds)
     report = {
         "benchmark": "streaming",
         "shape": shape,
-        "clients": CLIENTS,
+        "clients": clients,
         "engine_process": engine_process,
         "machine": describe(),
         **report,
@@ -162,15 +162,15 @@ def main(
 
 
 def measure(
-    engine: Engine, port: int, prompt: list[int], weights: dict[str, float], tokens: int, rounds: int
+    engine: Engine, port: int, clients: int, prompt: list[int], weights: dict[str, float], tokens: int, rounds: int
 ) -> dict[str, Any]:
-    offline(engine, prompt, weights, 4)
-    uvloop.run(streamed(port, prompt, weights, 4))
+    offline(engine, clients, prompt, weights, 4)
+    uvloop.run(streamed(port, clients, prompt, weights, 4))
     alone, over_http = [], []
     for _ in range(rounds):
-        alone.append(offline(engine, prompt, weights, tokens))
-        over_http.append(uvloop.run(streamed(port, prompt, weights, tokens)))
-    step = CLIENTS / statistics.median(alone)
+        alone.append(offline(engine, clients, prompt, weights, tokens))
+        over_http.append(uvloop.run(streamed(port, clients, prompt, weights, tokens)))
+    step = clients / statistics.median(alone)
     return {
         "new_tokens": tokens,
         "rounds": rounds,
