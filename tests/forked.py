@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
-from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -21,7 +20,6 @@ from typing import Any
 import pytest
 
 from mavis_core.process import engine_process
-from scripts.served import Served, free_port, ready
 
 PRELOAD = (
     "server.cli.app",
@@ -83,23 +81,6 @@ class Forked:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
-
-
-def mavis(*words: str) -> None:
-    """The command ``mavis`` with these words; an ``EngineProcess`` of its is forked, too."""
-    from server.cli.app import app
-
-    with pytest.MonkeyPatch.context() as patch:
-        # Python says that children use the fork server of their parents; left alone, each would start one (3.11).
-        patch.setattr(forkserver._forkserver, "ensure_running", lambda: None)
-        fork_engines(patch)
-        app(list(words), prog_name="mavis")
-
-
-def server(*options: str) -> Served:
-    """``mavis serve``, ready, as ``scripts.served`` starts it; the caller has to end it."""
-    port = free_port()
-    return ready(Served(port, Forked(mavis, "serve", "--port", str(port), "--log-level", "error", *options)))
 
 
 @pytest.fixture

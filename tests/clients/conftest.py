@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests import forked
+from tests import forked_mavis
 
 INSTALLED = Path(".cache/clients").absolute()
 PYTHON = INSTALLED / "venv" / "bin" / "python"
@@ -47,7 +47,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     presets = folder / "presets.yaml"
     presets.write_text(json.dumps({"warm": {"objective_weights": WEIGHTS}}), encoding="utf-8")
     options = ["--served-model-name", "m", "--presets", str(presets), "--database", f"sqlite:///{folder}/mavis.db"]
-    server = forked.server(*options, "--max-num-seqs", "4")
+    server = forked_mavis.server(*options, "--max-num-seqs", "4")
     stored = httpx.put(f"{server.url}/v1/preferences/alice", json={"objective_weights": WEIGHTS}, timeout=30)
     stored.raise_for_status()
     yield server.url

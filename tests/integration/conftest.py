@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from scripts import served as served_process
-from tests import forked
+from tests import forked_mavis
 
 
 @dataclass
@@ -50,7 +50,7 @@ def start(*options: str) -> Served:
 
 
 def fork(*options: str) -> Served:
-    server = forked.server(*options)
+    server = forked_mavis.server(*options)
     return Served(server.url, server.process)
 
 

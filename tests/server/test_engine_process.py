@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.forked import Forked, mavis
+from tests.forked import Forked
+from tests.forked_mavis import mavis
 from tests.models import byte_tokenizer, tiny_model
 
 LONG = {"max_tokens": 40_000, "stream": True}

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from mavis_core.model.policy import Policy
 from server.cli.app import app
-from tests.forked import Forked, mavis
+from tests.forked import Forked
+from tests.forked_mavis import mavis
 from tests.models import HIDDEN, RANK, WIDTH, byte_tokenizer
 from tests.value_models.configs import value_config
 from tests.value_models.evaluation import test_evaluate as evaluation

@@ -19,7 +19,8 @@ from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.offline import generate
 from server.cli.app import app
-from tests.forked import Forked, mavis
+from tests.forked import Forked
+from tests.forked_mavis import mavis
 from tests.models import save_byte_llama
 from tests.value_models.training.test_iterate import write
 from value_models.loading import build_engine
