@@ -8,7 +8,10 @@ export function follower(scroller, content) {
   let lastTop = 0;
   const box = () =>
     getComputedStyle(scroller).overflowY === "visible" ? (document.scrollingElement ?? scroller) : scroller;
-  const toEnd = () => box().scrollTo({ top: box().scrollHeight, behavior: "instant" });
+  const toEnd = () => {
+    const scrolled = box();
+    scrolled.scrollTo({ top: scrolled.scrollHeight, behavior: "instant" });
+  };
 
   const onScroll = () => {
     const { scrollTop, scrollHeight, clientHeight } = box();
