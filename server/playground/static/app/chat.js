@@ -199,9 +199,9 @@ export class Chat {
   /** @param {Turn} message @param {Settings} settings */
   async #answer(message, settings) {
     const conversation = this.#conversation;
-    const { model, objectiveNames, client } = this.connection;
+    const { model, objectiveNames, client, mayDescribe } = this.connection;
     const { weights, words, preset, beta, maxKl } = settings;
-    const objectives = [...new Set([...objectiveNames, ...Object.keys(words)])];
+    const objectives = [...new Set([...objectiveNames, ...(mayDescribe ? Object.keys(words) : [])])];
     const seed = seedFor(settings);
     const path = this.#path.slice(0, this.#path.indexOf(message) + 1);
     const body = requestBody(settings, this.#wire(path), { weights, objectives, model, seed });
