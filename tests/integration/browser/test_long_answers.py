@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
+from benchmarks.page import STREAM
 from tests.integration.browser.conftest import OpenPage, ask, ready
 from tests.integration.browser.test_page import DONE
 from tests.integration.conftest import Served
@@ -58,3 +59,41 @@ def test_work_per_draw_does_not_grow(served: Served, open_page: OpenPage, kind: 
     assert touched_late < 1.2 * touched and touched_late < 16, "nodes per four tokens"
     if kind != "line":  # which is read as a whole, until it is broken
         assert read_late < 1.2 * read and found["most"][1] < 800, "characters read per draw"
+
+
+# From now on: how often answers are drawn, figures written and the end followed, and how many frames there were.
+COUNTING = """async () => {
+  const { Prose } = await import("/playground/app/text/prose.js");
+  const { Readout } = await import("/playground/app/explain/readout.js");
+  window.seen = { frames: 0, draw: 0, show: 0, scrollTo: 0 };
+  for (const [owner, name] of [[Prose.prototype, "draw"], [Readout.prototype, "show"], [Element.prototype, "scrollTo"]]) {
+    const real = owner[name];
+    owner[name] = function (...given) { window.seen[name] += 1; return real.apply(this, given); };
+  }
+  const tick = () => { window.seen.frames += 1; requestAnimationFrame(tick); };
+  tick();
+}"""
+
+
+def test_once_per_frame_and_what_is_there_stays(served: Served, open_page: OpenPage) -> None:
+    page = ready(open_page(f"{served.url}/#seed=1&w=cheerful:1&n=8"))
+    ask(page, "How was your day?")
+    expect(page.locator(DONE)).to_have_count(1)
+    first = page.locator(DONE).element_handle()
+    page.evaluate(STREAM, [2000, 1])
+    page.evaluate(COUNTING)
+    moved = page.evaluate_handle(
+        "answer => { const seen = []; new MutationObserver((all) => seen.push(...all)).observe(answer.closest('.transcript'),"
+        " { childList: true }); return seen; }",
+        first,
+    )
+    ask(page, "Sing.")
+    expect(page.locator(DONE)).to_have_count(2)
+    assert page.locator(DONE).last.locator(".token").count() == 2000
+    seen: dict[str, int] = page.evaluate("window.seen")
+    assert max(seen["draw"], seen["show"]) <= seen["frames"] + 2 < 1000, seen
+    assert seen["scrollTo"] <= seen["frames"] + 4, seen
+    assert not page.evaluate(
+        "([all, answer]) => all.some(({ removedNodes }) => [...removedNodes].some((node) => node.contains(answer)))",
+        [moved, first],
+    ), "the answer before is not moved"
