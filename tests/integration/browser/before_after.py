@@ -3,7 +3,8 @@
     git worktree add --detach ../old 07d26d0
     (cd ../old && PYTHONPATH=. python -m server serve --port 8001) &
     python -m server serve --port 8002 &
-    python -m tests.integration.browser.before_after http://127.0.0.1:8001 http://127.0.0.1:8002 docs/images/before_after
+    OUT=docs/images/before_after
+    python -m tests.integration.browser.before_after http://127.0.0.1:8001 http://127.0.0.1:8002 $OUT
 
 Both serve the model that ships. What the older page does not have is passed over, and its caption says so.
 """
@@ -23,7 +24,22 @@ from tests.integration.browser.conftest import SLOW_MACHINE_MS, answers, ask, en
 
 WIDE, PHONE = (1000, 640), (390, 640)
 QUALITY = 55
-MARKDOWN = "# Soup\n\nTake **two** onions:\n\n1. cut\n2. fry\n\n```py\nif hot:\n    stir()\n```\n\n| onion | pan |\n|---|---|\n| 2 | 1 |\n"
+MARKDOWN = """# Soup
+
+Take **two** onions:
+
+1. cut
+2. fry
+
+```py
+if hot:
+    stir()
+```
+
+| onion | pan |
+|---|---|
+| 2 | 1 |
+"""
 SIDE_BY_SIDE = """([before, after]) => {
   document.body.replaceChildren(...[["before", before], ["after", after]].map(([said, data]) => {
     const [figure, caption, image] = ["figure", "figcaption", "img"].map((tag) => document.createElement(tag));
@@ -137,8 +153,8 @@ def tradeoff(page: Page, url: str) -> None:
 
 
 def key(page: Page, url: str) -> None:
-    refusal = {"error": {"message": "a key is needed", "type": "invalid_request_error", "param": None, "code": "no_key"}}
-    page.route("**/v1/**", lambda route: route.fulfill(status=401, json=refusal))
+    error = {"message": "a key is needed", "type": "invalid_request_error", "param": None, "code": "no_key"}
+    page.route("**/v1/**", lambda route: route.fulfill(status=401, json={"error": error}))
     page.goto(url)
     page.get_by_role("dialog").wait_for()
     page.keyboard.press("Escape")

@@ -1,4 +1,4 @@
-"""An answer costs per token what it costs at its beginning, however long it is: counted, as times depend on the machine."""
+"""A token costs at the end of a long answer what it costs at its beginning: counted, as times depend on the machine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ GROWING = """async ([start, line, times]) => {
   for (let i = 0; i < tokens.length; i += 4) {
     prose.add(tokens.slice(i, i + 4).map((text) => ({ text, reports: [{ ...report, token: text }] })));
     prose.draw();
-    touched = watch.takeRecords().reduce((sum, record) => sum + record.addedNodes.length + record.removedNodes.length + 1, 0);
+    touched = watch.takeRecords().reduce(
+      (sum, { addedNodes, removedNodes }) => sum + addedNodes.length + removedNodes.length + 1,
+      0,
+    );
     counted.push([touched, read]);
     read = 0;
   }
@@ -46,7 +49,8 @@ GROWING = """async ([start, line, times]) => {
   const mean = (part) => [0, 1].map((which) => part.reduce((sum, each) => sum + each[which], 0) / part.length);
   const third = Math.floor(counted.length / 3);
   const kept = prose.element.querySelectorAll(".token").length;
-  return { tokens: tokens.length, kept, first: mean(counted.slice(0, third)), last: mean(counted.slice(-third)), most: most(counted) };
+  const [first, last] = [mean(counted.slice(0, third)), mean(counted.slice(-third))];
+  return { tokens: tokens.length, kept, first, last, most: most(counted) };
 }"""
 
 
@@ -66,12 +70,21 @@ COUNTING = """async () => {
   const { Prose } = await import("/playground/app/text/prose.js");
   const { Readout } = await import("/playground/app/explain/readout.js");
   window.seen = { frames: 0, draw: 0, show: 0, scrollTo: 0 };
-  for (const [owner, name] of [[Prose.prototype, "draw"], [Readout.prototype, "show"], [Element.prototype, "scrollTo"]]) {
+  const watched = [[Prose.prototype, "draw"], [Readout.prototype, "show"], [Element.prototype, "scrollTo"]];
+  for (const [owner, name] of watched) {
     const real = owner[name];
     owner[name] = function (...given) { window.seen[name] += 1; return real.apply(this, given); };
   }
   const tick = () => { window.seen.frames += 1; requestAnimationFrame(tick); };
   tick();
+}"""
+
+# What is put into the conversation from now on, or taken out.
+MOVING = """answer => {
+  const seen = [];
+  const watch = new MutationObserver((records) => seen.push(...records));
+  watch.observe(answer.closest(".transcript"), { childList: true });
+  return seen;
 }"""
 
 
@@ -82,11 +95,7 @@ def test_once_per_frame_and_what_is_there_stays(served: Served, open_page: OpenP
     first = page.locator(DONE).element_handle()
     page.evaluate(STREAM, [2000, 1])
     page.evaluate(COUNTING)
-    moved = page.evaluate_handle(
-        "answer => { const seen = []; new MutationObserver((all) => seen.push(...all)).observe(answer.closest('.transcript'),"
-        " { childList: true }); return seen; }",
-        first,
-    )
+    moved = page.evaluate_handle(MOVING, first)
     ask(page, "Sing.")
     expect(page.locator(DONE)).to_have_count(2)
     assert page.locator(DONE).last.locator(".token").count() == 2000
