@@ -58,7 +58,7 @@ SIDE_BY_SIDE = """([before, after]) => {
 def press(page: Page, name: str) -> None:
     """A button, if the page has it."""
     try:
-        page.get_by_role("button", name=name).first.click(timeout=1500)
+        page.get_by_role("button", name=name).first.click(timeout=10_000)
     except NotThere:
         print(f"  no button {name!r}")
 
@@ -111,7 +111,7 @@ def conversations(page: Page, url: str) -> None:
         answered(page)
     page.reload()
     page.locator("#state[data-state=ready]").wait_for()
-    press(page, "Chats")
+    press(page, "Conversations")
 
 
 def branches(page: Page, url: str) -> None:
