@@ -54,5 +54,4 @@ def first_screen(page: Page, served: Served) -> None:
     answers = [answer_to(served, {**body, "stream": False}) for body in (base, steered)]
     shown = [plain(each) for each in pair.locator(".answer-text").all_text_contents()]
     assert shown == [plain(answer["message"]["content"]) for answer in answers]
-    assert shown[0] != shown[1]
     assert answers[1]["guidance"]["companion_tokens"] > 0, "steered by words"
