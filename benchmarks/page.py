@@ -6,8 +6,8 @@ Starts ``mavis serve`` with the model that ships. The page is opened in a fresh 
 requests are what the browser got, and it is interactive when the sliders of the server's objectives are there. Then an
 answer streams at a set rate, whatever the machine can generate: its events, each with a token's report, are made inside
 the page, so neither the model nor the network is measured. Tasks of more than 50 ms are counted as the browser reports
-them; on a machine that is busy otherwise (``load_average``) the times say nothing. Ends with an error where there was a
-long task.
+them; on a machine that is busy otherwise (``load_average``) the times say nothing, only the processor's time that the
+page itself took (``busy_us_per_token``). Ends with an error where there was a long task.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scripts.chromium import CHROMIUM, FLAGS
 from scripts.served import served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, CDPSession, Page
 
 
 # Before the page's own scripts: what takes long is noted, and the stream comes from here.
@@ -90,10 +90,14 @@ def opened(browser: Browser, url: str) -> tuple[Page, dict[str, Any]]:
 
 def streamed(page: Page, rate: int, seconds: int) -> dict[str, Any]:
     """What one answer of ``rate`` tokens a second did to the page; raises playwright's TimeoutError."""
+    cdp = page.context.new_cdp_session(page)
+    cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.evaluate(STREAM, [rate, seconds])
+    before = busy(cdp)
     page.fill("#prompt", "Sing.")
     page.press("#prompt", "Enter")
     page.locator("#view-chat .answer[data-state=done]").wait_for(timeout=1000 * (10 * seconds + 60))
+    spent = busy(cdp) - before
     tasks = sorted(page.evaluate("window.longTasks"))
     return {
         "tokens": page.locator("#view-chat .token").count(),
@@ -101,7 +105,14 @@ def streamed(page: Page, rate: int, seconds: int) -> dict[str, Any]:
         "tokens_per_second": rate,
         "long_tasks": len(tasks),
         "longest_ms": round(max(tasks, default=0)),
+        "busy_us_per_token": round(1e6 * spent / (rate * seconds)),
     }
+
+
+def busy(cdp: CDPSession) -> float:
+    """Seconds that the page's main thread has run."""
+    metrics = cdp.send("Performance.getMetrics")["metrics"]
+    return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
 
 
 def measure(url: str, rate: int, seconds: int, runs: int) -> dict[str, Any]:

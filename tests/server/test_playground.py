@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from server.routes.playground import FILES
+from server.routes.playground import FILES, modules
 from tests.server.conftest import make_app
 from tests.server.fake_engine import FakeEngine
 
@@ -41,6 +41,14 @@ async def test_the_page_is_whole_and_strict(client: httpx.AsyncClient) -> None:
     for address in files:
         assert "://" not in address and not address.startswith("/")  # also right under a root path
         assert (await client.get(urljoin("/", address))).status_code == 200
+
+
+async def test_the_page_names_its_modules_so_that_none_waits_for_another(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/")).text
+    named = re.findall(r'<link rel="modulepreload" href="playground/(\S+)">', page)
+    assert named == modules() and len(set(named)) == len(named)
+    classic, entry = {"app/theme.js"}, {"lib/mavis.js"}
+    assert set(named) == {path for path in STATIC if path.endswith(".js")} - classic - entry
 
 
 @pytest.mark.parametrize("path", STATIC)

@@ -1,4 +1,4 @@
-"""The pictures of the README and docs/playground.md: there and small; ``--write-pictures`` takes them anew.
+"""The pictures of the docs: there and small; ``--write-pictures`` takes those of docs/playground.md anew.
 
 Those are of the model that ships. ``--picture-server URL`` takes the README's alone, of a server that serves the model
 of its examples; ``scripts.fetch_model`` fetches that.
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.integration.browser.before_after import CHANGES
 from tests.integration.browser.conftest import OpenPage, ask, ready
 from tests.integration.conftest import Served
 
@@ -19,6 +20,7 @@ IMAGES = Path("docs/images")
 WORDS = "words"
 NAMES = ("playground-light", "playground-dark", "compare", "tradeoff", "tradeoff-empty", "phone", "first-screen")
 LARGEST = 300_000
+LARGEST_PAIR = 60_000
 
 
 def chat(page: Page) -> None:
@@ -75,3 +77,13 @@ def test_pictures(name: str, request: pytest.FixtureRequest) -> None:
     assert picture.stat().st_size < LARGEST
     page = Path("README.md" if name == WORDS else "docs/playground.md").read_text(encoding="utf-8")
     assert re.search(rf"images/{name}\.png", page)
+
+
+def test_pictures_before_and_after() -> None:
+    page = Path("docs/playground_before_after.md").read_text(encoding="utf-8")
+    pictures = {picture.stem: picture.read_bytes() for picture in (IMAGES / "before_after").iterdir()}
+    assert set(pictures) == set(CHANGES) and len(CHANGES) == 12
+    for name, picture in pictures.items():
+        assert picture[:4] == b"RIFF" and picture[8:12] == b"WEBP"
+        assert len(picture) < LARGEST_PAIR, name
+        assert f"images/before_after/{name}.webp" in page

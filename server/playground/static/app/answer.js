@@ -1,6 +1,7 @@
 /**
  * One answer while it streams and after: its reasoning, its text, a readout, what went wrong. A screen reader hears it
- * once, when it is whole, not token by token. A "change" event follows whatever a label beside it may want to say.
+ * once, when it is whole, not token by token. Pieces are counted as they come and drawn once per frame; a "change" event
+ * follows whatever a label beside it may want to say.
  */
 
 import { packed, unpacked } from "./chat/packed.js";
@@ -9,6 +10,7 @@ import { Readout } from "./explain/readout.js";
 import { inWords } from "./live.js";
 import { explain, problemBox } from "./problem.js";
 import { copyButton } from "./text/copy_button.js";
+import { Lines } from "./text/lines.js";
 import { Prose } from "./text/prose.js";
 import { fromTextOn, klOf, matchTokens } from "./tokens.js";
 
@@ -47,13 +49,16 @@ export class AnswerView extends EventTarget {
   #firstAt = 0;
   #lastAt = 0;
   #prose = new Prose();
+  #thoughts = new Lines();
+  #undrawn = ""; // of the reasoning
+  #frame = 0;
 
   constructor() {
     super();
     this.readout = new Readout();
     this.trouble = h("div");
-    this.thoughts = h("div", { class: "thoughts" });
-    this.thinking = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.thoughts);
+    const summary = h("summary", {}, "Reasoning");
+    this.thinking = h("details", { class: "reasoning", hidden: true }, summary, this.#thoughts.element);
     this.copy = copyButton("Copy answer", () => this.text);
     this.copy.hidden = true;
     const foot = h("div", { class: "answer-foot" }, this.readout.element, this.copy);
@@ -93,8 +98,7 @@ export class AnswerView extends EventTarget {
       return error;
     } finally {
       this.#waiting = []; // reports whose text never came (a stop token, a broken stream) have nothing to shade
-      this.#prose.draw();
-      this.#render();
+      this.#draw();
     }
   }
 
@@ -129,10 +133,9 @@ export class AnswerView extends EventTarget {
     view.#think(record.reasoning);
     view.#prose.add(spansOf(record));
     view.#prose.marks = record.marks;
-    view.#prose.draw();
     if (record.problem) view.trouble.replaceChildren(problemBox(record.problem, retry));
     view.#become(record.state === "running" ? "stopped" : record.state); // the page was left while it was written
-    view.#render();
+    view.#draw();
     return view;
   }
 
@@ -159,8 +162,7 @@ export class AnswerView extends EventTarget {
     this.weights = piece.change?.weights ?? piece.guidance?.weights ?? this.weights;
     if (piece.change) this.mark(inWords(piece.change.weights));
     this.#read(piece);
-    this.#render();
-    this.dispatchEvent(new Event("change"));
+    this.#drawSoon();
   }
 
   /** Reports go to the text that they came with, be it reasoning or answer. @param {Piece} piece */
@@ -176,18 +178,27 @@ export class AnswerView extends EventTarget {
 
   /** @param {string} more */
   #think(more) {
-    if (!more) return;
     this.reasoning += more;
-    this.thoughts.append(more);
-    this.thinking.hidden = false;
+    this.#undrawn += more;
   }
 
   /** Marks a place in the text; what the mark says is not part of it. @param {string} said */
   mark(said) {
     this.#prose.mark(said);
+    this.#drawSoon();
   }
 
-  #render() {
+  #drawSoon() {
+    this.#frame ||= requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    this.#prose.draw();
+    if (this.#undrawn) this.#thoughts.add(this.#undrawn);
+    this.#undrawn = "";
+    this.thinking.hidden = this.reasoning === "";
     this.readout.show({
       tokens: this.#tokens,
       seconds: (this.#lastAt - this.#firstAt) / 1000,
@@ -198,6 +209,7 @@ export class AnswerView extends EventTarget {
       guidance: this.guidance,
     });
     this.copy.hidden = this.text === "";
+    this.dispatchEvent(new Event("change"));
   }
 }
 

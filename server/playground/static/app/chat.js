@@ -7,7 +7,7 @@ import { follower } from "./chat/follow.js";
 import { chatList } from "./chat/list.js";
 import { Store } from "./chat/store.js";
 import { answerTurn, editForm, quiet, userTurn, versions } from "./chat/turns.js";
-import { byId, h } from "./dom.js";
+import { byId, h, setChildren } from "./dom.js";
 import { legend } from "./legend.js";
 import { inWords, steerLive } from "./live.js";
 import { Opening } from "./opening.js";
@@ -21,7 +21,7 @@ import { SUGGESTIONS } from "./suggestions.js";
  * @typedef {import("./state.js").Settings} Settings
  */
 
-const KEPT_EVERY = 1000; // milliseconds, while an answer streams
+const KEPT_EVERY = 5000; // milliseconds, while an answer streams; leaving the page keeps it too
 
 export class Chat {
   #store = new Store();
@@ -199,9 +199,9 @@ export class Chat {
   /** @param {Turn} message @param {Settings} settings */
   async #answer(message, settings) {
     const conversation = this.#conversation;
-    const { model, objectiveNames, client } = this.connection;
+    const { model, objectiveNames, client, mayDescribe } = this.connection;
     const { weights, words, preset, beta, maxKl } = settings;
-    const objectives = [...new Set([...objectiveNames, ...Object.keys(words)])];
+    const objectives = [...new Set([...objectiveNames, ...(mayDescribe ? Object.keys(words) : [])])];
     const seed = seedFor(settings);
     const path = this.#path.slice(0, this.#path.indexOf(message) + 1);
     const body = requestBody(settings, this.#wire(path), { weights, objectives, model, seed });
@@ -263,7 +263,7 @@ export class Chat {
     const turns = path.map(({ turn, before }) =>
       turn.role === "user" ? this.#userTurn(turn, before) : this.#answerTurn(turn, before),
     );
-    this.list.replaceChildren(...(begun ? [this.title, ...turns] : []));
+    setChildren(this.list, begun ? [this.title, ...turns] : []);
     this.#store.openId = this.#conversation.id;
     this.side.mark(this.#conversation.id);
     this.#buttons();

@@ -21,6 +21,8 @@ export class Connection extends EventTarget {
   #words = {};
   /** @type {{id: string, root: string}[]} */
   models = [];
+  /** May requests describe objectives of their own? Until the server says otherwise. */
+  mayDescribe = true;
   /** @type {unknown} what the last attempt said */
   error = null;
   #asking = false;
@@ -33,7 +35,8 @@ export class Connection extends EventTarget {
   /** What there is to steer towards: the server's objectives, then those that the user has described. */
   get objectives() {
     const names = this.#served.map(({ name }) => name);
-    return [...this.#served, ...described(this.#words).filter(({ name }) => !names.includes(name))];
+    const own = this.mayDescribe ? described(this.#words) : [];
+    return [...this.#served, ...own.filter(({ name }) => !names.includes(name))];
   }
 
   /** @param {import("./words.js").Words} words */
@@ -78,7 +81,8 @@ export class Connection extends EventTarget {
   async #attempt() {
     try {
       await this.client.ready();
-      [this.#served, this.models] = await Promise.all([this.client.objectives(), this.client.models()]);
+      const [{ data, bounds }, models] = await Promise.all([this.client.steerable(), this.client.models()]);
+      [this.#served, this.models, this.mayDescribe] = [data, models, bounds.own_objectives];
       this.#become("ready", null);
       return true;
     } catch (error) {

@@ -26,6 +26,15 @@ function fill(element, given, children) {
   return element;
 }
 
+/** What stays is not moved, as a browser lays out anew what is. @param {Element} element @param {Element[]} children */
+export function setChildren(element, children) {
+  const stay = new Set(children);
+  for (const child of [...element.children]) if (!stay.has(child)) child.remove();
+  children.forEach((child, i) => {
+    if (element.children[i] !== child) element.insertBefore(child, element.children[i] ?? null);
+  });
+}
+
 /** @param {string} id @returns {any} */
 export const byId = (id) => document.getElementById(id);
 

@@ -93,10 +93,10 @@ function button(name, pressed, onclick) {
  * What a preset weighs and this server cannot: it was saved with another model.
  * @param {Preset} preset @param {import("./connection.js").Connection} connection
  */
-function unfit({ weights, words = {} }, { status, objectives }) {
+function unfit({ weights, words = {} }, { status, objectives, mayDescribe }) {
   if (status !== "ready") return [];
   const fits = (/** @type {string} */ name, /** @type {number} */ weight) => {
-    const [least, most] = objectives.find((each) => each.name === name)?.weight_range ?? (name in words ? RANGE : [0, 0]);
+    const [least, most] = objectives.find((each) => each.name === name)?.weight_range ?? (mayDescribe && name in words ? RANGE : [0, 0]);
     return weight >= least && weight <= most;
   };
   return Object.keys(weights).filter((name) => weights[name] !== 0 && !fits(name, weights[name]));

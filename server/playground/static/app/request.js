@@ -19,7 +19,7 @@ export function requestBody(settings, messages, { weights, objectives, model, se
   const body = { model: settings.preset ?? model };
   body.messages = system ? [{ role: "system", content: system }, ...messages] : messages;
   if (objectives.length > 0 && settings.preset === null) {
-    const { words } = settings;
+    const words = Object.fromEntries(Object.entries(settings.words).filter(([name]) => objectives.includes(name)));
     body.objective_weights = wireWeights(
       weights,
       objectives.filter((name) => weights[name] || !(name in words)),

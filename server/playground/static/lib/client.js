@@ -18,6 +18,8 @@ import { eventData } from "./sse.js";
  * @property {number} recommended_beta
  * @property {[number, number]} weight_range
  *
+ * @typedef {{beta: object, max_kl_per_token: object, own_objectives: boolean}} Bounds `own_objectives`: may be described in words
+ *
  * @typedef {object} TokenReport one token, with `guidance.report`; in nats, values as their objectives have it
  * @property {string} token
  * @property {number} token_id
@@ -123,7 +125,15 @@ export class Mavis {
 
   /** @param {AbortSignal} [signal] @returns {Promise<Objective[]>} */
   async objectives(signal) {
-    return (await (await this.#fetch("v1/objectives", { signal })).json()).data;
+    return (await this.steerable(signal)).data;
+  }
+
+  /**
+   * The objectives, and beside them what the operator allows whoever asks.
+   * @param {AbortSignal} [signal] @returns {Promise<{data: Objective[], bounds: Bounds}>}
+   */
+  async steerable(signal) {
+    return (await this.#fetch("v1/objectives", { signal })).json();
   }
 
   /** @param {AbortSignal} [signal] @returns {Promise<{id: string, root: string, max_model_len: number}[]>} */

@@ -6,12 +6,19 @@ const NEAR = 24; // pixels from the end that still count as being there
 export function follower(scroller, content) {
   let following = true;
   let lastTop = 0;
-  const box = () =>
-    getComputedStyle(scroller).overflowY === "visible" ? (document.scrollingElement ?? scroller) : scroller;
-  const toEnd = () => box().scrollTo({ top: box().scrollHeight, behavior: "instant" });
+  let box = /** @type {Element} */ (scroller);
+  const find = () => {
+    box = getComputedStyle(scroller).overflowY === "visible" ? (document.scrollingElement ?? scroller) : scroller;
+  };
+  addEventListener("resize", find);
+  const follow = () => box.scrollTo({ top: box.scrollHeight, behavior: "instant" });
+  const toEnd = () => {
+    find();
+    follow();
+  };
 
   const onScroll = () => {
-    const { scrollTop, scrollHeight, clientHeight } = box();
+    const { scrollTop, scrollHeight, clientHeight } = box;
     if (scrollTop + clientHeight >= scrollHeight - NEAR) following = true;
     else if (scrollTop < lastTop) following = false;
     lastTop = scrollTop;
@@ -19,7 +26,7 @@ export function follower(scroller, content) {
   scroller.addEventListener("scroll", onScroll, { passive: true });
   document.addEventListener("scroll", onScroll, { passive: true });
   let running = false;
-  new ResizeObserver(() => running && following && toEnd()).observe(content);
+  new ResizeObserver(() => running && following && follow()).observe(content);
 
   return {
     /** An answer begins: its question is in sight. */

@@ -42,14 +42,25 @@ export function userTurn(content, ...tools) {
   );
 }
 
-/** @param {AnswerView} view @param {...(Node | null)} tools */
+/** @type {WeakMap<AnswerView, HTMLElement>} */
+const articles = new WeakMap();
+
+/** The same element for the same answer, with other tools. @param {AnswerView} view @param {...(Node | null)} tools */
 export function answerTurn(view, ...tools) {
+  const article = articles.get(view) ?? articleOf(view);
+  articles.set(view, article);
+  const [head] = article.children;
+  head.replaceChildren(head.children[0], ...tools.filter((tool) => tool !== null));
+  return article;
+}
+
+/** @param {AnswerView} view @returns {HTMLElement} */
+function articleOf(view) {
   const who = h("span", { class: "who" }, label(view));
-  const show = () => {
+  view.addEventListener("change", () => {
     if (who.textContent !== label(view)) who.textContent = label(view);
-  };
-  view.addEventListener("change", show);
-  return h("article", { class: "turn", "aria-label": "Answer" }, h("div", { class: "turn-head" }, who, ...tools), view.element);
+  });
+  return h("article", { class: "turn", "aria-label": "Answer" }, h("div", { class: "turn-head" }, who), view.element);
 }
 
 /** The weights in force, or under which it was written. @param {AnswerView} view */

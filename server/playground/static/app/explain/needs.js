@@ -25,9 +25,10 @@ export function needs(title, names, state) {
     "section",
     { class: "needs" },
     h("h2", {}, title),
-    h("p", {}, `${there} The quickest way is to say in a sentence what answers should be like.`),
-    h("button", { type: "button", class: "button primary", onclick: describe }, "Describe one now"),
-    h("p", {}, "Or whoever runs the server starts it with more; docs/values.md and docs/training.md say how:"),
+    h("p", {}, there),
+    h("p", { class: "needs-words" }, "The quickest way is to say in a sentence what answers should be like."),
+    h("button", { type: "button", class: "button primary needs-words", onclick: describe }, "Describe one now"),
+    h("p", {}, "Whoever runs the server can start it with more; docs/values.md and docs/training.md say how:"),
     h("dl", {}, ...WAYS.flatMap(([what, how]) => [h("dt", {}, what), h("dd", {}, h("code", {}, how))])),
   );
 }

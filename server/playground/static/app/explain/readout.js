@@ -55,7 +55,8 @@ export class Readout {
       return;
     }
     const tilt = guidance?.steering_nats ?? steering;
-    this.word.textContent = strengthOf(tilt / tokens);
+    const word = strengthOf(tilt / tokens);
+    if (this.word.textContent !== word) this.word.textContent = word;
     this.#set("KL per token", fixed(guidance?.kl_per_token ?? total / tokens, 3));
     this.#set("KL total", `${fixed(total, 2)} nats`);
     this.#set("truncation", `${fixed(guidance?.truncation_nats ?? total - tilt, 2)} nats`);
@@ -74,7 +75,8 @@ export class Readout {
   /** @param {string} name @param {string | null} text null: the figure is not there */
   #set(name, text) {
     const row = /** @type {HTMLElement} */ (this.#rows.get(name));
+    const figure = /** @type {HTMLElement} */ (row.lastChild);
     row.hidden = text === null;
-    /** @type {HTMLElement} */ (row.lastChild).textContent = text ?? "";
+    if (figure.textContent !== (text ?? "")) figure.textContent = text;
   }
 }

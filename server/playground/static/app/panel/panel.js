@@ -29,7 +29,7 @@ export function settingsPanel(state, connection) {
     if (connection.status !== "ready") return;
     offer(weights, connection.objectives);
     weights.weights = state.settings.weights;
-    const none = "This server brings no objectives of its own. Describe one.";
+    const none = `This server brings no objectives of its own.${connection.mayDescribe ? " Describe one." : ""}`;
     place.replaceChildren(connection.objectives.length ? weights : h("p", { class: "muted" }, none));
     showBeta();
   };

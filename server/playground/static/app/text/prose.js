@@ -1,6 +1,6 @@
 /**
  * The text of an answer as it grows: Markdown, cut into the tokens that it came in, with marks where the steering
- * changed. It is drawn once per frame; only blocks that may have changed are made anew.
+ * changed. What is drawn stays; a draw adds what has come since, and costs the same in a long answer as in a short one.
  *
  * Tokens are one stop for the Tab key; arrows move between them. A token that Markdown takes away (a line end, an
  * asterisk) has no place.
@@ -9,14 +9,17 @@
 import { hideCard, hideLostCard, showCard } from "../card.js";
 import { h } from "../dom.js";
 import { klOf, shiftOf } from "../tokens.js";
-import { blocks } from "./markdown.js";
+import { redraw, settle } from "./drawn.js";
+import { Growing } from "./growing.js";
 import { placed } from "./placed.js";
 
 /** @typedef {import("../tokens.js").Span} Span */
-/** @typedef {{at: number, said: string}} Mark before the character number `at` of the source */
+/** @typedef {import("./placed.js").Mark} Mark */
+/** @typedef {import("./drawn.js").Drawn} Drawn */
 
 const FULL_SHIFT = 3; // nats at which a token has its full shade
 const FULL_KL = 1.5;
+const AT_ONCE = 4000; // characters: a kept answer comes whole
 
 export class Prose {
   source = "";
@@ -24,9 +27,14 @@ export class Prose {
   spans = [];
   /** @type {Mark[]} */
   marks = [];
-  /** @type {{raw: string, element: HTMLElement | null, last: boolean}[]} */
+  /** Where each span begins. @type {number[]} */
+  #starts = [];
+  #growing = new Growing();
+  /** @type {Drawn[]} the blocks that are not settled */
   #drawn = [];
-  #frame = 0;
+  #read = 0;
+  /** @type {HTMLElement | null} */
+  #tabStop = null;
   /** @type {WeakMap<Element, Span>} */
   #spanOf = new WeakMap();
 
@@ -39,92 +47,82 @@ export class Prose {
     this.element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#onKey(event));
   }
 
-  /** @param {Span[]} spans */
+  /** To be drawn. @param {Span[]} spans */
   add(spans) {
     for (const { text, reports } of spans) {
       const clean = text.replaceAll("\r", "");
       this.spans.push({ text: clean, reports });
+      this.#starts.push(this.source.length);
       this.source += clean;
     }
-    this.#drawSoon();
   }
 
-  /** Marks a place in the text; what the mark says is not part of it. @param {string} said */
+  /** Marks a place in the text, to be drawn; what the mark says is not part of it. @param {string} said */
   mark(said) {
     this.marks.push({ at: this.source.length, said });
-    this.#drawSoon();
-  }
-
-  #drawSoon() {
-    this.#frame ||= requestAnimationFrame(() => this.draw());
   }
 
   draw() {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
-    const found = blocks(this.source);
-    const same = found.findIndex(({ raw }, i) => raw !== this.#drawn[i]?.raw || this.#drawn[i].last);
-    const keep = same < 0 ? found.length : same;
-    const kept = this.#drawn.slice(0, keep);
-    let at = kept.reduce((sum, { raw }) => sum + raw.length, 0);
-    const fresh = found.slice(keep).map(({ raw, element }, i) => {
-      const last = keep + i === found.length - 1;
-      const made = element();
-      if (made) this.#dress(made, at, at + raw.length, last);
-      at += raw.length;
-      return { raw, element: made, last };
-    });
-    this.#drawn = [...kept, ...fresh];
-    const children = this.#drawn.map(({ element, raw }) => element ?? document.createTextNode(raw));
-    while (this.element.childNodes.length > keep) this.element.lastChild?.remove();
-    this.element.append(...children.slice(keep));
-    if (this.source === "" && this.marks.length > 0) this.element.append(...this.marks.map(markElement));
-    const first = this.element.querySelector(".token");
-    if (first && !this.element.querySelector('.token[tabindex="0"]')) /** @type {HTMLElement} */ (first).tabIndex = 0;
+    do {
+      this.#read = Math.min(this.source.length, this.#read + AT_ONCE);
+      this.#drawAll(this.source.slice(0, this.#read));
+    } while (this.#read < this.source.length);
+    if (!this.#tabStop || !this.element.contains(this.#tabStop)) {
+      this.#tabStop = this.element.querySelector(".token");
+      if (this.#tabStop) this.#tabStop.tabIndex = 0;
+    }
     hideLostCard();
   }
 
-  /**
-   * Puts tokens and marks into a block that shows the source from `start` to `end`.
-   * @param {HTMLElement} block @param {number} start @param {number} end @param {boolean} last
-   */
-  #dress(block, start, end, last) {
-    const marks = this.marks.filter(({ at }) => at >= start && (at < end || last));
-    let [number, from] = this.#spanAt(start);
-    /** @type {Node} */
-    let tail = block;
-    for (const { node, at, length } of placed(block, this.source, start, end)) {
-      /** @type {Node[]} */
-      const pieces = [];
-      for (let done = at; done < at + length; ) {
-        while (number < this.spans.length && from + this.spans[number].text.length <= done) from += this.spans[number++].text.length;
-        while (marks[0]?.at <= done) pieces.push(markElement(/** @type {Mark} */ (marks.shift())));
-        const stop = Math.min(at + length, from + this.spans[number].text.length, marks[0]?.at ?? Infinity);
-        pieces.push(this.#piece(this.source.slice(done, stop), this.spans[number]));
-        done = stop;
-      }
-      tail = /** @type {Node} */ (node.parentNode);
-      node.replaceWith(...pieces);
+  /** @param {string} source */
+  #drawAll(source) {
+    const { found, blocks, parts } = this.#growing.read(source);
+    const wanted = found.map((block, i) => {
+      const { start, end, branch } = block;
+      if (!branch) return { text: source.slice(start, end), at: null };
+      const marks = this.marks.filter(({ at }) => at >= start && (at < end || i === found.length - 1));
+      return placed({ ...block, branch }, source, marks);
+    });
+    if (source === "") wanted.push(...this.marks.map((mark) => ({ mark })));
+    redraw(this.element, this.#drawn, wanted, { text: (text, at) => this.#pieces(text, at), mark: markElement });
+    this.#drawn.splice(0, blocks);
+    if (parts > 0) settle(this.#drawn[0], parts);
+  }
+
+  /** A text of the source, cut into tokens. @param {string} text @param {number} at @returns {import("./drawn.js").Piece[]} */
+  #pieces(text, at) {
+    const pieces = [];
+    const end = at + text.length;
+    for (let number = this.#spanAt(at); at < end; number++) {
+      const spanEnd = this.#starts[number] + this.spans[number].text.length;
+      const stop = Math.min(end, spanEnd);
+      if (stop === at) continue;
+      const node = this.#piece(this.source.slice(at, stop), this.spans[number]);
+      pieces.push({ node, length: stop - at, isWhole: stop === spanEnd });
+      at = stop;
     }
-    /** @type {HTMLElement} */ (tail).append(...marks.map(markElement));
+    return pieces;
   }
 
-  /** The span at a place in the source, and where it begins. @param {number} place @returns {[number, number]} */
+  /** The number of the last span that begins at a place in the source or before it. @param {number} place */
   #spanAt(place) {
-    let from = 0;
-    let number = 0;
-    while (number < this.spans.length && from + this.spans[number].text.length <= place) from += this.spans[number++].text.length;
-    return [number, from];
+    let [low, high] = [0, this.#starts.length - 1];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if (this.#starts[middle] <= place) low = middle;
+      else high = middle - 1;
+    }
+    return low;
   }
 
-  /** @param {string} text @param {Span} span @returns {Node} */
+  /** @param {string} text @param {Span} span @returns {ChildNode} */
   #piece(text, span) {
     if (span.reports.length === 0) return document.createTextNode(text);
     const shift = shiftOf(span.reports[0]);
     const kl = Math.max(...span.reports.map(klOf));
     const element = h("span", { class: `token ${shift < 0 ? "down" : "up"}`, tabindex: -1 }, text);
-    element.style.setProperty("--shift", Math.min(1, Math.abs(shift) / FULL_SHIFT).toFixed(3));
-    element.style.setProperty("--kl", Math.min(1, kl / FULL_KL).toFixed(3));
+    const shares = [Math.abs(shift) / FULL_SHIFT, kl / FULL_KL].map((share) => Math.min(1, share).toFixed(3));
+    element.style.cssText = `--shift:${shares[0]};--kl:${shares[1]}`;
     this.#spanOf.set(element, span);
     return element;
   }
@@ -143,6 +141,7 @@ export class Prose {
     if (at < 0 || to === undefined || !all[to]) return;
     event.preventDefault();
     all[at].tabIndex = -1;
+    this.#tabStop = all[to];
     all[to].tabIndex = 0;
     all[to].focus();
   }
