@@ -41,7 +41,7 @@ def apart(one: list[float], other: list[float]) -> bool:
 
 
 def test_labels_stand_apart(served: Served, open_page: OpenPage) -> None:
-    page = open_page(f"{served.url}/")
+    page = ready(open_page(f"{served.url}/"))
     places = [(0, 0), (0.01, 0.02), (0.02, 0.01), (0.03, 0.03), (0.5, 0.01), (0.51, 0.0), (1, 1), (1, 0.99)]
     rest: dict[str, Any] = {"samples": [], "interval": None, "kl": 0.1, "base": False}
     points = [{"label": f"0.{i} : 1.{i}", "mean": {"x": x, "y": y}, **rest} for i, (x, y) in enumerate(places)]
