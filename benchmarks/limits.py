@@ -15,8 +15,9 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from mavis_core.model.packed_linear import PackedLinear, packed_output
 
 READ_BYTES = 1 << 30  # far beyond any cache
 REPEATS = 5
@@ -42,7 +43,7 @@ class Work:
         linear = [module for module in model.modules() if hasattr(module, "out_features")]
         shapes = Counter((module.out_features, module.in_features) for module in linear)
         readout = tuple(model.get_output_embeddings().weight.shape)
-        return cls(shapes, readout, sum(module.weight.nbytes for module in linear))
+        return cls(shapes, readout, sum(_weight(module).nbytes for module in linear))
 
     def flops(self, read: int, drawn: int) -> int:
         """Of ``read`` positions in all, ``drawn`` of which go through the output layer; two per multiplication."""
@@ -85,6 +86,11 @@ class Limits:
         }
 
 
+def _weight(layer: Any) -> Tensor:
+    found: Tensor = layer.packed if isinstance(layer, PackedLinear) else layer.weight
+    return found
+
+
 def read_bandwidth(device: torch.device, size: int = READ_BYTES) -> float:
     """Bytes per second at which a large tensor is read once, by a sum over all of it."""
     source = torch.ones(size // 4, dtype=torch.float32, device=device)
@@ -94,13 +100,14 @@ def read_bandwidth(device: torch.device, size: int = READ_BYTES) -> float:
 def matrix_rate(work: Work, rows: int, dtype: torch.dtype, device: torch.device) -> float:
     """Floating point operations per second of products of ``rows`` rows with every shape of ``work``.
 
-    A shape's product is repeated on one weight, which caches may hold: more than a model can have.
+    A shape's product is repeated on one weight, which caches may hold: more than a model can have. Weights are packed
+    where the engine packs them.
     """
     seconds, flops = 0.0, 0
     for (outputs, inputs), count in work.shapes.items():
-        weight = torch.ones(outputs, inputs, dtype=dtype, device=device)
+        layer = packed_output(nn.Linear(inputs, outputs, bias=False, dtype=dtype, device=device))
         x = torch.ones(rows, inputs, dtype=dtype, device=device)
-        seconds += count * _fastest(partial(F.linear, x, weight), device)
+        seconds += count * _fastest(partial(layer, x), device)
         flops += count * 2 * rows * outputs * inputs
     return flops / seconds
 

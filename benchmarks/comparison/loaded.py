@@ -21,7 +21,9 @@ def dtype_named(name: str) -> torch.dtype:
 
 
 def load(model: str, dtype: str, device: str, threads: int | None) -> Policy:
-    """A policy known by its folder's name; the process then computes with ``threads``, or as many as torch takes."""
+    """A policy as it is served, known by its folder's name; the process then computes with ``threads``, or as many as
+    torch takes."""
     policy = Policy.load(model, resolve_device(device), dtype_named(dtype), Path(model).name)
     set_threads(threads or torch.get_num_threads(), policy.model)
+    policy.pack()
     return policy

@@ -91,4 +91,5 @@ def quantised(policy: Policy, kind: str) -> Policy:
         policy.quantize(kind)
     except LoadError as error:
         raise UnavailableError(str(error)) from error
+    policy.pack()
     return policy
