@@ -22,6 +22,7 @@ from benchmarks.comparison.prompts import prompts
 from benchmarks.comparison.report import report, write
 from benchmarks.comparison.rounds import in_turn, medians, quotient, seconds
 from benchmarks.limits import read_bandwidth
+from benchmarks.peers.hugging_face import GenerateArm
 from benchmarks.shapes import OBJECTIVES, SHAPES, random_head, random_lm, random_policy
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
@@ -44,32 +45,17 @@ class Arms:
         config = EngineConfig(max_num_seqs=rows, max_num_batched_tokens=max(2048, rows), enable_prefix_caching=False)
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
         if shape is None:
-            self.policy, self.plain = (Policy.load(str(SHIPPED_POLICY), device, dtype) for _ in range(2))
+            self.policy, plain = (Policy.load(str(SHIPPED_POLICY), device, dtype) for _ in range(2))
             heads = stacked([load_value(folder, self.policy) for folder in value_folders(str(SHIPPED_HEADS))])
             lms = [load_value(SHIPPED_LM, self.policy)]
         else:
-            self.policy, self.plain = (random_policy(SHAPES[shape], device, dtype) for _ in range(2))
+            self.policy, plain = (random_policy(SHAPES[shape], device, dtype) for _ in range(2))
             heads, lms = [random_head(self.policy)], [random_lm(self.policy, max(128, SHAPES[shape].hidden // 4), 2)]
         self.names = [objective.name for objective in heads[0].spec.objectives]
+        self.generate = GenerateArm(plain.model)  # the same weights as transformers loads them
         self.policy.pack()
         self.by_heads = Engine(self.policy, heads, config)
         self.by_lm = Engine(self.policy, lms, config)
-
-    def transformers(self, prompts: list[list[int]], tokens: int) -> None:
-        """generate() on the same weights as transformers loads them, with its own attention and cache."""
-        model = self.plain.model
-        ids = torch.tensor(prompts, device=self.policy.device)
-        with torch.inference_mode():
-            found = model.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                do_sample=True,
-                top_k=0,
-                max_new_tokens=tokens,
-                eos_token_id=None,
-                pad_token_id=0,
-            )
-        assert found.shape[1] == ids.shape[1] + tokens
 
     def engine(self, engine: Engine, guidance: Guidance | None) -> Callable[[list[list[int]], int], None]:
         def run(prompts: list[list[int]], tokens: int) -> None:
@@ -81,7 +67,7 @@ class Arms:
     def all(self) -> dict[str, Callable[[list[list[int]], int], None]]:
         steer = Guidance(dict.fromkeys(self.names, 0.5), beta=1.0)
         return {
-            "transformers": self.transformers,
+            "transformers": self.generate.run,
             "unguided": self.engine(self.by_heads, None),
             "head": self.engine(self.by_heads, steer),
             "lm": self.engine(self.by_lm, steer),

@@ -22,9 +22,10 @@ class GenerateArm:
         self._model = model
 
     def seconds(self, prompts: list[list[int]], tokens: int) -> float:
-        return seconds(partial(self._run, torch.tensor(prompts, device=self._model.device), tokens))
+        return seconds(partial(self.run, prompts, tokens))
 
-    def _run(self, ids: torch.Tensor, tokens: int) -> None:
+    def run(self, prompts: list[list[int]], tokens: int) -> None:
+        ids = torch.tensor(prompts, device=self._model.device)
         with torch.inference_mode():
             found = self._model.generate(
                 ids,
