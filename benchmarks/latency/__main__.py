@@ -20,6 +20,7 @@ import typer
 
 from benchmarks.comparison.bars import draw_bars
 from benchmarks.comparison.loaded import load
+from benchmarks.comparison.options import Model, Out, ReadMib, Redraw
 from benchmarks.comparison.report import Report, again, report, table, write_and_draw
 from benchmarks.latency.scenes import Asking, closed_load, long_prompt, open_load, shared_prefix
 from benchmarks.limits import READ_BYTES, Limits, Work
@@ -91,7 +92,7 @@ def draw(found: Report, path: Path) -> None:
 
 
 def main(
-    model: Annotated[str, typer.Option(help="folder as transformers saves it, or hub id")] = str(SHIPPED_POLICY),
+    model: Model = str(SHIPPED_POLICY),
     rows: Annotated[int, typer.Option(help="that decode while the long prompt arrives")] = 16,
     long: Annotated[int, typer.Option(help="tokens of the long prompt")] = 2000,
     shared: Annotated[int, typer.Option(help="tokens of the shared prefix")] = 400,
@@ -106,9 +107,9 @@ def main(
     dtype: str = "float32",
     device: str = "auto",
     threads: Annotated[int | None, typer.Option(help="as many as torch takes")] = None,
-    read_mib: Annotated[int, typer.Option(help="size of the tensor that bandwidth is measured on")] = READ_BYTES >> 20,
-    redraw: Annotated[bool, typer.Option(help="measure nothing: draw and tabulate --out again")] = False,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write; the picture beside it")] = None,
+    read_mib: ReadMib = READ_BYTES >> 20,
+    redraw: Redraw = False,
+    out: Out = None,
 ) -> None:
     """Measure, print a line for each situation, and leave a file and a picture."""
     if redraw:

@@ -21,6 +21,7 @@ import typer
 
 from benchmarks.comparison.bars import draw_bars
 from benchmarks.comparison.loaded import load
+from benchmarks.comparison.options import Model, Out, ReadMib, Redraw
 from benchmarks.comparison.prompts import prompts
 from benchmarks.comparison.report import Report, again, report, table, write, write_and_draw
 from benchmarks.comparison.rounds import in_turn, medians, quotient
@@ -113,7 +114,7 @@ def draw(found: Report, path: Path) -> None:
 
 
 def main(
-    model: Annotated[str, typer.Option(help="folder as transformers saves it, or hub id")] = str(SHIPPED_POLICY),
+    model: Model = str(SHIPPED_POLICY),
     gguf: Annotated[list[Path] | None, typer.Option(help="the same model for llama.cpp; may be repeated")] = None,
     llama_cpp: Annotated[Path | None, typer.Option(help="folder with llama-batched-bench")] = None,
     vllm: Annotated[Path | None, typer.Option(help="Python of an environment with vLLM")] = None,
@@ -128,9 +129,9 @@ def main(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16, for all but llama.cpp")] = "float32",
     device: str = "auto",
     threads: Annotated[int | None, typer.Option(help="for every arm; as many as torch takes")] = None,
-    read_mib: Annotated[int, typer.Option(help="size of the tensor that bandwidth is measured on")] = READ_BYTES >> 20,
-    redraw: Annotated[bool, typer.Option(help="measure nothing: draw and tabulate --out again")] = False,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write; the picture beside it")] = None,
+    read_mib: ReadMib = READ_BYTES >> 20,
+    redraw: Redraw = False,
+    out: Out = None,
 ) -> None:
     """Measure, print a line for each number of rows, and leave a file and a picture."""
     if redraw:
