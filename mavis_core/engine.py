@@ -8,6 +8,7 @@ device between steps (``batcher.py``).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import torch
@@ -87,6 +88,7 @@ class Engine:
             config.max_num_batched_tokens,
             config.enable_chunked_prefill,
             config.enable_prefix_caching,
+            config.step_stretch,
         )
         self.grammars = GrammarCompiler(policy.tokenizer, policy.vocab_size, policy.stop_token_ids)
         self.seeds = Seeds(config.seed)
@@ -223,7 +225,7 @@ class Engine:
     @torch.inference_mode()
     def step(self) -> list[RequestOutput]:
         """Run one step; its outputs, one per request."""
-        timer = StepTimer(self.policy.device)
+        timer, began = StepTimer(self.policy.device), time.perf_counter()
         plan = self.scheduler.schedule()
         if plan.empty:
             return []
@@ -236,6 +238,7 @@ class Engine:
             tilted = tilt(scored, batch.rows)
             drawn = self._sample(batch.rows, logits, scored, tilted)
             deltas = self._emit(batch.rows, logits, tilted, drawn)
+        self.scheduler.took(plan, time.perf_counter() - began)  # the host has waited for the device if any row decodes
         given = sum(len(delta.token_ids) for id, of_one in deltas.items() if self._scores(id) for delta in of_one)
         return self._record(plan, timer, self._outputs(plan, deltas), given)
 

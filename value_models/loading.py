@@ -11,6 +11,7 @@ from mavis_core.api.errors import LoadError
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.engine import Engine
 from mavis_core.model.dtype import resolve_dtype
+from mavis_core.model.host_memory import keep_freed_memory
 from mavis_core.model.policy import Policy, resolve_device
 from mavis_core.model.threads import set_threads
 from mavis_core.process.engine_loop import LoadProgress
@@ -84,6 +85,8 @@ def load_policy(model: str, config: EngineConfig, name: str | None = None) -> Po
         LoadError: naming the culprit.
     """
     device = resolve_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     policy = Policy.load(model, device, resolve_dtype(config.dtype, device), name)
     if config.quantization is not None:
         policy.quantize(config.quantization)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.latency --model FOLDER --out benchmarks/results/latency.json
 
-A long prompt that arrives while rows decode; a prefix that two prompts share; clients that ask one request after the
-other (closed load); requests that arrive as a Poisson process at a share of what the closed load was served with (open
-load). Guided by four random heads unless ``--unguided``.
+A long prompt that arrives while rows decode, read in parts (``--step-stretch``) and at once; a prefix that two prompts
+share; clients that ask one request after the other (closed load); requests that arrive as a Poisson process at a share
+of what the closed load was served with (open load). Guided by four random heads unless ``--unguided``.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ from mavis_core.engine import Engine
 from mavis_core.model.policy import Policy
 from value_models.loading import SHIPPED_POLICY
 
+LONG_PROMPTS = {"long_prompt": "in parts", "long_prompt_at_once": "at once"}  # scene, and how the prompt is read in it
 
-def engine_of(policy: Policy, rows: int, batched: int, longest: int) -> Engine:
+
+def engine_of(policy: Policy, rows: int, batched: int, longest: int, stretch: float) -> Engine:
     config = EngineConfig(
+        step_stretch=stretch,
         max_num_seqs=rows + 1,  # the long prompt beside the rows
         max_num_batched_tokens=batched,
         max_model_len=longest,
@@ -58,16 +61,16 @@ def memory(engine: Engine) -> dict[str, float]:
 def tables(found: Report) -> str:
     """Every situation's times, in milliseconds."""
     results = found["results"]
-    rows = [(f"{name}, between tokens", results["long_prompt"][name]) for name in ("before", "during")]
+    rows = [("before, between tokens", results["long_prompt"]["before"])]
+    rows += [(f"during, {how}, between tokens", results[scene]["during"]) for scene, how in LONG_PROMPTS.items()]
     for load_name in ("closed_load", "open_load"):
         shown_as = load_name.replace("_", " ")
         rows += [(f"{shown_as}, to the first token", results[load_name]["to_first"])]
         rows += [(f"{shown_as}, between tokens", results[load_name]["between"])]
     shown = table(["ms", "p50", "p99"], [[name, each["p50_ms"], each["p99_ms"]] for name, each in rows])
-    ratios = [
-        [key, results[scene][key]]
-        for scene, key in (("long_prompt", "p99 during / p50 before"), ("shared_prefix", "first / second"))
-    ]
+    worst = "p99 during / p50 before"
+    ratios = [[f"{worst}, {how}", results[scene][worst]] for scene, how in LONG_PROMPTS.items()]
+    ratios += [["first / second", results["shared_prefix"]["first / second"]]]
     return f"{shown}\n\n{table(['ratio', ''], ratios)}"
 
 
@@ -82,7 +85,8 @@ def draw(found: Report, path: Path) -> None:
     prefix = results["shared_prefix"]
     panels: dict[str, dict[str, dict[str, float]]] = {
         "between tokens, a long prompt arrives": {
-            name: bars(results["long_prompt"][name]) for name in ("before", "during")
+            "before": bars(results["long_prompt"]["before"]),
+            **{how: bars(results[scene]["during"]) for scene, how in LONG_PROMPTS.items()},
         },
         "between tokens": {name: bars(load["between"]) for name, load in loads.items()},
         "to the first token": {name: bars(load["to_first"]) for name, load in loads.items()},
@@ -102,7 +106,8 @@ def main(
     clients: Annotated[int, typer.Option(help="of the closed load")] = 16,
     requests: Annotated[int, typer.Option(help="of each client, and as many in all of the open load")] = 4,
     load_share: Annotated[float, typer.Option(help="open load over the closed one's requests per second")] = 0.7,
-    max_num_batched_tokens: Annotated[int, typer.Option(help="of one step, which reads long prompts in pieces")] = 2048,
+    max_num_batched_tokens: Annotated[int, typer.Option(help="of one step")] = 2048,
+    step_stretch: Annotated[float, typer.Option(help="as mavis serve --step-stretch")] = 1.8,
     unguided: Annotated[bool, typer.Option(help="without heads")] = False,
     dtype: str = "float32",
     device: str = "auto",
@@ -116,12 +121,12 @@ def main(
         again(out, draw, tables)
         return
     policy = load(model, dtype, device, threads)
-    longest = max(long, shared + 8, prompt_tokens + 4 * tokens) + tokens
+    longest = max(long, shared + 8, prompt_tokens + 3 * tokens + long // 2) + tokens
     if longest > policy.max_model_len:
         raise typer.BadParameter(f"--long {long}: {policy.name} has a context of {policy.max_model_len} tokens")
     work = Work.of(policy.model)
     limits = Limits.measure(work, rows, policy.dtype, policy.device, read_mib << 20)
-    engine = engine_of(policy, max(rows, clients), max_num_batched_tokens, longest)
+    engine = engine_of(policy, max(rows, clients), max_num_batched_tokens, longest, step_stretch)
     weights = {} if unguided else {objective.name: 0.25 for objective in engine.info.objectives}
     asking = Asking(policy.vocab_size, prompt_tokens, tokens, Guidance(weights, beta=1.0))
     closed_load(engine, asking, clients, 1)  # warms up
@@ -132,6 +137,8 @@ def main(
         print(json.dumps({name: found}), flush=True)
 
     keep("long_prompt", long_prompt(engine, asking, rows, long, rounds))
+    at_once = engine_of(policy, rows, max_num_batched_tokens, longest, float("inf"))
+    keep("long_prompt_at_once", long_prompt(at_once, asking, rows, long, rounds))
     keep("shared_prefix", shared_prefix(engine, asking, shared, rounds))
     keep("closed_load", closed_load(engine, asking, clients, requests))
     rate = load_share * results["closed_load"]["requests_per_s"]
@@ -141,6 +148,7 @@ def main(
     keep("share_of_limits", {f"a step of {rows} rows": limits.shares(work, rows, 1, 1, step)})
     about = {"model": policy.name, "dtype": dtype, "guided": not unguided, "prompt_tokens": prompt_tokens}
     about |= {"new_tokens": tokens, "rounds": rounds, "max_num_batched_tokens": max_num_batched_tokens}
+    about |= {"step_stretch": step_stretch}
     found = report("latency", results, **about, limits=limits.described())
     write_and_draw(found, out, draw)
     print(tables(found))

@@ -41,8 +41,8 @@ def long_prompt(engine: Engine, asking: Asking, rows: int, length: int, rounds: 
     before: list[list[float]] = []
     during: list[list[float]] = []
     first: list[float] = []
-    chunks = -(-length // (engine.config.max_num_batched_tokens - rows))
-    lasting = replace(asking, tokens=2 * asking.tokens + 2 * chunks)
+    steps: list[int] = []
+    lasting = replace(asking, tokens=2 * asking.tokens + length // 2)
     for turn in range(rounds):
         clocked = Clocked(engine)
         decoding = [clocked.add(lasting.request(f"row {i}", i)) for i in range(rows)]
@@ -50,8 +50,11 @@ def long_prompt(engine: Engine, asking: Asking, rows: int, length: int, rounds: 
             clocked.step()
         arrives = time.perf_counter()
         late = clocked.add(replace(asking, prompt=length).request("long", rows + turn), arrives)
+        taken = 0
         while not late.tokens:
             clocked.step()
+            taken += 1
+        steps.append(taken)
         assert not any(row.finished for row in decoding)
         clocked.leave()
         before.append(_gaps(decoding, after=max(row.tokens[0] for row in decoding), until=arrives))
@@ -64,7 +67,7 @@ def long_prompt(engine: Engine, asking: Asking, rows: int, length: int, rounds: 
         "long_prompt": length,
         "before": percentiles(chain(*before)),
         "during": percentiles(chain(*during)),
-        "steps_during": chunks,
+        "steps_during": statistics.median(steps),
         "p99 during / p50 before": quotient(worst, middle),
         "long_prompt_to_first_ms": round(1000 * statistics.median(first), 1),
     }

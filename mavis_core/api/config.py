@@ -40,6 +40,12 @@ class EngineConfig:
     enable_chunked_prefill: bool = setting(
         True, "Compute long prompts in pieces between the tokens of running answers, which then need not wait."
     )
+    step_stretch: float = setting(
+        float("inf"),
+        "While answers are being written, prompts are read in parts so small that a step takes at most this many times "
+        "as long as one without prompts. inf: as large as max_num_batched_tokens allows. Default of mavis serve: 1.8.",
+        gt=1,
+    )
     enable_prefix_caching: bool = setting(
         True, "Keep the attention keys and values (KV) of prompts, and reuse them for prompts that begin the same way."
     )

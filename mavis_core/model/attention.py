@@ -20,6 +20,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from mavis_core.model.attention_spec import AttentionSpec
+from mavis_core.model.held_kv import HeldKV
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.plain_attention import plain_attention
 from mavis_core.model.span import Span, length_mask, window_span
@@ -69,6 +70,7 @@ class DecodeAttention:
         length: (B,) int64, tokens of each row with the new one.
         whole: all tokens of each row, the new one among them.
         windows: the same through each sliding window that a layer has asked for in this step.
+        held: copies of the rows' KV from earlier steps, or None to read the blocks anew.
     """
 
     pool: KVPool
@@ -76,17 +78,22 @@ class DecodeAttention:
     length: Tensor
     whole: Span
     windows: dict[int, Span] = field(default_factory=dict)
+    held: HeldKV | None = None
 
     def over(self, pool: KVPool) -> DecodeAttention:
-        return replace(self, pool=pool)
+        return replace(self, pool=pool, held=None)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         rows, heads, dim = query.shape
         kv_heads = key.shape[1]
         groups = heads // kv_heads
-        self.pool.write(layer, self.slots, key, value)
+        entries = torch.stack((key, value), dim=1)
+        self.pool.store(layer, self.slots, entries)
         span = self.span(spec.window)
-        cached = self.pool.gather(layer, span.block_table)
+        if self.held is None or span is not self.whole:
+            cached = self.pool.gather(layer, span.block_table)
+        else:
+            cached = self.held.with_newest(layer, entries, self.length - 1, span.block_table)
         keys, values = cached.permute(2, 0, 3, 1, 4).unbind(0)
         out = spec.attend(query.reshape(rows, kv_heads, groups, dim), keys, values, span.mask, groups)
         return out.reshape(rows, heads, dim)
@@ -153,10 +160,7 @@ class PrefillAttention:
             before = chunk.context - unseen * self.pool.block_size
             cached = self.pool.gather(layer, chunk.block_table[:, unseen:])[0, : before + count]
             keys, values = cached[:, 0], cached[:, 1]
-        heads = query.shape[1]
-        groups = heads // key.shape[1]
-        queries = query[own].transpose(0, 1)[None]
-        keys, values = (x.transpose(0, 1).repeat_interleave(groups, dim=0)[None] for x in (keys, values))
+        queries, keys, values = _by_kv_head(query[own], keys, values, spec)
         found = []
         for start, stop in strips(count, window):
             first = 0 if window is None else max(0, before + start - window + 1)
@@ -164,7 +168,22 @@ class PrefillAttention:
             mask = strip_mask(before + start - first, stop - start, window, query.device)
             causal = mask is None and stop - start > 1
             found.append(spec.attend(queries[:, :, start:stop], keys[:, :, seen], values[:, :, seen], mask, 1, causal))
-        return torch.cat(found, dim=2)[0].transpose(0, 1)
+        return torch.cat(found, dim=2).flatten(0, 1).transpose(0, 1)
+
+
+def _by_kv_head(query: Tensor, keys: Tensor, values: Tensor, spec: AttentionSpec) -> tuple[Tensor, Tensor, Tensor]:
+    """query (N, H, D), keys and values (T, H_kv, D) as ``AttentionSpec.attend`` takes them, its rows the KV heads.
+
+    Nothing is copied, but where a layer asks for what must be computed over all heads at once.
+    """
+    count, heads, dim = query.shape
+    kv_heads = keys.shape[1]
+    groups = heads // kv_heads
+    if not spec.fused:
+        whole = [x.transpose(0, 1).repeat_interleave(groups, dim=0)[None] for x in (keys, values)]
+        return query.transpose(0, 1)[None], whole[0], whole[1]
+    shared = [x.transpose(0, 1)[:, None].expand(-1, groups, -1, -1) for x in (keys, values)]
+    return query.view(count, kv_heads, groups, dim).permute(1, 2, 0, 3), shared[0], shared[1]
 
 
 def strips(count: int, window: int | None) -> Iterator[tuple[int, int]]:

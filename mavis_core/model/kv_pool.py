@@ -60,7 +60,11 @@ class KVPool:
 
     def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
         """Store keys and values (N, kv heads, head dim) of one layer at ``slots`` (N,) int64."""
-        self._layer_slots[layer].index_copy_(0, slots, torch.stack((keys, values), dim=1))
+        self.store(layer, slots, torch.stack((keys, values), dim=1))
+
+    def store(self, layer: int, slots: Tensor, entries: Tensor) -> None:
+        """Store entries (N, 2, kv heads, head dim) of one layer at ``slots`` (N,) int64."""
+        self._layer_slots[layer].index_copy_(0, slots, entries)
 
     def write_all(self, slots: Tensor, entries: Tensor) -> None:
         """Store entries (layers, N, 2, kv heads, head dim) of all layers at ``slots`` (N,)."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mavis_core.model.attention import DecodeStep
 from mavis_core.model.backends import AttentionBackend, sdpa
+from mavis_core.model.held_kv import HeldKV
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.span import length_mask
 from mavis_core.schedule.track import Track
@@ -37,6 +38,7 @@ class TrackTensors:
         table = [track.blocks + [pool.padding] * (self._columns - len(track.blocks)) for track in tracks]
         self.block_table = torch.tensor(table).to(device)
         self._mask: Tensor | None = None
+        self._held = HeldKV(pool, len(tracks))
         self._lay_out_slots()
 
     @property
@@ -72,10 +74,11 @@ class TrackTensors:
     def decode_attention(self, pool: KVPool, backend: AttentionBackend = sdpa) -> DecodeStep:
         """Attention of the newest token of every track."""
         blocks = -(-max(len(track.tokens) for track in self._tracks) // self._block_size)
+        held = None if self._mask is None else self._held  # for one step it is not worth while
         if self._mask is None:
             self._mask = length_mask(self.length, self._slots.shape[1], pool.data.dtype)
         at = self.newest[:, None]
         self._mask[:, 0, 0].scatter_(1, at, 0.0)
         slots = self._slots.gather(1, at)[:, 0]
         mask = self._mask[..., : blocks * self._block_size]
-        return backend.decode(pool, slots, self.block_table[:, :blocks], self.length, mask)
+        return backend.decode(pool, slots, self.block_table[:, :blocks], self.length, mask, held)

@@ -80,8 +80,12 @@ class KVTables:
         return fresh, copies
 
     def publish(self, row: Row) -> None:
-        """Let others find the blocks that ``row`` has filled in finished steps."""
-        if not self._caching:
+        """Let others find the blocks that ``row`` has filled in finished steps, once it has drawn from them.
+
+        A number that is not finite shows only there, and within one part of a prompt it spoils what comes before it
+        too: attention masks it by adding to it.
+        """
+        if not self._caching or row.prefilling:
             return
         for track in row.tracks:
             full = track.computed // self._block_size

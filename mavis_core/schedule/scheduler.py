@@ -9,8 +9,8 @@ preempted: its blocks are freed and it is prefilled again later, prompt and outp
 A row and its companions are one: they take their places together, wait for blocks together, and none of them reads its
 last token before all can, because a draw needs the hidden states of all at the same token.
 
-A row starts with the longest prefix that another row has left in the blocks. Blocks are published once the step that
-filled them is over; at least one token is always computed, because the row's next draw needs its hidden state.
+A row starts with the longest prefix that another row has left in the blocks. Blocks are published once a token has been
+drawn from them; at least one token is always computed, because the row's next draw needs its hidden state.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 
 from mavis_core.schedule.blocks import BlockAllocator
 from mavis_core.schedule.kv_tables import KVTables
+from mavis_core.schedule.pace import Pace
 from mavis_core.schedule.row import Row
 from mavis_core.schedule.track import Track
 from mavis_core.schedule.waiting import WaitingRows
@@ -75,6 +77,11 @@ class Plan:
         return sum(row.places for row in self.decode)
 
     @property
+    def prompt_tokens(self) -> int:
+        """Tokens of prompts that rows and companions read."""
+        return sum(chunk.count for chunk in (*self.prefill, *self.beside))
+
+    @property
     def companion_tokens(self) -> int:
         """Tokens that are computed for companions."""
         return self.decode_tokens - len(self.decode) + sum(chunk.count for chunk in self.beside)
@@ -93,10 +100,18 @@ class Scheduler:
         chunked: whether a prompt may be prefilled in parts. If not, a prompt longer than ``max_tokens`` runs
             in a step of its own.
         prefix_caching: whether rows share what they begin with.
+        stretch: see ``Pace``; where prompts are read in parts.
     """
 
     def __init__(
-        self, num_blocks: int, block_size: int, max_rows: int, max_tokens: int, chunked: bool, prefix_caching: bool
+        self,
+        num_blocks: int,
+        block_size: int,
+        max_rows: int,
+        max_tokens: int,
+        chunked: bool,
+        prefix_caching: bool,
+        stretch: float = inf,
     ) -> None:
         self.blocks = BlockAllocator(num_blocks)
         self.block_size = block_size
@@ -104,6 +119,7 @@ class Scheduler:
         self.max_rows = max_rows
         self.max_tokens = max_tokens
         self.chunked = chunked
+        self._pace = Pace(stretch if chunked else inf, max_tokens)
         self.waiting = WaitingRows()
         self.running: list[Row] = []
         self._reopened: list[int] = []  # blocks that rows were given since the last step
@@ -117,9 +133,9 @@ class Scheduler:
         for row in self.running:
             self._tables.publish(row)
         self._plan_decode(plan)
-        budget = self.max_tokens - plan.decode_tokens
+        budget = self._budget(plan.decode_tokens)
         for row in self.running:
-            if row.prefilling:
+            if row.prefilling and budget > 0:
                 budget -= self._plan_chunks(plan, row, budget)
         if self.waiting and not plan.preempted:
             self._plan_admissions(plan, budget)
@@ -128,6 +144,10 @@ class Scheduler:
             for track in row.tracks:
                 track.feed(1)
         return plan
+
+    def took(self, plan: Plan, seconds: float) -> None:
+        """Tell how long the step of ``plan`` took."""
+        self._pace.took(plan.decode_tokens, plan.prompt_tokens, seconds)
 
     def finish(self, row: Row) -> None:
         """Drop a row, waiting or running; its blocks are freed, and unpublished if its fault has spoiled them."""
@@ -186,6 +206,14 @@ class Scheduler:
             else:
                 plan.fresh += fresh
                 plan.decode.append(row)
+
+    def _budget(self, decoding: int) -> int:
+        """Tokens of prompts for a step that decodes so many: none, or enough for a row to read its last one
+        with those of its companions.
+        """
+        room = self._pace.room(decoding)
+        last = max((row.places for row in self.running if row.prefilling), default=0)
+        return min(self.max_tokens - decoding, max(room, last)) if room else 0
 
     def _preempt(self, row: Row, plan: Plan) -> None:
         self.running.remove(row)

@@ -52,3 +52,17 @@ def _names(body: list[ast.stmt], prefix: str) -> Iterator[str]:
             yield prefix + node.name
         if isinstance(node, ast.ClassDef):
             yield from _names(node.body, f"{prefix}{node.name}.")
+
+
+def test_the_page_in_the_browser_is_listed_module_by_module_or_folder_by_folder() -> None:
+    root = Path("server/playground")
+    table = read(PAGE).split("## The page in the browser\n")[1].split("\n## ")[0]
+    listed, folder = [], Path()
+    for row in re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE):
+        for name in re.findall(r"`([^`]+)`", row):
+            folder = Path(name).parent if name.startswith("static") and not name.endswith("/") else folder
+            listed.append(Path(name) if name.startswith(("static", "index")) else folder / name)
+    assert all((root / path).exists() for path in listed)
+    assert len(set(listed)) == len(listed)
+    modules = [path.relative_to(root) for path in (root / "static/app").rglob("*.js")]
+    assert [str(module) for module in modules if not {module, *module.parents} & set(listed)] == []

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mavis_core.api.errors import ConfigError
 from mavis_core.model.attention import Chunk, DecodeStep, RowsStep, SiblingStep
+from mavis_core.model.held_kv import HeldKV
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.span import length_mask
 
@@ -25,7 +26,15 @@ from mavis_core.model.span import length_mask
 class AttentionBackend(Protocol):
     """Makes what a forward is given as ``kv_step``, of B rows that decode, of prompt chunks, or of G * K siblings."""
 
-    def decode(self, pool: KVPool, slots: Tensor, block_table: Tensor, length: Tensor, mask: Tensor) -> DecodeStep:
+    def decode(
+        self,
+        pool: KVPool,
+        slots: Tensor,
+        block_table: Tensor,
+        length: Tensor,
+        mask: Tensor,
+        held: HeldKV | None = None,
+    ) -> DecodeStep:
         """One new token per row.
 
         Args:
@@ -34,6 +43,7 @@ class AttentionBackend(Protocol):
             block_table: (B, P) int64, wide enough for the longest row.
             length: (B,) int64, tokens of each row, the new one among them.
             mask: (B, 1, 1, P * block) additive: 0 before ``length``, -inf beyond.
+            held: of the same rows from step to step, for a backend that reads copies; None for rows of one step.
         """
         ...
 

@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mavis_core.model.attention import Chunk, DecodeAttention, PrefillAttention, SiblingAttention
+from mavis_core.model.held_kv import HeldKV
 from mavis_core.model.kv_pool import KVPool
 from mavis_core.model.span import Span
 
 
-def decode(pool: KVPool, slots: Tensor, block_table: Tensor, length: Tensor, mask: Tensor) -> DecodeAttention:
-    return DecodeAttention(pool, slots, length, Span(block_table, mask))
+def decode(
+    pool: KVPool, slots: Tensor, block_table: Tensor, length: Tensor, mask: Tensor, held: HeldKV | None = None
+) -> DecodeAttention:
+    if held is not None and not held.fits(block_table):
+        held = None
+    return DecodeAttention(pool, slots, length, Span(block_table, mask), held=held)
 
 
 def prefill(pool: KVPool, slots: Tensor, chunks: Sequence[Chunk]) -> PrefillAttention:

@@ -85,7 +85,7 @@ def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     latency.main(str(tmp_path / "model"), rows=2, long=20, shared=17, max_num_batched_tokens=8, out=out, **small)
     found = json.loads(out.read_text())
-    scenes = {"long_prompt", "shared_prefix", "closed_load", "open_load", "memory", "share_of_limits"}
+    scenes = {*latency.LONG_PROMPTS, "shared_prefix", "closed_load", "open_load", "memory", "share_of_limits"}
     assert found["results"].keys() == scenes and found["guided"]
     assert found["results"]["memory"]["resident_mib"] > 0
     assert drawn == [tmp_path / "latency.svg"]

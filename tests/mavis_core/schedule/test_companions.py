@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from math import inf
 
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.schedule.row import Row, RowFault
@@ -99,6 +100,22 @@ def test_choices_count_with_their_companions() -> None:
     assert len(plan.copies) == 4, "the half-filled blocks of both tracks, for both"
 
 
+def test_last_tokens_are_read_together_however_small_the_part_of_a_step_that_prompts_may_have() -> None:
+    target = Scheduler(99, 3, 9, 99, chunked=True, prefix_caching=False, stretch=1.5)
+    (decodes,) = add(target, 2, [], name="decodes", limit=28)
+    draw(target, target.schedule())
+    (wide,) = add(target, 2, [2] * 7, name="wide", limit=1)
+    for _ in range(20):
+        plan = target.schedule()
+        check(target, plan, [decodes, wide])
+        draw(target, plan)
+        target.took(plan, 1.0 + plan.prompt_tokens)  # far too long, whatever is read
+        if wide.output_length:
+            break
+    assert wide.finish_reason == "length"
+    assert decodes.finish_reason is None
+
+
 def test_a_preempted_row_gives_back_what_its_companions_have() -> None:
     target = Scheduler(5, 3, 4, 20, chunked=True, prefix_caching=False)
     (old,) = add(target, 5, [], name="old", limit=7)
@@ -151,7 +168,8 @@ def test_a_thousand_histories_leak_nothing_and_starve_nobody() -> None:
         block, most = choose.randint(1, 4), choose.randint(3, 7)
         num_blocks = -(-12 // block) * 3 + choose.randint(0, 2)
         chunked, caching = choose.random() < 0.7, choose.random() < 0.7
-        target = Scheduler(num_blocks, block, most, choose.randint(most, 17), chunked, caching)
+        tokens, stretch = choose.randint(most, 17), choose.choice([inf, 1.2])
+        target = Scheduler(num_blocks, block, most, tokens, chunked, caching, stretch)
         known: list[Row] = []
         for i in range(choose.randint(2, 9)):
             event = choose.choice(["add", "add", "abort", "step", "step", "step"])
@@ -171,6 +189,7 @@ def test_a_thousand_histories_leak_nothing_and_starve_nobody() -> None:
                 check(target, plan := target.schedule(), known)
                 preempted += plan.preempted
                 draw(target, plan)
+                target.took(plan, choose.random())
         for _ in range(400):
             if not (target.waiting or target.running):
                 break
@@ -178,6 +197,7 @@ def test_a_thousand_histories_leak_nothing_and_starve_nobody() -> None:
             assert not plan.empty
             preempted += plan.preempted
             draw(target, plan)
+            target.took(plan, choose.random())
         assert all(row.finish_reason for row in known), seed
         assert target.blocks.free == num_blocks, seed
     assert preempted > 150

@@ -203,6 +203,26 @@ def test_numbers_that_are_not_finite_fail_their_request_and_are_never_read_again
             assert answers[one.id] == alone_answers[one.id], one
 
 
+def test_what_comes_before_a_number_that_is_not_finite_in_one_part_of_a_prompt_is_read_by_nobody_else() -> None:
+    """Within a part every position masks the later ones by adding to them, and so has the bad one's numbers too."""
+    policy = Policy(spoiled_model(3), byte_tokenizer(), "spoiled")
+    target = engine(policy, byte_model(5), max_num_seqs=2, max_num_batched_tokens=7)
+    shared, sampling = tuple(range(97, 109)), SamplingParams(max_tokens=3, seed=1)
+    good = Request("good", (*shared, 97), sampling, Guidance())
+    alone = by_itself(target, [good])
+    target.forget_prefixes()
+    errors: dict[str, str] = {}
+    together_with_bad: Answers = {}
+    target.add(Request("bad", (*shared, BAD, 98, 99, 100), sampling, Guidance()))
+    step(target, together_with_bad, errors)
+    step(target, together_with_bad, errors)  # the part with the bad token, and the last before it
+    target.add(good)
+    while target.has_work:
+        step(target, together_with_bad, errors)
+    assert errors == {"bad": NOT_FINITE}
+    assert together_with_bad["good"] == alone["good"]
+
+
 def test_a_prefix_that_was_not_finite_is_not_found_again() -> None:
     """A number went wrong once, as in a faulty memory: the same prompt is answered the next time."""
     target = engine(byte_policy(), byte_model(5))

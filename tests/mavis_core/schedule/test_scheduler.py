@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import Any
 
 import pytest
@@ -25,8 +26,9 @@ def scheduler(
     tokens: int = 13,
     chunked: bool = True,
     prefix_caching: bool = False,
+    stretch: float = inf,
 ) -> Scheduler:
-    return Scheduler(num_blocks, block, rows, tokens, chunked, prefix_caching)
+    return Scheduler(num_blocks, block, rows, tokens, chunked, prefix_caching, stretch)
 
 
 def add(target: Scheduler, length: int, n: int = 1, name: str = "r", limit: int = 5, guided: bool = False) -> list[Row]:
@@ -336,10 +338,10 @@ def test_no_history_leaks_a_block_or_starves_a_row(data: st.DataObject) -> None:
     least = -(-longest // block)
     num_blocks = data.draw(st.integers(least, 2 * least + 3), "blocks")
     most = data.draw(st.integers(1, 5), "rows")
-    tokens, chunked, prefix_caching = data.draw(
-        st.tuples(st.integers(most, 17), st.booleans(), st.booleans()), "settings"
+    tokens, chunked, prefix_caching, stretch = data.draw(
+        st.tuples(st.integers(most, 17), st.booleans(), st.booleans(), st.sampled_from([inf, 1.2])), "settings"
     )
-    target = Scheduler(num_blocks, block, most, tokens, chunked, prefix_caching)
+    target = Scheduler(num_blocks, block, most, tokens, chunked, prefix_caching, stretch)
     known: list[Row] = []
     for i in range(data.draw(st.integers(1, 20), "events")):
         event = data.draw(st.sampled_from(["add", "abort", "step", "step"]))
@@ -355,15 +357,17 @@ def test_no_history_leaks_a_block_or_starves_a_row(data: st.DataObject) -> None:
                 target.finish(row)
         else:
             check(target, plan := target.schedule(), known)
+            target.took(plan, data.draw(st.floats(0, 1), "seconds"))
             for row in drawing(plan):
                 row.tokens.append(TOKEN)
                 if len(row.tokens) >= row.limit:
                     row.finish_reason = "length"
                     target.finish(row)
-    for _ in range(sum(row.limit for row in known) * 3 + 10):
+    for _ in range(sum(row.limit for row in known) * 6 + 20):
         if not (target.waiting or target.running):
             break
         check(target, plan := target.schedule(), known)
+        target.took(plan, 0.1 + 0.1 * plan.prompt_tokens)
         for row in drawing(plan):
             row.tokens.append(TOKEN)
             if len(row.tokens) >= row.limit:
@@ -371,3 +375,29 @@ def test_no_history_leaks_a_block_or_starves_a_row(data: st.DataObject) -> None:
                 target.finish(row)
     assert all(row.finish_reason for row in known), "a row starved"
     assert target.blocks.free == num_blocks
+
+
+def test_a_prompt_beside_rows_that_decode_is_read_in_parts_that_stretch_a_step_by_so_much() -> None:
+    target = scheduler(num_blocks=99, tokens=50, rows=9, stretch=1.5)
+    for i in range(2):
+        add(target, 2, name=f"decodes {i}", limit=28)
+    advance(target)
+    read = []
+    for number in range(20):
+        if number % 2 == 0:
+            add(target, 28, name=f"long {number}", limit=1)
+        plan = advance(target)
+        assert len(plan.decode) == 2
+        read.append(plan.prompt_tokens)
+        target.took(plan, 1.0 + 0.05 * plan.prompt_tokens)  # ten tokens are half a step
+    assert read[:2] == [0, 28], "a step without prompts is measured first"
+    assert sum(read) > 150
+    assert all(part <= 10 for part in read[4:])
+
+
+def test_where_prompts_are_not_read_in_parts_no_step_is_too_long() -> None:
+    target = scheduler(num_blocks=99, tokens=50, chunked=False, stretch=1.5)
+    add(target, 5, name="decodes", limit=20)
+    advance(target)
+    add(target, 28, name="long")
+    assert advance(target).prompt_tokens == 28

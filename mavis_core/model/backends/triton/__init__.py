@@ -22,12 +22,15 @@ from mavis_core.model.attention import Chunk, PrefillAttention, SiblingAttention
 from mavis_core.model.attention_spec import AttentionSpec
 from mavis_core.model.backends.triton.cached import attend_cached
 from mavis_core.model.backends.triton.launch import chunk_attention, newest_attention
+from mavis_core.model.held_kv import HeldKV
 from mavis_core.model.kv_pool import KVPool
 
 INTERPRETED = not isinstance(attend_cached, triton.JITFunction)
 
 
-def decode(pool: KVPool, slots: Tensor, block_table: Tensor, length: Tensor, mask: Tensor) -> TritonDecode:
+def decode(
+    pool: KVPool, slots: Tensor, block_table: Tensor, length: Tensor, mask: Tensor, held: HeldKV | None = None
+) -> TritonDecode:
     _refuse_cpu(pool)
     return TritonDecode(pool, slots, block_table, length - 1)
 
