@@ -28,7 +28,8 @@ class HeldKV:
         """Whether that much may be held, in the memory of a CPU; drops what there is if not."""
         rows, blocks = block_table.shape
         numbers = rows * (blocks + SLACK) * self._pool.block_size * self._pool.spec.numbers_per_token
-        found = self._pool.data.device.type == "cpu" and numbers * self._pool.data.itemsize <= MOST_BYTES
+        data = self._pool.data
+        found: bool = data.device.type == "cpu" and numbers * data.itemsize <= MOST_BYTES
         if not found:
             self._layers.clear()
         return found

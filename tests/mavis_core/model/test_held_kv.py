@@ -44,9 +44,10 @@ class Rows:
         mask = length_mask(self.length, blocks * BLOCK, torch.float32)
         step = sdpa.decode(self.pool, slots, table, self.length, mask, held)
         torch.manual_seed(int(self.length.sum()))
-        made = torch.randn(2, 3, ROWS, HEADS, DIM)
+        made = torch.randn(3, 2, ROWS, HEADS, DIM)
         spec = AttentionSpec(DIM**-0.5, window)
-        return torch.stack([step.attend(layer, *made[layer], spec) for layer in range(2)])
+        layers = enumerate(zip(*made, strict=True))
+        return torch.stack([step.attend(layer, query, key, value, spec) for layer, (query, key, value) in layers])
 
     def grow(self) -> None:
         self.length = self.length + 1
