@@ -2,10 +2,10 @@
 
     V_m(s + a) = [state of the text]_m . [row of token a]_m
 
-Two forms. ``LowRankReadout`` is the network of a ``head`` over another model: both factors have few numbers, and rows are
-made from the model's own embedding, so that a vocabulary of any size costs few parameters. ``MatrixReadout`` is a matrix
-from hidden state to vocabulary, what public checkpoints have. As rows do not depend on the text, decoding makes the
-table of all of them once and gathers those of the candidates.
+Two forms. ``LowRankReadout`` is the network of a ``head`` over another model: both factors have few numbers, and rows
+are made from the model's own embedding, so that a vocabulary of any size costs few parameters. ``MatrixReadout`` is a
+matrix from hidden state to vocabulary, what public checkpoints have. As rows do not depend on the text, decoding makes
+the table of all of them once and gathers those of the candidates.
 """
 
 from __future__ import annotations
