@@ -126,14 +126,15 @@ def test_the_report_adds_up_sittings(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_and_an_lm_which_teaches_a_q_lm(folder: Path) -> None:
-    settings = {"kind": "lm", "lm": {"backbone": "small", "hidden_size": 32}, "epochs": 3, "beta_prompts": 0}
-    for kind, changes in {"lm": {"teachers": ["value"]}, "q_lm": {"teachers": ["out/value"], "folder": "q"}}.items():
-        settings |= {"kind": kind, "width": 16, "rank": 8}
-        result = CliRunner().invoke(app, ["distill", write(folder, settings, **changes)])
+    settings = {"lm": {"backbone": "small", "hidden_size": 32}, "epochs": 3, "beta_prompts": 0, "width": 16, "rank": 8}
+    for kind, teacher in (("lm", "value"), ("q_lm", "lm/value")):
+        path = write(folder, {"kind": kind, **settings}, teachers=[teacher])
+        result = CliRunner().invoke(app, ["distill", path])
         assert result.exit_code == 0, result.output
-        config = ValueConfig.load(folder / changes.get("folder", "out") / "value")
+        config = ValueConfig.load(folder / "out" / "value")
         assert config.kind == kind and [o.name for o in config.objectives] == ["low", "short"]
         assert all(m["mse"] < m["mse_constant"] for m in config.training["held_out"].values())
+        (folder / "out").rename(folder / kind)
 
 
 @pytest.mark.parametrize(

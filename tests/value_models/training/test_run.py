@@ -183,7 +183,6 @@ def test_killed_while_training_it_ends_with_the_same_value(inputs: Path, whole: 
     ("kind", "lm"),
     [
         ("lm", {"backbone": "small", "hidden_size": 32}),
-        ("lm", {"backbone": "policy", "lora_rank": 2}),
         ("q_lm", {"backbone": "policy", "lora_rank": 2}),
     ],
 )
