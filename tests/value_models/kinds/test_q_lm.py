@@ -22,6 +22,7 @@ from mavis_core.api.errors import LoadError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
+from mavis_core.model.quantization import Int8Linear
 from mavis_core.offline import generate
 from mavis_core.reference import reference_generate
 from tests.models import ARCHITECTURES, VOCAB, objective, q_lm_parts, q_lm_value, tiny_config, tiny_policy
@@ -29,8 +30,9 @@ from tests.value_models.configs import value_config
 from tests.value_models.kinds.test_tuned_models import change
 from tests.value_models.rollouts.test_packing import CPU, trees
 from value_models.folders import load_value
-from value_models.kinds.lm_backbone import merged
+from value_models.kinds.lm_backbone import build_backbone, merged, small
 from value_models.kinds.q_lm import QLmTrainee, QLmValue, save_q_lm
+from value_models.loading import FolderLoader
 from value_models.rollouts.packing import collate, pack
 from value_models.training.teaching import NOTHING, with_candidates
 
@@ -84,9 +86,12 @@ def test_one_forward_of_a_position_per_row(monkeypatch: pytest.MonkeyPatch) -> N
     target = engine(value)
     read: list[int] = []
     forward = value.model.forward
-    monkeypatch.setattr(
-        value.model, "forward", lambda tokens, *rest: read.append(len(tokens)) or forward(tokens, *rest)
-    )
+
+    def counted(tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
+        read.append(len(tokens))
+        return forward(tokens, *rest)
+
+    monkeypatch.setattr(value.model, "forward", counted)
     generate(target, [[3, 5, 7], [11]], SamplingParams(seed=1, max_tokens=4, ignore_eos=True), GUIDANCE)
     assert read == [4, 2, 2, 2, 2]
 
@@ -104,8 +109,9 @@ def test_in_training_candidates_are_not_read() -> None:
     assert read == [(1, 7)]
 
 
-def saved(folder: Path, matrix: bool) -> QLmValue:
-    backbone, readout = q_lm_parts(AutoModel.from_config(tiny_config("qwen2")).eval(), 2, 8, matrix)
+def saved(folder: Path, matrix: bool, model: Any = None) -> QLmValue:
+    model = model or AutoModel.from_config(tiny_config("qwen2"))
+    backbone, readout = q_lm_parts(model.eval(), 2, 8, matrix)
     save_q_lm(folder, value_config(tiny_policy("llama"), "c", "d", kind="q_lm"), *merged(backbone), readout)
     return QLmValue("x", [objective("c"), objective("d")], backbone, readout)
 
@@ -121,7 +127,7 @@ def test_it_comes_back_as_it_was(tmp_path: Path, matrix: bool) -> None:
     assert found.guidance is not None and found.guidance.steering_nats > 0.1
 
 
-Change = Callable[[dict[str, Any]], object]
+Change = Callable[[dict[str, Any]], Any]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +149,15 @@ def test_a_config_that_does_not_fit_names_the_culprit(tmp_path: Path, edit: Chan
     change(tmp_path / "v", lambda data: edit(data["architecture"]))
     with pytest.raises(LoadError, match=message):
         load_value(tmp_path / "v", tiny_policy("llama"))
+
+
+def test_its_model_is_loaded_in_few_bits_its_readout_is_not(tmp_path: Path) -> None:
+    saved(tmp_path / "v", False, build_backbone(small(tiny_policy("llama"), 32, 1)))
+    (value,) = FolderLoader(tiny_policy("llama"), "int8").load(str(tmp_path / "v"))
+    assert isinstance(value, QLmValue) and value.model.quantized
+    assert any(isinstance(layer, Int8Linear) for layer in value.model.base.modules())
+    ((found,),) = generate(engine(value), [[3, 5]], SamplingParams(seed=1, max_tokens=3), GUIDANCE)
+    assert found.guidance is not None and found.guidance.steering_nats > 0
 
 
 def test_tensors_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
