@@ -3,8 +3,8 @@
 ``architecture`` in the value's config is ``{"tuned": [MODEL, ...], "untuned": MODEL, "policy" or "none"}``, without
 ``untuned`` for kind ``policy``. A MODEL is either a transformers config with its ``model_type``, and then its tensors
 are in the value's own file as ``tuned.0.*``, ``tuned.1.*`` and ``untuned.*``; or it is ``{"path": "../name"}``, a
-folder as transformers saves it. The path is relative to the value's folder and must stay within the folder that holds both: a
-downloaded config must not be able to name any file of the machine.
+folder as transformers saves it. The path is relative to the value's folder and must stay within the folder that holds
+both: a downloaded config must not be able to name any file of the machine.
 """
 
 from __future__ import annotations
