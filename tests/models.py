@@ -35,6 +35,7 @@ from tests.vocabularies import byte_tokenizer as byte_tokenizer
 from value_models.kinds.head import HeadValue
 from value_models.kinds.head_network import HeadNetwork
 from value_models.kinds.lm import LmValue
+from value_models.kinds.q_lm import MATRIX, QLmValue, build_readout
 
 VOCAB, HIDDEN, EOS, CONTEXT = 61, 24, 2, 128
 WIDTH, RANK = 7, 3
@@ -113,11 +114,25 @@ def lm_value(architecture: str, *names: str, seed: int = 5) -> LmValue:
     return LmValue("lm-" + "-".join(names), [objective(n) for n in names], model, torch.nn.Linear(HIDDEN, len(names)))
 
 
-def mixed_values(architecture: str) -> list[HeadValue | LmValue]:
-    """Objectives a and b from two stacked heads, c and d from one LM."""
+def q_lm_parts(model: Any, objectives: int, seed: int, matrix: bool = False) -> tuple[Any, Any]:
+    """A transformers model and a random readout of it, whose values spread like those of ``lm_value``."""
+    torch.manual_seed(seed)
+    readout = build_readout(MATRIX if matrix else {"width": WIDTH, "rank": RANK}, objectives, model)
+    for parameter in readout.parameters():
+        parameter.data.normal_(0, 0.2 if matrix else 0.3)
+    return model, readout
+
+
+def q_lm_value(architecture: str, *names: str, seed: int = 6, matrix: bool = False) -> QLmValue:
+    parts = q_lm_parts(tiny_model(architecture, seed), len(names), seed, matrix)
+    return QLmValue("q_lm-" + "-".join(names), [objective(n) for n in names], *parts)
+
+
+def mixed_values(architecture: str) -> list[HeadValue | LmValue | QLmValue]:
+    """Objectives a and b from two stacked heads, c and d from an ``lm``, e from a ``q_lm``."""
     policy = tiny_policy(architecture)
     heads = HeadValue.stack([head_value(policy, "a", seed=1), head_value(policy, "b", seed=2)])
-    return [heads, lm_value(architecture, "c", "d")]
+    return [heads, lm_value(architecture, "c", "d"), q_lm_value(architecture, "e")]
 
 
 def mixed_engine(**config: Any) -> Engine:

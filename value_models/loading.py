@@ -17,7 +17,7 @@ from mavis_core.model.threads import set_threads
 from mavis_core.process.engine_loop import LoadProgress
 from mavis_core.values.protocol import ValueFunction
 from value_models.folders import load_value, objectives_of, resolve
-from value_models.kinds.lm import LmValue
+from value_models.kinds.own_lm import OwnLm
 from value_models.kinds.registry import stacked
 from value_models.value_config import CONFIG_FILE
 
@@ -58,7 +58,7 @@ class FolderLoader:
     """Values for one policy from folders, while its engine runs; a ``ValueLoader``.
 
     Args:
-        quantization: of the models of ``lm`` values, as ``EngineConfig`` has it.
+        quantization: of the models of ``lm`` and ``q_lm`` values, as ``EngineConfig`` has it.
     """
 
     def __init__(self, policy: Policy, quantization: str | None = None) -> None:
@@ -70,7 +70,7 @@ class FolderLoader:
 
     def load_folder(self, folder: Path) -> ValueFunction:
         value = load_value(folder, self._policy)
-        if self._quantization is not None and isinstance(value, LmValue):
+        if self._quantization is not None and isinstance(value, OwnLm):
             value.quantize(self._quantization)
         return value
 

@@ -29,6 +29,7 @@ from mavis_core.model.policy import Policy
 from scripts.shipped.rollouts import read_rollouts
 from value_models.identity import identify
 from value_models.kinds.implicit import save_implicit
+from value_models.kinds.tuned_models import THE_POLICY
 from value_models.value_config import ObjectiveConfig, ValueConfig
 
 BATCH = 24
@@ -136,7 +137,7 @@ def main(
         1.0,
     )
     config = ValueConfig("implicit", (described,), identify(policy), {}, training)
-    save_implicit(out, config, [tuned], None)
+    save_implicit(out, config, [tuned], THE_POLICY)
     print(json.dumps(training))
 
 

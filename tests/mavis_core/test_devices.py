@@ -33,6 +33,7 @@ from tests.models import (
     head_value,
     lm_value,
     mixed_values,
+    q_lm_value,
     request,
     run,
     tiny_model,
@@ -45,6 +46,7 @@ PROMPT = [3 + (7 * i + i * i) % (VOCAB - 3) for i in range(23)]
 STEERED = [
     Guidance({"a": 2.0, "b": -1.0}, beta=2.0, top_k=11),
     Guidance({"c": 2.0}, beta=3.0, top_k=7),
+    Guidance({"e": 2.0, "b": 1.0}, beta=3.0, top_k=7),
     Guidance({"a": 1.0, "d": 3.0}, beta=2.0, top_k=5, max_kl_per_token=0.3),
 ]
 PLAIN: list[dict[str, Any]] = [
@@ -67,7 +69,7 @@ def engine(device: torch.device, dtype: torch.dtype = torch.float32, **config: A
     """Of models of its own: moving shared ones would move them under other tests."""
     policy = Policy(tiny_model("llama").to(device=device, dtype=dtype), None, "tiny")
     heads: list[ValueFunction] = [head_value(policy, "a", seed=1), head_value(policy, "b", seed=2)]
-    values = [*heads, lm_value("llama", "c", "d")]
+    values = [*heads, lm_value("llama", "c", "d"), q_lm_value("llama", "e")]
     return Engine(policy, values, EngineConfig(**{"block_size": 5, "max_num_seqs": 17, **config}))
 
 
@@ -86,7 +88,7 @@ def answers(target: Engine, n: int = 1) -> list[list[list[int]]]:
 
 
 def test_every_draw_is_the_slow_loops_on_the_cpu(device: torch.device) -> None:
-    """Greedy and by seed; unguided, guided by heads, by an LM and by both, all in one batch."""
+    """Greedy and by seed; unguided, guided by heads, by LMs of both forms and by several, all in one batch."""
     prompts, samplings, guidances = zip(*asked(), strict=True)
     found = generate(engine(device), prompts, samplings, guidances)
     policy, values = tiny_policy("llama"), mixed_values("llama")

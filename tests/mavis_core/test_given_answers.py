@@ -38,8 +38,9 @@ def conditioned() -> ConditionedHeadValue:
 KINDS: dict[str, tuple[Callable[[], Sequence[ValueFunction]], dict[str, float], tuple[PromptedObjective, ...]]] = {
     "heads": (lambda: mixed_values("llama"), {"a": 1.5, "b": -1.0}, ()),
     "lm": (lambda: mixed_values("llama"), {"c": 1.5, "d": 1.0}, ()),
+    "q_lm": (lambda: mixed_values("llama"), {"e": 1.5}, ()),
     "in words": (list, {"pirate": 2.0}, (PIRATE,)),
-    "all of these": (lambda: mixed_values("llama"), {"a": 1.0, "d": -1.0, "pirate": 1.0}, (PIRATE,)),
+    "all of these": (lambda: mixed_values("llama"), {"a": 1.0, "d": -1.0, "e": 1.0, "pirate": 1.0}, (PIRATE,)),
     "implicit": (lambda: [pair()], {"e": 1.0, "f": -0.7}, ()),
     "conditioned": (lambda: [conditioned()], {"p": 1.0, "q": -0.5}, ()),
     "none": (list, {}, ()),
@@ -154,7 +155,7 @@ def test_any_answers_equal_the_slow_loop(kind: str, config: dict[str, Any]) -> N
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("kind", ["heads", "lm", "implicit", "conditioned", "in words"])
+@pytest.mark.parametrize("kind", ["heads", "lm", "q_lm", "implicit", "conditioned", "in words"])
 def test_values_are_told_of_every_token_also_of_those_that_are_no_candidates(kind: str) -> None:
     made, weights, prompted = KINDS[kind]
     values, answer = made(), random.Random(5).choices(range(VOCAB), k=6)

@@ -27,7 +27,7 @@ BEGINNING = [random.Random(0).randrange(VOCAB) for _ in range(20)]
 
 
 def requests(seed: int) -> list[Request]:
-    """32 requests, no two alike: a third unguided, the others by heads, by the LM, in words, or by several of these."""
+    """32 requests, no two alike: a third unguided, the others by heads, by LMs, in words, or by several of these."""
     choose = random.Random(seed)
     found = []
     for i in range(32):
@@ -47,7 +47,7 @@ def requests(seed: int) -> list[Request]:
             stop_token_ids=(choose.randrange(VOCAB),) if choose.random() < 0.3 else (),
             logprobs=choose.choice([None, 0, 3]),
         )
-        names = choose.sample("abcd", choose.randint(1, 4)) if i % 3 else []
+        names = choose.sample("abcde", choose.randint(1, 4)) if i % 3 else []
         guidance = Guidance(
             {name: choose.uniform(-3, 3) for name in names},
             beta=choose.uniform(0.2, 3),
@@ -121,7 +121,7 @@ def together(
                 target.abort(name)
                 aborted.add(name)
             doomed.discard(name)
-    assert hits > 100
+    assert hits > 30  # only rows of the same LMs read each other's
     return found, aborted, most
 
 

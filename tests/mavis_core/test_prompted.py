@@ -220,7 +220,7 @@ def test_a_name_given_twice_and_a_weight_without_an_objective_are_refused() -> N
     twice = replace(bad({}, {"x": 1.0}), prompted=(PromptedObjective("x", (3,)), PromptedObjective("x", (4,))))
     with pytest.raises(InvalidRequestError, match=r"objectives\.x: is given twice"):
         engine().add(twice)
-    with pytest.raises(UnknownObjectiveError, match="known: a, b, c, d, x"):
+    with pytest.raises(UnknownObjectiveError, match="known: a, b, c, d, e, x"):
         engine().add(bad({"x": [3]}, {"y": 1.0}))
 
 

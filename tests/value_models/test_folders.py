@@ -125,7 +125,7 @@ SHARED: list[tuple[Damage, str]] = [
     (lambda folder: (folder / "config.json").unlink(), "config.json"),
     (
         config(lambda data: data.update(kind="tail")),
-        "config.json: kind='tail': must be one of head, conditioned_head, lm, moments, implicit, policy",
+        "config.json: kind='tail': must be one of head, conditioned_head, lm, q_lm, moments, implicit, policy",
     ),
     (config(lambda data: data["policy"].update(vocab_size=67)), r"differs .* in vocab_size \(value: 67, policy: 61\)"),
     (config(lambda data: data["policy"].update(tokenizer_hash="x")), "differs .* in tokenizer_hash"),

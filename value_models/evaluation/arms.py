@@ -186,7 +186,7 @@ class PolicyArm:
         tuned = [self._load(folder, policy) for folder in self._folders(point)]
         assert point.share is not None
         one = soup(tuned, [weight for weight, _ in self._found[point.share]]) if len(tuned) > 1 else tuned[0]
-        return [ImplicitValue(self._name, [POLICY], [one], None, policy)]
+        return [ImplicitValue(self._name, [POLICY], [one], policy, policy)]
 
     def guidance(self, point: Point) -> Guidance:
         return replace(self._arm.guidance, weights={POLICY.name: 1.0}, beta=1.0, top_k=self._config.top_k)

@@ -3,7 +3,8 @@
     V_m(s + a) = (log pi_m(a | s) - log pi_0(a | s) - mean_m) / std_m        nats, z-scored over the policy's tokens
 
 pi_m is the model tuned for objective m, pi_0 the untuned one (IVG, arXiv 2409.17819). Both share the policy's
-vocabulary and may be much smaller than it; pi_0 may also be the policy itself.
+vocabulary and may be much smaller than it; pi_0 may also be the policy itself. Without any pi_0, V is log pi_m alone:
+pi_m then is an autoregressive reward model (GenARM, arXiv 2410.08193), whose log-probabilities are the rewards.
 
 A value belongs to the text, not to how the text is sampled. So both log-probabilities are at temperature 1, of logits
 that nothing has edited. Where pi_0 is the policy, its logits are one product of the policy's hidden state with its
@@ -37,13 +38,13 @@ from value_models.value_config import ValueConfig
 
 
 class ImplicitValue:
-    """Log-ratios of M tuned models to one untuned.
+    """Log-ratios of M tuned models to one untuned, or their log-probabilities.
 
     Args:
         name: for messages.
         objectives: M.
         tuned: pi_m, one per objective.
-        untuned: pi_0, or None where that is the policy.
+        untuned: pi_0, which may be ``policy``; None where there is none.
         policy: what is steered.
 
     Raises:
@@ -59,13 +60,13 @@ class ImplicitValue:
         policy: Policy,
     ) -> None:
         assert len(tuned) == len(objectives)
-        self._models = [*tuned] if untuned is None else [*tuned, untuned]
+        self._to_policy, self._alone = untuned is policy, untuned is None
+        self._models = [*tuned] if untuned is None or untuned is policy else [*tuned, untuned]
         for model in self._models:
             if model.vocab_size < policy.vocab_size:
                 raise LoadError(
                     f"{model.name}: vocab_size={model.vocab_size}: the policy has {policy.vocab_size} tokens"
                 )
-        self._paired = untuned is not None
         self._policy = policy
         self._scale = torch.tensor([(o.reward_mean, o.reward_std) for o in objectives])
         caches = tuple(model.backbone.cache for model in self._models)
@@ -87,9 +88,9 @@ class ImplicitValue:
         for model, pool in zip(self._models, self._pools, strict=True):
             hidden = model.backbone.forward(inputs.last_token, inputs.length - 1, attention.over(pool))
             found.append(_logprobs(model, hidden).gather(1, inputs.candidates))
-        if not self._paired:
+        if self._to_policy:
             found.append(_logprobs(self._policy, inputs.hidden).gather(1, inputs.candidates))
-        return self._ratios(torch.stack(found, dim=2))
+        return self._values(torch.stack(found, dim=2))
 
     def commit(self, inputs: ScoringInput, chosen: Tensor) -> None:
         """Nothing to keep: the drawn token is fed in the next step."""
@@ -98,14 +99,15 @@ class ImplicitValue:
         text = torch.tensor(tokens, device=hidden.device)
         states = [model.backbone.forward_plain(text)[-1:] for model in self._models]
         found = [_logprobs(model, state)[0] for model, state in zip(self._models, states, strict=True)]
-        if not self._paired:
+        if self._to_policy:
             found.append(_logprobs(self._policy, hidden[None])[0])
-        return self._ratios(torch.stack(found, dim=1)[list(candidates)])
+        return self._values(torch.stack(found, dim=1)[list(candidates)])
 
-    def _ratios(self, logprobs: Tensor) -> Tensor:
-        """log pi of the M tuned models and, last, of the untuned one: (..., M + 1) -> V (..., M)."""
+    def _values(self, logprobs: Tensor) -> Tensor:
+        """log pi of the M tuned models and, last, of the untuned one if there is one: (..., M + 1) -> V (..., M)."""
         mean, std = self._scale.T
-        return (logprobs[..., :-1] - logprobs[..., -1:] - mean) / std
+        nats = logprobs if self._alone else logprobs[..., :-1] - logprobs[..., -1:]
+        return (nats - mean) / std
 
 
 def _logprobs(model: Policy, hidden: Tensor) -> Tensor:
@@ -117,14 +119,18 @@ def load_implicit(
     folder: Path, config: ValueConfig, objectives: Sequence[ObjectiveInfo], policy: Policy
 ) -> ImplicitValue:
     tuned, untuned = architecture(folder, config, "tuned", "untuned")
-    if untuned is None:
+    if untuned == THE_POLICY:
         check_compatible(str(folder), config.policy, policy, reads_policy=True)
     return ImplicitValue(folder.name, objectives, *read_models(folder, tuned, untuned, policy), policy)
 
 
-def save_implicit(folder: Path, config: ValueConfig, tuned: list[nn.Module], untuned: nn.Module | None) -> None:
-    """Write a value's models, ``untuned`` None where that is the policy; the config's architecture is made here."""
-    write_models(folder, config, tuned, THE_POLICY if untuned is None else untuned)
+def save_implicit(folder: Path, config: ValueConfig, tuned: list[nn.Module], untuned: nn.Module | str) -> None:
+    """Write a value's models; the config's architecture is made here.
+
+    Args:
+        untuned: a model, or ``THE_POLICY``, or ``NO_MODEL``.
+    """
+    write_models(folder, config, tuned, untuned)
 
 
 IMPLICIT = Kind(name="implicit", value=ImplicitValue, load=load_implicit, additive=True, beside=folders_beside)

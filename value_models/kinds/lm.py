@@ -12,57 +12,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from mavis_core.api.messages import ObjectiveInfo
-from mavis_core.api.tokenizer import Tokenizer
-from mavis_core.model.attention import RowsStep
-from mavis_core.model.kv_pool import KVPool
-from mavis_core.model.paged_model import PagedModel
 from mavis_core.model.policy import Policy
 from mavis_core.sample.scoring import ScoringInput
-from mavis_core.values.protocol import ValueSpec
 from value_models.kinds.kind import Kind, Learning
-from value_models.kinds.lm_backbone import LmConfig, build_lm, check_backbone, merged, untrained
+from value_models.kinds.lm_backbone import LmConfig, build_lm, check_backbone, check_vocabulary, merged, untrained
+from value_models.kinds.own_lm import OwnLm
 from value_models.rollouts.packing import Batch
 from value_models.tensors import load_parts, read_tensors, save_parts
 from value_models.value_config import ValueConfig
 
 
-class LmValue:
-    """A loaded value LM.
-
-    Args:
-        name: for messages.
-        objectives: M.
-        backbone: a transformers model without or with an LM head (which is not used), same vocabulary as the policy.
-        readout: D' -> M.
-
-    Raises:
-        LoadError: the backbone's architecture is not supported.
-    """
-
-    def __init__(self, name: str, objectives: Sequence[ObjectiveInfo], backbone: Any, readout: nn.Linear) -> None:
-        self.model = PagedModel(backbone, name)
-        self.readout = readout.eval().requires_grad_(False)
-        self.spec = ValueSpec(name, tuple(objectives), (self.model.cache,), self.model.max_positions)
-
-    def quantize(self, kind: str) -> None:
-        """Before it is bound; see ``mavis_core.model.quantization``. Raises LoadError."""
-        self.model.quantize(kind)
-
-    def bind(self, pools: Sequence[KVPool], device: torch.device, dtype: torch.dtype) -> None:
-        (self._pool,) = pools
-        self.model.base.to(device=device, dtype=dtype)
-        self.model.pack()
-        self.readout.to(device=device, dtype=torch.float32)
-        self.model.probe()
-
-    def extend(self, tokens: Tensor, positions: Tensor, attention: RowsStep) -> None:
-        self.model.forward(tokens, positions, attention)
+class LmValue(OwnLm):
+    """A loaded value LM, whose readout is D' -> M."""
 
     def score(self, inputs: ScoringInput) -> Tensor:
         rows, width = inputs.candidates.shape
@@ -98,8 +65,7 @@ class LmTrainee(nn.Module):
 def load_lm(folder: Path, config: ValueConfig, objectives: Sequence[ObjectiveInfo], policy: Policy) -> LmValue:
     tensors = read_tensors(folder)
     backbone, readout = build_lm(config.architecture, len(objectives))
-    if backbone.config.vocab_size < policy.vocab_size:
-        raise ValueError(f"vocab_size={backbone.config.vocab_size}: the policy has {policy.vocab_size} tokens")
+    check_vocabulary(backbone, policy)
     load_parts(tensors, {"backbone": backbone, "readout": readout})
     return LmValue(folder.name, objectives, backbone, readout)
 
@@ -118,16 +84,16 @@ class HasLm(Protocol):
 
 
 def fresh_lm(policy: Policy, objectives: int, train: HasLm, largest: float | None) -> LmTrainee:
-    return LmTrainee(*untrained(policy, objectives, train.lm))
+    backbone = untrained(policy, train.lm)
+    readout = nn.Linear(backbone.config.hidden_size, objectives)
+    for parameter in readout.parameters():  # 0 everywhere, the mean of z-units
+        nn.init.zeros_(parameter)
+    return LmTrainee(backbone, readout)
 
 
 def save_trained(folder: Path, config: ValueConfig, trainee: LmTrainee) -> None:
     architecture, backbone = merged(trainee.backbone)
     save_lm(folder, replace(config, architecture=architecture), backbone, trainee.readout.cpu())
-
-
-def check_lm(train: HasLm, tokenizer: Tokenizer) -> None:
-    check_backbone(train.lm, tokenizer)
 
 
 LM = Kind(
@@ -138,6 +104,6 @@ LM = Kind(
         fresh=fresh_lm,
         save=save_trained,
         teacher=lambda policy, value: LmTrainee(value.model.base, value.readout),
-        check=check_lm,
+        check=lambda train, tokenizer: check_backbone(train.lm, tokenizer),
     ),
 )

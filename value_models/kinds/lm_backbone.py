@@ -1,4 +1,4 @@
-"""The transformer inside an ``lm``: built as its config says, or made to be trained, whole or through LoRA."""
+"""The transformer of an ``lm`` or ``q_lm``: built as its config says, or made to be trained, whole or through LoRA."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_ARCHITECTURE = ("architectures", "dtype", "torch_dtype", "transformers_versi
 
 @dataclass(frozen=True, slots=True)
 class LmConfig:
-    """What an ``lm`` value starts from.
+    """What an ``lm`` or ``q_lm`` value starts from.
 
     Attributes:
         backbone: "small" is a fresh Llama that begins with the policy's embedding projected to ``hidden_size``,
@@ -48,14 +48,25 @@ class LmConfig:
             raise RunError(f"train.lm.lora_rank={self.lora_rank}: must be at least 0, and 0 for a fresh backbone")
 
 
-def build_lm(architecture: dict[str, Any], objectives: int) -> tuple[Any, nn.Linear]:
-    """A randomly initialised backbone and readout: ``architecture`` is a transformers config with its model_type."""
+def build_backbone(architecture: dict[str, Any]) -> Any:
+    """A randomly initialised model: ``architecture`` is a transformers config with its model_type."""
     settings = dict(architecture)
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     # transformers sets torch's default dtype, for every thread, to the one given here while it builds; another than
     # float32 would reach the engine that is running beside.
-    backbone = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
-    return backbone, nn.Linear(config.hidden_size, objectives)
+    return AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
+
+
+def build_lm(architecture: dict[str, Any], objectives: int) -> tuple[Any, nn.Linear]:
+    """A randomly initialised backbone and the readout of an ``lm``."""
+    backbone = build_backbone(architecture)
+    return backbone, nn.Linear(backbone.config.hidden_size, objectives)
+
+
+def check_vocabulary(backbone: Any, policy: Policy) -> None:
+    """That a backbone knows every token of the policy's. Raises ValueError."""
+    if backbone.config.vocab_size < policy.vocab_size:
+        raise ValueError(f"vocab_size={backbone.config.vocab_size}: the policy has {policy.vocab_size} tokens")
 
 
 def check_backbone(config: LmConfig, tokenizer: Tokenizer) -> None:
@@ -74,17 +85,17 @@ def check_backbone(config: LmConfig, tokenizer: Tokenizer) -> None:
         raise RunError(f"train.lm.backbone={config.backbone!r}: its tokenizer is not the policy's")
 
 
-def untrained(policy: Policy, objectives: int, config: LmConfig) -> tuple[Any, nn.Linear]:
-    """Backbone and readout to train, 0 everywhere (the mean of z-units); the caller seeds torch.
+def untrained(policy: Policy, config: LmConfig) -> Any:
+    """The backbone to train; the caller seeds torch.
 
     Raises:
         RunError: the backbone does not load, has fewer tokens than the policy or another tokenizer.
     """
     if config.backbone == "small":
-        backbone, readout = build_lm(small(policy, config.hidden_size, config.layers), objectives)
+        backbone = build_backbone(small(policy, config.hidden_size, config.layers))
         weight = backbone.embed_tokens.weight.data
         weight.copy_(principal(policy.readout.weight, config.hidden_size).to(weight))
-        return backbone, _zero(readout)
+        return backbone
     if policy.tokenizer is not None:
         check_backbone(config, policy.tokenizer)
     backbone = _policys_own(policy) if config.backbone == "policy" else _load(config.backbone)
@@ -93,16 +104,7 @@ def untrained(policy: Policy, objectives: int, config: LmConfig) -> tuple[Any, n
             f"train.lm.backbone={config.backbone!r}: has {backbone.config.vocab_size} tokens, "
             f"the policy {policy.vocab_size}"
         )
-    readout = nn.Linear(backbone.config.hidden_size, objectives)
-    if config.lora_rank:
-        backbone = _with_lora(backbone, config)
-    return backbone, _zero(readout)
-
-
-def _zero(readout: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(readout.weight)
-    nn.init.zeros_(readout.bias)
-    return readout
+    return _with_lora(backbone, config) if config.lora_rank else backbone
 
 
 def merged(trained: nn.Module) -> tuple[dict[str, Any], nn.Module]:

@@ -19,7 +19,7 @@ from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.model.policy import Policy
 from value_models.kinds.implicit import ImplicitValue
 from value_models.kinds.kind import Kind
-from value_models.kinds.tuned_models import architecture, folders_beside, read_models, write_models
+from value_models.kinds.tuned_models import THE_POLICY, architecture, folders_beside, read_models, write_models
 from value_models.value_config import CONFIG_FILE, ValueConfig
 
 
@@ -31,7 +31,7 @@ def load_policies(
         raise LoadError(
             f"{folder / CONFIG_FILE}: objectives: of kind 'policy' are in nats: reward_mean 0 and reward_std 1"
         )
-    return ImplicitValue(folder.name, objectives, *read_models(folder, tuned, None, policy), policy)
+    return ImplicitValue(folder.name, objectives, *read_models(folder, tuned, THE_POLICY, policy), policy)
 
 
 def save_policies(folder: Path, config: ValueConfig, tuned: list[nn.Module]) -> None:

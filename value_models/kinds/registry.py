@@ -12,8 +12,9 @@ from value_models.kinds.kind import Kind
 from value_models.kinds.lm import LM
 from value_models.kinds.moments import MOMENTS
 from value_models.kinds.policy import POLICY
+from value_models.kinds.q_lm import Q_LM
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (HEAD, CONDITIONED_HEAD, LM, MOMENTS, IMPLICIT, POLICY)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (HEAD, CONDITIONED_HEAD, LM, Q_LM, MOMENTS, IMPLICIT, POLICY)}
 
 
 def kind_names(which: Callable[[Kind], object] = lambda kind: True) -> str:

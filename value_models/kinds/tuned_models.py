@@ -1,10 +1,10 @@
 """The causal LMs that ``implicit`` and ``policy`` values are made of, in the value's folder or in one beside it.
 
-``architecture`` in the value's config is ``{"tuned": [MODEL, ...], "untuned": MODEL or "policy"}``, without ``untuned``
-for kind ``policy``. A MODEL is either a transformers config with its ``model_type``, and then its tensors are in the
-value's own file as ``tuned.0.*``, ``tuned.1.*`` and ``untuned.*``; or it is ``{"path": "../name"}``, a folder as
-transformers saves it. The path is relative to the value's folder and must stay within the folder that holds both: a
-downloaded config must not be able to name any file of the machine.
+``architecture`` in the value's config is ``{"tuned": [MODEL, ...], "untuned": MODEL, "policy" or "none"}``, without
+``untuned`` for kind ``policy``. A MODEL is either a transformers config with its ``model_type``, and then its tensors
+are in the value's own file as ``tuned.0.*``, ``tuned.1.*`` and ``untuned.*``; or it is ``{"path": "../name"}``, a
+folder as transformers saves it. The path is relative to the value's folder and must stay within the folder that holds
+both: a downloaded config must not be able to name any file of the machine.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ from value_models.tensors import check_finite, load_parts, read_tensors, save_pa
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ValueConfig
 
 THE_POLICY = "policy"
-
+NO_MODEL = "none"
+"""What ``untuned`` may be beside a model."""
 
 Spec = dict[str, Any]
 
 
 def read_models(
-    folder: Path, tuned: list[Spec], untuned: Spec | None, policy: Policy
+    folder: Path, tuned: list[Spec], untuned: Spec | str, policy: Policy
 ) -> tuple[list[Policy], Policy | None]:
-    """The models that an ``architecture`` names, for a policy of the same vocabulary.
+    """The models that an ``architecture`` names, for a policy of the same vocabulary; untuned where there is one.
 
     Raises:
         LoadError: naming what is wrong; ValueError, TypeError, KeyError, RuntimeError from transformers or torch.
     """
     specs = {f"tuned.{i}": spec for i, spec in enumerate(tuned)}
-    if untuned is not None:
+    if isinstance(untuned, dict):
         specs["untuned"] = untuned
     own = {name: _build(spec) for name, spec in specs.items() if "path" not in spec}
     if own or (folder / WEIGHTS_FILE).exists():
@@ -49,14 +50,15 @@ def read_models(
             models[name] = _beside(folder, spec, policy)
     for model in models.values():  # before the engine measures what memory is left for KV
         model.model.to(device=policy.device, dtype=policy.dtype)
-    return [models[f"tuned.{i}"] for i in range(len(tuned))], models.get("untuned")
+    found = policy if untuned == THE_POLICY else models.get("untuned")
+    return [models[f"tuned.{i}"] for i in range(len(tuned))], found
 
 
 def write_models(folder: Path, config: ValueConfig, tuned: list[nn.Module], untuned: nn.Module | str | None) -> None:
     """Write models into a folder of their own; ``config.architecture`` is made here.
 
     Args:
-        untuned: a model, or ``THE_POLICY``, or None where the kind has none.
+        untuned: a model, ``THE_POLICY`` or ``NO_MODEL``; None where the kind has no such key.
     """
     models = {f"tuned.{i}": model for i, model in enumerate(tuned)}
     architecture: dict[str, Any] = {"tuned": [describe_model(model) for model in tuned]}
@@ -74,8 +76,8 @@ def describe_model(model: Any) -> dict[str, Any]:
     return {key: value for key, value in found.items() if not isinstance(value, torch.dtype)}
 
 
-def architecture(folder: Path, config: ValueConfig, *keys: str) -> tuple[list[Spec], Spec | None]:
-    """The tuned models and the untuned one, None where that is the policy; ``keys`` are those that the kind has.
+def architecture(folder: Path, config: ValueConfig, *keys: str) -> tuple[list[Spec], Spec | str]:
+    """The tuned models, and the untuned one or a word in its place; ``keys`` are those that the kind has.
 
     Raises:
         LoadError: naming the file and the key.
@@ -90,9 +92,11 @@ def architecture(folder: Path, config: ValueConfig, *keys: str) -> tuple[list[Sp
     if not isinstance(tuned, list) or len(tuned) != len(config.objectives):
         raise LoadError(f"{where}: tuned: must be a list of one model per objective, {len(config.objectives)}")
     for name, spec in [*((f"tuned[{i}]", spec) for i, spec in enumerate(tuned)), ("untuned", untuned)]:
-        if not isinstance(spec, dict) and not (name == "untuned" and spec == THE_POLICY):
-            raise LoadError(f"{where}: {name}: must be a model's config or {{'path': ...}}, got {spec!r}")
-    return tuned, None if untuned == THE_POLICY else untuned
+        words = (THE_POLICY, NO_MODEL) if name == "untuned" else ()
+        if not isinstance(spec, dict) and spec not in words:
+            also = "".join(f", {word!r}" for word in words)
+            raise LoadError(f"{where}: {name}: must be a model's config or {{'path': ...}}{also}, got {spec!r}")
+    return tuned, untuned
 
 
 def folders_beside(folder: Path, config: ValueConfig) -> list[Path]:

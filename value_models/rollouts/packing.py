@@ -115,28 +115,35 @@ class Batch:
         of_trees = torch.stack([tree.tilt_weights for tree in self.trees]).to(self.asked.device)
         return of_trees[self.asked // self.ids.shape[1]]
 
-    def mask(self, window: int | None = None) -> Tensor:
+    def mask(self, window: int | None = None, first: int | None = None) -> Tensor:
         """(R, 1, T, T) bool: query sees itself and what is earlier on its path; padding sees itself.
 
         Args:
             window: only so many tokens of the path, the query itself among them.
+            first: in place of T, only so many tokens of every tree.
         """
-        total = self.ids.shape[1]
+        total = self.ids.shape[1] if first is None else first
         found = torch.eye(total, dtype=torch.bool).repeat(len(self.trees), 1, 1)
         for row, tree in enumerate(self.trees):
-            own = len(tree.ids)
-            behind = tree.positions[:, None] - tree.positions[None, :]
+            own = min(len(tree.ids), total)
+            positions, node = tree.positions[:own], tree.node[:own]
+            behind = positions[:, None] - positions[None, :]
             earlier = behind > 0 if window is None else (behind > 0) & (behind < window)
-            found[row, :own, :own] |= tree.ancestors[tree.node][:, tree.node] & earlier
+            found[row, :own, :own] |= tree.ancestors[node][:, node] & earlier
         return found[:, None].to(self.ids.device)
 
-    def inputs(self, config: Any) -> dict[str, Any]:
-        """What a transformers backbone of ``config`` is given to read the trees, through its sliding windows."""
+    def inputs(self, config: Any, first: int | None = None) -> dict[str, Any]:
+        """What a transformers backbone of ``config`` is given to read the trees, through its sliding windows.
+
+        Args:
+            first: only so many tokens of every tree, which see none of the others; None is all.
+        """
         window = smallest_window(config)
-        mask: Any = self.mask(window)
+        mask: Any = self.mask(window, first)
         if window is not None and getattr(config, "layer_types", None) is not None:
-            mask = {"full_attention": self.mask(), "sliding_attention": mask}
-        return {"input_ids": self.ids, "position_ids": self.positions, "attention_mask": mask, "use_cache": False}
+            mask = {"full_attention": self.mask(None, first), "sliding_attention": mask}
+        ids, positions = self.ids[:, :first], self.positions[:, :first]
+        return {"input_ids": ids, "position_ids": positions, "attention_mask": mask, "use_cache": False}
 
 
 def collate(trees: Sequence[PackedTree], every_token: bool, device: torch.device) -> Batch:

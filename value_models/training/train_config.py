@@ -24,8 +24,8 @@ class TrainConfig:
     loss_at: every drawn token, or the last token of every node (the paper).
     zeta, kl_target: price of a nat in z-units of reward, and how it enters the targets (``targets``).
     held_out: share of prompts that are not trained on.
-    width, rank: of a ``head``, conditioned or not.
-    lm: of an ``lm``.
+    width, rank: of a ``head``, conditioned or not, and of the readout of a ``q_lm``.
+    lm: of an ``lm`` or ``q_lm``.
     precision: of the forward passes; weights and losses are float32.
     beta_prompts: held-out prompts on which the recommended beta is tuned; 0 leaves it at 1.
     """

@@ -25,8 +25,8 @@ def test_two_values_of_one_name_collide() -> None:
 
 def test_columns_follow_the_loading_order() -> None:
     values = ValueSet(mixed_values("llama"))
-    assert [o.name for o in values.objectives] == ["a", "b", "c", "d"]
-    assert len(values.caches) == 1
+    assert [o.name for o in values.objectives] == ["a", "b", "c", "d", "e"]
+    assert len(values.caches) == 2
 
 
 def test_the_order_of_values_does_not_show() -> None:

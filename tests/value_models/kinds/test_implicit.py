@@ -33,11 +33,11 @@ def scaled(name: str, mean: float, std: float) -> ObjectiveInfo:
     return ObjectiveInfo(name, f"about {name}", "implicit", "v", mean, std, 1.0, (-16, 16))
 
 
-def pair(own_untuned: bool = True) -> ImplicitValue:
-    """Objectives e and f: two models over one untuned of another shape, or over the policy."""
-    untuned = other("gpt2", 33) if own_untuned else None
+def pair(untuned: str = "model") -> ImplicitValue:
+    """Objectives e and f: two models over one untuned of another shape, over the policy, or alone."""
+    base = {"model": other("gpt2", 33), "policy": tiny_policy("llama"), "none": None}[untuned]
     objectives = [scaled("e", -0.5, 2.0), scaled("f", 0.25, 1.5)]
-    return ImplicitValue("pair", objectives, [other("llama", 31), other("qwen2", 32)], untuned, tiny_policy("llama"))
+    return ImplicitValue("pair", objectives, [other("llama", 31), other("qwen2", 32)], base, tiny_policy("llama"))
 
 
 def engine(value: ImplicitValue, **config: Any) -> Engine:
@@ -47,11 +47,11 @@ def engine(value: ImplicitValue, **config: Any) -> Engine:
 GUIDANCE = Guidance({"e": 1.0, "f": -0.7}, beta=0.6, top_k=7, report=True)
 
 
-@pytest.mark.parametrize("own_untuned", [True, False])
+@pytest.mark.parametrize("untuned", ["model", "policy", "none"])
 @pytest.mark.parametrize("chunk", [4, 64])
-def test_the_engine_equals_the_slow_loop(own_untuned: bool, chunk: int) -> None:
+def test_the_engine_equals_the_slow_loop(untuned: str, chunk: int) -> None:
     """Chunked prefill or whole, sampled and greedy, with edits of the logits; two rows share the batch."""
-    value = pair(own_untuned)
+    value = pair(untuned)
     target = engine(value, max_num_seqs=4, max_num_batched_tokens=chunk)
     samplings = [
         SamplingParams(seed=3, max_tokens=9, temperature=0.7, frequency_penalty=0.5, logit_bias={11: 2.0}),
@@ -66,22 +66,23 @@ def test_the_engine_equals_the_slow_loop(own_untuned: bool, chunk: int) -> None:
         assert [r.steering_nats for r in answer.reports] == pytest.approx(expected.steering, abs=2e-4)
 
 
-@pytest.mark.parametrize("own_untuned", [True, False])
-def test_a_value_belongs_to_the_text_not_to_its_sampling(own_untuned: bool) -> None:
-    """Temperature, bias and penalties move the draw; V of what was drawn is the log-ratio at T = 1, z-scored."""
-    value = pair(own_untuned)
+@pytest.mark.parametrize("untuned", ["model", "policy", "none"])
+def test_a_value_belongs_to_the_text_not_to_its_sampling(untuned: str) -> None:
+    """Temperature, bias and penalties move the draw; V of what was drawn is at T = 1, z-scored."""
+    value = pair(untuned)
     sampling = SamplingParams(seed=1, max_tokens=6, temperature=1.7, presence_penalty=1.0, logit_bias={5: 4.0})
     ((answer,),) = generate(engine(value), [[3, 5]], sampling, GUIDANCE)
     tuned = [other("llama", 31), other("qwen2", 32)]
-    untuned = other("gpt2", 33) if own_untuned else tiny_policy("llama")
+    base = {"model": other("gpt2", 33), "policy": tiny_policy("llama"), "none": tiny_policy("llama")}[untuned]
     text = [3, 5]
     for report in answer.reports:
         logprobs = [
-            m.logits(m.backbone.forward_plain(torch.tensor(text))[-1:]).log_softmax(1)[0] for m in (*tuned, untuned)
+            m.logits(m.backbone.forward_plain(torch.tensor(text))[-1:]).log_softmax(1)[0] for m in (*tuned, base)
         ]
-        first, second, base = (float(p[report.token_id]) for p in logprobs)
-        assert report.values["e"] == pytest.approx((first - base + 0.5) / 2.0, abs=1e-3)
-        assert report.values["f"] == pytest.approx((second - base - 0.25) / 1.5, abs=1e-3)
+        first, second, less = (float(p[report.token_id]) for p in logprobs)
+        less = 0.0 if untuned == "none" else less
+        assert report.values["e"] == pytest.approx((first - less + 0.5) / 2.0, abs=1e-3)
+        assert report.values["f"] == pytest.approx((second - less - 0.25) / 1.5, abs=1e-3)
         text.append(report.token_id)
     assert len(text) == 8
 
@@ -124,7 +125,7 @@ def test_a_smaller_vocabulary_is_refused_by_name() -> None:
     small = tiny_model("llama", 31)
     small.resize_token_embeddings(VOCAB - 2)
     with pytest.raises(LoadError, match=f"small: vocab_size={VOCAB - 2}: the policy has {VOCAB} tokens"):
-        ImplicitValue("v", [objective("e")], [Policy(small, None, "small")], None, tiny_policy("llama"))
+        ImplicitValue("v", [objective("e")], [Policy(small, None, "small")], tiny_policy("llama"), tiny_policy("llama"))
 
 
 def test_it_asks_for_a_cache_per_model_and_reads_as_far_as_the_shortest() -> None:
@@ -141,7 +142,7 @@ def test_it_asks_for_a_cache_per_model_and_reads_as_far_as_the_shortest() -> Non
 def mix(lambdas: Sequence[float]) -> tuple[list[Policy], Engine]:
     experts = [other("llama", 41), other("gpt2", 42), other("mistral", 43)][: len(lambdas)]
     objectives = [scaled(f"p{i}", 0.0, 1.0) for i in range(len(lambdas))]
-    return experts, engine(ImplicitValue("mix", objectives, experts, None, tiny_policy("llama")))
+    return experts, engine(ImplicitValue("mix", objectives, experts, tiny_policy("llama"), tiny_policy("llama")))
 
 
 @pytest.mark.parametrize(("lambdas", "bias"), [((0.5, 0.2, 0.3), {}), ((1.5, -0.5), {9: 3.0})])
@@ -209,7 +210,7 @@ def test_on_a_token_mdp_texts_have_mods_distribution(lambdas: tuple[float, float
     policies: list[Any] = list(experts)
     policy: Any = base
     config = EngineConfig(max_num_seqs=256, max_num_batched_tokens=512, block_size=2)
-    target = Engine(policy, [ImplicitValue("mix", objectives, policies, None, policy)], config)
+    target = Engine(policy, [ImplicitValue("mix", objectives, policies, policy, policy)], config)
     guidance = Guidance(dict(zip(("p0", "p1"), lambdas, strict=True)), beta=1.0, top_k=TOKENS, allow_empty=True)
     params = [SamplingParams(n=128, seed=seed, max_tokens=HORIZON) for seed in range(16)]
     answers = [c for choices in generate(target, [[START]] * 16, params, guidance) for c in choices]

@@ -53,10 +53,10 @@ def test_a_new_kind_needs_nothing_beside_its_module(inputs: Path, tmp_path: Path
 def test_messages_name_the_new_kind_too(tmp_path: Path) -> None:
     value_config(tiny_policy("llama"), "a", kind="tail").save(tmp_path / "v")
     with pytest.raises(
-        LoadError, match="kind='tail': must be one of head, conditioned_head, lm, moments, implicit, policy, toy"
+        LoadError, match="kind='tail': must be one of head, conditioned_head, lm, q_lm, moments, implicit, policy, toy"
     ):
         load_value(tmp_path / "v", tiny_policy("llama"))
-    with pytest.raises(RunError, match=r"train.kind='tail': must be one of head, conditioned_head, lm, moments, toy"):
+    with pytest.raises(RunError, match=r"'tail': must be one of head, conditioned_head, lm, q_lm, moments, toy"):
         TrainConfig(kind="tail")
 
 
@@ -87,7 +87,7 @@ def test_what_is_not_learned_here_is_refused(kind: str, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=f"train.kind='{kind}': must be one of head, conditioned_head, lm"):
         TrainConfig(kind=kind)
     value_config(tiny_policy("llama"), "a", kind=kind).save(tmp_path / "v")
-    with pytest.raises(RunError, match=rf"teachers: .*v: kind '{kind}' cannot teach; head, lm can"):
+    with pytest.raises(RunError, match=rf"teachers: .*v: kind '{kind}' cannot teach; head, lm, q_lm can"):
         load_teachers([str(tmp_path / "v")], tiny_policy("llama"))
 
 

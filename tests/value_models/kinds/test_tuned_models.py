@@ -25,6 +25,7 @@ from tests.value_models.configs import value_config
 from value_models.folders import load_value
 from value_models.kinds.implicit import ImplicitValue, save_implicit
 from value_models.kinds.policy import save_policies
+from value_models.kinds.tuned_models import NO_MODEL, THE_POLICY
 from value_models.loading import FolderLoader
 from value_models.value_config import ValueConfig
 
@@ -70,12 +71,27 @@ def test_a_pair_comes_back_as_it_was(paired: Path) -> None:
 
 
 def test_an_untuned_model_that_is_the_policy_is_not_stored_again(tmp_path: Path) -> None:
-    save_implicit(tmp_path / "v", config_of(policy(), "e"), [tiny_model("llama", 31)], None)
+    save_implicit(tmp_path / "v", config_of(policy(), "e"), [tiny_model("llama", 31)], THE_POLICY)
     assert {name.split(".")[0] for name in load_file(tmp_path / "v" / "model.safetensors")} == {"tuned"}
     loaded = load_value(tmp_path / "v", policy())
     assert len(loaded.spec.caches) == 1
-    original = ImplicitValue("x", loaded.spec.objectives, [model("llama", 31)], None, policy())
+    original = ImplicitValue("x", loaded.spec.objectives, [model("llama", 31)], policy(), policy())
     assert answer(loaded, "e") == answer(original, "e")
+
+
+def test_an_autoregressive_reward_model_stands_alone(tmp_path: Path) -> None:
+    """No untuned model is stored, run or compared with; so any policy of the vocabulary is steered by it."""
+    save_implicit(tmp_path / "v", config_of(policy(), "e"), [tiny_model("llama", 31)], NO_MODEL)
+    assert {name.split(".")[0] for name in load_file(tmp_path / "v" / "model.safetensors")} == {"tuned"}
+    retrained = Policy(tiny_model("llama", seed=9), None, "retrained")
+    loaded = load_value(tmp_path / "v", retrained)
+    assert len(loaded.spec.caches) == 1
+    with torch.inference_mode():
+        reward_model = model("llama", 31)
+        state = reward_model.backbone.forward_plain(torch.tensor([3, 5]))[-1:]
+        found = loaded.reference([3, 5], [7, 11], torch.zeros(1))
+        logprobs = reward_model.logits(state).log_softmax(1)[0, [7, 11]]
+    torch.testing.assert_close(found[:, 0], (logprobs - 0.25) / 1.5)
 
 
 def test_a_pair_joins_a_running_engine_and_shares_prefixes(paired: Path) -> None:
@@ -100,7 +116,7 @@ def test_a_pair_joins_a_running_engine_and_shares_prefixes(paired: Path) -> None
 def test_an_untuned_model_that_is_another_policy_is_refused(tmp_path: Path) -> None:
     """Of kind "policy" the same is fine: a mix of policies is over whatever policy is served."""
     retrained = Policy(tiny_model("llama", seed=9), None, "retrained")
-    save_implicit(tmp_path / "v", config_of(policy(), "e"), [tiny_model("llama", 31)], None)
+    save_implicit(tmp_path / "v", config_of(policy(), "e"), [tiny_model("llama", 31)], THE_POLICY)
     with pytest.raises(LoadError, match="differs from retrained in fingerprint"):
         load_value(tmp_path / "v", retrained)
     save_policies(tmp_path / "p", config_of(policy(), "e", kind="policy"), [tiny_model("llama", 31)])

@@ -125,13 +125,16 @@ def test_the_report_adds_up_sittings(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert told[1] == told[3] == f"mavis serve --model policy --values {tmp_path}/value"
 
 
-def test_and_an_lm(folder: Path) -> None:
-    settings = {"kind": "lm", "lm": {"backbone": "small", "hidden_size": 32}, "epochs": 3, "beta_prompts": 0}
-    result = CliRunner().invoke(app, ["distill", write(folder, settings, teachers=["value"])])
-    assert result.exit_code == 0, result.output
-    config = ValueConfig.load(folder / "out" / "value")
-    assert config.kind == "lm"
-    assert all(m["mse"] < m["mse_constant"] for m in config.training["held_out"].values())
+def test_and_an_lm_which_teaches_a_q_lm(folder: Path) -> None:
+    settings = {"lm": {"backbone": "small", "hidden_size": 32}, "epochs": 3, "beta_prompts": 0, "width": 16, "rank": 8}
+    for kind, teacher in (("lm", "value"), ("q_lm", "lm/value")):
+        path = write(folder, {"kind": kind, **settings}, teachers=[teacher])
+        result = CliRunner().invoke(app, ["distill", path])
+        assert result.exit_code == 0, result.output
+        config = ValueConfig.load(folder / "out" / "value")
+        assert config.kind == kind and [o.name for o in config.objectives] == ["low", "short"]
+        assert all(m["mse"] < m["mse_constant"] for m in config.training["held_out"].values())
+        (folder / "out").rename(folder / kind)
 
 
 @pytest.mark.parametrize(

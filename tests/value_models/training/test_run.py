@@ -179,15 +179,23 @@ def test_killed_while_training_it_ends_with_the_same_value(inputs: Path, whole: 
         assert (resumed / name).read_bytes() == (whole / name).read_bytes()
 
 
-@pytest.mark.parametrize("lm", [{"backbone": "small", "hidden_size": 32}, {"backbone": "policy", "lora_rank": 2}])
-def test_an_lm_is_trained_exported_and_served(inputs: Path, whole: Path, tmp_path: Path, lm: dict[str, Any]) -> None:
-    settings = {"kind": "lm", "lm": lm, "epochs": 2, "beta_prompts": 0, "learning_rate": 0.003}
+@pytest.mark.parametrize(
+    ("kind", "lm"),
+    [
+        ("lm", {"backbone": "small", "hidden_size": 32}),
+        ("q_lm", {"backbone": "policy", "lora_rank": 2}),
+    ],
+)
+def test_an_lm_is_trained_exported_and_served(
+    inputs: Path, whole: Path, tmp_path: Path, kind: str, lm: dict[str, Any]
+) -> None:
+    settings = {"kind": kind, "lm": lm, "epochs": 2, "beta_prompts": 0, "learning_rate": 0.003}
     path = place(inputs, tmp_path / "it", train=settings)
     for step in ("rollouts", "labels"):
         shutil.copytree(whole.parent / step, tmp_path / "it" / "run" / step)
     value = fit(path)
     config = ValueConfig.load(value)
-    assert config.kind == "lm"
+    assert config.kind == kind
     measured = config.training["held_out"]["low"]
     assert measured["mse"] < 1.1 * measured["mse_constant"]
     assert 0 <= score(inputs, value, 1.0, 1.0) <= 1

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.models import head_value, lm_value, tiny_policy
+from tests.models import head_value, lm_value, q_lm_value, tiny_policy
 from tests.value_models.rollouts.test_packing import CPU, trees
 from value_models.kinds.head_trainee import HeadTrainee
 from value_models.kinds.lm import LmTrainee
+from value_models.kinds.q_lm import QLmTrainee
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.packing import collate
 from value_models.training.teaching import Queries, teach, teach_tree
@@ -31,13 +32,15 @@ def text_of(tree: Forest, token: int) -> list[int]:
 
 def test_teachers_are_asked_at_drawn_tokens_and_at_likely_candidates() -> None:
     policy, head, lm = tiny_policy("llama"), head_value(tiny_policy("llama"), "a", "b"), lm_value("llama", "c")
+    q_lm = q_lm_value("gpt2", "d")
     teachers = [HeadTrainee(policy, head.network, keep=0), LmTrainee(lm.model.base, lm.readout)]
+    teachers.append(QLmTrainee(q_lm.model.base, q_lm.readout))
     tree = trees()[0]
     packed, ends = teach_tree(policy, teachers, tree, 0, QUERIES, np.random.default_rng(0))
     own = len(tree.tokens)
     drawn = np.flatnonzero(np.repeat(tree.parent >= 0, tree.length))
     assert packed.drawn.at.tolist() == [*drawn.tolist(), *range(own, own + 7 * 5)]
-    assert packed.drawn.targets.shape[1] == 3
+    assert packed.drawn.targets.shape[1] == 4
     by_token = dict(zip(packed.drawn.at.tolist(), packed.drawn.targets, strict=True))
     places: dict[int, list[int]] = {}
     for token in range(own, len(packed.ids)):
@@ -47,7 +50,7 @@ def test_teachers_are_asked_at_drawn_tokens_and_at_likely_candidates() -> None:
     def said(text: list[int], candidates: list[int]) -> torch.Tensor:
         with torch.inference_mode():
             hidden = policy.backbone.forward_plain(torch.tensor(text))[-1]
-            return torch.cat([value.reference(text, candidates, hidden) for value in (head, lm)], dim=1)
+            return torch.cat([value.reference(text, candidates, hidden) for value in (head, lm, q_lm)], dim=1)
 
     for place, tokens in places.items():
         text, candidates = text_of(tree, place), packed.ids[tokens].tolist()
@@ -66,12 +69,16 @@ def test_teachers_are_asked_at_drawn_tokens_and_at_likely_candidates() -> None:
 
 
 def test_a_student_of_the_same_shape_starts_out_perfect() -> None:
-    """The teacher itself in the student's place has no error, at node ends and in training batches."""
+    """The teachers themselves in the student's place have no error, at node ends and in training batches."""
     policy, head = tiny_policy("llama"), head_value(tiny_policy("llama"), "a", "b")
-    data = teach(policy, [HeadTrainee(policy, head.network, keep=0)], trees(), QUERIES, 0.5, 0, progress=False)
+    q_lm = q_lm_value("mistral", "c", "d", matrix=True)
+    q_student = QLmTrainee(q_lm.model.base, q_lm.readout)
+    teachers = [HeadTrainee(policy, head.network, keep=0), q_student]
+    data = teach(policy, teachers, trees(), QUERIES, 0.5, 0, progress=False)
     assert len(data.train.trees) == len(data.held_out.trees) == 1
-    student = HeadTrainee(policy, head.network)
+    head_student = HeadTrainee(policy, head.network)
     for part in (data.train, data.held_out):
         for every_token in (True, False):
             batch = collate(part.trees, every_token, CPU)
-            torch.testing.assert_close(student(batch), batch.targets, atol=1e-4, rtol=1e-4)
+            found = torch.cat((head_student(batch), q_student(batch)), dim=1)
+            torch.testing.assert_close(found, batch.targets, atol=1e-4, rtol=1e-4)
