@@ -3,20 +3,21 @@
     python -m benchmarks.token_cost                          64 streams of a guided chat, steps of 20 ms
     python -m benchmarks.token_cost --streams 256 --engine-process
 
-A server with an engine that computes nothing (``paced_engine.py``) streams to clients in a process of their own. CPU time
-and not wall time is what is counted, so that other load on the machine matters little. While ``steps`` times the CPU
-microseconds per token are below the step's time, the event loop keeps up.
+A server with an engine that computes nothing (``paced_engine.py``) streams to clients in a process of their own. CPU
+time and not wall time is what is counted, so that other load on the machine matters little.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import subprocess
 import sys
 import threading
 import time
 from functools import partial
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -48,25 +49,26 @@ def clocks(client: QueueClient) -> dict[str, float]:
     return times
 
 
-class Window:
-    """Reads the clocks around ``steps`` steps in which every stream has a token."""
+class Watch:
+    """Reads the clocks every ``steps`` steps in which every stream has a token."""
 
     def __init__(self, client: QueueClient, streams: int, steps: int) -> None:
         self._client, self._streams, self._steps = client, streams, steps
-        self._seen = 0
-        self._begun: dict[str, float] = {}
-        self.per_token: dict[str, float] = {}
+        self._seen = -SETTLE
+        self._read: list[dict[str, float]] = []
 
     def see(self, step: StepStats) -> None:
         if step.generation_tokens != self._streams:
             return
+        if self._seen >= 0 and self._seen % self._steps == 0:
+            self._read.append(clocks(self._client))
         self._seen += 1
-        if self._seen == SETTLE:
-            self._begun = clocks(self._client)
-        elif self._seen == SETTLE + self._steps:
-            tokens = self._streams * self._steps
-            spent = {name: now - self._begun[name] for name, now in clocks(self._client).items()}
-            self.per_token = {name: round(1e6 * seconds / tokens, 2) for name, seconds in spent.items()}
+
+    def per_token(self) -> dict[str, float]:
+        """CPU microseconds, medians over the rounds."""
+        tokens = self._streams * self._steps
+        spent = {name: [after[name] - before[name] for before, after in pairwise(self._read)] for name in self._read[0]}
+        return {name: round(1e6 * statistics.median(seconds) / tokens, 2) for name, seconds in spent.items()}
 
 
 def request(port: int, chat: bool, tokens: int, guided: bool, report: bool) -> bytes:
@@ -84,7 +86,8 @@ def request(port: int, chat: bool, tokens: int, guided: bool, report: bool) -> b
 
 def main(
     streams: int = 64,
-    steps: Annotated[int, typer.Option(help="steps that count")] = 200,
+    steps: Annotated[int, typer.Option(help="of a round")] = 40,
+    rounds: int = 7,
     step_ms: float = 20.0,
     chat: Annotated[bool, typer.Option(help="chat completions, or text completions")] = True,
     guided: bool = True,
@@ -99,24 +102,25 @@ def main(
     config = EngineConfig(max_num_seqs=streams)
     kind = EngineProcess if engine_process else EngineThread
     client = kind(build, config)  # type: ignore[arg-type]  # it is as much of an engine as its loop asks for
-    window = Window(client, streams, steps)
-    client.on_step(window.see)
+    watch = Watch(client, streams, steps)
+    client.on_step(watch.see)
     server = server_for(settings, client, lambda: client.tokenizer, client.start)
 
     async def measure() -> None:
         serving = asyncio.ensure_future(server.serve())
         await client.wait_ready()
-        asked = request(port, chat, SETTLE + steps + 5, guided, report)
+        asked = request(port, chat, SETTLE + steps * rounds + 5, guided, report)
         command = [sys.executable, "-m", "benchmarks.stream_client", str(port), str(streams)]
         clients = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE)
         await clients.communicate(asked)
-        assert clients.returncode == 0 and window.per_token, "the clients have failed"
+        assert clients.returncode == 0, "the clients have failed"
         server.should_exit = True
         await serving
 
     uvloop.run(measure())
-    told = {"streams": streams, "steps": steps, "step_ms": step_ms, "chat": chat, "guided": guided, "report": report}
-    print(json.dumps({"benchmark": "token_cost", **told, "machine": describe(), "us_per_token": window.per_token}))
+    told = {"streams": streams, "step_ms": step_ms, "chat": chat, "guided": guided, "report": report}
+    found = {"steps": steps, "rounds": rounds, "us_per_token": watch.per_token()}
+    print(json.dumps({"benchmark": "token_cost", **told, "machine": describe(), **found}))
 
 
 if __name__ == "__main__":

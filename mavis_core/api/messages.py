@@ -248,7 +248,8 @@ class ChoiceDelta:
 
 @dataclass(frozen=True, slots=True)
 class RequestOutput:
-    """Deltas of one request from one step. ``finished`` is True exactly once, in the last one.
+    """Deltas of one request from one step, or from several where its reader came late. ``finished`` is True exactly
+    once, in the last one.
 
     ``error`` is set (and ``finished`` True) when the request failed alone. ``error_param`` is then the field at fault,
     "" where the request is wrong but no one field, and None where the engine failed it.
