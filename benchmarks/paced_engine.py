@@ -1,7 +1,7 @@
 """An engine whose steps take a fixed time and compute nothing: what a token costs behind the model.
 
-What happens to a drawn token is the engine's own: rows by ``Admission``, text and statistics by ``Emitter``. Tokens come
-from a text that is repeated. A step begins when as many rows are there as the engine waits for.
+What happens to a drawn token is the engine's own: rows by ``Admission``, text and statistics by ``Emitter``. Tokens
+come from a text that is repeated. A step begins when as many rows are there as the engine waits for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A load generator for streams that costs as little as it can: whole answers are kept, and looked at once they are over.
+"""A load generator for streams that costs as little as it can: answers are kept, and looked at once they are over.
 
     python -m benchmarks.stream_client PORT CLIENTS < request
 
