@@ -57,7 +57,7 @@ class PacedEngine:
 
     @property
     def has_work(self) -> bool:
-        return sum(map(len, self._rows.values())) >= self._waits_for
+        return bool(self._rows) and sum(map(len, self._rows.values())) >= self._waits_for
 
     def add(self, request: Request, matcher: Matcher | None = None) -> None:
         self._rows[request.id] = self._admission.rows(request, matcher)

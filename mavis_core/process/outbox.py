@@ -8,7 +8,6 @@ busy event loop catches up.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -24,29 +23,30 @@ class Outbox:
 
     request: Request
     places: int
-    _unread: deque[RequestOutput | Exception] = field(default_factory=deque)
+    _unread: list[RequestOutput] = field(default_factory=list)
+    _failure: Exception | None = None  # that ended it, behind what is unread
     _arrival: asyncio.Future[None] | None = None  # that the one reader waits for
 
     def put(self, output: RequestOutput | Exception) -> None:
-        self._unread.append(output)
+        if isinstance(output, Exception):
+            self._failure = self._failure or output
+        elif (failed := output.exception) is not None:
+            self._failure = self._failure or failed
+        else:
+            self._unread.append(output)
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
 
     async def read(self) -> RequestOutput:
-        """All that has come since, at least one output; raises the error that ended the request, once it is next."""
-        while not self._unread:
+        """All that has come since, at least one output; once that is read, raises the error that ended the request."""
+        while not self._unread and self._failure is None:
             self._arrival = asyncio.get_running_loop().create_future()
             await self._arrival
-        if (error := _error(self._unread[0])) is not None:
-            raise error
-        found = []
-        while self._unread and _error(self._unread[0]) is None:
-            found.append(self._unread.popleft())
-        return merged(found)
-
-
-def _error(output: RequestOutput | Exception) -> Exception | None:
-    return output if isinstance(output, Exception) else output.exception
+        found, self._unread = self._unread, []
+        if found:
+            return merged(found)
+        assert self._failure is not None
+        raise self._failure
 
 
 def merged(outputs: Sequence[RequestOutput]) -> RequestOutput:
