@@ -58,9 +58,14 @@ async def streamed(template: str, script: str, path: str, body: dict[str, Any]) 
 async def test_a_stream_is_the_same_as_without_templates(
     template: str, script: str, path: str, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled: list[str] = []
+    filled: list[bytes] = []
     fill = JsonTemplate.fill
-    monkeypatch.setattr(JsonTemplate, "fill", lambda self, text: (filled.append(text), fill(self, text))[1])
+
+    def noted(template: JsonTemplate, text: str) -> bytes:
+        filled.append(fill(template, text))
+        return filled[-1]
+
+    monkeypatch.setattr(JsonTemplate, "fill", noted)
     fast = await streamed(template, script, path, body)
     assert bool(filled) == (not body.get("return_token_ids"))
     monkeypatch.setattr(
