@@ -11,14 +11,12 @@ machine.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import re
 import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -27,6 +25,7 @@ from transformers import AutoTokenizer
 
 from benchmarks.machine import describe
 from benchmarks.shapes import SHAPES, random_head, random_policy
+from benchmarks.stream_client import stream
 from mavis_core.api.config import EngineConfig
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
@@ -65,38 +64,6 @@ def offline(engine: Engine, clients: int, prompt: list[int], weights: dict[str, 
     return clients * tokens / (time.perf_counter() - start)
 
 
-class Client(asyncio.Protocol):
-    """One streaming request that keeps the bytes and looks at them once the answer is over.
-
-    Not httpx: its clients spend more per chunk than the server does, on the cores that the engine needs; a
-    load generator should cost as little as it can.
-    """
-
-    def __init__(self, request: bytes) -> None:
-        self._request = request
-        self.received = bytearray()
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        self.received += data
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
-
-    def completion_tokens(self) -> int:
-        """What the usage chunk says; the status must be 200 and the stream whole."""
-        assert self.received.startswith(b"HTTP/1.1 200 "), self.received[:500]
-        assert b"data: [DONE]" in self.received
-        (found,) = re.findall(rb'"completion_tokens":(\d+)', self.received)
-        return int(found)
-
-
 def streaming_request(port: int, prompt: list[int], weights: dict[str, float], tokens: int) -> bytes:
     """A guided streaming completion as HTTP/1.1; the server closes the connection at its end."""
     body = json.dumps(
@@ -120,12 +87,10 @@ def streaming_request(port: int, prompt: list[int], weights: dict[str, float], t
 async def streamed(port: int, clients: int, prompt: list[int], weights: dict[str, float], tokens: int) -> float:
     """Tokens per second over all clients, from the first connection to the last byte."""
     request = streaming_request(port, prompt, weights, tokens)
-    loop = asyncio.get_running_loop()
     start = time.perf_counter()
-    made = [await loop.create_connection(lambda: Client(request), "127.0.0.1", port) for _ in range(clients)]
-    await asyncio.gather(*(client.done for _, client in made))
+    made = await stream(port, clients, request)
     seconds = time.perf_counter() - start
-    assert all(client.completion_tokens() == tokens for _, client in made)
+    assert all(client.completion_tokens() == tokens for client in made)
     return clients * tokens / seconds
 
 

@@ -7,13 +7,12 @@ a requested stop token, a stop string, a structure that nothing can follow, the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import add
 
 from mavis_core.api.messages import ChoiceDelta, GuidanceStats, ObjectiveInfo, TokenLogprobs, TokenReport
 from mavis_core.sample.floors import FoundWeights
 from mavis_core.sample.kl import DrawStats
 from mavis_core.sample.sampler import SampledToken
-from mavis_core.schedule.row import Evaluated, Row, RowFault
+from mavis_core.schedule.row import AddingTo, Evaluated, Row, RowFault
 from mavis_core.schedule.row_fault import NOT_FINITE, alone
 
 
@@ -52,15 +51,15 @@ class Emitter:
             return ChoiceDelta(row.index, "", (), finish_reason="length")
         row.append(token)
         text, stop_reason = self._finish(row, token)
-        guidance = None
+        kl_nats: tuple[float, ...] = ()
         reports: tuple[TokenReport, ...] = ()
         if stats is not None:
             if row.guided and row.steers:
                 self._add(row, stats, found)
+                kl_nats = (stats.steering + stats.truncation,)
             if row.request.guidance.report or row.answer:
                 reports = (self._report(row, token, stats),)
-        if row.guided or row.guided_tokens:
-            guidance = self._summary(row)
+        told = row.finish_reason is not None and (row.guided or row.guided_tokens)
         change, row.change = row.change, None
         return ChoiceDelta(
             row.index,
@@ -70,8 +69,9 @@ class Emitter:
             reports,
             row.finish_reason,
             stop_reason,
-            guidance,
+            self._summary(row) if told else None,
             change,
+            kl_nats,
         )
 
     def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
@@ -106,14 +106,16 @@ class Emitter:
 
     def _add(self, row: Row, stats: DrawStats, found: FoundWeights | None) -> None:
         """Add a step to the row's totals, in the order of ``Row.totals``, and to those of its objectives."""
-        step = (stats.steering, stats.truncation, stats.sampled, stats.base_mass)
-        row.totals = list(map(add, row.totals, step))
+        totals, values, spreads = row.totals, stats.values, stats.spreads
+        totals[0] += stats.steering
+        totals[1] += stats.truncation
+        totals[2] += stats.sampled
+        totals[3] += stats.base_mass
         row.guided_tokens += 1
-        for name, column in self._reported(row):
-            sums = row.evaluated.setdefault(name, Evaluated())
+        for sums, column in self._sums(row):
             sums.tokens += 1
-            sums.value += stats.values[column]
-            sums.spread += stats.spreads[column]
+            sums.value += values[column]
+            sums.spread += spreads[column]
         if found is not None:
             self._add_found(row, found)
 
@@ -124,6 +126,15 @@ class Emitter:
         for aim, pull, missed in zip(row.aims, found.pull, found.missed, strict=False):
             row.evaluated[aim.name].weight += pull / row.beta
             row.evaluated[aim.name].missed += int(missed)
+
+    def _sums(self, row: Row) -> Sequence[tuple[Evaluated, int]]:
+        """The sums of every objective that the row names, with its column; found once, until it is steered otherwise
+        or the columns move, either of which gives it other tuples."""
+        kept = row.adding_to
+        if kept is None or kept.named is not row.named or kept.in_words is not row.in_words:
+            found = [(row.evaluated.setdefault(name, Evaluated()), column) for name, column in self._reported(row)]
+            kept = row.adding_to = AddingTo(row.named, row.in_words, found)
+        return kept.sums
 
     def _reported(self, row: Row) -> list[tuple[str, int]]:
         """Name and column of every objective that the row names: the loaded ones first, then those in words."""

@@ -229,9 +229,9 @@ class ChoiceDelta:
         reports: per token, or empty when not asked for.
         finish_reason: set in the last delta of the choice.
         stop_reason: the stop string or stop token id that ended it, None for the model's own EOS.
-        guidance: running totals, in every delta of a guided choice (of a searched one in the last), None for one that
-            never was guided.
+        guidance: totals, in the last delta of a choice, None for one that never was guided.
         change: set in the delta of the first token that is drawn under another steering than the one before.
+        kl_nats: the exact KL of each token in ``token_ids`` that is steered.
     """
 
     index: int
@@ -243,11 +243,13 @@ class ChoiceDelta:
     stop_reason: str | int | None = None
     guidance: GuidanceStats | None = None
     change: SteeringChange | None = None
+    kl_nats: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RequestOutput:
-    """Deltas of one request from one step. ``finished`` is True exactly once, in the last one.
+    """Deltas of one request from one step, or from several where its reader came late. ``finished`` is True exactly
+    once, in the last one.
 
     ``error`` is set (and ``finished`` True) when the request failed alone. ``error_param`` is then the field at fault,
     "" where the request is wrong but no one field, and None where the engine failed it.

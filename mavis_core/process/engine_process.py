@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from mavis_core.api.errors import EngineUnavailableError
 from mavis_core.api.tokenizer import Tokenizer
+from mavis_core.process import pickled
 from mavis_core.process.engine_loop import Build, Dead, Inbox, Ready, run_engine
 from mavis_core.process.queue_client import CLOSE_SECONDS, QueueClient
 
@@ -145,6 +146,7 @@ def _child(build: Build, pipe: Pipe, log_level: int) -> None:
     logging.basicConfig(level=log_level, format="%(levelname)s %(name)s (engine process): %(message)s")
     inbox: Inbox = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
+    pickled.register()
     with contextlib.suppress(BrokenPipeError):  # the parent is gone
         run_engine(build, inbox, pipe.send)
 

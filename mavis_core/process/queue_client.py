@@ -17,7 +17,6 @@ import queue
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from mavis_core.api.config import EngineConfig
@@ -45,33 +44,13 @@ from mavis_core.process.engine_loop import (
     Stepped,
     ValuesChanged,
 )
+from mavis_core.process.outbox import Outbox
 from mavis_core.schedule.seeds import Seeds
 from mavis_core.search.driver import search
 from mavis_core.search.scorer import SequenceScorer, rewards_of
 
 CLOSE_SECONDS = 5.0
 NOTHING_RUNS = StepStats(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, idle=True)
-
-
-@dataclass(eq=False, slots=True)
-class Outbox:
-    """The outputs of a request that are not read yet; it holds ``places`` until its last output is here.
-
-    ``request`` is the one that the engine goes by now; of a search, the whole.
-    """
-
-    request: Request
-    places: int
-    outputs: asyncio.Queue[RequestOutput | Exception] = field(default_factory=asyncio.Queue)
-
-    async def read(self) -> RequestOutput:
-        """The next output; raises the error that ended the request."""
-        output = await self.outputs.get()
-        if isinstance(output, Exception):
-            raise output
-        if output.exception is not None:
-            raise output.exception
-        return output
 
 
 class QueueClient(ABC):
@@ -252,9 +231,9 @@ class QueueClient(ABC):
             found = search(self._round, request, self.info, self.tokenizer, self._scorer)
             async with contextlib.aclosing(found):
                 async for output in found:
-                    outbox.outputs.put_nowait(output)
+                    outbox.put(output)
         except Exception as error:  # raised where the outputs are read
-            outbox.outputs.put_nowait(error)
+            outbox.put(error)
         finally:
             self._close(request.id, outbox)
 
@@ -356,7 +335,7 @@ class QueueClient(ABC):
     def _deliver(self, step: Stepped) -> None:
         for output in step.outputs:
             if (mine := self._outbox.get(output.request_id)) is not None:
-                mine.outputs.put_nowait(output)
+                mine.put(output)
                 if output.finished:
                     self._close(output.request_id, mine)
         if step.stats is not None:
@@ -380,7 +359,7 @@ class QueueClient(ABC):
             for callback in self._callbacks:
                 callback(NOTHING_RUNS)
         for request_id, mine in list(self._outbox.items()):
-            mine.outputs.put_nowait(EngineUnavailableError(self._why))
+            mine.put(EngineUnavailableError(self._why))
             self._close(request_id, mine)
         for waiting in self._asked.values():
             if not waiting.done():

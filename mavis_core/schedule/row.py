@@ -42,6 +42,15 @@ class Evaluated:
     missed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class AddingTo:
+    """The sums that a row's tokens are added to, each with its column, and what of the row they follow from."""
+
+    named: tuple[int, ...]
+    in_words: tuple[tuple[str, float], ...]
+    sums: list[tuple[Evaluated, int]]
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Row(Track):
     """One choice; as a track, the one whose tokens are drawn.
@@ -72,6 +81,7 @@ class Row(Track):
         forks: further choices that wait for this row's prefill; set by the engine, taken by the scheduler.
         totals: running sums [steering, truncation, sampled, base mass].
         evaluated: the objectives that were named so far.
+        adding_to: those of them that are named now, for the emitter alone; None before the first steered token.
         change: another steering that no token has been drawn under yet, or None; told by the emitter.
         read_beside: tokens that companions read for it which it does not have any more.
         finish_reason: set once, by the emitter.
@@ -106,6 +116,7 @@ class Row(Track):
     forks: list[Row] = field(default_factory=list)
     totals: list[float] = field(default_factory=lambda: [0.0] * 4)
     evaluated: dict[str, Evaluated] = field(default_factory=dict)
+    adding_to: AddingTo | None = None
     change: SteeringChange | None = None
     read_beside: int = 0
     guided_tokens: int = 0

@@ -200,9 +200,11 @@ class _Answer:
 
     def _delta(self, hypothesis: Hypothesis, length: int) -> ChoiceDelta:
         new = slice(self.sent, length)
-        reports = hypothesis.reports[new] if self._request.guidance.report else ()
+        reports = hypothesis.reports[new]
+        kl_nats = tuple(report.steering_nats + report.truncation_nats for report in reports if report.steered)
+        told = reports if self._request.guidance.report else ()
         text = self.read(hypothesis, length)
-        return ChoiceDelta(0, text, hypothesis.token_ids[new], hypothesis.logprobs[new], reports)
+        return ChoiceDelta(0, text, hypothesis.token_ids[new], hypothesis.logprobs[new], told, kl_nats=kl_nats)
 
     def _output(self, delta: ChoiceDelta, finished: bool) -> RequestOutput:
         return RequestOutput(self._request.id, len(self._request.prompt_token_ids), (delta,), finished)

@@ -7,7 +7,9 @@ or for everything at once; not for both.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from typing import Any
+
+import orjson
 
 from mavis_core.api.messages import RequestOutput
 
@@ -36,6 +38,6 @@ class Answer(ABC):
         """The events that end a stream in which something went wrong."""
 
 
-def event_lines(chunks: Iterable[bytes]) -> bytes:
-    """Chunks of JSON as server-sent events; JSON has no line breaks, so each chunk is one ``data:`` line."""
-    return b"".join(b"data: " + chunk + b"\n\n" for chunk in chunks)
+def event_line(chunk: dict[str, Any]) -> bytes:
+    """A chunk as a server-sent event; JSON has no line breaks, so it is one ``data:`` line."""
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"

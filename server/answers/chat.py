@@ -96,20 +96,21 @@ class ChatAnswer(CompletionsAnswer):
     def _opening(self, choice: Choice) -> list[bytes]:
         content = None if self._tools.mode != "none" else ""  # OpenAI's: null where a call may follow
         prompt = {"prompt_token_ids": self._context.prompts[0]} if self._extras.token_ids else {}
-        opening = [self._chunk([self._part(choice, {"role": "assistant", "content": content})], **prompt)]
+        opening = [self._chunk([self._with_delta(choice, {"role": "assistant", "content": content})], **prompt)]
         if self._echoed:
-            opening.append(self._chunk([self._part(choice, {"content": self._echoed})]))
+            opening.append(self._chunk([self._with_delta(choice, {"content": self._echoed})]))
         return opening
 
-    def _chunk_parts(self, choice: Choice, delta: ChoiceDelta) -> list[dict[str, Any]]:
+    def _parts(self, choice: Choice, delta: ChoiceDelta) -> list[AnswerPart]:
         parts = self._messages[choice.index].read(self._text(choice, delta), last=delta.finish_reason is not None)
-        shown = [part for part in parts if self._shows_reasoning or not isinstance(part, ReasoningText)]
-        return [self._part(choice, _delta(part)) for part in shown]
+        if self._shows_reasoning:
+            return parts
+        return [part for part in parts if not isinstance(part, ReasoningText)]
 
-    def _empty_part(self, choice: Choice) -> dict[str, Any]:
-        return self._part(choice, {})
+    def _shape(self, choice: Choice, part: AnswerPart | None) -> dict[str, Any]:
+        return self._with_delta(choice, {} if part is None else _delta(part))
 
-    def _part(self, choice: Choice, delta: dict[str, Any]) -> dict[str, Any]:
+    def _with_delta(self, choice: Choice, delta: dict[str, Any]) -> dict[str, Any]:
         return {"index": choice.index, "delta": delta, "logprobs": None, "finish_reason": None} | self._no_ids()
 
     def _finish_reason(self, choice: Choice) -> str | None:

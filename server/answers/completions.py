@@ -1,7 +1,7 @@
 """What chat and text completions share: ids, choices, usage, and how tokens are reported.
 
-Chunks are plain dicts, serialised once by orjson: validating our own output chunk by chunk would cost more than
-everything else here (the tests validate it instead).
+Chunks are plain dicts, serialised by orjson: validating our own output chunk by chunk would cost more than everything
+else here (the tests validate it instead). Of those that bring text and nothing else, the text alone is serialised.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from mavis_core.api.messages import (
     TokenLogprobs,
     TokenReport,
 )
-from server.answers.answer import Answer, event_lines
+from server.answers.answer import Answer, event_line
 from server.answers.context import AnswerContext
 from server.answers.guidance_report import change_report, guidance_report, token_reports
+from server.answers.json_template import JsonTemplate
 from server.answers.padding import padding
 from server.errors import error_body
 from server.protocol.generation import GenerationRequest
 from server.text.token_text import Reading
+from server.tools.parts import AnswerPart, AnswerText, ReasoningText
 
 DONE = b"data: [DONE]\n\n"
 
@@ -61,7 +63,7 @@ class Choice:
     logprob_reading: Reading  # reads the tokens whose log-probabilities are shown
     report_reading: Reading  # reads the tokens that have reports
     started: bool = False
-    tail: tuple[int, ...] = ()  # its last two tokens
+    tail: tuple[int, ...] = ()  # its last two tokens, where a stop token may be shown
     text: list[str] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprobs] = field(default_factory=list)
@@ -70,6 +72,7 @@ class Choice:
     stop_reason: str | int | None = None
     guidance: GuidanceStats | None = None
     changes: list[SteeringChange] = field(default_factory=list)
+    templates: dict[type[AnswerPart], JsonTemplate] = field(default_factory=dict)  # chunks that bring such a part
 
 
 class CompletionsAnswer(Answer):
@@ -111,21 +114,23 @@ class CompletionsAnswer(Answer):
                 choice.started = True
                 made += self._opening(choice)  # before the tokens count: usage so far is told with it
             self._take(choice, delta)
-            parts = self._chunk_parts(choice, delta)
+            parts = self._parts(choice, delta)
             told = delta.finish_reason or delta.logprobs or delta.reports or delta.change
             if told or (self._extras.token_ids and delta.token_ids):
-                last = parts.pop() if parts else self._empty_part(choice)
-                parts.append(last | self._chunk_ending(choice, delta))
-            made += [self._chunk([part]) for part in parts]
-        return event_lines(made)
+                last = parts.pop() if parts else None
+                made += [self._part_chunk(choice, part) for part in parts]
+                made.append(self._chunk([self._shape(choice, last) | self._chunk_ending(choice, delta)]))
+            else:
+                made += [self._part_chunk(choice, part) for part in parts]
+        return b"".join(made)
 
     def ending(self) -> bytes:
         if not self._context.include_usage:
             return DONE
-        return event_lines([orjson.dumps(self._frame(self.chunk_name, []) | {"usage": self._usage()})]) + DONE
+        return event_line(self._frame(self.chunk_name, []) | {"usage": self._usage()}) + DONE
 
     def failure(self, error: Exception) -> bytes:
-        return event_lines([orjson.dumps(error_body(error))]) + DONE
+        return event_line(error_body(error)) + DONE
 
     @abstractmethod
     def _whole_choice(self, choice: Choice) -> dict[str, Any]: ...
@@ -139,11 +144,12 @@ class CompletionsAnswer(Answer):
         """The chunks before a choice's first token."""
 
     @abstractmethod
-    def _chunk_parts(self, choice: Choice, delta: ChoiceDelta) -> list[dict[str, Any]]:
-        """The choice of a chunk for every part of the delta's text, without logprobs and ending."""
+    def _parts(self, choice: Choice, delta: ChoiceDelta) -> list[AnswerPart]:
+        """What the delta's text is made of, as far as it is shown."""
 
     @abstractmethod
-    def _empty_part(self, choice: Choice) -> dict[str, Any]: ...
+    def _shape(self, choice: Choice, part: AnswerPart | None) -> dict[str, Any]:
+        """The choice of the chunk that brings a part, without logprobs and ending."""
 
     def _no_ids(self) -> dict[str, Any]:
         """Of a part whose tokens, if it has any, are told by another part."""
@@ -168,7 +174,8 @@ class CompletionsAnswer(Answer):
         choice.guidance = delta.guidance
         if delta.change is not None:
             choice.changes.append(delta.change)
-        choice.tail = (*choice.tail, *delta.token_ids)[-2:]
+        if self._extras.stop_in_text:
+            choice.tail = (*choice.tail, *delta.token_ids)[-2:]
         if delta.finish_reason:
             choice.finish_reason, choice.stop_reason = delta.finish_reason, delta.stop_reason
 
@@ -193,12 +200,25 @@ class CompletionsAnswer(Answer):
         }
 
     def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
+        """An event."""
         frame = self._frame(self.chunk_name, choices) | more
         if self._context.include_usage:
             frame["usage"] = self._usage() if self._context.continuous_usage else None
         if self._context.obfuscated:
             frame["obfuscation"] = padding(orjson.dumps(choices))
-        return orjson.dumps(frame)
+        return event_line(frame)
+
+    def _part_chunk(self, choice: Choice, part: AnswerPart) -> bytes:
+        """The event of a chunk that brings a part and nothing else."""
+        counts = self._context.include_usage and self._context.continuous_usage
+        if counts or self._context.obfuscated or not isinstance(part, AnswerText | ReasoningText):
+            return self._chunk([self._shape(choice, part)])
+        kind = type(part)
+        template = choice.templates.get(kind)
+        if template is None:
+            template = JsonTemplate(lambda text: self._chunk([self._shape(choice, kind(text))]))
+            choice.templates[kind] = template
+        return template.fill(part.text)
 
     def _usage(self) -> dict[str, Any]:
         prompt = sum(map(len, self._context.prompts))

@@ -11,6 +11,7 @@ from server.answers.completions import Choice, CompletionsAnswer, Extras
 from server.answers.context import AnswerContext
 from server.answers.steered_echo import SteeredEcho
 from server.text.token_text import Reading
+from server.tools.parts import AnswerPart, AnswerText
 
 Told = tuple[str, float | None, dict[str, float] | None, int]  # a token's entry in each list of the answer's logprobs
 
@@ -56,16 +57,15 @@ class TextAnswer(CompletionsAnswer):
             return []
         told = self._echoed_logprobs(prompt)
         logprobs = {"logprobs": None if told is None else _shape(told)}
-        return [self._chunk([self._part(choice, self._echo(prompt)) | logprobs | self._prompt_ids(prompt)])]
+        echo = self._shape(choice, AnswerText(self._echo(prompt)))
+        return [self._chunk([echo | logprobs | self._prompt_ids(prompt)])]
 
-    def _chunk_parts(self, choice: Choice, delta: ChoiceDelta) -> list[dict[str, Any]]:
+    def _parts(self, choice: Choice, delta: ChoiceDelta) -> list[AnswerPart]:
         text = self._text(choice, delta)
-        return [self._part(choice, text)] if text else []
+        return [AnswerText(text)] if text else []
 
-    def _empty_part(self, choice: Choice) -> dict[str, Any]:
-        return self._part(choice, "")
-
-    def _part(self, choice: Choice, text: str) -> dict[str, Any]:
+    def _shape(self, choice: Choice, part: AnswerPart | None) -> dict[str, Any]:
+        text = part.text if isinstance(part, AnswerText) else ""
         return {"index": choice.index, "text": text, "logprobs": None, "finish_reason": None} | self._no_ids()
 
     def _prompt_ids(self, prompt: int) -> dict[str, Any]:

@@ -77,16 +77,20 @@ async def run(
     allowance: Allowance,
 ) -> Outputs:
     """The outputs of a request with its number. Companions are charged as what they are: prompts more."""
+    asked: Request | None = None
+    prompts: tuple[tuple[int, ...], ...] = ()
     charged: set[tuple[int, ...]] = set()
     async with aclosing(outputs):
         try:
             async for output in outputs:
                 observation.see(output)
-                drawn, prompts = sum(len(delta.token_ids) for delta in output.deltas), live.requests[number].prompts
-                allowance.spent += drawn * len(prompts)
-                if fresh := set(prompts) - charged:  # once something has come of them
-                    allowance.spent += sum(map(len, fresh))
-                    charged |= fresh
+                if live.requests[number] is not asked:  # at first, and once something has come of other steering
+                    asked = live.requests[number]
+                    prompts = asked.prompts
+                    allowance.spent += sum(map(len, set(prompts) - charged))
+                    charged.update(prompts)
+                for delta in output.deltas:
+                    allowance.spent += len(delta.token_ids) * len(prompts)
                 yield number, output
         except (GeneratorExit, asyncio.CancelledError):
             observation.give_up()

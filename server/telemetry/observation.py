@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Container
 
-from mavis_core.api.messages import ChoiceDelta, RequestOutput
+from mavis_core.api.messages import GuidanceStats, RequestOutput
 from mavis_core.api.sampling_params import SamplingParams
 from server.steering import Steering
 from server.telemetry.metrics import Metrics
@@ -25,8 +25,6 @@ class Observation:
         self._last = self._arrival
         self._tokens = [0] * n
         self._ended = False
-        self._kl = [0.0] * n
-        self._kl_tokens = [0] * n
         metrics.request_params_n.observe(n)
         if sampling.max_tokens is not None:
             metrics.request_params_max_tokens.observe(sampling.max_tokens)
@@ -37,10 +35,12 @@ class Observation:
         for delta in output.deltas:
             new += len(delta.token_ids)
             self._tokens[delta.index] += len(delta.token_ids)
-            if delta.guidance is not None:
-                self._see_guidance(delta)
+            for nats in delta.kl_nats:
+                self._metrics.token_kl_nats.observe(nats)
             if delta.finish_reason:
                 self._metrics.request_success.labels(delta.finish_reason).inc()
+            if delta.guidance is not None:
+                self._see_guidance(delta.guidance)
         if new:
             if self._first is None:
                 self._first = now
@@ -75,17 +75,9 @@ class Observation:
         metrics.request_generation_tokens.observe(sum(self._tokens))
         metrics.request_max_num_generation_tokens.observe(max(self._tokens))
 
-    def _see_guidance(self, delta: ChoiceDelta) -> None:
-        stats = delta.guidance
-        assert stats is not None
-        kl = stats.steering_nats + stats.truncation_nats
-        fresh = stats.tokens - self._kl_tokens[delta.index]
-        if fresh:
-            self._metrics.token_kl_nats.observe((kl - self._kl[delta.index]) / fresh)
-            self._kl[delta.index], self._kl_tokens[delta.index] = kl, stats.tokens
-        if delta.finish_reason:
-            self._metrics.request_kl_nats.observe(kl)
-        if delta.finish_reason and stats.tokens:
+    def _see_guidance(self, stats: GuidanceStats) -> None:
+        self._metrics.request_kl_nats.observe(stats.steering_nats + stats.truncation_nats)
+        if stats.tokens:
             self._metrics.topk_base_mass.observe(stats.topk_base_mass)
             for objective, mean in stats.values.items():
                 self._metrics.value_mean.labels(label_of(objective, self._brought)).observe(mean)

@@ -73,9 +73,11 @@ def test_what_was_drawn_behind_a_prompt_that_was_only_read_is_nobodys() -> None:
 
 
 def test_totals_are_of_the_named_objectives_and_reports_of_each_token() -> None:
-    target = row(guidance=Guidance({"b": 1.0, "a": -2.0}, beta=1.5, report=True))
+    """Every delta says what its token has cost, the last one the totals."""
+    target = row(SamplingParams(max_tokens=2), Guidance({"b": 1.0, "a": -2.0}, beta=1.5, report=True))
     first, second = emit(target, "xy", STATS)
-    assert first.guidance is not None and second.guidance is not None
+    assert first.guidance is None and second.guidance is not None
+    assert first.kl_nats == second.kl_nats == (0.75,)
     assert (second.guidance.tokens, second.guidance.beta) == (2, 1.5)
     assert second.guidance.steering_nats == pytest.approx(0.5)
     assert second.guidance.truncation_nats == pytest.approx(1.0)
@@ -87,6 +89,22 @@ def test_totals_are_of_the_named_objectives_and_reports_of_each_token() -> None:
     assert (report.token_id, report.logprob, report.base_logprob) == (121, -1.0, -2.5)
     assert (report.steering_nats, report.truncation_nats) == (0.25, 0.5)
     assert report.values == {"a": 1.0, "b": -3.0}
+
+
+def test_sums_go_on_by_name_when_the_row_names_others_and_when_columns_move() -> None:
+    target = row(SamplingParams(max_tokens=4), Guidance({"a": 1.0}))
+    emit(target, "x", STATS)
+    target.named = (0, 1)  # as steering does
+    emit(target, "x", STATS)
+    target.named = (0,)  # what stands in the first column now, with values loaded and unloaded, is another objective
+    moved = Emitter([objective("b"), objective("a")])
+    moved.emit([target], [SampledToken(97, True, STATS)], [None])
+    target.named = (1,)
+    (delta,) = moved.emit([target], [SampledToken(97, True, STATS)], [None])["r"]
+    assert delta.guidance is not None
+    assert delta.guidance.values == {"a": pytest.approx((1.0 + 1.0 - 3.0) / 3), "b": pytest.approx((-3.0 + 1.0) / 2)}
+    assert delta.guidance.tokens == 4
+    assert delta.guidance.value_spread["b"] == pytest.approx(3.0)
 
 
 def test_numbers_that_are_not_finite_are_the_rows_fault_and_say_nothing() -> None:

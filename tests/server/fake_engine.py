@@ -343,9 +343,11 @@ class FakeEngine:
         elif row.answer:
             reports = (TokenReport(token, -0.75, -0.75, 0.0, 0.0, {}),)
         row.guided_tokens += row.guided
-        stats = self._stats(row, row.guided_tokens) if row.guided_tokens else None
+        told = row.guided_tokens and row.finish_reason is not None
+        stats = self._stats(row, row.guided_tokens) if told else None
         change, row.change = row.change, None
-        return ChoiceDelta(row.index, text, (token,), logprobs, reports, row.finish_reason, stop, stats, change)
+        nats = (STEERING + TRUNCATION,) if row.guided else ()
+        return ChoiceDelta(row.index, text, (token,), logprobs, reports, row.finish_reason, stop, stats, change, nats)
 
     def _finish(self, row: Row, token: int) -> tuple[str, str | int | None]:
         """Text that became final, and what stopped the row beyond the script's end; sets its ``finish_reason``."""
@@ -381,8 +383,8 @@ def _values(row: Row) -> dict[str, float]:
 
 def _searched(delta: ChoiceDelta, search: SearchParams) -> ChoiceDelta:
     """A searched choice says at its end what steering did, and what the search."""
-    if delta.finish_reason is None or delta.guidance is None:
-        return replace(delta, guidance=None)
+    if delta.guidance is None:
+        return delta
     bound = None if search.method == "beam" else 0.7
     stats = SearchStats(search.method, 1, search.rows, search.rows * delta.guidance.tokens, 1.25, bound)
     return replace(delta, guidance=replace(delta.guidance, search=stats))

@@ -212,16 +212,17 @@ async def test_a_prompt_is_scored_once(subject: Subject) -> None:
 async def test_a_guided_answer_says_what_steering_cost(subject: Subject) -> None:
     guidance = Guidance({"cheerful": 1.0, "concise": 0.0}, beta=0.5, report=True)
     deltas = (await choices(subject.client, wanted(guidance=guidance)))[0]
-    for count, delta in enumerate(deltas, 1):
-        assert delta.guidance is not None
-        assert (delta.guidance.tokens, delta.guidance.beta, delta.guidance.search) == (count, 0.5, None)
-        assert set(delta.guidance.values) == set(delta.guidance.value_spread) == {"cheerful", "concise"}
+    for delta in deltas:
+        assert (delta.guidance is None) == (delta.finish_reason is None)
         (report,) = delta.reports
         assert (report.token_id,) == delta.token_ids
+        assert delta.kl_nats == pytest.approx((report.steering_nats + report.truncation_nats,))
         assert set(report.values) == {"cheerful", "concise"}
     costs = [sum(d.reports[0].steering_nats for d in deltas), sum(d.reports[0].truncation_nats for d in deltas)]
     last = deltas[-1].guidance
     assert last is not None
+    assert (last.tokens, last.beta, last.search) == (len(deltas), 0.5, None)
+    assert set(last.values) == set(last.value_spread) == {"cheerful", "concise"}
     assert [last.steering_nats, last.truncation_nats] == pytest.approx(costs)
     assert (last.steering_nats >= 0, last.truncation_nats >= 0) == (True, True)
 
@@ -398,7 +399,7 @@ async def test_a_running_request_is_steered_otherwise_from_the_token_that_is_tol
         deltas = [*first.deltas, *await changed(running)]
         assert deltas[-1].change == SteeringChange(number, other, 3.0)
         assert number == len(tokens(deltas)) - 1
-        assert deltas[-1].guidance is not None and deltas[-1].guidance.beta == 3.0
+        assert all(len(delta.kl_nats) == 1 for delta in deltas)
         (later,) = await client.steer("long", Guidance())
         change = (await changed(running))[-1].change
         assert change is not None and (change.token, change.beta) == (later, 0.0)

@@ -129,7 +129,7 @@ STAGES: list[tuple[Any, str, float]] = [  # where it raises, and at which share 
     (Matcher, "begin", 0.01),
     (Matcher, "advance", 0.01),
     (Emitter, "_add", 0.004),
-    (Emitter, "_summary", 0.004),
+    (Emitter, "_summary", 0.02),
     (Emitter, "_report", 0.004),
     (mavis_core.sample.logprobs, "TokenLogprobs", 0.004),
     (mavis_core.sample.prompt_logprobs, "_score", 0.02),

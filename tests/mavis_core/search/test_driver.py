@@ -61,6 +61,9 @@ async def test_chunks_go_out_as_they_become_certain(beams: int) -> None:
     assert last.guidance is not None and last.guidance.tokens == 9
     assert last.guidance.search is not None and last.guidance.search.rounds == 5
     assert last.guidance.search.tokens == beams * 3 * 9
+    nats = [cost for output in outputs for cost in output.deltas[0].kl_nats]
+    assert len(nats) == 9
+    assert sum(nats) == pytest.approx(last.guidance.steering_nats + last.guidance.truncation_nats)
     assert_idle(engine)
 
 

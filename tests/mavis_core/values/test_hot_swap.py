@@ -94,14 +94,14 @@ def test_reports_follow_their_objectives() -> None:
         steps = [target.step() for _ in range(4)]
         if change:
             target.load_values([head_value(POLICY, "c", "d", seed=3)])
-        steps += [target.step() for _ in range(8)]
+        while target.has_work:
+            steps.append(target.step())
         deltas.append([outputs[0].deltas[0] for outputs in steps])
     for plain, changed in zip(*deltas, strict=True):
         assert changed.token_ids == plain.token_ids
-        assert changed.guidance is not None
-        assert plain.guidance is not None
-        assert changed.guidance.values == pytest.approx(plain.guidance.values, abs=1e-5)
         assert changed.reports[0].values == pytest.approx(plain.reports[0].values, abs=1e-5)
+    assert changed.guidance is not None and plain.guidance is not None
+    assert changed.guidance.values == pytest.approx(plain.guidance.values, abs=1e-5)
 
 
 def test_a_loaded_value_is_known_and_an_unloaded_one_is_not() -> None:
