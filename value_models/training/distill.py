@@ -1,7 +1,8 @@
 """What ``mavis distill`` does: teaches one value, the student, what several others say, and writes it as a folder.
 
 Four heads and an ``lm`` become one ``lm``, or one ``head``; what the student costs in decoding does not grow with the
-number of its teachers. The texts are the rollouts of any training run; no reward is computed.
+number of its teachers. The texts are the rollouts of any training run; no reward is computed. Instructions teach too:
+what objectives in words say, without the row that they cost.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from value_models.training.teaching import Queries, teach
 from value_models.training.train_config import TrainConfig
 from value_models.training.trainer import TrainingState, train
 from value_models.training.verdict import serve_line
+from value_models.training.words_teacher import Instructions
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ObjectiveConfig, ValueConfig
 
 
@@ -45,6 +47,9 @@ class DistillConfig:
         folder: gets ``training/`` and ``value/``.
         rollouts: folder that ``mavis rollouts`` filled.
         teachers: folders as ``mavis serve --values`` takes them; their objectives together are the student's.
+        words: objective -> instruction, taught as the policy itself understands it (``words_teacher``).
+        prompts: what the rollouts were made from, where words are taught; None: the file of its name beside
+            ``rollouts``.
         policy: folder or hub id; None is the model that ships.
         places: of every tree, where candidates are taught.
         candidates: of the policy's likeliest, how many are taught there.
@@ -53,7 +58,9 @@ class DistillConfig:
 
     folder: str
     rollouts: str
-    teachers: list[str]
+    teachers: list[str] = field(default_factory=list)
+    words: dict[str, str] = field(default_factory=dict)
+    prompts: str | None = None
     policy: str | None = None
     places: int = 16
     candidates: int = 12
@@ -62,8 +69,12 @@ class DistillConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        if not self.teachers:
-            raise RunError("teachers: at least one is needed")
+        if not self.teachers and not self.words:
+            raise RunError("teachers: at least one is needed, or words")
+        if silent := [name for name, text in self.words.items() if not text.strip()]:
+            raise RunError(f"words.{silent[0]}: must say something")
+        if self.prompts is not None and not self.words:
+            raise RunError("prompts: are read where words are taught; leave them out")
         if self.places < 1 or not 1 <= self.candidates <= 256:
             raise RunError(f"places={self.places}, candidates={self.candidates}: must be at least 1, candidates to 256")
         if self.train.learning.weights or self.train.learning.products:
@@ -85,6 +96,7 @@ def load_config(path: Path) -> DistillConfig:
     return replace(
         config,
         rollouts=relative(path, config.rollouts),
+        prompts=relative(path, config.prompts) if config.prompts else None,
         teachers=all_beside(path, config.teachers, "teachers"),
     )
 
@@ -112,13 +124,20 @@ def _distill(config: DistillConfig, path: str, value: Path, progress: bool) -> T
     policy = load_policy(path, config.engine)
     check_policy(rollouts, path, asdict(identify(policy)))
     teachers, objectives, files = load_teachers(config.teachers, policy)
+    instructions = _instructions(config)
     about = {"teachers": files, "rollouts": made, "seed": config.seed, "train": asdict(config.train)}
     about |= {"places": config.places, "candidates": config.candidates}
+    if instructions is not None:
+        objectives += instructions.objectives
+        about["words"] = dict(config.words)
+    _all_different(objectives)
     durable.write_or_match(folder / "training" / MANIFEST, about)
     if is_there(value, about, bool(config.train.beta_prompts)):
         return None
     forests = [read_shard(shard_path(rollouts, index)) for index in range(made["shards"])]
     trees = [forest.tree(root) for forest in forests for root in forest.roots.tolist()]
+    if instructions is not None:
+        teachers.append(instructions.teacher(policy, trees))
     queries = Queries(config.places, config.candidates, made["settings"]["top_k"])
     data = teach(policy, teachers, trees, queries, config.train.held_out, config.seed, progress)
     names = [objective.name for objective in objectives]
@@ -132,10 +151,22 @@ def _distill(config: DistillConfig, path: str, value: Path, progress: bool) -> T
     def tune(place: Path) -> None:
         if prompts:
             engine = Engine(policy, [load_value(place, policy)], config.engine)
-            tune_folder(engine, place, prompts, longest, queries.top_k, config.seed, progress)
+            tune_folder(engine, place, prompts, longest, queries.top_k, config.seed, progress, list(config.words))
 
     export(value, config.train, policy, student, objectives, {**about, **outcome(state)}, tune)
     return state
+
+
+def _instructions(config: DistillConfig) -> Instructions | None:
+    if not config.words:
+        return None
+    return Instructions.read(config.words, Path(config.rollouts), Path(config.prompts) if config.prompts else None)
+
+
+def _all_different(objectives: Sequence[ObjectiveConfig]) -> None:
+    names = [objective.name for objective in objectives]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RunError(f"teachers: {twice[0]!r} is scored by two of them")
 
 
 def load_teachers(
@@ -159,7 +190,5 @@ def load_teachers(
         modules.append(learning.teacher(policy, load_value(folder, policy)).to(policy.device))
         objectives += config.objectives
         files.append([folder.name, *(file_hash(folder / file) for file in (CONFIG_FILE, WEIGHTS_FILE))])
-    names = [objective.name for objective in objectives]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise RunError(f"teachers: {twice[0]!r} is scored by two of them")
+    _all_different(objectives)
     return modules, objectives, files

@@ -32,6 +32,8 @@ LENGTHS = (2, 8, 32)
 ENOUGH = 2.0
 """Seconds of one of them after which no longer one is tried."""
 SCORED = 16
+READ = 4
+"""Trees that are tried of a reward which reads trees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,20 @@ def try_scoring(reward: Guarded, prompts: Sequence[Prompt], texts: Sequence[str]
     began = time.perf_counter()
     reward.score(asked, [texts[i % len(texts)] for i in range(SCORED)])
     return (time.perf_counter() - began) / SCORED
+
+
+def try_reading(reward: Guarded, prompts: Sequence[Prompt], forest: Forest) -> float:
+    """Seconds per token of a tree and its prompt, of a reward that reads trees."""
+    trees = [forest.tree(root) for root in forest.roots.tolist()][: READ + 1]
+
+    def read(chosen: Sequence[Forest]) -> float:
+        asked, began = [prompts[int(tree.prompt[0])] for tree in chosen], time.perf_counter()
+        reward.score_trees(asked, Forest.concatenate(chosen), lambda share: None)
+        return time.perf_counter() - began
+
+    read(trees[:1])  # warms up
+    measured = trees[min(1, len(trees) - 1) :]
+    return read(measured) / sum(len(tree.tokens) for tree in measured)
 
 
 def try_learning(

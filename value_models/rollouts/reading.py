@@ -1,0 +1,54 @@
+"""What a policy finds of a tree's tokens, below the prompt that it grew from or below another one: one forward.
+
+A tree of many responses shares most of its text, and its prompt entirely; read as one, a token costs once what it would
+cost in every response that goes through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mavis_core.model.policy import Policy
+from value_models.rollouts.packing import PackedTree, TokenTargets, collate
+
+POSITIONS = 512
+"""Whose logits are computed at once."""
+
+
+def below(tree: PackedTree, prompt: Sequence[int]) -> PackedTree:
+    """The tree with other token ids for its prompt."""
+    own, count = int((tree.node == 0).sum()), len(prompt)
+    further = count - own
+    return replace(
+        tree,
+        ids=torch.cat((torch.tensor(list(prompt)), tree.ids[own:])),
+        positions=torch.cat((torch.arange(count), tree.positions[own:] + further)),
+        node=torch.cat((torch.zeros(count, dtype=torch.int64), tree.node[own:])),
+        previous=torch.cat((torch.arange(-1, count - 1), tree.previous[own:] + further)),
+        ends=TokenTargets(tree.ends.at + further, tree.ends.targets),
+        drawn=TokenTargets(tree.drawn.at + further, tree.drawn.targets),
+    )
+
+
+@torch.inference_mode()
+def asked_logprobs(policy: Policy, tree: PackedTree, every_token: bool = True) -> Tensor:
+    """log pi of every token that ``tree.drawn`` asks for (else ``tree.ends``) after the text before it: (E,) float32,
+    nats, over the whole vocabulary, on the host.
+    """
+    batch = collate([tree], every_token, policy.device)
+    hidden = policy.backbone.base(**batch.inputs(policy.backbone.config)).last_hidden_state[0]
+    return logprobs_after(policy, hidden[batch.previous[0, batch.asked]], batch.ids[0, batch.asked]).cpu()
+
+
+def logprobs_after(policy: Policy, hidden: Tensor, tokens: Tensor) -> Tensor:
+    """log pi of tokens (E,) after hidden states (E, D): (E,) float32, without (E, V) in memory."""
+    parts = []
+    for start in range(0, len(tokens), POSITIONS):
+        own = slice(start, start + POSITIONS)
+        logits = policy.logits(hidden[own])
+        parts.append(logits.gather(1, tokens[own, None])[:, 0] - logits.logsumexp(dim=1))
+    return torch.cat(parts)
