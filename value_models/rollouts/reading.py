@@ -17,6 +17,7 @@ from value_models.rollouts.packing import PackedTree, TokenTargets, collate
 
 POSITIONS = 512
 """Whose logits are computed at once."""
+NONE = TokenTargets(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 0))
 
 
 def below(tree: PackedTree, prompt: Sequence[int]) -> PackedTree:
@@ -34,14 +35,28 @@ def below(tree: PackedTree, prompt: Sequence[int]) -> PackedTree:
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
+def states_before(policy: Policy, tree: PackedTree, every_token: bool = True) -> Tensor:
+    """The policy's last hidden state before every token that ``tree.drawn`` asks for (else ``tree.ends``): (E, D).
+
+    What stands behind the last of them, as the candidates do that a student is taught, is not read.
+    """
+    before = tree.previous[(tree.drawn if every_token else tree.ends).at]
+    end = int(before.max()) + 1
+    read = replace(tree, ids=tree.ids[:end], positions=tree.positions[:end], node=tree.node[:end], ends=NONE, drawn=NONE)
+    batch = collate([replace(read, previous=tree.previous[:end])], every_token, policy.device)
+    out = policy.backbone.base(**batch.inputs(policy.backbone.config))
+    found: Tensor = out.last_hidden_state[0, before.to(policy.device)]
+    return found
+
+
+@torch.no_grad()
 def asked_logprobs(policy: Policy, tree: PackedTree, every_token: bool = True) -> Tensor:
     """log pi of every token that ``tree.drawn`` asks for (else ``tree.ends``) after the text before it: (E,) float32,
     nats, over the whole vocabulary, on the host.
     """
-    batch = collate([tree], every_token, policy.device)
-    hidden = policy.backbone.base(**batch.inputs(policy.backbone.config)).last_hidden_state[0]
-    return logprobs_after(policy, hidden[batch.previous[0, batch.asked]], batch.ids[0, batch.asked]).cpu()
+    tokens = tree.ids[(tree.drawn if every_token else tree.ends).at].to(policy.device)
+    return logprobs_after(policy, states_before(policy, tree, every_token), tokens).cpu()
 
 
 def logprobs_after(policy: Policy, hidden: Tensor, tokens: Tensor) -> Tensor:

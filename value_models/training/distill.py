@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from mavis_core.api.config import EngineConfig
@@ -26,6 +27,7 @@ from value_models.prompts import file_hash
 from value_models.rollouts.roll_out import check_policy
 from value_models.rollouts.shards import MANIFEST, read_shard, shard_path
 from value_models.training.config_file import all_beside, read_config, relative
+from value_models.training.data import TrainingData
 from value_models.training.export import export, is_there, make_trainee
 from value_models.training.plot import plot
 from value_models.training.recommended_beta import tune_folder
@@ -37,6 +39,10 @@ from value_models.training.trainer import TrainingState, train
 from value_models.training.verdict import serve_line
 from value_models.training.words_teacher import Instructions
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ObjectiveConfig, ValueConfig
+
+
+SMALLEST_UNIT = 1e-3
+"""Nats: words that move nothing are no reason to divide by zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,17 @@ def _distill(config: DistillConfig, path: str, value: Path, progress: bool) -> T
     data = teach(policy, teachers, trees, queries, config.train.held_out, config.seed, progress)
     names = [objective.name for objective in objectives]
     student = make_trainee(policy, len(names), config.train, config.seed)
-    state = train(student, data, names, config.train, config.seed, folder / "training", policy.device, progress)
+    state = train(
+        student,
+        data,
+        names,
+        config.train,
+        config.seed,
+        folder / "training",
+        policy.device,
+        progress,
+        _units(data, len(names) - len(config.words)),
+    )
     plot(state.history, state.best, folder / "training")
     held_out = data.held_out.forest
     prompts = [held_out.own_tokens(root) for root in held_out.roots[: config.train.beta_prompts].tolist()]
@@ -155,6 +171,14 @@ def _distill(config: DistillConfig, path: str, value: Path, progress: bool) -> T
 
     export(value, config.train, policy, student, objectives, {**about, **outcome(state)}, tune)
     return state
+
+
+def _units(data: TrainingData, scored: int) -> list[float]:
+    """What each objective's error is divided by: 1 for the first ``scored``, whose values are in z-units; what is
+    taught in words is in nats, and some words move a policy more than others.
+    """
+    taught = torch.cat([tree.drawn.targets for tree in data.train.trees])[:, scored:]
+    return [1.0] * scored + [max(float(std), SMALLEST_UNIT) for std in taught.std(dim=0, correction=0)]
 
 
 def _instructions(config: DistillConfig) -> Instructions | None:

@@ -15,7 +15,7 @@ from value_models.rewards.reward import Guarded, TreeReward
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.shards import read_shard, shard_path
 from value_models.training.data import TargetSettings
-from value_models.training.forecast import FROM, Work, forecast, rollouts_line, tree_size
+from value_models.training.forecast import Forecast, Work, forecast, rollouts_alone, tree_size
 from value_models.training.run_config import RunConfig
 from value_models.training.trial import Learned, Sampled, try_learning, try_reading, try_sampling, try_scoring
 
@@ -41,19 +41,17 @@ class Foreseen(Protocol):
     def target_settings(self) -> TargetSettings: ...
 
 
-def outlook(run: Foreseen, engine: Engine, encoded: Sequence[Sequence[int]], whole: bool) -> list[str]:
-    """Lines for people.
-
-    Args:
-        engine: idle, and idle afterwards.
-        encoded: token ids of the run's prompts.
-        whole: of all steps; else of the rollouts alone, which need no rewards.
+def outlook(run: Foreseen, engine: Engine, encoded: Sequence[Sequence[int]], whole: bool) -> Forecast:
+    """Args:
+    engine: idle, and idle afterwards.
+    encoded: token ids of the run's prompts.
+    whole: of all steps; else of the rollouts alone, which need no rewards.
     """
     config = run.config
     sampled = try_sampling(engine, encoded, config.rollouts, config.seed)
     work = _work(run, encoded)
     if not whole:
-        return [FROM, rollouts_line(work, sampled)]
+        return rollouts_alone(work, sampled)
     judges = [name for name, reward in config.rewards.items() if reward.judge is not None]
     scoring = _scoring(run, sampled, judges, work) if work.unlabelled else 0.0
     return forecast(work, sampled, scoring, _learned(run, engine, sampled), config.train, engine, judges)
