@@ -1,1 +1,1 @@
-"""Values that were taught by sentences, served, beside the sentences themselves: steering, cost, and how they were made."""
+"""Values that were taught by sentences, served, beside the sentences: steering, cost, and what they took to make."""

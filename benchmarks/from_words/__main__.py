@@ -5,8 +5,9 @@
     python -m benchmarks.from_words --model MODEL --value learned=RUN/value --prompts 8 --tokens 16 --no-costs
 
 Sentences are read from the values, whose objectives' descriptions they are; each objective needs a measure of its name
-(``benchmarks.words.measures``). The answers of each cell are one file below ``--folder``, written when the cell is done;
-those that are there are not asked again. At the end the page and the figures of all that is there go to ``--out``.
+(``benchmarks.words.measures``). The answers of each cell are one file below ``--folder``, written when the cell is
+done; those that are there are not asked again. At the end the page and the figures of all that is there go to
+``--out``.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def named(option: str, given: list[str]) -> dict[str, Path]:
     for each in given:
         name, sign, path = each.partition("=")
         if not (name and sign and Path(path).exists()) or name in ("words", "told"):
-            raise typer.BadParameter(f"{option} {each}: must be NAME=PATH of something that is there, not words or told")
+            raise typer.BadParameter(
+                f"{option} {each}: must be NAME=PATH; the path is there, the name not words or told"
+            )
         found[name] = Path(path)
     return found
 
@@ -74,7 +77,7 @@ def main(
     rows: Annotated[int, typer.Option(help="places in the batch; an answer steered by words takes two")] = 64,
     top_k: Annotated[int, typer.Option(help="candidates in every cell")] = 40,
     minutes: Annotated[float, typer.Option(help="begin no further cell after so many")] = 600.0,
-    costs: Annotated[bool, typer.Option(help="measure tokens per second too, on a machine that does nothing else")] = True,
+    costs: Annotated[bool, typer.Option(help="measure tokens per second too; on an idle machine")] = True,
     cost_rows: Annotated[list[int] | None, typer.Option(help="rows there; may be repeated; default: 1, 8, 32")] = None,
     rounds: Annotated[int, typer.Option(help="rounds there")] = 3,
     dtype: Annotated[DType, typer.Option(help="as mavis serve --dtype")] = "auto",

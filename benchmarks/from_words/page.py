@@ -49,7 +49,9 @@ def page(
         parts += ["## What a token costs", COST.format(**costs), _costs(costs)]
     if reports:
         parts += ["## What they took to make", STEPS, table(*_steps(reports))]
-    parts.append("Made by `python -m benchmarks.from_words`; figures, machine and some of the answers: `from_words.json`.")
+    parts.append(
+        "Made by `python -m benchmarks.from_words`; figures, machine and some of the answers: `from_words.json`."
+    )
     return "\n\n".join(parts) + "\n"
 
 

@@ -89,9 +89,7 @@ class Run:
         if value not in self._engines:
             most = min(PROMPT_ROOM + self.tokens, self.policy.max_model_len)
             loaded = [load_value(self.values[value], self.policy)] if value else []
-            self._engines[value] = Engine(
-                self.policy, loaded, EngineConfig(max_model_len=most, max_num_seqs=self.rows)
-            )
+            self._engines[value] = Engine(self.policy, loaded, EngineConfig(max_model_len=most, max_num_seqs=self.rows))
         return self._engines[value]
 
     def _answers(self, cell: Cell, bar: tqdm[None]) -> list[SampledAnswer]:

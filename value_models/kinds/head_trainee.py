@@ -53,8 +53,8 @@ class HeadTrainee(nn.Module):
             key = (tree.key, batch.every_token)
             states = self._states.get(key)
             if states is None:
-                states = states_before(self._policy[0], tree, batch.every_token).float()
-                if states.nbytes <= self._room:
+                states = states_before(self._policy[0], tree, batch.every_token)
+                if tree.states is None and states.nbytes <= self._room:
                     self._states[key] = states.cpu()
                     self._room -= states.nbytes
             found.append(states.to(batch.ids.device))

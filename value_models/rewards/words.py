@@ -30,6 +30,7 @@ PADDED_TOKENS = 8192
 """Of one forward."""
 NOTHING = np.zeros(0, dtype=np.int64), np.zeros((0, 0))
 
+
 class Reader:
     """The policy as a reader of finished texts; remembers what it last read without an instruction, which all
     instructions of a run are compared with.

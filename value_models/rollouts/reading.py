@@ -32,22 +32,33 @@ def below(tree: PackedTree, prompt: Sequence[int]) -> PackedTree:
         previous=torch.cat((torch.arange(-1, count - 1), tree.previous[own:] + further)),
         ends=TokenTargets(tree.ends.at + further, tree.ends.targets),
         drawn=TokenTargets(tree.drawn.at + further, tree.drawn.targets),
+        states=None,
     )
 
 
 @torch.no_grad()
+def read(policy: Policy, tree: PackedTree) -> Tensor:
+    """The policy's last hidden states at all tokens of a tree: (T, D) float32."""
+    batch = collate([tree], True, policy.device)
+    found: Tensor = policy.backbone.base(**batch.inputs(policy.backbone.config)).last_hidden_state[0]
+    return found.float()
+
+
 def states_before(policy: Policy, tree: PackedTree, every_token: bool = True) -> Tensor:
-    """The policy's last hidden state before every token that ``tree.drawn`` asks for (else ``tree.ends``): (E, D).
+    """The policy's last hidden state before every token that ``tree.drawn`` asks for (else ``tree.ends``): (E, D)
+    float32, read unless they are kept with the tree.
 
     What stands behind the last of them, as the candidates do that a student is taught, is not read.
     """
     before = tree.previous[(tree.drawn if every_token else tree.ends).at]
-    end = int(before.max()) + 1
-    read = replace(tree, ids=tree.ids[:end], positions=tree.positions[:end], node=tree.node[:end], ends=NONE, drawn=NONE)
-    batch = collate([replace(read, previous=tree.previous[:end])], every_token, policy.device)
-    out = policy.backbone.base(**batch.inputs(policy.backbone.config))
-    found: Tensor = out.last_hidden_state[0, before.to(policy.device)]
-    return found
+    states = read(policy, first(tree, int(before.max()) + 1)) if tree.states is None else tree.states
+    return states[before.to(states.device)].to(policy.device)
+
+
+def first(tree: PackedTree, count: int) -> PackedTree:
+    """Its first tokens, of which none is asked for."""
+    cut = {name: getattr(tree, name)[:count] for name in ("ids", "positions", "node", "previous")}
+    return replace(tree, **cut, ends=NONE, drawn=NONE)
 
 
 @torch.no_grad()
@@ -64,6 +75,6 @@ def logprobs_after(policy: Policy, hidden: Tensor, tokens: Tensor) -> Tensor:
     parts = []
     for start in range(0, len(tokens), POSITIONS):
         own = slice(start, start + POSITIONS)
-        logits = policy.logits(hidden[own])
+        logits = policy.logits(hidden[own].to(policy.dtype))
         parts.append(logits.gather(1, tokens[own, None])[:, 0] - logits.logsumexp(dim=1))
     return torch.cat(parts)

@@ -136,8 +136,7 @@ def _draw(engine: Engine, turn: Turn, seed: int, numbers: range) -> list[str | N
     # A template that ends turns by a token of its own; else by the words that stand there.
     stops: dict[str, Any] = {"stop_token_ids": (ends[0],)} if ends[0] in special else {"stop": (turn.end.strip(),)}
     samplings = [
-        SamplingParams(max_tokens=LONGEST, top_p=TOP_P, seed=seed_of(f"{seed}/user turn/{i}"), **stops)
-        for i in numbers
+        SamplingParams(max_tokens=LONGEST, top_p=TOP_P, seed=seed_of(f"{seed}/user turn/{i}"), **stops) for i in numbers
     ]
     found = generate(engine, [ids] * len(numbers), samplings)
     return [_text(choice) for (choice,) in found]

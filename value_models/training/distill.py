@@ -40,7 +40,6 @@ from value_models.training.verdict import serve_line
 from value_models.training.words_teacher import Instructions
 from value_models.value_config import CONFIG_FILE, WEIGHTS_FILE, ObjectiveConfig, ValueConfig
 
-
 SMALLEST_UNIT = 1e-3
 """Nats: words that move nothing are no reason to divide by zero."""
 
