@@ -89,8 +89,8 @@ def _steps(reports: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[li
     for name, report in reports.items():
         foreseen = report.get("rollouts", {}).get("forecast", {}).get("seconds", {})
         for step, each in report.items():
-            # What is foreseen apart is one step.
-            before = foreseen.get(step) if step != "training" else foreseen.get("training", 0) + foreseen.get("beta", 0)
+            # Tuning beta is foreseen apart, and is a part of training.
+            before = foreseen[step] + (foreseen["beta"] if step == "training" else 0) if step in foreseen else None
             did = {key: each[key] for key in ("prompts", "drawn", "tokens_sampled", "epochs") if key in each}
             rows.append(
                 [

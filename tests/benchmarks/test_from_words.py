@@ -54,16 +54,17 @@ def test_a_value_is_compared_with_its_words_prompt_by_prompt() -> None:
 
 
 def test_steps_stand_beside_what_was_foreseen() -> None:
+    foreseen = {"rollouts": 12, "training": 3, "beta": 1}
     report = {
         "prompts": {"prompts": 20, "drawn": 31, "seconds": 5.0, "cpu_seconds": 7.5, "memory_gb": 1.25},
-        "rollouts": {"tokens_sampled": 4321, "seconds": 10.0, "forecast": {"seconds": {"rollouts": 12, "training": 3}}},
+        "rollouts": {"tokens_sampled": 4321, "seconds": 10.0, "forecast": {"seconds": foreseen}},
         "training": {"epochs": 4, "seconds": 2.0, "cpu_seconds": 3.0, "memory_gb": 1.5},
     }
     setting = {"model": "m", "count": 1, "tokens": 1, "top_k": 1, "dtype": "float32"}
     told = page({}, setting, None, {"fit": report})
     assert "| fit | prompts |  | 5 | 8 | 1.2 | prompts 20, drawn 31 |" in told
     assert "| fit | rollouts | 12 | 10 | nan | nan | tokens_sampled 4,321 |" in told
-    assert "| fit | training | 3 | 2 | 3 | 1.5 | epochs 4 |" in told
+    assert "| fit | training | 4 | 2 | 3 | 1.5 | epochs 4 |" in told
 
 
 @pytest.fixture

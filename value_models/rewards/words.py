@@ -6,8 +6,8 @@ What the response says about the instruction, in the policy's own eyes; no other
 an objective in words adds up while decoding (``PromptedObjective``), of a whole response, so a value that learns it
 steers by the same words at no price per token. An empty response says nothing: 0.
 
-Rollouts are read as the trees that they are, every token once, and with the stop tokens that ended them: where to end is
-part of what words ask for. Texts alone do not say whether they had come to their end; that token is left out then.
+Rollouts are read as the trees that they are, every token once, and with the stop tokens that ended them: where to end
+is part of what words ask for. Texts alone do not say whether they had come to their end; that token is left out then.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     V(s + a) = log pi(a | s, told) - log pi(a | s)        nats
 
 is what an objective in words says while decoding (``PromptedObjective``), and the best tilt there is for the log-ratio
-of a whole response as the reward: E[exp(R)] of all that can follow s + a is exp of the log-ratio up to and with a, since
-what the told policy does from there on sums to 1. So a student of it needs no returns, which are noisy; it learns from
-any responses of the policy, few of each prompt, and weight 1 means of it what it means of the words.
+of a whole response as the reward: E[exp(R)] over all that can follow s + a is exp of the log-ratio up to and with a,
+since what the told policy does from there on sums to 1. So a student of it needs no returns, which are noisy; it learns
+from any responses of the policy, few of each prompt, and weight 1 means of it what it means of the words.
 """
 
 from __future__ import annotations

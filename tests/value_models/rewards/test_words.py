@@ -118,7 +118,7 @@ def test_trees_are_read_at_once_and_with_their_ends(tmp_path: Path) -> None:
     found = [reward.score_trees(asked, forest, told.append) for reward in rewards]
     assert sum(told) == pytest.approx(2)
     for instruction, scores in zip(("Be cheerful.", "Be grim."), found, strict=True):
-        for leaf, score in list(zip(forest.leaves.tolist(), scores, strict=True))[::4]:
+        for leaf, score in list(zip(forest.leaves.tolist(), scores, strict=True))[::8]:
             plain = f"[user]{asked[forest.prompt[leaf]].text}<eos>[assistant]"
             with_words, ids = f"[system]{instruction}<eos>{plain}", forest.response(leaf)
             expected = (of_tokens(with_words, ids) - of_tokens(plain, ids)) / len(ids)
