@@ -103,7 +103,8 @@ def main(
 
 def tell(run: Run, out: Path, costs: dict[str, Any] | None, reports: dict[str, Path]) -> None:
     """Write the page and the figures of all cells that are there."""
-    answers, setting = run.found(), {"count": len(run.prompts), "tokens": run.tokens, "top_k": run.top_k}
+    answers = run.found()
+    setting: dict[str, Any] = {"count": len(run.prompts), "tokens": run.tokens, "top_k": run.top_k}
     setting |= {"model": Path(run.policy.name).name, "dtype": str(run.policy.dtype).removeprefix("torch.")}
     findings = Findings(run.prompts, answers, run.seed)
     figures = {

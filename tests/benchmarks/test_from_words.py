@@ -97,7 +97,7 @@ def test_a_small_run_resumes_and_reports(model: Path, monkeypatch: pytest.Monkey
     kept = {path.name: path.stat().st_mtime_ns for path in (model / "run").glob("*.jsonl")}
     assert len(kept) == 15
     (model / "run" / "formal-one-2.jsonl").unlink()
-    costs = {"new_tokens": 32, "prompt_tokens": 8, "rounds": 1}
+    costs: dict[str, Any] = {"new_tokens": 32, "prompt_tokens": 8, "rounds": 1}
     costs["results"] = [{"rows": 1, "tokens_per_s": {"0": 9.0, "1": 4.5, "value": 8.0}, "1 / 0": 0.5, "value / 0": 0.9}]
     monkeypatch.setattr("benchmarks.from_words.__main__.measure_costs", lambda *_: costs)
     run(model, costs=True)

@@ -23,12 +23,11 @@ from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.model.policy import Policy
 from value_models.prompts import Prompt, place_of
 from value_models.rollouts.forest import Forest
-from value_models.rollouts.packing import pack
+from value_models.rollouts.packing import NOTHING, pack
 from value_models.rollouts.reading import asked_logprobs, below, logprobs_after
 
 PADDED_TOKENS = 8192
 """Of one forward."""
-NOTHING = np.zeros(0, dtype=np.int64), np.zeros((0, 0))
 
 
 class Reader:

@@ -21,6 +21,8 @@ from mavis_core.model.windows import smallest_window
 from value_models.rollouts.forest import Forest
 
 Examples = tuple[NDArray[np.int64], NDArray[np.float64]]
+NOTHING: Examples = np.zeros(0, dtype=np.int64), np.zeros((0, 0))
+"""No examples."""
 
 
 @dataclass(frozen=True, slots=True)

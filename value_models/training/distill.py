@@ -52,10 +52,10 @@ class DistillConfig:
         folder: gets ``training/`` and ``value/``.
         rollouts: folder that ``mavis rollouts`` filled.
         teachers: folders as ``mavis serve --values`` takes them; their objectives together are the student's.
+        policy: folder or hub id; None is the model that ships.
         words: objective -> instruction, taught as the policy itself understands it (``words_teacher``).
         prompts: what the rollouts were made from, where words are taught; None: the file of its name beside
             ``rollouts``.
-        policy: folder or hub id; None is the model that ships.
         places: of every tree, where candidates are taught.
         candidates: of the policy's likeliest, how many are taught there.
         seed: of everything that is drawn.
@@ -64,9 +64,9 @@ class DistillConfig:
     folder: str
     rollouts: str
     teachers: list[str] = field(default_factory=list)
+    policy: str | None = None
     words: dict[str, str] = field(default_factory=dict)
     prompts: str | None = None
-    policy: str | None = None
     places: int = 16
     candidates: int = 12
     seed: int = 0
@@ -176,8 +176,9 @@ def _units(data: TrainingData, scored: int) -> list[float]:
     """What each objective's error is divided by: 1 for the first ``scored``, whose values are in z-units; what is
     taught in words is in nats, and some words move a policy more than others.
     """
-    taught = torch.cat([tree.drawn.targets for tree in data.train.trees])[:, scored:]
-    return [1.0] * scored + [max(float(std), SMALLEST_UNIT) for std in taught.std(dim=0, correction=0)]
+    taught = torch.cat([tree.drawn.targets for tree in data.train.trees])
+    spread = [float(column.std(correction=0)) for column in taught.T[scored:]]
+    return [1.0] * scored + [max(each, SMALLEST_UNIT) for each in spread]
 
 
 def _instructions(config: DistillConfig) -> Instructions | None:

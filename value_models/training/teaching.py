@@ -18,11 +18,9 @@ from tqdm import tqdm
 from mavis_core.model.policy import Policy
 from value_models.kinds.head_trainee import STATES_KEPT
 from value_models.rollouts.forest import Forest
-from value_models.rollouts.packing import PackedTree, TokenTargets, collate, pack
+from value_models.rollouts.packing import NOTHING, PackedTree, TokenTargets, collate, pack
 from value_models.rollouts.reading import read
 from value_models.training.data import LabelledTrees, TrainingData, split
-
-NOTHING = np.zeros(0, dtype=np.int64), np.zeros((0, 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ CONFIGS = {"cheerful": RewardConfig(words="Be cheerful."), "grim": RewardConfig(
 
 
 def logprob(prompt: str, response: str) -> float:
-    return of_tokens(prompt, list(response.encode()))
+    found: float = of_tokens(prompt, list(response.encode()))
+    return found
 
 
 @torch.inference_mode()

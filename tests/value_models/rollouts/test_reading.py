@@ -9,10 +9,8 @@ import torch
 from tests.models import tiny_policy
 from tests.value_models.rollouts.test_packing import trees
 from value_models.rollouts import reading
-from value_models.rollouts.packing import pack
+from value_models.rollouts.packing import NOTHING, pack
 from value_models.rollouts.reading import asked_logprobs, below
-
-NOTHING = np.zeros(0, dtype=np.int64), np.zeros((0, 0))
 
 
 @pytest.mark.parametrize("prompt", [[7, 3], list(range(3, 30)), None])
