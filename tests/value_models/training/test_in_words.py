@@ -79,6 +79,7 @@ def test_one_command_writes_the_file_it_stands_for_and_its_run_ends_in_a_value(p
         "prompts": {"from_policy": 24},
         "rewards": {"cheerful": {"words": "Be cheerful."}, "grim": {"words": "Be grim."}},
         "rollouts": {"shape": {"layers": 3, "max_tokens": 96}},
+        "train": {"batch_trees": 2},
         "engine": {"max_num_seqs": 64},
     }
     assert load_config(path).prompts_file == out / "prompts.jsonl"
