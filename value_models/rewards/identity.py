@@ -38,7 +38,7 @@ def _identity(config: RewardConfig, guarded: Guarded) -> dict[str, Any]:
 
         assert isinstance(guarded.reward, Words)
         policy = identify(guarded.reward.reader.policy)
-        read = {"words": config.words, "reads": "trees"}  # once it was texts, without their ends
+        read = {"words": config.words, "reads": "trees"}  # once it was texts, without ends and baseline
         return {**read, "fingerprint": policy.fingerprint, "tokenizer_hash": policy.tokenizer_hash}
     if config.function is not None:
         return {"function": config.function, "source": _source(config.function)}

@@ -8,6 +8,8 @@ steers by the same words at no price per token. An empty response says nothing: 
 
 Rollouts are read as the trees that they are, every token once, and with the stop tokens that ended them: where to end
 is part of what words ask for. Texts alone do not say whether they had come to their end; that token is left out then.
+Of a tree, R is less its mean over the tree's responses: how much an instruction suits a prompt, which differs more between
+prompts than what their answers say of it, is nothing that steering could change.
 """
 
 from __future__ import annotations
@@ -118,7 +120,8 @@ class Words:
     def score_trees(
         self, prompts: Sequence[Prompt], forest: Forest, progress: Callable[[float], object]
     ) -> list[float]:
-        """Of every leaf of ``forest``, in order; what the policy finds without the instruction stands in the forest.
+        """Of every leaf of ``forest``, in order, less the mean of its tree; what the policy finds without the
+        instruction stands in the forest.
 
         Args:
             prompts: of every tree.
@@ -132,7 +135,8 @@ class Words:
             gain = np.zeros(len(tree.tokens))
             gain[drawn] = asked_logprobs(self.reader.policy, below(packed, told)).numpy()
             gain[drawn] -= tree.base_logprobs[drawn]
-            found += (tree.path_sums(gain) / np.maximum(1, tree.path_lengths))[tree.leaves].tolist()
+            each = (tree.path_sums(gain) / np.maximum(1, tree.path_lengths))[tree.leaves]
+            found += (each - each.mean()).tolist()
             progress(1 / len(forest.roots))
         return found
 

@@ -107,7 +107,7 @@ def test_what_cannot_carry_words_is_refused(tmp_path: Path) -> None:
 
 
 def test_trees_are_read_at_once_and_with_their_ends(tmp_path: Path) -> None:
-    """As texts one by one, but for the stop token, which counts as a token too."""
+    """As texts one by one, but for the stop token, which counts as a token too, and less the mean of the prompt."""
     rewards = build(CONFIGS, tmp_path, lambda: POLICY)
     assert POLICY.tokenizer is not None
     asked = [PROMPTS[1], PROMPTS[0]]
@@ -119,8 +119,14 @@ def test_trees_are_read_at_once_and_with_their_ends(tmp_path: Path) -> None:
     found = [reward.score_trees(asked, forest, told.append) for reward in rewards]
     assert sum(told) == pytest.approx(2)
     for instruction, scores in zip(("Be cheerful.", "Be grim."), found, strict=True):
+        apart = []
         for leaf, score in list(zip(forest.leaves.tolist(), scores, strict=True))[::8]:
             plain = f"[user]{asked[forest.prompt[leaf]].text}<eos>[assistant]"
             with_words, ids = f"[system]{instruction}<eos>{plain}", forest.response(leaf)
             expected = (of_tokens(with_words, ids) - of_tokens(plain, ids)) / len(ids)
-            assert score == pytest.approx(expected, abs=1e-4)
+            apart.append((int(forest.prompt[leaf]), expected - score))
+        for number in range(2):
+            own = [each for prompt, each in apart if prompt == number]
+            assert len(own) > 3 and own == pytest.approx([own[0]] * len(own), abs=1e-4)
+            of_prompt = [s for leaf, s in zip(forest.leaves, scores, strict=True) if forest.prompt[leaf] == number]
+            assert sum(of_prompt) == pytest.approx(0, abs=1e-6)
