@@ -27,7 +27,7 @@ class Figures:
     Attributes:
         measure: as it is shown.
         moved: measure less the base's, more is more of the objective; in standard deviations of the base's answers.
-        beside_words: ``moved`` less that of the words at this weight; None for what is not a value.
+        beside_words: ``moved`` less that of the words at this weight; None of the words, and of the base.
         nats_per_token: steering KL.
         cut: share of answers that ended at the limit.
         first: texts, to look at.

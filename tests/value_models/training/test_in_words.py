@@ -98,6 +98,7 @@ def test_one_command_writes_the_file_it_stands_for_and_its_run_ends_in_a_value(p
     assert config.training["rewards"]["grim"]["words"] == "Be grim."
     report = json.loads((out / "report.json").read_text())
     assert set(report) == {"prompts", "rollouts", "labels", "training"}
+    assert set(report["rollouts"]["forecast"]["seconds"]) == {"rollouts", "labels", "training", "beta"}
     assert build_engine(str(policy), [str(out / "value")], EngineConfig()).info.objectives[1].name == "grim"
     taught = distill.load_config(out / "distill.yaml")
     assert taught.words == {"cheerful": "Be cheerful.", "grim": "Be grim."} and taught.policy == str(policy)
