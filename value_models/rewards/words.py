@@ -8,8 +8,8 @@ steers by the same words at no price per token. An empty response says nothing: 
 
 Rollouts are read as the trees that they are, every token once, and with the stop tokens that ended them: where to end
 is part of what words ask for. Texts alone do not say whether they had come to their end; that token is left out then.
-Of a tree, R is less its mean over the tree's responses: how much an instruction suits a prompt, which differs more between
-prompts than what their answers say of it, is nothing that steering could change.
+Of a tree, R is less its mean over the tree's responses: how much an instruction suits a prompt is nothing that steering
+could change, and as much of the variance as what the answers say.
 """
 
 from __future__ import annotations
