@@ -50,9 +50,13 @@ def states_before(policy: Policy, tree: PackedTree, every_token: bool = True) ->
 
     What stands behind the last of them, as the candidates do that a student is taught, is not read.
     """
-    before = tree.previous[(tree.drawn if every_token else tree.ends).at]
-    states = read(policy, first(tree, int(before.max()) + 1)) if tree.states is None else tree.states
-    return states[before.to(states.device)].to(policy.device)
+    return states_at(policy, tree, tree.previous[(tree.drawn if every_token else tree.ends).at])
+
+
+def states_at(policy: Policy, tree: PackedTree, places: Tensor) -> Tensor:
+    """The policy's last hidden states at tokens ``places`` (Q,): (Q, D) float32."""
+    states = read(policy, first(tree, int(places.max()) + 1)) if tree.states is None else tree.states
+    return states[places.to(states.device)].to(policy.device)
 
 
 def first(tree: PackedTree, count: int) -> PackedTree:
@@ -65,9 +69,18 @@ def first(tree: PackedTree, count: int) -> PackedTree:
 def asked_logprobs(policy: Policy, tree: PackedTree, every_token: bool = True) -> Tensor:
     """log pi of every token that ``tree.drawn`` asks for (else ``tree.ends``) after the text before it: (E,) float32,
     nats, over the whole vocabulary, on the host.
+
+    As ``logprobs_after`` of ``states_before``; but candidates beside each other share the logits of their place.
     """
-    tokens = tree.ids[(tree.drawn if every_token else tree.ends).at].to(policy.device)
-    return logprobs_after(policy, states_before(policy, tree, every_token), tokens).cpu()
+    asked = (tree.drawn if every_token else tree.ends).at
+    places, place = tree.previous[asked].unique(return_inverse=True)
+    states, tokens = states_at(policy, tree, places), tree.ids[asked]
+    found = torch.zeros(len(asked))
+    for start in range(0, len(places), POSITIONS):
+        logprobs = policy.logits(states[start : start + POSITIONS].to(policy.dtype)).log_softmax(dim=1)
+        own = (place >= start) & (place < start + POSITIONS)
+        found[own] = logprobs[(place[own] - start).to(logprobs.device), tokens[own].to(logprobs.device)].cpu()
+    return found
 
 
 def logprobs_after(policy: Policy, hidden: Tensor, tokens: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ SHAPE = {"layers": 3, "max_tokens": 96}
 """28 nodes and 16 responses below a prompt in place of the paper's 124 and 64: a real model reads every token once more
 for each instruction, and a thousand prompts are to be an afternoon on a CPU with two cores.
 """
+TAUGHT = {"places": 48, "candidates": 24}
+"""Words cost no reading per candidate, and what they say of a stop token, few candidates tell."""
 TRAIN = {"batch_trees": 2}
 """Of a hundred prompts, 45 steps an epoch; with eight trees a step there would be eleven, too few to learn from."""
 
@@ -51,7 +53,7 @@ def write_run(policy: str, objectives: Sequence[str], prompts: int, folder: Path
         "train": TRAIN,
         "engine": {"max_num_seqs": ROWS},
     }
-    taught = {"folder": "distilled", "policy": named, "rollouts": "rollouts", "words": words, "train": TRAIN}
+    taught = {"folder": "distilled", "policy": named, "rollouts": "rollouts", "words": words, **TAUGHT, "train": TRAIN}
     path, text = folder / FILE, _yaml(settings)
     if not path.exists():
         durable.replace(folder / DISTILL_FILE, lambda part: part.write_text(_yaml(taught), encoding="utf-8"))

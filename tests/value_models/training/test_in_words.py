@@ -102,6 +102,7 @@ def test_one_command_writes_the_file_it_stands_for_and_its_run_ends_in_a_value(p
     assert build_engine(str(policy), [str(out / "value")], EngineConfig()).info.objectives[1].name == "grim"
     taught = distill.load_config(out / "distill.yaml")
     assert taught.words == {"cheerful": "Be cheerful.", "grim": "Be grim."} and taught.policy == str(policy)
+    assert (taught.places, taught.candidates, taught.train.batch_trees) == (48, 24, 2)
     assert (taught.folder, taught.rollouts) == (str(out / "distilled"), str(out / "rollouts"))
     again = runner.invoke(app, ["fit", str(path)])
     assert again.exit_code == 0 and json.loads((out / "report.json").read_text()) == report
