@@ -60,9 +60,10 @@ def fit(
     if config is None:
         if policy is None or not objective or out is None:
             raise ConfigError("fit: needs a YAML file, or --policy, --objective and --out")
-        from value_models.training.in_words import DEFAULT_PROMPTS, write_run
+        from value_models.training.in_words import DEFAULT_PROMPTS, DISTILL_FILE, write_run
 
         config = write_run(policy, objective, prompts or DEFAULT_PROMPTS, out)
+        typer.echo(f"{config}: the run; {out / DISTILL_FILE}: the same words for `mavis distill`, on its rollouts")
     with run_file(config):
         from value_models.training.iterate import last_values, runs
         from value_models.training.run import Run

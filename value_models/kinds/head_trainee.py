@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from mavis_core.model.policy import Policy
 from value_models.kinds.head_network import unit_rms
-from value_models.rollouts.packing import Batch, collate
+from value_models.rollouts.packing import Batch
+from value_models.rollouts.reading import states_before
 
 STATES_KEPT = 4 << 30
 """What is beyond is computed again."""
@@ -52,16 +53,9 @@ class HeadTrainee(nn.Module):
             key = (tree.key, batch.every_token)
             states = self._states.get(key)
             if states is None:
-                states = self._compute(collate([tree], batch.every_token, batch.ids.device))
-                if states.nbytes <= self._room:
+                states = states_before(self._policy[0], tree, batch.every_token)
+                if tree.states is None and states.nbytes <= self._room:
                     self._states[key] = states.cpu()
                     self._room -= states.nbytes
             found.append(states.to(batch.ids.device))
         return torch.cat(found)
-
-    @torch.no_grad()
-    def _compute(self, batch: Batch) -> Tensor:
-        (policy,) = self._policy
-        out = policy.backbone.base(**batch.inputs(policy.backbone.config))
-        before: Tensor = out.last_hidden_state[0, batch.previous[0, batch.asked]]
-        return before.float()

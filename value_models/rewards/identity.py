@@ -38,7 +38,8 @@ def _identity(config: RewardConfig, guarded: Guarded) -> dict[str, Any]:
 
         assert isinstance(guarded.reward, Words)
         policy = identify(guarded.reward.reader.policy)
-        return {"words": config.words, "fingerprint": policy.fingerprint, "tokenizer_hash": policy.tokenizer_hash}
+        read = {"words": config.words, "reads": "trees"}  # once it was texts, without ends and baseline
+        return {**read, "fingerprint": policy.fingerprint, "tokenizer_hash": policy.tokenizer_hash}
     if config.function is not None:
         return {"function": config.function, "source": _source(config.function)}
     if config.judge is not None:

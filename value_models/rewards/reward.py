@@ -8,13 +8,16 @@ so its answers are checked where they come in: a NaN in a label would surface ho
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mavis_core.api.errors import RewardError
 from value_models.prompts import Prompt
+
+if TYPE_CHECKING:
+    from value_models.rollouts.forest import Forest
 
 TRIED = ("Thank you, that is a good question.", "No.")
 
@@ -28,6 +31,17 @@ class Reward(Protocol):
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Sequence[float]:
         """One finite number per response, in order; ``prompts`` and ``responses`` have equal length."""
+        ...
+
+
+@runtime_checkable
+class TreeReward(Reward, Protocol):
+    """A reward that reads the trees of rollouts, where that is cheaper or says more than their texts one by one."""
+
+    def score_trees(
+        self, prompts: Sequence[Prompt], forest: Forest, progress: Callable[[float], object]
+    ) -> Sequence[float]:
+        """One finite number per leaf of ``forest``, in order; ``prompts`` are those of its trees."""
         ...
 
 
@@ -61,15 +75,30 @@ class Guarded:
         self.score([prompt] * len(TRIED), TRIED)
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
+        found = self._asked(lambda: self.reward.score(prompts, responses), len(responses))
+        return [self._finite(score, repr(text[:80])) for score, text in zip(found, responses, strict=True)]
+
+    def score_trees(
+        self, prompts: Sequence[Prompt], forest: Forest, progress: Callable[[float], object]
+    ) -> list[float]:
+        """Of a ``TreeReward``."""
+        reward = self.reward
+        assert isinstance(reward, TreeReward)
+        found = self._asked(lambda: reward.score_trees(prompts, forest, progress), len(forest.leaves))
+        return [self._finite(score, "a response of a tree") for score in found]
+
+    def _asked(self, score: Callable[[], Sequence[float]], count: int) -> list[float]:
         try:
-            found = list(self.reward.score(prompts, responses))
+            found = list(score())
         except RewardError:
             raise
         except Exception as error:  # whatever foreign code raises, the reward is the culprit
             raise RewardError(self.name, f"raised {type(error).__name__}: {error}") from error
-        if len(found) != len(responses):
-            raise RewardError(self.name, f"gave {len(found)} scores for {len(responses)} responses")
-        for score, response in zip(found, responses, strict=True):
-            if not isinstance(score, Real) or not math.isfinite(score):
-                raise RewardError(self.name, f"gave {score!r} for {response[:80]!r}: must be a finite number")
-        return [float(score) for score in found]
+        if len(found) != count:
+            raise RewardError(self.name, f"gave {len(found)} scores for {count} responses")
+        return found
+
+    def _finite(self, score: float, text: str) -> float:
+        if not isinstance(score, Real) or not math.isfinite(score):
+            raise RewardError(self.name, f"gave {score!r} for {text}: must be a finite number")
+        return float(score)

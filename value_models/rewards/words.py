@@ -5,6 +5,11 @@
 What the response says about the instruction, in the policy's own eyes; no other model and no list of words. It is what
 an objective in words adds up while decoding (``PromptedObjective``), of a whole response, so a value that learns it
 steers by the same words at no price per token. An empty response says nothing: 0.
+
+Rollouts are read as the trees that they are, every token once, and with the stop tokens that ended them: where to end
+is part of what words ask for. Texts alone do not say whether they had come to their end; that token is left out then.
+Of a tree, R is less its mean over the tree's responses: how much an instruction suits a prompt is nothing that steering
+could change, and as much of the variance as what the answers say.
 """
 
 from __future__ import annotations
@@ -12,18 +17,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from mavis_core.api.errors import RewardError, RunError
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.model.policy import Policy
 from value_models.prompts import Prompt, place_of
+from value_models.rollouts.forest import Forest
+from value_models.rollouts.packing import NOTHING, pack
+from value_models.rollouts.reading import asked_logprobs, below, logprobs_after
 
 PADDED_TOKENS = 8192
 """Of one forward."""
-POSITIONS = 512
-"""Whose logits are computed at once."""
 
 
 class Reader:
@@ -75,20 +81,10 @@ class Reader:
         rows = torch.tensor([row for row, (_, response) in enumerate(texts) for _ in response])
         at = torch.tensor([len(p) + i for p, response in texts for i in range(len(response))])
         rows, at = rows.to(policy.device), at.to(policy.device)
-        logprobs = _drawn(policy, hidden[rows, at - 1], ids[rows, at])
+        logprobs = logprobs_after(policy, hidden[rows, at - 1], ids[rows, at])
         totals = torch.zeros(len(texts), dtype=torch.float64).index_add(0, rows.cpu(), logprobs.double().cpu())
         found: list[float] = totals.tolist()
         return found
-
-
-def _drawn(policy: Policy, hidden: Tensor, tokens: Tensor) -> Tensor:
-    """log pi of tokens (N,) after hidden states (N, D): (N,) float32, without (N, V) in memory."""
-    parts = []
-    for start in range(0, len(tokens), POSITIONS):
-        own = slice(start, start + POSITIONS)
-        logits = policy.logits(hidden[own])
-        parts.append(logits.gather(1, tokens[own, None])[:, 0] - logits.logsumexp(dim=1))
-    return torch.cat(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +116,29 @@ class Words:
         return [
             (one - other) / max(1, len(answer)) for one, other, answer in zip(with_words, without, answers, strict=True)
         ]
+
+    def score_trees(
+        self, prompts: Sequence[Prompt], forest: Forest, progress: Callable[[float], object]
+    ) -> list[float]:
+        """Of every leaf of ``forest``, in order, less the mean of its tree; what the policy finds without the
+        instruction stands in the forest.
+
+        Args:
+            prompts: of every tree.
+            progress: told, tree by tree, which share more is read.
+        """
+        found: list[float] = []
+        for root, told in zip(forest.roots.tolist(), self._told(prompts), strict=True):
+            tree = forest.tree(root)
+            drawn = np.flatnonzero(np.repeat(tree.parent >= 0, tree.length))
+            packed = pack(0, tree, NOTHING, (drawn, np.zeros((len(drawn), 0))))
+            gain = np.zeros(len(tree.tokens))
+            gain[drawn] = asked_logprobs(self.reader.policy, below(packed, told)).numpy()
+            gain[drawn] -= tree.base_logprobs[drawn]
+            each = (tree.path_sums(gain) / np.maximum(1, tree.path_lengths))[tree.leaves]
+            found += (each - each.mean()).tolist()
+            progress(1 / len(forest.roots))
+        return found
 
     def check(self, prompts: Sequence[Prompt], max_tokens: int) -> None:
         """That every prompt carries the instruction and a whole response.

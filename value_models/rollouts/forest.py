@@ -74,6 +74,21 @@ class Forest:
             node = int(self.parent[node])
         return found[::-1]
 
+    @property
+    def path_lengths(self) -> NDArray[np.float64]:
+        """(N,) tokens from below the root to the end of every node."""
+        return self.path_sums(np.ones(len(self.tokens)))
+
+    def path_sums(self, per_token: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum over all tokens from below the root to the end of every node: (T,) -> (N,); 0 for roots."""
+        ends = np.concatenate(([0.0], np.cumsum(per_token)))
+        found: NDArray[np.float64] = ends[self.start + self.length] - ends[self.start]
+        found[self.roots] = 0
+        for layer in range(1, int(self.layer.max()) + 1):
+            own = np.flatnonzero(self.layer == layer)
+            found[own] += found[self.parent[own]]
+        return found
+
     def own_tokens(self, node: int) -> list[int]:
         start = int(self.start[node])
         found: list[int] = self.tokens[start : start + int(self.length[node])].tolist()

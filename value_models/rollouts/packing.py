@@ -21,6 +21,8 @@ from mavis_core.model.windows import smallest_window
 from value_models.rollouts.forest import Forest
 
 Examples = tuple[NDArray[np.int64], NDArray[np.float64]]
+NOTHING: Examples = np.zeros(0, dtype=np.int64), np.zeros((0, 0))
+"""No examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class PackedTree:
         previous: (T,) int64 index of the token before each on its path, -1 for the first of the prompt.
         ends, drawn: what can be asked for, of node ends and of every token (``targets.examples``).
         tilt_weights: (M,) float32 beta * lambda under which it grew; empty where trees have none of their own.
+        states: (S, D) float32 the policy's last hidden states at the first S tokens, those that something follows;
+            None where nobody has kept them.
     """
 
     key: int
@@ -61,6 +65,7 @@ class PackedTree:
     ends: TokenTargets
     drawn: TokenTargets
     tilt_weights: Tensor
+    states: Tensor | None = None
 
 
 def pack(key: int, tree: Forest, ends: Examples, drawn: Examples) -> PackedTree:

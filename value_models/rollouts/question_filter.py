@@ -1,4 +1,5 @@
-"""Which texts that a policy wrote as a user are prompts: whole, readable, not repeating themselves, all different.
+"""Which texts that a policy wrote as a user are prompts: whole, readable, not repeating themselves, all different, and
+a user's.
 
 Rules that anybody can check by eye, and no model: what a small policy writes badly is broken in plain ways.
 """
@@ -15,6 +16,13 @@ SAME_BEGINNING = 8
 """Prompts whose first so many words are the same are the same."""
 MOST_OFTEN = 0.3
 """Share of all words that one word may be, in a text of ten or more."""
+
+ASSISTANT = re.compile(
+    r"\bhow (?:can|may) i (?:help|assist) you\b|\bwhat can i do for you\b|\bas an ai\b|\bi(?:'m| am) an? ai\b"
+    r"|\bi(?:'m| am) (?:here|happy|glad) to (?:help|assist)\b|^(?:sure|certainly|of course)[!,.]",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What a policy says that has taken the other's part: it greets and offers help where it was to ask."""
 
 
 class QuestionFilter:
@@ -46,6 +54,8 @@ class QuestionFilter:
             return "not words"
         if len(words) >= 10 and Counter(words).most_common(1)[0][1] > MOST_OFTEN * len(words):
             return "repeating itself"
+        if ASSISTANT.search(text.replace("\u2019", "'")):
+            return "the assistant's words"
         if not self._seen.isdisjoint(_keys(words)):
             return "there already"
         self._keep(text, words)

@@ -24,8 +24,8 @@ from value_models.progress import progress_bar
 from value_models.prompts import Prompt
 from value_models.rollouts.question_filter import QuestionFilter
 
-BATCH = 128
-"""Candidates that are drawn together: what a kill costs."""
+BATCH, SMALLEST_BATCH = 128, 16
+"""Candidates that are drawn together, at most and at least: what a kill costs; more than are wanted are waste."""
 LONGEST = 128
 """Tokens of a user's turn."""
 TOP_P = 0.95
@@ -94,6 +94,7 @@ def sample_user_turns(engine: Engine, wanted: int, seed: int, file: Path, progre
     """
     turn = user_turn(engine)
     about = {"from_policy": wanted, "seed": seed, "policy": asdict(identify(engine.policy)), "turn": asdict(turn)}
+    batch = min(BATCH, max(SMALLEST_BATCH, wanted))
     durable.write_or_match(file.with_name(file.stem + ".manifest.json"), about)
     if file.exists():
         return 0
@@ -104,14 +105,14 @@ def sample_user_turns(engine: Engine, wanted: int, seed: int, file: Path, progre
     judge, refused = QuestionFilter(state["kept"]), Counter[str](state["refused"])
     with progress_bar(wanted, "prompts", "user turns", progress, len(judge.kept)) as bar:
         while len(judge.kept) < wanted:
-            if state["drawn"] >= DRAWN_PER_PROMPT * wanted + BATCH:
+            if state["drawn"] >= DRAWN_PER_PROMPT * wanted + batch:
                 told = ", ".join(f"{count} {why}" for why, count in refused.most_common())
                 raise RunError(f"prompts.from_policy: {len(judge.kept)} of {state['drawn']} candidates pass ({told})")
             before = len(judge.kept)
-            for text in _draw(engine, turn, seed, state["drawn"]):
+            for text in _draw(engine, turn, seed, range(state["drawn"], state["drawn"] + batch)):
                 why = judge.judge(text) if len(judge.kept) < wanted else None
                 refused.update([why] if why else [])
-            state = {"drawn": state["drawn"] + BATCH, "kept": judge.kept, "refused": dict(refused)}
+            state = {"drawn": state["drawn"] + batch, "kept": judge.kept, "refused": dict(refused)}
             durable.write_json(candidates, state)
             bar.update(len(judge.kept) - before)
     lines = "".join(json.dumps({"messages": list(Prompt.chat([_said(text)]).messages)}) + "\n" for text in judge.kept)
@@ -124,8 +125,8 @@ def _said(text: str) -> dict[str, str]:
     return {"role": "user", "content": text}
 
 
-def _draw(engine: Engine, turn: Turn, seed: int, first: int) -> list[str | None]:
-    """Candidates ``first`` and following; None for one that did not end."""
+def _draw(engine: Engine, turn: Turn, seed: int, numbers: range) -> list[str | None]:
+    """Candidates of these numbers; None for one that did not end."""
     assert engine.tokenizer is not None
     engine.forget_prefixes()
     ids = engine.tokenizer.encode(turn.before, add_special_tokens=False)
@@ -135,10 +136,9 @@ def _draw(engine: Engine, turn: Turn, seed: int, first: int) -> list[str | None]
     # A template that ends turns by a token of its own; else by the words that stand there.
     stops: dict[str, Any] = {"stop_token_ids": (ends[0],)} if ends[0] in special else {"stop": (turn.end.strip(),)}
     samplings = [
-        SamplingParams(max_tokens=LONGEST, top_p=TOP_P, seed=seed_of(f"{seed}/user turn/{first + i}"), **stops)
-        for i in range(BATCH)
+        SamplingParams(max_tokens=LONGEST, top_p=TOP_P, seed=seed_of(f"{seed}/user turn/{i}"), **stops) for i in numbers
     ]
-    found = generate(engine, [ids] * BATCH, samplings)
+    found = generate(engine, [ids] * len(numbers), samplings)
     return [_text(choice) for (choice,) in found]
 
 

@@ -6,10 +6,9 @@ shards, their trees say how long responses are; else nothing is taken to end bef
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -17,6 +16,7 @@ from mavis_core.engine import Engine
 from value_models.kinds.head_trainee import STATES_KEPT
 from value_models.rollouts.shape import Shape
 from value_models.training.recommended_beta import RUNS
+from value_models.training.sittings import peak_memory
 from value_models.training.train_config import TrainConfig
 from value_models.training.trial import Learned, Sampled
 
@@ -65,6 +65,26 @@ def tree_size(shape: Shape) -> tuple[float, float]:
     return sum(shape.expected_tokens(layer) for layer in layers), float(leaves)
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Attributes:
+    seconds: by step; training is missing where a value of its kind is too large to try.
+    disk_gb, memory_gb: of the whole run.
+    lines: for people.
+    """
+
+    seconds: dict[str, float]
+    disk_gb: float
+    memory_gb: float
+    lines: list[str]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """For the report."""
+        seconds = {step: round(each, 1) for step, each in self.seconds.items()}
+        return {"seconds": seconds, "disk_gb": round(self.disk_gb, 3), "memory_gb": round(self.memory_gb, 2)}
+
+
 def forecast(
     work: Work,
     sampled: Sampled,
@@ -73,8 +93,8 @@ def forecast(
     config: TrainConfig,
     engine: Engine,
     judges: Sequence[str],
-) -> list[str]:
-    """Lines for people.
+) -> Forecast:
+    """What all steps will take.
 
     Args:
         scoring: seconds per response, of all rewards that were tried.
@@ -86,8 +106,9 @@ def forecast(
     if learned is not None:
         seconds["training"] = _training_seconds(work, learned, config, engine)
     seconds["beta"] = beta_tokens(work) / sampled.tokens_per_second
-    stored = disk(work, learned.parameters if learned else 0)
-    return [
+    stored = disk(work, learned.parameters if learned else 0) / 1e9
+    memory = _memory(work, config, engine) / 1e9
+    lines = [
         FROM,
         rollouts_line(work, sampled),
         f"  labels    {_about(work)}{duration(seconds['labels'])}: {work.unlabelled * work.responses:,.0f} responses"
@@ -96,9 +117,15 @@ def forecast(
         if learned is not None
         else "  training  not foreseen for an lm of this size; its bar will tell",
         f"  beta      up to {duration(seconds['beta'])}",
-        f"  in all    up to {duration(sum(seconds.values()))}, {stored / 1e9:.2g} GB of disk, "
-        f"{_memory(work, config, engine) / 1e9:.2g} GB of memory",
+        f"  in all    up to {duration(sum(seconds.values()))}, {stored:.2g} GB of disk, {memory:.2g} GB of memory",
     ]
+    return Forecast(seconds, stored, memory, lines)
+
+
+def rollouts_alone(work: Work, sampled: Sampled) -> Forecast:
+    """What the rollouts will take; their memory is not looked at."""
+    seconds = {"rollouts": _rollout_seconds(work, sampled)}
+    return Forecast(seconds, disk(work, 0) / 1e9, 0.0, [FROM, rollouts_line(work, sampled)])
 
 
 def rollouts_line(work: Work, sampled: Sampled) -> str:
@@ -125,12 +152,16 @@ def duration(seconds: float) -> str:
 
 
 def _training_seconds(work: Work, learned: Learned, config: TrainConfig, engine: Engine) -> float:
-    """Every tree is met once, and then again in every further epoch. Attention of longer trees costs more per token."""
+    """Every tree is met once, and then again in every further epoch: from the states that a head kept, those for which
+    there was room. Attention of longer trees costs more per token.
+    """
     hidden: int = engine.policy.readout.weight.shape[1]
     long, tried = (1 + size / (6 * hidden) for size in (work.tokens, learned.tokens))
     if not work.epochs_left:
         return 0.0
-    per_token = (learned.first + (work.epochs_left - 1) * learned.again) * long / tried
+    kept = 1.0 if config.kind == "lm" else kept_share(work, hidden)
+    again = kept * learned.again + (1 - kept) * learned.first
+    per_token = (learned.first + (work.epochs_left - 1) * again) * long / tried
     return work.prompts * (work.tokens + work.prompt_tokens) * per_token
 
 
@@ -148,7 +179,16 @@ def disk(work: Work, parameters: int) -> float:
 
 def kept_states(work: Work, hidden: int) -> float:
     """Bytes of the policy's hidden states, of ``hidden`` numbers each, that a head keeps from epoch to epoch."""
-    return min(STATES_KEPT, work.prompts * work.tokens * hidden * 4)
+    return min(STATES_KEPT, _all_states(work, hidden))
+
+
+def kept_share(work: Work, hidden: int) -> float:
+    """Share of all trees whose states there is room for."""
+    return min(1.0, STATES_KEPT / _all_states(work, hidden))
+
+
+def _all_states(work: Work, hidden: int) -> float:
+    return work.prompts * work.tokens * hidden * 4
 
 
 def _memory(work: Work, config: TrainConfig, engine: Engine) -> float:
@@ -156,5 +196,4 @@ def _memory(work: Work, config: TrainConfig, engine: Engine) -> float:
     states = 0.0 if config.kind == "lm" else kept_states(work, engine.policy.readout.weight.shape[1])
     if engine.policy.device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(engine.policy.device)) + states
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return float(peak) + engine.info.kv_cache_bytes + states
+    return float(peak_memory()) + engine.info.kv_cache_bytes + states

@@ -20,7 +20,7 @@ from value_models.prompts import Prompt
 from value_models.rewards.identity import identities
 from value_models.rewards.normalisation import Array, Normalisation
 from value_models.rewards.registry import RewardConfig
-from value_models.rewards.reward import Guarded
+from value_models.rewards.reward import Guarded, TreeReward
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.shards import MANIFEST, read_arrays, read_shard, shard_path, write_arrays
 from value_models.training.targets import sample_shares
@@ -56,8 +56,7 @@ def label(
     with progress_bar(made["shards"], "shards", "labels", progress, made["shards"] - len(left)) as bar:
         for index in left:
             forest = read_shard(shard_path(rollouts, index))
-            asked = [prompts[number] for number in forest.prompt[forest.leaves].tolist()]
-            scores = _scores(rewards, asked, forest.texts(tokenizer), bar.update)
+            scores = _scores(rewards, prompts, forest, tokenizer, bar.update)
             write_arrays(shard_path(folder, index), {"rewards": scores}, {"index": index})
     if not (made["settings"]["weights"] or made["settings"].get("mixture")) and not (folder / CONSTANTS).exists():
         found = measure([reward.name for reward in rewards], *read_all(rollouts, folder))
@@ -66,17 +65,38 @@ def label(
 
 
 def _scores(
-    rewards: Sequence[Guarded], asked: Sequence[Prompt], texts: Sequence[str], progress: Callable[[float], object]
+    rewards: Sequence[Guarded],
+    prompts: Sequence[Prompt],
+    forest: Forest,
+    tokenizer: Tokenizer,
+    progress: Callable[[float], object],
 ) -> Array:
     """(L, M) float64; ``progress`` is told which share more of a shard is scored."""
-    columns: list[list[float]] = []
-    for reward in rewards:
-        columns.append([])
-        for start in range(0, len(texts), AT_ONCE):
-            own = slice(start, start + AT_ONCE)
-            columns[-1] += reward.score(asked[own], texts[own])
-            progress(len(texts[own]) / len(texts) / len(rewards))
+    asked = [prompts[number] for number in forest.prompt[forest.leaves].tolist()]
+    of_trees = [prompts[number] for number in forest.prompt[forest.roots].tolist()]
+    texts = forest.texts(tokenizer)
+
+    def share(done: float) -> None:
+        progress(done / len(rewards))
+
+    columns = [
+        reward.score_trees(of_trees, forest, share)
+        if isinstance(reward.reward, TreeReward)
+        else _of_texts(reward, asked, texts, share)
+        for reward in rewards
+    ]
     return np.ascontiguousarray(np.array(columns, dtype=np.float64).T)
+
+
+def _of_texts(
+    reward: Guarded, asked: Sequence[Prompt], texts: Sequence[str], progress: Callable[[float], object]
+) -> list[float]:
+    found: list[float] = []
+    for start in range(0, len(texts), AT_ONCE):
+        own = slice(start, start + AT_ONCE)
+        found += reward.score(asked[own], texts[own])
+        progress(len(texts[own]) / len(texts))
+    return found
 
 
 def measure(names: Sequence[str], forest: Forest, rewards: Array) -> Normalisation:

@@ -11,13 +11,13 @@ import numpy as np
 from mavis_core.api.tokenizer import Tokenizer
 from mavis_core.engine import Engine
 from value_models.prompts import Prompt
-from value_models.rewards.reward import Guarded
+from value_models.rewards.reward import Guarded, TreeReward
 from value_models.rollouts.forest import Forest
 from value_models.rollouts.shards import read_shard, shard_path
 from value_models.training.data import TargetSettings
-from value_models.training.forecast import FROM, Work, forecast, rollouts_line, tree_size
+from value_models.training.forecast import Forecast, Work, forecast, rollouts_alone, tree_size
 from value_models.training.run_config import RunConfig
-from value_models.training.trial import Learned, Sampled, try_learning, try_sampling, try_scoring
+from value_models.training.trial import Learned, Sampled, try_learning, try_reading, try_sampling, try_scoring
 
 LOOKED_AT = 3
 """Shards of an earlier sitting that tell how long responses are."""
@@ -41,21 +41,19 @@ class Foreseen(Protocol):
     def target_settings(self) -> TargetSettings: ...
 
 
-def outlook(run: Foreseen, engine: Engine, encoded: Sequence[Sequence[int]], whole: bool) -> list[str]:
-    """Lines for people.
-
-    Args:
-        engine: idle, and idle afterwards.
-        encoded: token ids of the run's prompts.
-        whole: of all steps; else of the rollouts alone, which need no rewards.
+def outlook(run: Foreseen, engine: Engine, encoded: Sequence[Sequence[int]], whole: bool) -> Forecast:
+    """Args:
+    engine: idle, and idle afterwards.
+    encoded: token ids of the run's prompts.
+    whole: of all steps; else of the rollouts alone, which need no rewards.
     """
     config = run.config
     sampled = try_sampling(engine, encoded, config.rollouts, config.seed)
     work = _work(run, encoded)
     if not whole:
-        return [FROM, rollouts_line(work, sampled)]
+        return rollouts_alone(work, sampled)
     judges = [name for name, reward in config.rewards.items() if reward.judge is not None]
-    scoring = _scoring(run, sampled, judges) if work.unlabelled else 0.0
+    scoring = _scoring(run, sampled, judges, work) if work.unlabelled else 0.0
     return forecast(work, sampled, scoring, _learned(run, engine, sampled), config.train, engine, judges)
 
 
@@ -91,13 +89,17 @@ def _seen(shards: Sequence[Forest]) -> tuple[float, float]:
     return sum(shard.sampled for shard in shards) / trees, sum(len(shard.leaves) for shard in shards) / trees
 
 
-def _scoring(run: Foreseen, sampled: Sampled, judges: Sequence[str]) -> float:
-    """Seconds per response of all rewards but judges, on texts as long as the longest will be."""
+def _scoring(run: Foreseen, sampled: Sampled, judges: Sequence[str], work: Work) -> float:
+    """Seconds per response of all rewards but judges, on texts as long as the longest will be, or on trees."""
     forest = sampled.forest
     lengths = [len(forest.response(leaf)) for leaf in forest.leaves.tolist()]
     most = run.config.rollouts.shape.max_tokens
     texts = [text * (most // max(1, length)) for text, length in zip(forest.texts(run.tokenizer), lengths, strict=True)]
-    return sum(try_scoring(reward, run.prompts, texts) for reward in run.rewards if reward.name not in judges)
+    known = [reward for reward in run.rewards if reward.name not in judges]
+    reading = [reward for reward in known if isinstance(reward.reward, TreeReward)]
+    per_token = sum(try_reading(reward, run.prompts, forest) for reward in reading)
+    of_trees = per_token * (work.tokens + work.prompt_tokens) / work.responses
+    return of_trees + sum(try_scoring(reward, run.prompts, texts) for reward in known if reward not in reading)
 
 
 def _learned(run: Foreseen, engine: Engine, sampled: Sampled) -> Learned | None:

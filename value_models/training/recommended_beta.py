@@ -68,13 +68,22 @@ def tune_folder(
     top_k: int,
     seed: int,
     progress: bool = True,
+    settled: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
-    """Tune every objective of a value that ``engine`` has loaded, and rewrite its config.json; what was measured."""
+    """Tune every objective of a value that ``engine`` has loaded, and rewrite its config.json; what was measured.
+
+    Args:
+        settled: objectives that keep the beta they have.
+    """
     config = ValueConfig.load(folder)
     tuned, measured = [], {}
     most = RUNS * len(prompts)
     with progress_bar(most * len(config.objectives), "answers", "beta", progress) as bar:
         for number, objective in enumerate(config.objectives, 1):
+            if objective.name in settled:
+                tuned.append(objective)
+                bar.update(most)
+                continue
 
             def at(beta: float, name: str = objective.name) -> float:
                 bar.set_postfix_str(f"{name} at {beta:.3g}")

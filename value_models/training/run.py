@@ -132,7 +132,10 @@ class Run:
 
             def announce(encoded: Sequence[list[int]]) -> None:
                 if not (self.value_folder / CONFIG_FILE).is_file():
-                    self.say("\n".join(outlook(self, engine, encoded, whole)))
+                    foreseen = outlook(self, engine, encoded, whole)
+                    self.say("\n".join(foreseen.lines))
+                    if whole:
+                        sitting.foresee(foreseen.record)
 
             origin = self._origin()
             made = roll_out(engine, self.prompts, config.rollouts, config.seed, folder, origin, self.progress, announce)

@@ -96,10 +96,7 @@ def _means(forest: Forest, final: Array, earned: Array) -> Array:
 
 def path_targets(forest: Forest, rewards: Array, zeta: float) -> Array:
     """The papers' variant: the price of the whole path, node and past included; (N, M)."""
-    paid = segment_sums(forest, token_kl(forest, "path"))
-    for layer in range(int(forest.layer.max()) + 1):
-        own = np.flatnonzero(forest.layer == layer)
-        paid[own] += paid[forest.parent[own]]
+    paid = forest.path_sums(token_kl(forest, "path"))
     return future_targets(forest, rewards, zeta, "path") - zeta * paid[:, None]
 
 

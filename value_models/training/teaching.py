@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mavis_core.model.policy import Policy
+from value_models.kinds.head_trainee import STATES_KEPT
 from value_models.rollouts.forest import Forest
-from value_models.rollouts.packing import PackedTree, TokenTargets, collate, pack
+from value_models.rollouts.packing import NOTHING, PackedTree, TokenTargets, collate, pack
+from value_models.rollouts.reading import read
 from value_models.training.data import LabelledTrees, TrainingData, split
-
-NOTHING = np.zeros(0, dtype=np.int64), np.zeros((0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,15 @@ def teach(
         teachers: of a ``Batch`` each gives (A, M_i); their outputs side by side are what is taught.
         seed: chooses places, candidates and the split.
     """
-    parts = []
+    parts, room = [], STATES_KEPT
     with tqdm(total=len(trees), unit="tree", desc="teachers", disable=not progress) as bar:
         for side in split(trees, held_out, seed):
             made = []
             for key in side:
-                made.append(teach_tree(policy, teachers, trees[key], key, queries, np.random.default_rng((seed, key))))
+                tree, ends = teach_tree(policy, teachers, trees[key], key, queries, np.random.default_rng((seed, key)))
+                assert tree.states is not None
+                room -= tree.states.nbytes
+                made.append((tree if room >= 0 else replace(tree, states=None), ends))
                 bar.update()
             forest = Forest.concatenate([trees[key] for key in side])
             parts.append(
@@ -70,14 +73,17 @@ def teach_tree(
     queries: Queries,
     generator: np.random.Generator,
 ) -> tuple[PackedTree, np.ndarray]:
-    """One packed tree with candidates, and the teachers' values at its node ends: (N, M), at the root their mean."""
+    """One packed tree with candidates and the policy's states, which are read once for everybody, and the teachers'
+    values at its node ends: (N, M), at the root their mean.
+    """
     plain = pack(key, tree, NOTHING, NOTHING)
     drawn = torch.from_numpy(np.flatnonzero(np.repeat(tree.parent >= 0, tree.length)))
     chosen = generator.permutation(len(drawn))[: queries.places]
     places = plain.previous[drawn[np.sort(chosen)]].unique()
-    full = with_candidates(plain, places, _candidates(policy, plain, places, queries, generator))
+    states = read(policy, plain)
+    full = with_candidates(plain, places, _candidates(policy, states[places.to(states.device)], queries, generator))
     every = torch.cat((drawn, torch.arange(len(plain.ids), len(full.ids))))
-    asked = replace(full, drawn=TokenTargets(every, torch.zeros(len(every), 0)))
+    asked = replace(full, drawn=TokenTargets(every, torch.zeros(len(every), 0)), states=states.cpu())
     batch = collate([asked], True, policy.device)
     taught = torch.cat([teacher.eval()(batch).float().cpu() for teacher in teachers], dim=1)
     below = np.flatnonzero(tree.parent >= 0)
@@ -86,7 +92,7 @@ def teach_tree(
     targets = np.zeros((len(tree), taught.shape[1]))
     targets[below] = at_ends.numpy()
     targets[0] = at_ends.mean(dim=0).numpy()
-    return replace(full, ends=TokenTargets(ends, at_ends), drawn=TokenTargets(every, taught)), targets
+    return replace(asked, ends=TokenTargets(ends, at_ends), drawn=TokenTargets(every, taught)), targets
 
 
 def with_candidates(tree: PackedTree, places: Tensor, candidates: Tensor) -> PackedTree:
@@ -113,13 +119,10 @@ def with_candidates(tree: PackedTree, places: Tensor, candidates: Tensor) -> Pac
     )
 
 
-def _candidates(
-    policy: Policy, tree: PackedTree, places: Tensor, queries: Queries, generator: np.random.Generator
-) -> Tensor:
-    """Some of the tokens that decoding would compare behind each place: (Q, C)."""
-    batch = collate([tree], True, policy.device)
-    out = policy.backbone.base(**batch.inputs(policy.backbone.config))
-    logits = policy.logits(out.last_hidden_state[0, places.to(policy.device)])
+def _candidates(policy: Policy, states: Tensor, queries: Queries, generator: np.random.Generator) -> Tensor:
+    """Some of the tokens that decoding would compare after each of Q hidden states (Q, D): (Q, C)."""
+    with torch.no_grad():
+        logits = policy.logits(states.to(policy.dtype))
     likely = logits.topk(min(queries.top_k, logits.shape[1]), dim=1).indices.cpu()
     width = min(queries.candidates, likely.shape[1])
     order = np.argsort(generator.random(likely.shape), axis=1)[:, :width]

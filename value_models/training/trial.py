@@ -28,10 +28,13 @@ from value_models.training.export import make_trainee
 from value_models.training.train_config import TrainConfig
 
 LENGTHS = (2, 8, 32)
-"""Tokens of the responses that are tried; the first also warms up."""
+"""Tokens of the responses that are tried; the first warms up and reads the prompts, whose KV the others find: most of
+what it takes is not drawing."""
 ENOUGH = 2.0
-"""Seconds of one of them after which no longer one is tried."""
+"""Seconds of one of the others after which no longer one is tried."""
 SCORED = 16
+READ = 4
+"""Trees that are tried of a reward which reads trees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,13 @@ def try_sampling(engine: Engine, prompts: Sequence[Sequence[int]], config: Rollo
     each = min(config.shape.branches(0), engine.info.max_num_seqs)
     chosen = list(enumerate(prompts))[: max(1, engine.info.max_num_seqs // each)]
     guidance = [config.guidance(seed, number) for number, _ in chosen]
-    for length in sorted({min(length, config.shape.max_tokens) for length in LENGTHS}):
+    lengths = sorted({min(length, config.shape.max_tokens) for length in LENGTHS})
+    for length in lengths:
         shape = Shape(kind="flat", samples=each, max_tokens=length)
         began = time.perf_counter()
         forest = grow(engine, chosen, shape, guidance, config.top_k, seed, config.kept)
         seconds = time.perf_counter() - began
-        if seconds > ENOUGH:
+        if seconds > ENOUGH and length > lengths[0]:
             break
     return Sampled(forest, each * len(chosen), forest.sampled / seconds)
 
@@ -87,6 +91,20 @@ def try_scoring(reward: Guarded, prompts: Sequence[Prompt], texts: Sequence[str]
     began = time.perf_counter()
     reward.score(asked, [texts[i % len(texts)] for i in range(SCORED)])
     return (time.perf_counter() - began) / SCORED
+
+
+def try_reading(reward: Guarded, prompts: Sequence[Prompt], forest: Forest) -> float:
+    """Seconds per token of a tree and its prompt, of a reward that reads trees."""
+    trees = [forest.tree(root) for root in forest.roots.tolist()][: READ + 1]
+
+    def read(chosen: Sequence[Forest]) -> float:
+        asked, began = [prompts[int(tree.prompt[0])] for tree in chosen], time.perf_counter()
+        reward.score_trees(asked, Forest.concatenate(chosen), lambda share: None)
+        return time.perf_counter() - began
+
+    read(trees[:1])  # warms up
+    measured = trees[min(1, len(trees) - 1) :]
+    return read(measured) / sum(len(tree.tokens) for tree in measured)
 
 
 def try_learning(

@@ -11,14 +11,16 @@ import pytest
 
 from mavis_core.api.config import EngineConfig
 from mavis_core.engine import Engine
-from tests.models import tiny_policy
+from tests.models import HIDDEN, tiny_policy
 from tests.value_models.training import test_run
 from tests.value_models.training.test_run import place
 from value_models.rollouts.shape import Shape
 from value_models.rollouts.shards import read_shard, shard_path
+from value_models.training import forecast as forecasting
 from value_models.training.forecast import Work, duration, forecast, tree_size
 from value_models.training.run import Run
 from value_models.training.run_config import load_config
+from value_models.training.sittings import peak_memory
 from value_models.training.train_config import TrainConfig
 from value_models.training.trial import Learned, Sampled
 
@@ -37,16 +39,31 @@ def test_minutes_and_gigabytes_add_up() -> None:
     sampled = Sampled(np.zeros(0), 64, 400.0)  # type: ignore[arg-type]
     learned = Learned(first=1e-4, again=1e-5, tokens=3000, parameters=1_000_000)
     work = Work(1000, 900, 1000, 3000, 64, True, 20, 10, 100, 128, 2)
-    lines = forecast(work, sampled, 1e-3, learned, TrainConfig(), engine, ["polite"])
-    told = "\n".join(lines)
+    found = forecast(work, sampled, 1e-3, learned, TrainConfig(), engine, ["polite"])
+    told = "\n".join(found.lines)
+    assert found.record["seconds"] == {"rollouts": 6750.0, "labels": 64.0, "training": 573.8, "beta": 192.0}
     assert "rollouts  up to 1.9 h: 900 prompts of up to 3,000 tokens, 400 tokens/s in 64 rows" in told
     assert "labels    up to 64 s: 64,000 responses; and the time that as many questions take each of polite" in told
     assert "training  up to 10 min: 10 epochs" in told  # 3,020,000 tokens, once at 1e-4 and nine times at 1e-5
     assert "beta      up to 3 min" in told  # 100 answers of 128 tokens, six times
     assert "in all    up to 2.1 h, 0.071 GB of disk" in told
     known = Work(1000, 0, 0, 3000, 64, False, 20, 0, 100, 128, 2)
-    told = "\n".join(forecast(known, sampled, 0.0, learned, TrainConfig(), engine, []))
+    told = "\n".join(forecast(known, sampled, 0.0, learned, TrainConfig(), engine, []).lines)
     assert "rollouts  about 0 s: 0 prompts" in told and "training  up to 0 s" in told
+
+
+def test_states_that_are_not_kept_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of them: every later epoch reads the others as the first did."""
+    engine = Engine(tiny_policy("llama"), [], EngineConfig())
+    sampled = Sampled(np.zeros(0), 64, 400.0)  # type: ignore[arg-type]
+    learned = Learned(first=1e-4, again=1e-5, tokens=3000, parameters=1_000_000)
+    work = Work(1000, 900, 1000, 3000, 64, True, 20, 10, 100, 128, 2)
+    states = 1000 * 3000 * HIDDEN * 4
+    monkeypatch.setattr(forecasting, "STATES_KEPT", states / 4)
+    config = TrainConfig()
+    found = forecast(work, sampled, 0.0, learned, config, engine, [])
+    assert found.seconds["training"] == pytest.approx(3_020_000 * (1e-4 + 9 * (0.25 * 1e-5 + 0.75 * 1e-4)))
+    assert found.memory_gb < states / 4 / 1e9 + engine.info.kv_cache_bytes / 1e9 + peak_memory() / 1e9 + 0.01
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(3.2, "3 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h")])

@@ -18,6 +18,7 @@ from value_models.loading import build_engine
 from value_models.prompts import read_prompts
 from value_models.rollouts import user_turns
 from value_models.rollouts.question_filter import QuestionFilter
+from value_models.training import distill
 from value_models.training.run_config import load_config
 from value_models.value_config import ValueConfig
 
@@ -77,6 +78,9 @@ def test_one_command_writes_the_file_it_stands_for_and_its_run_ends_in_a_value(p
         "policy": str(policy),
         "prompts": {"from_policy": 24},
         "rewards": {"cheerful": {"words": "Be cheerful."}, "grim": {"words": "Be grim."}},
+        "rollouts": {"shape": {"layers": 3, "max_tokens": 96}},
+        "train": {"batch_trees": 2},
+        "engine": {"max_num_seqs": 64},
     }
     assert load_config(path).prompts_file == out / "prompts.jsonl"
     smaller(path)
@@ -94,7 +98,12 @@ def test_one_command_writes_the_file_it_stands_for_and_its_run_ends_in_a_value(p
     assert config.training["rewards"]["grim"]["words"] == "Be grim."
     report = json.loads((out / "report.json").read_text())
     assert set(report) == {"prompts", "rollouts", "labels", "training"}
+    assert set(report["rollouts"]["forecast"]["seconds"]) == {"rollouts", "labels", "training", "beta"}
     assert build_engine(str(policy), [str(out / "value")], EngineConfig()).info.objectives[1].name == "grim"
+    taught = distill.load_config(out / "distill.yaml")
+    assert taught.words == {"cheerful": "Be cheerful.", "grim": "Be grim."} and taught.policy == str(policy)
+    assert (taught.places, taught.candidates, taught.train.batch_trees) == (48, 24, 2)
+    assert (taught.folder, taught.rollouts) == (str(out / "distilled"), str(out / "rollouts"))
     again = runner.invoke(app, ["fit", str(path)])
     assert again.exit_code == 0 and json.loads((out / "report.json").read_text()) == report
 

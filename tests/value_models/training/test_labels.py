@@ -73,10 +73,10 @@ def test_a_long_shard_is_scored_in_pieces_and_says_so(monkeypatch: pytest.Monkey
     rewards = build(CONFIGS, Path("unused"))
     told: list[float] = []
     texts = ["a", "bb", "c d", "", "e"]
-    found = labelling._scores(rewards, PROMPTS[:5], texts, told.append)
-    assert told == pytest.approx([0.2, 0.2, 0.1] * 2)
-    assert found[:, 0].tolist() == odd(PROMPTS[:5], texts)
-    assert found[:, 1] == pytest.approx([-0.05, -0.05, -0.1, 0, -0.05])
+    found = [labelling._of_texts(reward, PROMPTS[:5], texts, told.append) for reward in rewards]
+    assert told == pytest.approx([0.4, 0.4, 0.2] * 2)
+    assert found[0] == odd(PROMPTS[:5], texts)
+    assert found[1] == pytest.approx([-0.05, -0.05, -0.1, 0, -0.05])
 
 
 def test_a_reward_that_fails_late_keeps_what_was_done(rollouts: Path, tmp_path: Path) -> None:

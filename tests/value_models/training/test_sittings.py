@@ -31,10 +31,20 @@ def test_sittings_add_up_and_what_was_found_done_changes_nothing(tmp_path: Path)
     path = tmp_path / "report.json"
     path.write_text(json.dumps({"rollouts": {"shards": 2, "seconds": 100.0}, "labels": {"seconds": 7.0}}))
     with Sitting(path, "rollouts") as sitting:
+        sitting.foresee({"disk_gb": 2})
+        began = time.process_time()
+        while time.process_time() - began < 0.1:
+            pass
         sitting.done({"shards": 3})
     found = read(path)
+    assert found["rollouts"]["cpu_seconds"] >= 0.1 and 0.01 < found["rollouts"]["memory_gb"] < 64
+    with Sitting(path, "rollouts") as sitting:
+        sitting.foresee({"disk_gb": 1})  # of what was left
+        sitting.done({"shards": 3})
+    found = read(path)
+    assert found["rollouts"]["forecast"] == {"disk_gb": 2}
     assert found["labels"] == {"seconds": 7.0}
-    assert (found["rollouts"]["shards"], found["rollouts"]["sittings"]) == (3, 2)
+    assert (found["rollouts"]["shards"], found["rollouts"]["sittings"]) == (3, 3)
     assert 100 <= found["rollouts"]["seconds"] < 110
     before = path.stat().st_mtime_ns
     with Sitting(path, "rollouts") as sitting:

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from mavis_core.model.policy import Policy
 from tests.models import head_value, lm_value, q_lm_value, tiny_policy
 from tests.value_models.rollouts.test_packing import CPU, trees
 from value_models.kinds.head_trainee import HeadTrainee
 from value_models.kinds.lm import LmTrainee
 from value_models.kinds.q_lm import QLmTrainee
+from value_models.rollouts import reading
 from value_models.rollouts.forest import Forest
-from value_models.rollouts.packing import collate
+from value_models.rollouts.packing import PackedTree, collate
+from value_models.training import teaching
 from value_models.training.teaching import Queries, teach, teach_tree
 
 QUERIES = Queries(places=7, candidates=5, top_k=11)
@@ -82,3 +85,27 @@ def test_a_student_of_the_same_shape_starts_out_perfect() -> None:
             batch = collate(part.trees, every_token, CPU)
             found = torch.cat((head_student(batch), q_student(batch)), dim=1)
             torch.testing.assert_close(found, batch.targets, atol=1e-4, rtol=1e-4)
+
+
+def test_states_are_read_once_and_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By nobody again: not for candidates, not for a teacher, not for a student. Beyond the room they are read anew."""
+    policy, head = tiny_policy("llama"), head_value(tiny_policy("llama"), "a", "b")
+    reads: list[int] = []
+    real = reading.read
+
+    def counted(policy: Policy, tree: PackedTree) -> torch.Tensor:
+        reads.append(tree.key)
+        return real(policy, tree)
+
+    monkeypatch.setattr(reading, "read", counted)
+    monkeypatch.setattr(teaching, "read", counted)
+    found = {}
+    for room in (1 << 20, 0):
+        monkeypatch.setattr(teaching, "STATES_KEPT", room)
+        reads.clear()
+        data = teach(policy, [HeadTrainee(policy, head.network, keep=0)], trees(), QUERIES, 0.5, 0, progress=False)
+        packed = data.train.trees[0]
+        assert (packed.states is not None) == (room > 0) and sorted(reads) == [0, 1]
+        found[room] = HeadTrainee(policy, head.network)(collate([packed], True, CPU))
+        assert len(reads) == (2 if room else 3)
+    torch.testing.assert_close(found[0], found[1 << 20], atol=1e-5, rtol=1e-5)
