@@ -33,8 +33,8 @@ from value_models.folders import load_value
 from value_models.kinds.lm_backbone import build_backbone, merged, small
 from value_models.kinds.q_lm import QLmTrainee, QLmValue, save_q_lm
 from value_models.loading import FolderLoader
-from value_models.rollouts.packing import collate, pack
-from value_models.training.teaching import NOTHING, with_candidates
+from value_models.rollouts.packing import NOTHING, collate, pack
+from value_models.training.teaching import with_candidates
 
 GUIDANCE = Guidance({"c": 2.0, "d": -1.5}, beta=1.5, top_k=7, report=True)
 
