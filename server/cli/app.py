@@ -10,7 +10,6 @@ from typer.core import TyperGroup
 from mavis_core.api.errors import MavisError
 from server.cli.chat import chat
 from server.cli.evaluate import baseline, evaluate
-from server.cli.idle_threads import let_threads_sleep
 from server.cli.key import key
 from server.cli.serve import serve
 from server.cli.train import distill, fit, label, measure, rollouts, train
@@ -58,4 +57,3 @@ def mavis(
     ] = False,
 ) -> None:
     """Inference that its users steer: an OpenAI-compatible server, and the training of the values that steer it."""
-    let_threads_sleep()

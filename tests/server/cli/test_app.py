@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,19 +64,6 @@ def test_chatting_with_a_server_needs_no_settings(monkeypatch: pytest.MonkeyPatc
 def test_training_does_not_read_the_settings_of_the_server() -> None:
     code = "import sys, server.cli.app; sys.exit(any(name.startswith('server.settings') for name in sys.modules))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-@pytest.mark.parametrize(("said", "policy"), [(None, "PASSIVE"), ("active", "active")])
-def test_threads_that_wait_sleep_unless_the_environment_says_otherwise(said: str | None, policy: str) -> None:
-    """OpenMP reads it when torch is imported."""
-    code = (
-        "import os, sys; from server.cli.app import app; app(['key', '--help'], standalone_mode=False); "
-        "print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    environment |= {} if said is None else {"OMP_WAIT_POLICY": said}
-    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines()[-1] == f"{policy} False"
 
 
 def test_the_entry_point(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
