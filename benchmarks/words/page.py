@@ -22,9 +22,9 @@ VERDICTS = """\
 Weight 1 is the told model itself, but for tokens that are not among the k of the model left alone: what may be lost at
 equal KL is what those are worth, and what may be gained lies beyond. At equal KL: the measure at the told model's nats
 per answer, interpolated along the weights, less the told model's, in the direction of the objective. *No worse*: the
-interval ends above −{margin:g} standard deviations of the base's answers. Beyond: the measure at greater weights less
-the told model's; it *goes on* where one interval lies above 0. Avoided: how far weight −1 moves the measure the other
-way."""
+whole interval lies above −{margin:g} standard deviations of the base's answers. Beyond: the measure at greater weights
+less the told model's; it *goes on* where one interval lies above 0. Avoided: how far weight −1 moves the measure the
+other way."""
 
 
 def cell_of(objective: str, weight: float | None) -> Cell:

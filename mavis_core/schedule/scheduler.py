@@ -2,9 +2,9 @@
 
 Rows join and leave at any step. Running rows decode first, then prompts go on, then waiting rows are admitted: each
 time one of the request that has the fewest running, in order of arrival between equals. A request of a hundred choices
-takes what places are free and keeps others waiting for the next one only. When blocks run out the youngest row is
-preempted: its blocks are freed and it is prefilled again later, prompt and output, which changes nothing in its text
-(noise is counter-based).
+takes what places are free and keeps others waiting for the next one only. How much of prompts a step reads beside rows
+that decode is up to ``Pace``. When blocks run out the youngest row is preempted: its blocks are freed and it is
+prefilled again later, prompt and output, which changes nothing in its text (noise is counter-based).
 
 A row and its companions are one: they take their places together, wait for blocks together, and none of them reads its
 last token before all can, because a draw needs the hidden states of all at the same token.

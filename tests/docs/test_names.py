@@ -19,13 +19,14 @@ FOREIGN = {
     "docker/README.md": {"PIP_EXTRA_INDEX_URL"},
     "docs/api.md": {"coerce_one_of"},
     "docs/clients.md": {"addParams", "strictJsonSchema"},
-    "docs/decisions.md": {"TrustedHostMiddleware", "checkJs", "coerce_one_of"},
+    "docs/decisions.md": {"TrustedHostMiddleware", "checkJs", "coerce_one_of", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"},
     "docs/metrics.md": {  # prometheus_client's
         "process_max_fds",
         "process_open_fds",
         "process_start_time_seconds",
         "process_virtual_memory_bytes",
     },
+    "docs/operations.md": {"OMP_WAIT_POLICY"},
     "docs/method.md": {"Var_p", "argmax_a", "i_m", "prod_m"},
 }
 

@@ -309,7 +309,7 @@ def test_a_thousand_changes_under_load_leave_nothing_behind() -> None:
     while target.has_work:
         run.step(target)
     assert_idle(target)
-    assert run.preempted > 4 and aborted > 9
+    assert run.preempted > 1 and aborted > 9
     quiet = [one for name, one in asked.items() if name not in touched][:20]
     assert len(quiet) > 9
     alone = answered(engine(), quiet, {})

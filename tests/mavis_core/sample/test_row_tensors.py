@@ -84,6 +84,7 @@ def test_only_rows_that_surely_have_all_candidates_are_full(
 def test_steps_on_the_device_equal_rows_built_anew() -> None:
     made = batch()
     going = RowTensors(made, POOL, HASHES)
+    POOL.data.zero_()
     for step in range(2 * BLOCK + 1):
         tokens = [(11 * step + 3 * i) % VOCAB for i in range(len(made))]
         going.advance(torch.tensor(tokens))
@@ -100,9 +101,7 @@ def test_steps_on_the_device_equal_rows_built_anew() -> None:
         assert torch.equal(going.edits.apply(logits), anew.edits.apply(logits))
         ours, theirs = going.tracks.decode_attention(POOL), anew.tracks.decode_attention(POOL)
         query, key, value = (torch.randn(4, heads, 2) for heads in (3, 1, 1))
-        POOL.data.zero_()
         one = ours.attend(0, query, key, value, AttentionSpec(1.0))
-        POOL.data.zero_()
         assert torch.equal(one, theirs.attend(0, query, key, value, AttentionSpec(1.0)))
     assert going.max_length == max(len(each.tokens) for each in made)
 

@@ -19,7 +19,12 @@ def test_the_engine_gets_every_setting_of_its_own() -> None:
     assert list(SETTINGS) == [*(name for name in Settings.model_fields if name != "engine"), *EngineConfig.__slots__]
     found = load_settings(max_num_seqs="7", dtype="float16", enable_prefix_caching="off", kv_cache_tokens=64).engine
     assert found == EngineConfig(
-        max_num_seqs=7, dtype="float16", enable_prefix_caching=False, kv_cache_tokens=64, seed=None
+        max_num_seqs=7,
+        dtype="float16",
+        enable_prefix_caching=False,
+        kv_cache_tokens=64,
+        seed=None,
+        step_stretch=1.8,
     )
 
 
