@@ -30,11 +30,18 @@ class Pace:
         self._age = 0  # steps with prompts since it was measured
         self._rows = 0  # that decoded then
 
-    def room(self, decoding: int) -> int:
-        """Tokens of prompts that the next step may read beside ``decoding`` tokens of rows that decode."""
+    def room(self, decoding: int, joining: int = 1) -> int:
+        """Tokens of prompts that the next step may read beside ``decoding`` tokens of rows that decode.
+
+        Args:
+            joining: rows that wait for their first token and have a place; where they are more than those that decode,
+                as in a burst of requests, the step is stretched by so much more, since each waits like each other.
+        """
         if decoding == 0 or self._stretch == float("inf"):
             return self._most
-        return self._room if self._plain is not None and self._age < AGAIN and self._alike(decoding) else 0
+        if self._plain is None or self._age >= AGAIN or not self._alike(decoding):
+            return 0
+        return min(self._room * max(joining, decoding) // decoding, self._most)
 
     def took(self, decoding: int, prompts: int, seconds: float) -> None:
         """What a step took: ``decoding`` tokens of rows that decode, ``prompts`` of prompts."""

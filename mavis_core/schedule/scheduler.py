@@ -211,8 +211,9 @@ class Scheduler:
         """Tokens of prompts for a step that decodes so many: none, or enough for a row to read its last one
         with those of its companions.
         """
-        room = self._pace.room(decoding)
-        last = max((row.places for row in self.running if row.prefilling), default=0)
+        reading = [row.places for row in self.running if row.prefilling]
+        joining = len(reading) + min(len(self.waiting), self.max_rows - len(self.running))
+        room, last = self._pace.room(decoding, joining), max(reading, default=0)
         return min(self.max_tokens - decoding, max(room, last)) if room else 0
 
     def _preempt(self, row: Row, plan: Plan) -> None:

@@ -96,6 +96,14 @@ def test_the_short_end_of_a_prompt_says_nothing_of_how_much_fits() -> None:
     assert pace.room(16) == before
 
 
+def test_where_more_wait_than_read_the_step_is_stretched_for_them() -> None:
+    pace = Pace(1.8, 2048)
+    read(pace, CPU, 4, 30)
+    alone = pace.room(4)
+    assert [pace.room(4, joining) for joining in (0, 1, 4, 8)] == [alone, alone, alone, 2 * alone]
+    assert pace.room(4, 10**6) == 2048
+
+
 def test_where_nothing_is_being_written_a_prompt_is_read_as_fast_as_may_be() -> None:
     pace = Pace(1.8, 2048)
     assert pace.room(0) == 2048
