@@ -88,7 +88,7 @@ def main(
     """Sample what is missing, measure what a token costs, then report on what is there."""
     values, reports = named("--value", value), named("--report", report or [])
     taught, policy = sentences(values), load_policy(model, EngineConfig(dtype=dtype))
-    run = Run(folder, policy, taught, values, PROMPTS, read_prompts(PROMPTS, prompts), tokens, rows, top_k, seed)
+    run = Run(folder, policy, taught, PROMPTS, read_prompts(PROMPTS, prompts), tokens, rows, top_k, seed, values)
     run.begin()
     run.sample(minutes)
     if BASE not in run.found():

@@ -6,18 +6,14 @@ a share of what the words moved. Intervals are 95 % of a paired bootstrap over p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.from_words.cells import BASE, WORDS, Cell
+from benchmarks.words.measured import Measured
 from benchmarks.words.measures import MEASURES
-from value_models.evaluation.bootstrap import Array, Interval, interval, resamples
-from value_models.evaluation.sampling import SampledAnswer
-from value_models.prompts import Prompt
-
-RESAMPLES = 2000
+from value_models.evaluation.bootstrap import Array, Interval, interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +42,8 @@ class Figures:
     first: tuple[str, ...]
 
 
-class Findings:
-    """Args:
-    prompts: what was asked.
-    answers: of the cells that are there, the base among them; one per prompt each.
-    """
-
-    def __init__(
-        self, prompts: Sequence[Prompt], answers: Mapping[Cell, Sequence[SampledAnswer]], seed: int = 0
-    ) -> None:
-        self._prompts, self._answers = prompts, answers
-        self._shares = resamples(len(prompts), RESAMPLES, seed)
+class Findings(Measured[Cell]):
+    """Of values beside the words that taught them; see ``Measured``."""
 
     def figures(self, cell: Cell, objective: str) -> Figures:
         """Of a cell, measured by what ``objective`` is measured by."""
@@ -80,10 +67,5 @@ class Findings:
             first=tuple(a.text for a in answers[:5]),
         )
 
-    def _scores(self, cell: Cell, objective: str) -> Array:
-        """(P,), more is more of the objective."""
-        asked = [self._prompts[a.prompt] for a in self._answers[cell]]
-        return np.array(MEASURES[objective].score(asked, [a.text for a in self._answers[cell]]))
-
     def _interval(self, per_prompt: Array) -> Interval:
-        return interval(np.asarray(self._shares @ per_prompt))
+        return interval(self._mean(per_prompt))

@@ -7,21 +7,19 @@ the KL that is matched is each resample's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from benchmarks.words.cells import BASE, Cell
+from benchmarks.words.measured import Measured
 from benchmarks.words.measures import MEASURES
-from value_models.evaluation.bootstrap import Array, Interval, interval, resamples
+from value_models.evaluation.bootstrap import Array, Interval, interval
 from value_models.evaluation.matched import at_budget
-from value_models.evaluation.sampling import SampledAnswer
 from value_models.evaluation.table import distinct2
-from value_models.prompts import Prompt
 
-RESAMPLES = 2000
 MARGIN = 0.1  # standard deviations over the base's answers that "no worse" may be worse
 
 AtEqual = Literal["better", "no worse", "worse", "undecided", "does not reach it"]
@@ -85,17 +83,8 @@ class Verdict:
         return "does not go on" if all(each.high < 0 for each in self.beyond.values()) else "undecided"
 
 
-class Findings:
-    """Args:
-    prompts: what was asked.
-    answers: of the cells that are there, the base among them; one per prompt each.
-    """
-
-    def __init__(
-        self, prompts: Sequence[Prompt], answers: Mapping[Cell, Sequence[SampledAnswer]], seed: int = 0
-    ) -> None:
-        self._prompts, self._answers = prompts, answers
-        self._shares = resamples(len(prompts), RESAMPLES, seed)
+class Findings(Measured[Cell]):
+    """Of objectives in words, told and steered; see ``Measured``."""
 
     def figures(self, cell: Cell, objective: str) -> Figures:
         """Of a cell, measured by what ``objective`` is measured by."""
@@ -140,17 +129,8 @@ class Findings:
             avoids=interval(base - self._mean(self._scores(avoided, objective))),
         )
 
-    def _scores(self, cell: Cell, objective: str) -> Array:
-        """(P,), more is more of the objective."""
-        asked = [self._prompts[a.prompt] for a in self._answers[cell]]
-        return np.array(MEASURES[objective].score(asked, [a.text for a in self._answers[cell]]))
-
     def _nats(self, cell: Cell) -> Array:
         return np.array([a.steering_nats for a in self._answers[cell]])
-
-    def _mean(self, per_prompt: Array) -> Array:
-        """(P,) -> (R + 1,), the first of the sample itself."""
-        return np.asarray(self._shares @ per_prompt)
 
 
 def _average(values: Sequence[float]) -> float:
