@@ -71,6 +71,7 @@ class DecodeAttention:
         whole: all tokens of each row, the new one among them.
         windows: the same through each sliding window that a layer has asked for in this step.
         held: copies of the rows' KV from earlier steps, or None to read the blocks anew.
+        newest: (B,) int64, the position of each row's new token.
     """
 
     pool: KVPool
@@ -79,6 +80,10 @@ class DecodeAttention:
     whole: Span
     windows: dict[int, Span] = field(default_factory=dict)
     held: HeldKV | None = None
+    newest: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.newest = self.length - 1  # once, not in every layer
 
     def over(self, pool: KVPool) -> DecodeAttention:
         return replace(self, pool=pool, held=None)
@@ -93,13 +98,13 @@ class DecodeAttention:
         if self.held is None or span is not self.whole:
             cached = self.pool.gather(layer, span.block_table)
         else:
-            cached = self.held.with_newest(layer, entries, self.length - 1, span.block_table)
+            cached = self.held.with_newest(layer, entries, self.newest, span.block_table)
         keys, values = cached.permute(2, 0, 3, 1, 4).unbind(0)
         out = spec.attend(query.reshape(rows, kv_heads, groups, dim), keys, values, span.mask, groups)
         return out.reshape(rows, heads, dim)
 
     def span(self, window: int | None) -> Span:
-        return _through(self.windows, self.whole, window, self.pool, self.length - 1, self.length)
+        return _through(self.windows, self.whole, window, self.pool, self.newest, self.length)
 
 
 def _through(
