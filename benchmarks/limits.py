@@ -43,7 +43,7 @@ class Work:
         linear = [module for module in model.modules() if hasattr(module, "out_features")]
         shapes = Counter((module.out_features, module.in_features) for module in linear)
         readout = tuple(model.get_output_embeddings().weight.shape)
-        return cls(shapes, readout, sum(_weight(module).nbytes for module in linear))
+        return cls(shapes, readout, sum(_bytes(module) for module in linear))
 
     def flops(self, read: int, drawn: int) -> int:
         """Of ``read`` positions in all, ``drawn`` of which go through the output layer; two per multiplication."""
@@ -86,8 +86,8 @@ class Limits:
         }
 
 
-def _weight(layer: Any) -> Tensor:
-    found: Tensor = layer.packed if isinstance(layer, PackedLinear) else layer.weight
+def _bytes(layer: Any) -> int:
+    found: int = layer.nbytes if isinstance(layer, PackedLinear) else layer.weight.nbytes
     return found
 
 

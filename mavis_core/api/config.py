@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from mavis_core.api.errors import ConfigError
 
 Quantization = Literal["int8", "int4"]
+Compile = Literal["off", "auto"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 BOUNDS = {"ge": (operator.ge, "at least"), "gt": (operator.gt, "above"), "le": (operator.le, "at most")}
 
@@ -68,10 +69,15 @@ class EngineConfig:
     dtype: DType = setting(  # noqa: RUF009 (it does not look through the alias of a Literal)
         "auto",
         "Number type of weights and computation; auto is the model's own, and float32 on a CPU without bfloat16 "
-        "instructions.",
+        "instructions. On a CPU float16 means weights that are rounded to it, computed with in float32.",
     )
     quantization: Quantization | None = setting(  # noqa: RUF009 (likewise)
         None, "Store the weights of the model and of values of kind lm in int8 or int4, on a CPU. Default: as they are."
+    )
+    compile: Compile = setting(  # noqa: RUF009 (likewise)
+        "off",
+        "Compile the layers of a large model for the CPU while it is served already, which takes seconds and a C++ "
+        "compiler; without one it is served as it is. Default of mavis serve: auto.",
     )
     device: str = setting("auto", "Where the model runs: cpu, cuda, cuda:1, ...; auto is the GPU where there is one.")
     threads: int | None = setting(
@@ -106,5 +112,7 @@ class EngineConfig:
             raise ConfigError(f"kv_cache_tokens={self.kv_cache_tokens}: must be at least block_size={self.block_size}")
         if self.dtype not in get_args(DType):
             raise ConfigError(f"dtype={self.dtype!r}: must be one of {', '.join(get_args(DType))}")
+        if self.compile not in get_args(Compile):
+            raise ConfigError(f"compile={self.compile!r}: must be one of {', '.join(get_args(Compile))}")
         if self.quantization not in (None, *get_args(Quantization)):
             raise ConfigError(f"quantization={self.quantization!r}: must be one of {', '.join(get_args(Quantization))}")

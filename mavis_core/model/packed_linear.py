@@ -1,48 +1,147 @@
-"""Linear layers whose weights are laid out as the CPU's matrix product reads them (oneDNN's packing).
+"""Linear layers whose weights are laid out as the CPU's matrix product reads them.
 
 torch's product reads a weight as it was saved, and gets a third to a half of what a CPU can do with the few rows of a
-decode step. Packed once, when a model is loaded, the same numbers lie in the order in which they are used. Products
-differ by the order of their sums only, as they do without packing from one number of rows to another.
+decode step. Packed once, when a model is loaded, the same numbers lie in the order in which they are used: for oneDNN,
+or, where 16 bits hold them, for FBGEMM, which reads half as much of them and multiplies in float32 all the same.
+Products differ by the order of their sums only, as they do without packing from one number of rows to another.
 """
 
 from __future__ import annotations
 
+import warnings
+import weakref
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 SMALLEST = 1 << 18  # numbers of a weight; of a smaller one the call costs more than packing saves
+LOST = 2.0**-24
+"""What float16 may miss of a number that it is said to hold: its steps near 0, where bfloat16 has finer ones. The sum
+of a product in float32 is rounded by more."""
+
+
+PLACES: weakref.WeakValueDictionary[int, OneDnnLinear] = weakref.WeakValueDictionary()
+OPERATORS = torch.library.Library("mavis_packed", "DEF")
+OPERATORS.define("product(Tensor x, Tensor place, SymInt outputs) -> Tensor")
+
+
+@torch.library.impl(OPERATORS, "product", "CPU")
+def _product(x: Tensor, place: Tensor, outputs: int) -> Tensor:
+    return PLACES[int(place)].product(x)
+
+
+@torch.library.register_fake("mavis_packed::product", lib=OPERATORS)
+def _shape(x: Tensor, place: Tensor, outputs: int) -> Tensor:
+    return x.new_empty((*x.shape[:-1], outputs))
 
 
 class PackedLinear(nn.Module):
     """x (..., K) -> (..., N), without gradients. A deep copy of it is a plain layer, which can be trained.
-
-    ``packed`` is the weight in oneDNN's layout, which is neither a parameter nor a buffer.
 
     Args:
         linear: one that is ``packable``.
         keep: whether ``weight`` stays beside its packed form, for what else reads it; it takes its memory twice then.
     """
 
-    def __init__(self, linear: nn.Linear, keep: bool = False) -> None:
+    def __init__(self, linear: nn.Linear, keep: bool) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight: Tensor | None = linear.weight if keep else None
         self.bias = linear.bias
-        self.packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
 
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
-        return found
+    @property
+    def nbytes(self) -> int:
+        """Of the packed weight."""
+        raise NotImplementedError
+
+    def dense(self) -> Tensor:
+        """The packed weight as it was, (N, K)."""
+        raise NotImplementedError
 
     def __deepcopy__(self, memo: dict[int, Any]) -> nn.Linear:
-        weight = self.packed.to_dense()
+        weight = self.dense()
         plain = nn.Linear(*weight.T.shape, bias=self.bias is not None, device="meta", dtype=weight.dtype)
         plain.weight = nn.Parameter(weight)
         if self.bias is not None:
             plain.bias = nn.Parameter(self.bias.detach().clone())
         return plain.requires_grad_(False)
+
+
+class OneDnnLinear(PackedLinear):
+    """In oneDNN's layout and x's dtype. A compiler is shown an operator of ours, which finds the layer by ``place``."""
+
+    place: Tensor
+
+    def __init__(self, linear: nn.Linear, keep: bool = False) -> None:
+        super().__init__(linear, keep)
+        self.packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
+        self.register_buffer("place", torch.tensor(id(self)), persistent=False)
+        PLACES[id(self)] = self
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            found: Tensor = torch.ops.mavis_packed.product(x, self.place, self.out_features)
+            return found
+        return self.product(x)
+
+    def product(self, x: Tensor) -> Tensor:
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return found
+
+    @property
+    def nbytes(self) -> int:
+        found: int = self.packed.nbytes
+        return found
+
+    def dense(self) -> Tensor:
+        return self.packed.to_dense()
+
+
+class HalfLinear(PackedLinear):
+    """Of a weight that FBGEMM holds in float16 and multiplies in float32. ``packed`` is a handle of eight bytes."""
+
+    packed: Tensor
+    shift: Tensor
+
+    def __init__(self, linear: nn.Linear, keep: bool = False) -> None:
+        super().__init__(linear, keep)
+        bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach()
+        with warnings.catch_warnings():  # "may be removed from a later torch": ``in_float16`` looks whether it is there
+            warnings.simplefilter("ignore")
+            packed = torch.fbgemm_pack_gemm_matrix_fp16(linear.weight.detach())
+            torch.fbgemm_linear_fp16_weight_fp32_activation(
+                linear.weight.new_zeros(1, linear.in_features), packed, bias
+            )
+        self.register_buffer("packed", packed, persistent=False)
+        self.register_buffer("shift", bias, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = torch.ops._quantized.wrapped_fbgemm_linear_fp16_weight(
+            x, self.packed, self.shift, self.out_features
+        )
+        return found
+
+    @property
+    def nbytes(self) -> int:
+        return 2 * int(self.in_features) * int(self.out_features)
+
+    def dense(self) -> Tensor:
+        columns = self(torch.eye(self.in_features)) - self.shift
+        return columns.T.contiguous()
+
+
+def in_float16(weight: Tensor, rounded: bool = False) -> bool:
+    """Whether a weight (N, K) is packed in float16: it is float32, 16 bits hold it, and FBGEMM is there.
+
+    Args:
+        rounded: whether or not 16 bits hold it, if only it is within their range.
+    """
+    there = "fbgemm" in torch.backends.quantized.supported_engines and hasattr(torch, "fbgemm_pack_gemm_matrix_fp16")
+    if weight.dtype != torch.float32 or not there:
+        return False
+    missed = (weight - weight.half().float()).abs().max()
+    return bool(missed < torch.inf if rounded else missed <= LOST)
 
 
 def packable(layer: nn.Module) -> bool:
@@ -59,22 +158,28 @@ def _dtypes() -> tuple[torch.dtype, ...]:
     return (torch.float32, torch.bfloat16) if narrow else (torch.float32,)
 
 
-def pack(model: nn.Module) -> None:
+def packed(layer: nn.Linear, keep: bool = False, rounded: bool = False) -> PackedLinear:
+    """One that is ``packable``; ``keep``: see ``PackedLinear``, ``rounded``: see ``in_float16``."""
+    made = HalfLinear if in_float16(layer.weight.detach(), rounded) else OneDnnLinear
+    return made(layer, keep)
+
+
+def pack(model: nn.Module, rounded: bool = False) -> None:
     """Replace the linear layers of a module in place; those that ``packable`` refuses stay as they are."""
     for parent in list(model.modules()):
         for key, layer in parent.named_children():
             if packable(layer):
-                setattr(parent, key, PackedLinear(layer))
+                setattr(parent, key, packed(cast(nn.Linear, layer), rounded=rounded))
 
 
-def packed_output(layer: nn.Module) -> nn.Module:
+def packed_output(layer: nn.Module, rounded: bool = False) -> nn.Module:
     """An output layer, packed where that is faster. Its weight stays: embeddings share it, values read it."""
-    return PackedLinear(cast(nn.Linear, layer), keep=True) if packable(layer) else layer
+    return packed(cast(nn.Linear, layer), True, rounded) if packable(layer) else layer
 
 
 def weight_count(model: nn.Module) -> int:
     """Numbers in a model's weights, packed ones too, shared ones once."""
     loose = sum(weight.numel() for weight in model.parameters())
-    packed = [layer for layer in model.modules() if isinstance(layer, PackedLinear) and layer.weight is None]
-    found: int = loose + sum(layer.packed.numel() for layer in packed)
+    alone = [layer for layer in model.modules() if isinstance(layer, PackedLinear) and layer.weight is None]
+    found: int = loose + sum(layer.in_features * layer.out_features for layer in alone)
     return found

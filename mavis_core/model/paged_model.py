@@ -84,9 +84,9 @@ class PagedModel:
         quantize(self.base, kind, self.name)
         self.quantized = True
 
-    def pack(self) -> None:
+    def pack(self, rounded: bool = False) -> None:
         """Lay out the weights for the CPU, in place; nothing elsewhere. See ``packed_linear``."""
-        pack(self.base)
+        pack(self.base, rounded)
 
     @torch.inference_mode()
     def probe(self, backend: AttentionBackend = sdpa) -> None:

@@ -125,10 +125,14 @@ class Policy:
         """All but embedding and output layer, in place; see ``quantization``. Raises LoadError."""
         self.backbone.quantize(kind)
 
-    def pack(self) -> None:
-        """Lay out the weights for a CPU, in place; elsewhere nothing. No gradients after it. See ``packed_linear``."""
-        self.backbone.pack()
-        self.output = packed_output(self.readout)
+    def pack(self, rounded: bool = False) -> None:
+        """Lay out the weights for a CPU, in place; elsewhere nothing. No gradients after it. See ``packed_linear``.
+
+        Args:
+            rounded: to float16, where the product has a layout for that.
+        """
+        self.backbone.pack(rounded)
+        self.output = packed_output(self.readout, rounded)
 
     @property
     def device(self) -> torch.device:

@@ -119,7 +119,8 @@ def _linear_layers(model: nn.Module) -> Iterator[tuple[Any, str, nn.Linear]]:
 def weight_bytes(*models: nn.Module) -> int:
     """Memory of all weights, packed ones too, those that are shared counted once."""
     layers = {id(layer): layer for model in models for layer in model.modules()}.values()
-    loose = [tensor for layer in layers for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False))]
+    packed = [layer for layer in layers if isinstance(layer, PackedLinear)]
+    loose = [weight for layer in layers for weight in layer.parameters(recurse=False)]
+    loose += [each for layer in layers if not isinstance(layer, PackedLinear) for each in layer.buffers(recurse=False)]
     sizes = [*{tensor.data_ptr(): tensor.nbytes for tensor in loose}.values()]
-    found: int = sum(sizes + [layer.packed.nbytes for layer in layers if isinstance(layer, PackedLinear)])
-    return found
+    return sum(sizes + [layer.nbytes for layer in packed])

@@ -34,7 +34,7 @@ def set_threads(wanted: int | None, model: nn.Module) -> int:
     Returns: how many there are now, within an operation.
     """
     wanted = wanted or _own_threads()
-    if wanted is None and weight_count(model) < SMALL:
+    if wanted is None and not is_large(model):
         wanted = 1
     if wanted is not None:
         torch.set_num_threads(wanted)
@@ -44,6 +44,11 @@ def set_threads(wanted: int | None, model: nn.Module) -> int:
         except RuntimeError:  # torch sets it once, before it has used them
             log.info("torch keeps %d threads between operations", torch.get_num_interop_threads())
     return int(torch.get_num_threads())
+
+
+def is_large(model: nn.Module) -> bool:
+    """Whether most of a step is in the model's products."""
+    return weight_count(model) >= SMALL
 
 
 def _own_threads() -> int | None:

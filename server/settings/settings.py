@@ -33,7 +33,7 @@ from server.tools.formats.known import ToolParser
 from server.wire.tls import tls_context
 
 # An engine repeats itself unless told otherwise and wastes no time; a server does neither, for those who read along.
-ENGINE = EngineConfig(seed=None, step_stretch=1.8)
+ENGINE = EngineConfig(seed=None, step_stretch=1.8, compile="auto")
 ANY_MODEL = "*"
 
 

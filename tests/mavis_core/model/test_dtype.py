@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mavis_core.model import dtype
-from mavis_core.model.dtype import cpu_has_bfloat16, resolve_dtype
+from mavis_core.model.dtype import cpu_has_bfloat16, resolve_dtype, rounds_weights
 from mavis_core.model.policy import Policy
 from tests.models import save_byte_llama, tiny_model
 
@@ -46,9 +46,22 @@ def test_names(cpu_info: Path) -> None:
     assert resolve_dtype("auto", CPU) is torch.float32
     assert resolve_dtype("auto", GPU) == "auto"
     assert resolve_dtype("bfloat16", CPU) is torch.bfloat16
+    assert resolve_dtype("float16", CPU) is torch.float32
+    assert resolve_dtype("float16", GPU) is torch.float16
     cpu_info.write_text("Features: bf16\n")
     assert resolve_dtype("auto", CPU) == "auto"
     assert resolve_dtype("float32", CPU) is torch.float32
+
+
+def test_weights_are_rounded_where_that_is_asked_for_and_for_gguf_where_bfloat16_would_be_slow(cpu_info: Path) -> None:
+    cpu_info.write_text(OLD)
+    assert rounds_weights("float16", CPU, from_gguf=False)
+    assert rounds_weights("auto", CPU, from_gguf=True)
+    assert not rounds_weights("auto", CPU, from_gguf=False)
+    assert not rounds_weights("float32", CPU, from_gguf=True)
+    assert not rounds_weights("float16", GPU, from_gguf=True)
+    cpu_info.write_text("Features: bf16\n")
+    assert not rounds_weights("auto", CPU, from_gguf=True)
 
 
 @pytest.mark.parametrize("saved", [torch.float32, torch.bfloat16, torch.float16])

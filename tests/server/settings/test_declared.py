@@ -25,6 +25,7 @@ def test_the_engine_gets_every_setting_of_its_own() -> None:
         kv_cache_tokens=64,
         seed=None,
         step_stretch=1.8,
+        compile="auto",
     )
 
 
