@@ -7,23 +7,23 @@ from pathlib import Path
 import torch
 import typer
 
+from mavis_core.model.compilation import compile_beside
+from mavis_core.model.dtype import resolve_dtype, rounds_weights
 from mavis_core.model.policy import Policy, resolve_device
-from mavis_core.model.threads import set_threads
+from mavis_core.model.threads import is_large, set_threads
 
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-def dtype_named(name: str) -> torch.dtype:
-    if name not in DTYPES:
-        raise typer.BadParameter(f"--dtype {name}: must be one of {', '.join(DTYPES)}")
-    found: torch.dtype = getattr(torch, name)
-    return found
-
-
 def load(model: str, dtype: str, device: str, threads: int | None) -> Policy:
-    """A policy as it is served, known by its folder's name; the process then computes with ``threads``, or as many as
-    torch takes."""
-    policy = Policy.load(model, resolve_device(device), dtype_named(dtype), Path(model).name)
+    """A policy as it is served once it has been for a while, known by its folder's name; the process then computes with
+    ``threads``, or as many as torch takes."""
+    if dtype not in DTYPES:
+        raise typer.BadParameter(f"--dtype {dtype}: must be one of {', '.join(DTYPES)}")
+    on = resolve_device(device)
+    policy = Policy.load(model, on, resolve_dtype(dtype, on), Path(model).name)
     set_threads(threads or torch.get_num_threads(), policy.model)
-    policy.pack()
+    policy.pack(rounds_weights(dtype, on, from_gguf=False))
+    if on.type == "cpu" and is_large(policy.model):
+        compile_beside(policy.backbone).join()
     return policy

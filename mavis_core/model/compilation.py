@@ -10,10 +10,14 @@ import time
 from pathlib import Path
 
 import torch
+import torch._inductor.config as inductor
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from mavis_core.api.errors import LoadError
 from mavis_core.model.compiled_layers import compile_layers
 from mavis_core.model.paged_model import PagedModel
+
+CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +34,11 @@ def compile_beside(model: PagedModel) -> threading.Thread:
 
 
 def _compile(model: PagedModel, threads: int) -> None:
-    import torch._inductor.config as inductor  # half a second of imports that nothing else needs
-
     began = time.monotonic()
     torch.set_num_threads(threads)  # a thread's own, and what loops are compiled for
     inductor.compile_threads = 1  # processes for more would each take the memory of a torch
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache()))
+    if os.environ.get(CACHE) in (None, os.path.abspath(default_cache_dir())):  # what torch itself has set
+        os.environ[CACHE] = str(_cache())
     try:
         compile_layers(model)
     except LoadError as error:

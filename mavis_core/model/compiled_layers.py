@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch._dynamo
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 

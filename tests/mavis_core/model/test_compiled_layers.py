@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ from mavis_core.api.errors import LoadError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.model import compiled_layers, packed_linear
-from mavis_core.model.compilation import compile_beside
+from mavis_core.model import compilation, compiled_layers, packed_linear
+from mavis_core.model.compilation import CACHE, compile_beside
 from mavis_core.model.compiled_layers import CompiledLayer, alike, compile_layers, decoder_layers
 from mavis_core.model.packed_linear import HalfLinear, PackedLinear
 from mavis_core.model.policy import Policy
@@ -31,7 +32,17 @@ PROMPTS = [[5, 9, 11], [7, 3], [8, 2, 4, 6, 1]]
 
 
 @pytest.fixture(scope="module")
-def compiled() -> Policy:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where a user keeps caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(home))
+        patch.delenv(CACHE, raising=False)
+        yield home
+
+
+@pytest.fixture(scope="module")
+def compiled(cache: Path) -> Policy:
     """A policy whose layers have products packed in both ways, compiled on another thread."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed_linear, "SMALLEST", 1)
@@ -50,6 +61,20 @@ def test_every_layer_is_compiled_and_all_share_one_function(compiled: Policy) ->
     assert len(layers) > 1
     assert all(isinstance(layer.forward, CompiledLayer) for layer in layers)
     assert len({id(layer.forward._many) for layer in layers}) == 1  # type: ignore[union-attr]
+
+
+def test_what_was_compiled_lies_where_nobody_else_writes(compiled: Policy, cache: Path) -> None:
+    folder = cache / "mavis" / "compiled"
+    assert list(folder.rglob("*.py"))
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_cache_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mavis").write_text("a file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = compilation._cache()
+    assert not found.is_relative_to(tmp_path / "mavis")
+    assert found.stat().st_mode & 0o077 == 0
 
 
 def test_a_compiled_policy_draws_what_the_slow_loop_draws_and_compiles_nothing_anew(compiled: Policy) -> None:
