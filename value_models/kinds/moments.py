@@ -11,7 +11,8 @@ an input.
 
 The plain half of the variance grows as w^2 for ever, while log E[exp(w . R)] grows no faster than the best outcome. phi
 is that half for small v, and c standard deviations for large ones: as if no text were better than c of them above the
-mean. Any c from 2.5 on is as good as none where that can be computed (docs/theory.md).
+mean. Where the moments are exact any c from 2 to 4 is about as good as none or better; where they are learned, with errors
+that the square of the weights makes larger, 2 is the best (docs/theory.md).
 
 mu and S = L L' are outputs of one ``HeadNetwork``. It learns by squared error: mu the rewards, mu mu' + S their
 products two by two, so S can be no less than 0. The term phi is given to the engine as the negative of the KL still to
@@ -33,7 +34,7 @@ from value_models.kinds.head_trainee import HeadTrainee
 from value_models.kinds.kind import Kind, Learning
 from value_models.rollouts.packing import Batch
 
-FARTHEST = 3.0
+FARTHEST = 2.0
 """Standard deviations above the mean that the best text is taken to be."""
 
 
