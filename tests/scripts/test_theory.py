@@ -152,12 +152,11 @@ def test_the_committed_figures_hold_the_claim() -> None:
 
 
 def test_the_committed_figures_of_mean_and_covariance_hold_what_is_said_of_them() -> None:
-    """Learned, it beats the mean alone on every seed, and what it lacks grows with the KL."""
+    """Learned, it beats the mean alone on every seed, and lacks a few hundredths of what it would be exactly."""
     seeds = json.loads(MOMENTS.read_text())["seeds"]
     assert len(seeds) == 5
     for seed in seeds:
         mean, both, exact = seed["learned"]["round 0"], seed["learned"]["moments"], seed["exact"]["moments"]
         assert all(mine > theirs + 0.01 for mine, theirs in zip(both[:2], mean[:2], strict=True))
         assert both[0] >= 0.96 and both[1] >= 0.93
-        lacking = [known - mine for known, mine in zip(exact, both, strict=True)]
-        assert 0 < lacking[0] < lacking[3]
+        assert all(0 < known - mine < 0.06 for known, mine in zip(exact, both, strict=True))
