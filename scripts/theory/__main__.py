@@ -2,7 +2,7 @@
 
 Each seed is a policy, two rewards that correlate by -0.6, and three runs of ``mavis fit``: joint rounds on both
 rewards, mean and covariance of both, and independent rounds on the first alone, for which they climb to the optimum. A
-run that was stopped goes on. ``--no-rounds`` learns what takes no rounds: the mean alone, and with the covariance.
+run that was stopped goes on. ``--without-rounds`` learns what takes no rounds: the mean alone, and with the covariance.
 ``--exact`` leaves learning out.
 """
 
@@ -36,7 +36,7 @@ def main(
     seeds: int = 5,
     trees: Annotated[int, typer.Option(help="per round")] = Size.trees,
     epochs: int = Size.epochs,
-    rounds: Annotated[bool, typer.Option(help="learn what takes rounds, or only what does not")] = True,
+    without_rounds: Annotated[bool, typer.Option("--without-rounds", help="learn only what takes none")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="learn nothing")] = False,
 ) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -45,7 +45,7 @@ def main(
         found = []
         for seed in range(seeds):
             world = World(runs / f"seed-{seed}", seed, size)
-            found.append({"seed": seed, **known(world.mdp), **({} if exact else learned(world, rounds))})
+            found.append({"seed": seed, **known(world.mdp), **({} if exact else learned(world, not without_rounds))})
             betas = {"beta": BETA, "alone_beta": ALONE_BETA}
             spent = {"vocab": size.vocab, "horizon": size.horizon} if exact else {**asdict(size), **betas}
             report = {"machine": describe(), "size": spent, "nats": NATS, "seeds": found}
