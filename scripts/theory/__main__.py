@@ -19,7 +19,17 @@ import numpy as np
 import typer
 
 from benchmarks.machine import describe
-from scripts.theory.claims import EQUAL, MOST, NATS, independent, iterations, joint, moments, shares_of_optimum
+from scripts.theory.claims import (
+    EQUAL,
+    MOST,
+    NATS,
+    independent,
+    iterations,
+    joint,
+    moments,
+    shares_of_optimum,
+    tilted_by_moments,
+)
 from scripts.theory.learn import Size, World
 from scripts.theory.mdp import Mdp, share
 from value_models.kinds.moments import MOMENTS
@@ -28,6 +38,8 @@ ROUNDS = 2
 BETA = 5.0
 STRENGTH = 4.0
 ALONE_BETA = 1.5
+BENDS = (1.5, 2.0, 3.0, 4.0, 1000.0)
+"""Of the covariance's term; the last is none."""
 
 
 def main(
@@ -81,7 +93,21 @@ def learned(world: World, rounds: bool) -> dict[str, Any]:
         most = MOST if name in ("round 0", "moments") else BETA / max(value.tilt_weights(EQUAL))
         found[name] = shares_of_optimum(world.mdp, value.policy_at(EQUAL), EQUAL, most)
     told = {name: json.loads((folder / "report.json").read_text()) for name, folder in folders.items()}
-    return {"learned": found, "reports": told, **(learned_alone(world) if rounds else {})}
+    more = learned_alone(world) if rounds else {}
+    return {"learned": found, "reports": told, "moments": parts(world, folders["moments"]), **more}
+
+
+def parts(world: World, folder: Path) -> dict[str, list[float | None]]:
+    """Shares of the optimum by exact and learned moments mixed, and by where their term bends."""
+    mdp, exact = world.mdp, world.mdp.moments(EQUAL)
+    own = world.values(folder / "value").moments(EQUAL)
+    ways = {
+        "learned mean, exact covariance": tilted_by_moments(mdp, own[0], exact[1]),
+        "exact mean, learned covariance": tilted_by_moments(mdp, exact[0], own[1]),
+        **{f"exact, c = {c:g}": tilted_by_moments(mdp, *exact, c) for c in BENDS},
+        **{f"learned, c = {c:g}": tilted_by_moments(mdp, *own, c) for c in BENDS},
+    }
+    return {name: shares_of_optimum(mdp, policy_at, EQUAL) for name, policy_at in ways.items()}
 
 
 def learned_alone(world: World) -> dict[str, Any]:
@@ -101,7 +127,7 @@ def table(seeds: list[dict[str, Any]]) -> str:
     """
     head = "| share of the optimum's gain at | " + " | ".join(f"{nats:g} nats" for nats in NATS) + " |"
     lines = [head, "|---" * (len(NATS) + 1) + "|"]
-    for kind in ("exact", "learned"):
+    for kind in ("exact", "learned", "moments"):
         for name in seeds[0].get(kind, {}):
             cells = []
             for column in range(len(NATS)):
