@@ -99,13 +99,13 @@ def learned(world: World, rounds: bool) -> dict[str, Any]:
 
 def parts(world: World, folder: Path) -> dict[str, list[float | None]]:
     """Shares of the optimum by exact and learned moments mixed, and by where their term bends."""
-    mdp, exact = world.mdp, world.mdp.moments(EQUAL)
-    own = world.values(folder / "value").moments(EQUAL)
+    mdp, (mean, variance) = world.mdp, world.mdp.moments(EQUAL)
+    own_mean, own_variance = world.values(folder / "value").moments(EQUAL)
     ways = {
-        "learned mean, exact covariance": tilted_by_moments(mdp, own[0], exact[1]),
-        "exact mean, learned covariance": tilted_by_moments(mdp, exact[0], own[1]),
-        **{f"exact, c = {c:g}": tilted_by_moments(mdp, *exact, c) for c in BENDS},
-        **{f"learned, c = {c:g}": tilted_by_moments(mdp, *own, c) for c in BENDS},
+        "learned mean, exact covariance": tilted_by_moments(mdp, own_mean, variance),
+        "exact mean, learned covariance": tilted_by_moments(mdp, mean, own_variance),
+        **{f"exact, c = {c:g}": tilted_by_moments(mdp, mean, variance, c) for c in BENDS},
+        **{f"learned, c = {c:g}": tilted_by_moments(mdp, own_mean, own_variance, c) for c in BENDS},
     }
     return {name: shares_of_optimum(mdp, policy_at, EQUAL) for name, policy_at in ways.items()}
 
