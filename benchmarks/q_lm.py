@@ -1,15 +1,16 @@
 """A ``q_lm`` beside the ``lm`` that taught it: tokens per second in one run, and how alike they see candidates.
 
-    mavis distill benchmarks/pareto/distill_q_lm.yaml                      makes the value that is measured here
+    mavis rollouts benchmarks/pareto/q_lm/rollouts.yaml
+    mavis distill benchmarks/pareto/q_lm/distill.yaml                      make the value that is measured here
     python -m benchmarks.q_lm                                              speed
     python -m benchmarks.q_lm --rollouts path/to/other/rollouts            speed, and agreement on those texts
 
 Speed: the same prompts, rows and numbers of new tokens, no early stop; whole calls, prefill included, in turn.
 Agreement: at places of texts that the ``q_lm`` was not taught on, both score the tokens that decoding compares there.
 
-What else belongs to the comparison has commands of its own: ``mavis evaluate benchmarks/pareto/q_lm.yaml`` steers by
-both at equal KL, ``mavis measure benchmarks/pareto/fit.yaml shipped:lm benchmarks/pareto/run/q_lm/value`` ranks
-siblings by their rewards.
+What else belongs to the comparison has commands of its own, each in the head of its file: ``cheerful_concise.yaml`` and
+``curious_factual.yaml`` beside ``distill.yaml`` steer by both at equal KL, ``siblings.yaml`` ranks siblings by their
+rewards.
 """
 
 from __future__ import annotations

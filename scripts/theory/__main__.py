@@ -2,7 +2,7 @@
 
 Each seed is a policy, two rewards that correlate by -0.6, and three runs of ``mavis fit``: joint rounds on both
 rewards, mean and covariance of both, and independent rounds on the first alone, for which they climb to the optimum. A
-run that was stopped goes on.
+run that was stopped goes on. ``--without-rounds`` learns what takes no rounds: the mean alone, and with the covariance.
 ``--exact`` leaves learning out.
 """
 
@@ -19,7 +19,17 @@ import numpy as np
 import typer
 
 from benchmarks.machine import describe
-from scripts.theory.claims import EQUAL, NATS, independent, iterations, joint, moments, shares_of_optimum
+from scripts.theory.claims import (
+    EQUAL,
+    MOST,
+    NATS,
+    independent,
+    iterations,
+    joint,
+    moments,
+    shares_of_optimum,
+    tilted_by_moments,
+)
 from scripts.theory.learn import Size, World
 from scripts.theory.mdp import Mdp, share
 from value_models.kinds.moments import MOMENTS
@@ -28,6 +38,8 @@ ROUNDS = 2
 BETA = 5.0
 STRENGTH = 4.0
 ALONE_BETA = 1.5
+BENDS = (1.5, 2.0, 3.0, 4.0, 1000.0)
+"""Of the covariance's term; the last is none."""
 
 
 def main(
@@ -36,6 +48,7 @@ def main(
     seeds: int = 5,
     trees: Annotated[int, typer.Option(help="per round")] = Size.trees,
     epochs: int = Size.epochs,
+    without_rounds: Annotated[bool, typer.Option("--without-rounds", help="learn only what takes none")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="learn nothing")] = False,
 ) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -44,7 +57,7 @@ def main(
         found = []
         for seed in range(seeds):
             world = World(runs / f"seed-{seed}", seed, size)
-            found.append({"seed": seed, **known(world.mdp), **({} if exact else learned(world) | learned_alone(world))})
+            found.append({"seed": seed, **known(world.mdp), **({} if exact else learned(world, not without_rounds))})
             betas = {"beta": BETA, "alone_beta": ALONE_BETA}
             spent = {"vocab": size.vocab, "horizon": size.horizon} if exact else {**asdict(size), **betas}
             report = {"machine": describe(), "size": spent, "nats": NATS, "seeds": found}
@@ -67,19 +80,34 @@ def known(mdp: Mdp) -> dict[str, Any]:
     }
 
 
-def learned(world: World) -> dict[str, Any]:
-    """Shares of the optimum of each round's learned value, and how its training went."""
-    runs = world.fit("joint", ["a", "b"], {"kind": "joint", "rounds": ROUNDS, "beta": BETA})
-    found, told = {}, {}
-    for number, run in enumerate(runs):
-        value = world.values(Path(run.folder) / "value")
-        most = BETA / max(value.tilt_weights(EQUAL)) if number else 256.0
-        found[f"round {number}"] = shares_of_optimum(world.mdp, value.policy_at(EQUAL), EQUAL, most)
-        told[f"round {number}"] = json.loads((Path(run.folder) / "report.json").read_text())
+def learned(world: World, rounds: bool) -> dict[str, Any]:
+    """Shares of the optimum of each learned value, and how its training went."""
+    joint_rounds = {"kind": "joint", "rounds": ROUNDS, "beta": BETA}
+    made = world.fit("joint", ["a", "b"], joint_rounds) if rounds else world.fit("mean", ["a", "b"], None)
+    folders = {f"round {number}": Path(run.folder) for number, run in enumerate(made)}
     (run,) = world.fit("moments", ["a", "b"], None, kind=MOMENTS.name)
-    found["moments"] = shares_of_optimum(world.mdp, world.values(Path(run.folder) / "value").policy_at(EQUAL), EQUAL)
-    told["moments"] = json.loads((Path(run.folder) / "report.json").read_text())
-    return {"learned": found, "reports": told}
+    folders["moments"] = Path(run.folder)
+    found = {}
+    for name, folder in folders.items():
+        value = world.values(folder / "value")
+        most = MOST if name in ("round 0", "moments") else BETA / max(value.tilt_weights(EQUAL))
+        found[name] = shares_of_optimum(world.mdp, value.policy_at(EQUAL), EQUAL, most)
+    told = {name: json.loads((folder / "report.json").read_text()) for name, folder in folders.items()}
+    more = learned_alone(world) if rounds else {}
+    return {"learned": found, "reports": told, "moments": parts(world, folders["moments"]), **more}
+
+
+def parts(world: World, folder: Path) -> dict[str, list[float | None]]:
+    """Shares of the optimum by exact and learned moments mixed, and by where their term bends."""
+    mdp, (mean, variance) = world.mdp, world.mdp.moments(EQUAL)
+    own_mean, own_variance = world.values(folder / "value").moments(EQUAL)
+    ways = {
+        "learned mean, exact covariance": tilted_by_moments(mdp, own_mean, variance),
+        "exact mean, learned covariance": tilted_by_moments(mdp, mean, own_variance),
+        **{f"exact, c = {c:g}": tilted_by_moments(mdp, mean, variance, c) for c in BENDS},
+        **{f"learned, c = {c:g}": tilted_by_moments(mdp, own_mean, own_variance, c) for c in BENDS},
+    }
+    return {name: shares_of_optimum(mdp, policy_at, EQUAL) for name, policy_at in ways.items()}
 
 
 def learned_alone(world: World) -> dict[str, Any]:
@@ -99,7 +127,7 @@ def table(seeds: list[dict[str, Any]]) -> str:
     """
     head = "| share of the optimum's gain at | " + " | ".join(f"{nats:g} nats" for nats in NATS) + " |"
     lines = [head, "|---" * (len(NATS) + 1) + "|"]
-    for kind in ("exact", "learned"):
+    for kind in ("exact", "learned", "moments"):
         for name in seeds[0].get(kind, {}):
             cells = []
             for column in range(len(NATS)):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from scripts.theory.mdp import Mdp, Table, combined, share, spend
-from value_models.kinds.moments import open_outcome
+from value_models.kinds.moments import FARTHEST, open_outcome
 
 PolicyAt = Callable[[float], Table]
 """strength -> policy: weights are the strength times fixed shares."""
@@ -76,10 +76,14 @@ def independent(mdp: Mdp, shares: Sequence[float]) -> PolicyAt:
 
 def moments(mdp: Mdp, shares: Sequence[float]) -> PolicyAt:
     """The base model's own mean and covariance of the rewards: what kind ``moments`` says if it has learned all."""
-    mean, variance = mdp.moments(shares)
+    return tilted_by_moments(mdp, *mdp.moments(shares))
+
+
+def tilted_by_moments(mdp: Mdp, mean: Table, variance: Table, farthest: float = FARTHEST) -> PolicyAt:
+    """As kind ``moments`` tilts, by mean and variance of the weighted reward at strength 1."""
 
     def at(strength: float) -> Table:
-        open_to = [open_outcome(torch.from_numpy(strength**2 * own)).numpy() for own in variance]
+        open_to = [open_outcome(torch.from_numpy(strength**2 * own), farthest).numpy() for own in variance]
         return mdp.tilted([strength * own + more for own, more in zip(mean, open_to, strict=True)])
 
     return at

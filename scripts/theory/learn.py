@@ -19,6 +19,7 @@ from value_models.folders import load_value
 from value_models.kinds.conditioned_head import ConditionedHeadValue
 from value_models.kinds.head import HeadValue
 from value_models.kinds.head_network import unit_rms
+from value_models.kinds.moments import MomentsNetwork
 from value_models.training.iterate import runs
 from value_models.training.run import Run
 from value_models.training.run_config import RunConfig, load_config
@@ -132,6 +133,19 @@ class Learned:
             else:
                 found.append((self.value.network(hidden, table) @ w).double().numpy())
         return found
+
+    @torch.inference_mode()
+    def moments(self, shares: Sequence[float]) -> tuple[Table, Table]:
+        """(mean, variance) of the weighted reward, as ``Mdp.moments`` knows them, for a value of kind ``moments``."""
+        network, w = self.value.network, torch.tensor(self.tilt_weights(shares))
+        assert isinstance(network, MomentsNetwork)
+        means, variances = [], []
+        for hidden in self.world.hidden:
+            table = self.table.expand(len(hidden), *self.table.shape)
+            mean, variance = network.along(hidden, w.expand(len(hidden), -1), table)
+            means.append((mean @ w).double().numpy())
+            variances.append(variance[:, :, 0].double().numpy())
+        return means, variances
 
     def policy_at(self, shares: Sequence[float]) -> Callable[[float], Table]:
         """strength -> the policy that decoding samples from, weights being the strength times ``shares`` of rewards in

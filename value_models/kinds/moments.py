@@ -11,7 +11,8 @@ an input.
 
 The plain half of the variance grows as w^2 for ever, while log E[exp(w . R)] grows no faster than the best outcome. phi
 is that half for small v, and c standard deviations for large ones: as if no text were better than c of them above the
-mean. Any c from 2.5 on is as good as none where that can be computed (docs/theory.md).
+mean. Where the moments are exact any c from 2 to 4 is about as good as none or better; where they are learned, with
+errors that the square of the weights makes larger, 2 is the best (docs/theory.md).
 
 mu and S = L L' are outputs of one ``HeadNetwork``. It learns by squared error: mu the rewards, mu mu' + S their
 products two by two, so S can be no less than 0. The term phi is given to the engine as the negative of the KL still to
@@ -33,7 +34,7 @@ from value_models.kinds.head_trainee import HeadTrainee
 from value_models.kinds.kind import Kind, Learning
 from value_models.rollouts.packing import Batch
 
-FARTHEST = 3.0
+FARTHEST = 2.0
 """Standard deviations above the mean that the best text is taken to be."""
 
 
@@ -42,9 +43,9 @@ def pairs(objectives: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(objectives) for j in range(i + 1)]
 
 
-def open_outcome(variance: Tensor) -> Tensor:
+def open_outcome(variance: Tensor, farthest: float = FARTHEST) -> Tensor:
     """phi: what outcomes of this variance (nats^2) are worth to a policy that will choose among them, nats."""
-    return FARTHEST * ((FARTHEST**2 + variance).sqrt() - FARTHEST)
+    return farthest * ((farthest**2 + variance).sqrt() - farthest)
 
 
 class MomentsNetwork(nn.Module):
@@ -87,12 +88,17 @@ class MomentsNetwork(nn.Module):
             tilt_weights: (G, M), w.
             table: (G, K, M + P, r + 1), the candidates' rows of A.
         """
+        mean, variance = self.along(hidden, tilt_weights, table)
+        return torch.cat((mean, -open_outcome(variance)), dim=2)
+
+    def along(self, hidden: Tensor, tilt_weights: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+        """mu, (G, K, M), and w' S w, (G, K, 1); arguments as of ``forward``."""
         found = self.head(hidden, table)
         mean, root = found[:, :, : self.objectives], found[:, :, self.objectives :]
         # w' S w = |L' w|^2, and (L' w)_j = sum over i of L_ij w_i.
         parts = root * tilt_weights[:, self.i][:, None]
-        along = torch.zeros_like(mean).index_add(2, self.j, parts)
-        return torch.cat((mean, -open_outcome(along.square().sum(dim=2, keepdim=True))), dim=2)
+        own = torch.zeros_like(mean).index_add(2, self.j, parts)
+        return mean, own.square().sum(dim=2, keepdim=True)
 
     def moments(self, hidden: Tensor, table: Tensor) -> Tensor:
         """mu and E[R_i R_j] of all ``pairs``, (G, K, M + P): what the rewards and their products are compared with."""

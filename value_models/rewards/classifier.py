@@ -6,7 +6,6 @@ does. ``probability: true`` asks for the softmax instead (sigmoid where there is
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from mavis_core.api.errors import ConfigError, LoadError, RewardError
 from mavis_core.model.model_source import local_or_hub
 from mavis_core.model.policy import resolve_device
 from value_models.prompts import Prompt
+from value_models.rewards.template import Template
 
 Reads = Literal["prompt+response", "response"]
 
@@ -31,7 +31,7 @@ class Classifier:
         output: index or label name; None is the only output of a model with one.
         reads: the response alone, or the conversation with it: as ``template`` says, else through the tokenizer's chat
             template where it has one, else the prompt's text and the response as a pair.
-        template: text with {response} and, if it reads that, {prompt} (the last thing the user said) in it.
+        template: what it was trained to read; made for ``reads``.
         probability: score a probability and not the logit.
         batch_size: texts per forward; 1 where there is no token to pad with.
 
@@ -47,15 +47,13 @@ class Classifier:
         tokenizer: Any,
         output: int | str | None = None,
         reads: Reads = "prompt+response",
-        template: str | None = None,
+        template: Template | None = None,
         probability: bool = False,
         batch_size: int = 32,
     ) -> None:
         self.name, self.description = name, description
         self.model, self.tokenizer, self.reads = model.eval(), tokenizer, reads
         self.probability, self.template = probability, template
-        if template is not None and ("{response}" not in template or reads == "response"):
-            raise RewardError(name, f"template={template!r}: must have {{response}} in it; reads: prompt+response")
         self.output = _choose(name, model.config, output)
         tokenizer.truncation_side = "left"  # what is scored stands at the end
         if tokenizer.pad_token_id is None:
@@ -110,12 +108,11 @@ class Classifier:
             "max_length": min(int(positions), self.tokenizer.model_max_length),
             "return_tensors": "pt",
         }
-        if self.reads == "response":
-            return self.tokenizer(list(responses), **settings)
         if self.template is not None:
             pairs = zip(prompts, responses, strict=True)
-            filled = [_filled(self.template, prompt.text, response) for prompt, response in pairs]
-            return self.tokenizer(filled, **settings)
+            return self.tokenizer([self.template.filled(*pair) for pair in pairs], **settings)
+        if self.reads == "response":
+            return self.tokenizer(list(responses), **settings)
         if self.tokenizer.chat_template is None:
             return self.tokenizer([prompt.text for prompt in prompts], list(responses), **settings)
         texts = [
@@ -123,11 +120,6 @@ class Classifier:
             for p, r in zip(prompts, responses, strict=True)
         ]
         return self.tokenizer(texts, add_special_tokens=False, **settings)
-
-
-def _filled(template: str, prompt: str, response: str) -> str:
-    """In one pass, so that braces in what people say mean nothing."""
-    return re.sub(r"\{prompt\}|\{response\}", lambda hole: prompt if hole[0] == "{prompt}" else response, template)
 
 
 def _messages(prompt: Prompt) -> list[dict[str, str]]:

@@ -51,7 +51,7 @@ def _identity(config: RewardConfig, guarded: Guarded) -> dict[str, Any]:
         assert isinstance(guarded.reward, Classifier)
         settings: dict[str, Any] = {"output": config.output, "reads": config.reads, "probability": config.probability}
         if config.template is not None:  # labels of before there were templates go on
-            settings["template"] = config.template
+            settings |= {"template": config.template, "turns": "all"}  # once it was filled with the last one only
         return {"classifier": config.classifier, **settings, "weights": _weights(guarded.reward.model)}
     return {}
 

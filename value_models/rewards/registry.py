@@ -21,6 +21,7 @@ from value_models.rewards.manners.simple import Simple
 from value_models.rewards.manners.structured import Structured
 from value_models.rewards.manners.vivid import Vivid
 from value_models.rewards.reward import Guarded, Reward
+from value_models.rewards.template import Template
 
 if TYPE_CHECKING:
     from mavis_core.model.policy import Policy
@@ -67,8 +68,8 @@ class RewardConfig:
 
     Attributes:
         function: import path ``package.module:callable``.
-        classifier: folder or hub id of a sequence classifier, with ``output``, ``reads``, ``template`` and
-            ``probability`` as in ``classifier.Classifier``.
+        classifier: folder or hub id of a sequence classifier, with ``output``, ``reads`` and ``probability`` as in
+            ``classifier.Classifier``, and ``template`` as in ``template.Template``.
         judge: an LLM behind a URL.
         words: an instruction, as the policy itself understands it.
         description: what people read; default: the reward's own.
@@ -134,10 +135,13 @@ def _build(name: str, config: RewardConfig, cache: Path, reader: Any) -> Reward:
     if config.function is not None:
         return Imported.load(name, config.description, config.function)
     if config.classifier is not None:
+        template = None if config.template is None else Template.of(name, config.template, config.reads)
         from value_models.rewards.classifier import Classifier
 
-        settings = {key: getattr(config, key) for key in ("output", "reads", "template", "probability")}
-        return Classifier.load(name, config.description, config.classifier, config.device, **settings)
+        settings = {key: getattr(config, key) for key in ("output", "reads", "probability")}
+        return Classifier.load(
+            name, config.description, config.classifier, config.device, template=template, **settings
+        )
     if config.judge is not None:
         from value_models.rewards.judge import Judge
 

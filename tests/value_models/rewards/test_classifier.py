@@ -7,13 +7,21 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 from mavis_core.api.errors import RewardError
 from tests.models import byte_tokenizer
 from value_models.prompts import Prompt
 from value_models.rewards.classifier import Classifier
 from value_models.rewards.registry import RewardConfig, build
+from value_models.rewards.template import Template
 
 PROMPTS = [Prompt("hello"), Prompt("a much longer question"), Prompt("c")]
 RESPONSES = ["yes", "no, never", "?"]
@@ -96,16 +104,39 @@ def test_the_prompt_is_read_with_the_response() -> None:
 
 
 def test_a_template_of_ones_own(tmp_path: Path) -> None:
-    template = "\n\nHuman: {prompt}\n\nAssistant: {response}"
-    settings = RewardConfig(classifier=saved(tmp_path, 1), template=template)
-    (reward,) = build({"kind": settings}, tmp_path)
+    folder = saved(tmp_path, 1)
+    (reward,) = build({"kind": RewardConfig(classifier=folder, template="<{prompt}> {response}")}, tmp_path)
     found = reward.score([Prompt("a {response} b")], ["{prompt}"])
-    assert found == pytest.approx([alone(1, "\n\nHuman: a {response} b\n\nAssistant: {prompt}").item()], abs=1e-5)
-    for broken in ({"template": "{prompt}"}, {"template": "{response}", "reads": "response"}):
-        with pytest.raises(RewardError, match=r"reward 'kind': template=.* must have \{response\} in it"):
-            build({"kind": RewardConfig(**{**vars_of(settings), **broken})}, tmp_path)
+    assert found == pytest.approx([alone(1, "<a {response} b> {prompt}").item()], abs=1e-5)
+    (reward,) = build({"kind": RewardConfig(classifier=folder, template="so: {response}", reads="response")}, tmp_path)
+    assert reward.score(PROMPTS[:1], ["yes"]) == pytest.approx([alone(1, "so: yes").item()], abs=1e-5)
     with pytest.raises(RewardError, match="template: is a setting of classifiers"):
         build({"kind": RewardConfig(template="{response}")}, tmp_path)
+
+
+def test_a_template_goes_before_the_tokenizers_own() -> None:
+    templated = tokenizer()
+    templated.chat_template = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
+    reward = Classifier("one", "", model(1), templated, template=Template("<{prompt}> {response}"))
+    assert reward.score(PROMPTS[:1], ["yes"])[0] == pytest.approx(alone(1, "<hello> yes").item(), abs=1e-5)
+
+
+def test_a_reward_model_that_reads_from_left_to_right_scores_the_end_of_each_text(tmp_path: Path) -> None:
+    """GPT-2's form, as of the papers' reward models: no token to pad with of its own, the score at the last token."""
+    torch.manual_seed(0)
+    sizes = GPT2Config(
+        vocab_size=260, n_embd=12, n_layer=1, n_head=3, n_positions=96, num_labels=1, initializer_range=0.5
+    )
+    judge = GPT2ForSequenceClassification(sizes).eval()
+    judge.save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    config = RewardConfig(classifier=str(tmp_path), template="\n\nHuman: {prompt}\n\nAssistant: {response}")
+    (reward,) = build({"helpful": config}, tmp_path)
+    texts = [f"\n\nHuman: {p.text}\n\nAssistant: {r}" for p, r in zip(PROMPTS, RESPONSES, strict=True)]
+    with torch.inference_mode():
+        ids = [byte_tokenizer().encode(text) for text in texts]
+        expected = [judge.score(judge.transformer(torch.tensor([own]))[0])[0, -1, 0].item() for own in ids]
+    assert reward.score(PROMPTS, RESPONSES) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_long_text_loses_its_beginning() -> None:
