@@ -17,6 +17,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ from mavis_core.model.attention import AttentionStep, Chunk
 from mavis_core.model.attention_spec import AttentionSpec
 from mavis_core.model.backends import sdpa
 from mavis_core.model.kv_pool import KVPool
-from mavis_core.model.paged_model import EXACT, PROBE_BLOCK, ROUNDED, PagedModel
+from mavis_core.model.paged_model import EXACT, PROBE_BLOCK, ROUNDED, Overheard, PagedModel
 
 MANY = 23
 """Tokens of the forward that is compiled for any number of them: a number that is the size of nothing else."""
@@ -61,23 +62,21 @@ class TracedStep:
         return found
 
 
-class Overheard:
-    """A step that keeps what the layer that asked last asked for: ``number`` and ``spec``; ``asked`` counts."""
-
-    def __init__(self, step: AttentionStep) -> None:
-        self._step = step
-        self.asked = 0
-
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
-        self.asked, self.number, self.spec = self.asked + 1, layer, spec
-        return self._step.attend(layer, query, key, value, spec)
-
-
+@dataclass(frozen=True, slots=True)
 class Heard:
-    """One call of a layer: what it was given, without its step; what it gave; and what it asked of attention."""
+    """One call of a layer.
 
-    def __init__(self, hidden: Tensor, asked: dict[str, Any], out: Any, number: int, spec: AttentionSpec) -> None:
-        self.hidden, self.asked, self.out, self.number, self.spec = hidden, asked, out, number, spec
+    Attributes:
+        hidden, asked: what it was given, without its step.
+        out: what it gave.
+        number, spec: what it asked of attention.
+    """
+
+    hidden: Tensor
+    asked: dict[str, Any]
+    out: Any
+    number: int
+    spec: AttentionSpec
 
 
 class CompiledLayer:
@@ -117,11 +116,8 @@ class CompiledLayer:
 
 
 @torch.inference_mode()
-def compile_layers(model: PagedModel, goes_on: Callable[[], bool] = lambda: True) -> None:
+def compile_layers(model: PagedModel) -> None:
     """Compile the layers of a model that may be running on another thread, and put them in place.
-
-    Args:
-        goes_on: asked now and then; False leaves everything as it is.
 
     Raises:
         LoadError: layers cannot be compiled, or do not give what they gave. The model runs on as it did.
@@ -136,8 +132,6 @@ def compile_layers(model: PagedModel, goes_on: Callable[[], bool] = lambda: True
             if kind not in functions:
                 functions[kind] = (_compiled(layer, False), _compiled(layer, True))
             found.append(CompiledLayer(layer, single, *functions[kind]))
-            if not goes_on():
-                return
             _check(model, found[-1], (single, several))
     except LoadError:
         raise
@@ -243,7 +237,7 @@ def _listen(model: PagedModel, layers: list[nn.Module], count: int) -> list[Hear
     def hear(layer: nn.Module, given: tuple[Tensor, ...], asked: dict[str, Any], out: Any) -> None:
         if threading.get_ident() == own:
             rest = {key: value for key, value in asked.items() if key != "kv_step"}
-            found.append(Heard(given[0], rest, out, step.number, step.spec))
+            found.append(Heard(given[0], rest, out, step.numbers[-1], step.specs[-1]))
 
     hooks = [layer.register_forward_hook(hear, with_kwargs=True) for layer in layers]
     try:
@@ -255,8 +249,8 @@ def _listen(model: PagedModel, layers: list[nn.Module], count: int) -> list[Hear
     finally:
         for hook in hooks:
             hook.remove()
-    if not len(found) == step.asked == len(layers):
-        raise LoadError(f"{model.name}: its {len(layers)} layers asked for attention {step.asked} times")
+    if not len(found) == len(step.specs) == len(layers):
+        raise LoadError(f"{model.name}: its {len(layers)} layers asked for attention {len(step.specs)} times")
     return found
 
 

@@ -137,12 +137,14 @@ class PagedModel:
 
 
 class Overheard:
-    """A step that keeps what each layer asks of it, in ``specs``."""
+    """A step that keeps what each layer asks of it: its number in ``numbers``, and ``specs``."""
 
     def __init__(self, step: AttentionStep) -> None:
         self._step = step
+        self.numbers: list[int] = []
         self.specs: list[AttentionSpec] = []
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
+        self.numbers.append(layer)
         self.specs.append(spec)
         return self._step.attend(layer, query, key, value, spec)

@@ -19,7 +19,14 @@ FOREIGN = {
     "docker/README.md": {"PIP_EXTRA_INDEX_URL"},
     "docs/api.md": {"coerce_one_of"},
     "docs/clients.md": {"addParams", "strictJsonSchema"},
-    "docs/decisions.md": {"linear_dynamic_fp16", "TrustedHostMiddleware", "checkJs", "coerce_one_of", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"},
+    "docs/decisions.md": {
+        "linear_dynamic_fp16",
+        "TrustedHostMiddleware",
+        "checkJs",
+        "coerce_one_of",
+        "OMP_WAIT_POLICY",
+        "GOMP_SPINCOUNT",
+    },
     "docs/metrics.md": {  # prometheus_client's
         "process_max_fds",
         "process_open_fds",
