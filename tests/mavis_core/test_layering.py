@@ -126,9 +126,10 @@ def test_folders_without_torch() -> None:
 
 
 def compile_without_llguidance() -> None:
-    """In a process that forgets all of our modules."""
+    """In a process that forgets all of our modules but those of models, whose operators torch registers once."""
     for name in list(sys.modules):
-        if name.partition(".")[0] in {"mavis_core", "value_models", "llguidance"}:
+        ours = name.partition(".")[0] in {"mavis_core", "value_models", "llguidance"}
+        if ours and not name.startswith("mavis_core.model"):
             del sys.modules[name]
     sys.modules.update({"llguidance": None})  # type: ignore[dict-item]  # so that it cannot be imported
     importlib.import_module("mavis_core.engine")
