@@ -127,7 +127,7 @@ def _distill(config: DistillConfig, path: str, value: Path, progress: bool) -> T
     folder, rollouts = Path(config.folder), Path(config.rollouts)
     made = durable.read_json(rollouts / MANIFEST)
     policy = load_policy(path, config.engine)
-    check_policy(rollouts, path, asdict(identify(policy)))
+    check_policy(rollouts, path, identify(policy).exact)
     teachers, objectives, files = load_teachers(config.teachers, policy)
     instructions = _instructions(config)
     about = {"teachers": files, "rollouts": made, "seed": config.seed, "train": asdict(config.train)}
