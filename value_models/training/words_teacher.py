@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mavis_core.api.errors import RunError
-from mavis_core.api.prompted import RECOMMENDED_BETA
+from mavis_core.api.prompted import RECOMMENDED_BETA, WEIGHT_RANGE
 from mavis_core.model.policy import Policy
 from value_models import durable
 from value_models.prompts import Prompt, file_hash, place_of, read_prompts
@@ -82,7 +82,8 @@ class Instructions:
     @property
     def objectives(self) -> list[ObjectiveConfig]:
         """Their values are nats already, and are not tuned: weight 1 is the policy that is told."""
-        return [ObjectiveConfig(name, text, 0.0, 1.0, RECOMMENDED_BETA) for name, text in self.words.items()]
+        told = self.words.items()
+        return [ObjectiveConfig(name, text, 0.0, 1.0, RECOMMENDED_BETA, WEIGHT_RANGE) for name, text in told]
 
     def teacher(self, policy: Policy, trees: Sequence[Forest]) -> WordsTeacher:
         """Of ``trees``, whose place in the sequence is their key.
