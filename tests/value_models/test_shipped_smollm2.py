@@ -70,5 +70,7 @@ def test_another_model_is_offered_nothing(monkeypatch: pytest.MonkeyPatch, chang
 
 def test_by_name_another_model_is_refused_and_told_why() -> None:
     (folder,) = value_folders(f"{NAME}#concise")
-    with pytest.raises(LoadError, match=r"trained for policy 'SmolLM2-135M-Instruct', which differs from tiny-llama in"):
+    with pytest.raises(
+        LoadError, match=r"trained for policy 'SmolLM2-135M-Instruct', which differs from tiny-llama in"
+    ):
         load_value(folder, tiny_policy("llama"))
