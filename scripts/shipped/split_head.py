@@ -34,7 +34,7 @@ def main(
 def of_objective(training: dict[str, Any], name: str) -> dict[str, Any]:
     """Provenance with the figures of the other objectives left out."""
     found = dict(training)
-    for key in ("held_out", "recommended_beta"):
+    for key in ("held_out", "explained", "recommended_beta"):
         if key in found:
             found[key] = {name: found[key][name]}
     return found

@@ -116,8 +116,9 @@ def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], N
     if state is None:
         say(f"{value}: is there already")
     else:
-        for name, measured in state.history[state.best - 1]["held_out"].items():
-            explained, ranking = 1 - measured["mse"] / measured["mse_constant"], measured["ranking"]
+        best = state.history[state.best - 1]
+        for name, measured in best["held_out"].items():
+            explained, ranking = best["explained"][name], measured["ranking"]
             say(f"{name}: {explained:.1%} of the teacher's variance, siblings ranked as it does {ranking:.3f}")
     say(serve_line(path, [str(value)]))
 
@@ -157,6 +158,7 @@ def _distill(config: DistillConfig, path: str, value: Path, progress: bool) -> T
         policy.device,
         progress,
         _units(data, len(names) - len(config.words)),
+        noiseless=True,
     )
     plot(state.history, state.best, folder / "training")
     held_out = data.held_out.forest

@@ -274,4 +274,6 @@ class Run:
 
 def outcome(state: TrainingState) -> dict[str, Any]:
     """How training ended, for a value's provenance."""
-    return {"epochs": state.epoch, "best_epoch": state.best, "held_out": state.history[state.best - 1]["held_out"]}
+    best = state.history[state.best - 1]
+    explained = {"explained": best["explained"]} if "explained" in best else {}
+    return {"epochs": state.epoch, "best_epoch": state.best, "held_out": best["held_out"], **explained}
