@@ -34,6 +34,7 @@ from value_models.training.recommended_beta import tune_folder
 from value_models.training.run import outcome
 from value_models.training.sittings import Sitting
 from value_models.training.teaching import Queries, teach
+from value_models.training.told_beta import read_places, told_betas
 from value_models.training.train_config import TrainConfig
 from value_models.training.trainer import TrainingState, train
 from value_models.training.verdict import serve_line
@@ -161,6 +162,11 @@ def _distill(config: DistillConfig, path: str, value: Path, progress: bool) -> T
         noiseless=True,
     )
     plot(state.history, state.best, folder / "training")
+    if config.words and config.train.beta_prompts:
+        scored = len(names) - len(config.words)
+        betas = told_betas(read_places(policy, student, data.held_out.trees, slice(scored, None)))
+        told = zip(objectives[scored:], betas, strict=True)
+        objectives[scored:] = [replace(each, recommended_beta=round(beta, 3)) for each, beta in told]
     held_out = data.held_out.forest
     prompts = [held_out.own_tokens(root) for root in held_out.roots[: config.train.beta_prompts].tolist()]
     longest = made["settings"]["shape"]["max_tokens"]

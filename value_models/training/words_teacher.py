@@ -5,7 +5,7 @@
 is what an objective in words says while decoding (``PromptedObjective``), and the best tilt there is for the log-ratio
 of a whole response as the reward: E[exp(R)] over all that can follow s + a is exp of the log-ratio up to and with a,
 since what the told policy does from there on sums to 1. So a student of it needs no returns, which are noisy; it learns
-from any responses of the policy, few of each prompt, and weight 1 means of it what it means of the words.
+from any responses of the policy, few of each prompt.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class Instructions:
 
     @property
     def objectives(self) -> list[ObjectiveConfig]:
-        """Their values are nats already, and are not tuned: weight 1 is the policy that is told."""
+        """Their values are nats already. Of the words weight 1 is the policy that is told; for a student see
+        ``told_beta``.
+        """
         told = self.words.items()
         return [ObjectiveConfig(name, text, 0.0, 1.0, RECOMMENDED_BETA, WEIGHT_RANGE) for name, text in told]
 
