@@ -27,7 +27,11 @@ LARGEST = 2_000_000
 def a_policy(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Any:
     """Has the identity that the heads were made for, or another rounding's, and next to no weights."""
     of: PolicyIdentity = CONFIGS["cheerful"].policy
-    known = {"hidden_size": of.hidden_size, "vocab_size": of.vocab_size, "tokenizer_hash": of.tokenizer_hash}
+    known: dict[str, Any] = {
+        "hidden_size": of.hidden_size,
+        "vocab_size": of.vocab_size,
+        "tokenizer_hash": of.tokenizer_hash,
+    }
     known |= {"fingerprint": "of other bits", "norms": of.norms, "name": "mine", **changes}
     for module in (identity, offered):
         monkeypatch.setattr(module, "identify", lambda policy: PolicyIdentity(**known))
