@@ -35,8 +35,8 @@ def of_objective(training: dict[str, Any], name: str) -> dict[str, Any]:
     """Provenance with the figures of the other objectives left out."""
     found = dict(training)
     for key in ("held_out", "explained", "recommended_beta"):
-        if key in found:
-            found[key] = {name: found[key][name]}
+        if key in found:  # what words taught has no beta that was tuned
+            found[key] = {known: figures for known, figures in found[key].items() if known == name}
     return found
 
 

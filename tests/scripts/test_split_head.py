@@ -22,7 +22,7 @@ def test_each_objective_keeps_its_network_and_its_own_figures(tmp_path: Path) ->
     torch.manual_seed(0)
     policy = Policy(LlamaForCausalLM(tiny_config("llama")).eval(), None, "tiny")
     config = value_config(policy, "a", "b")
-    figures = {"held_out": {"a": 1, "b": 2}, "seed": 3}
+    figures = {"held_out": {"a": 1, "b": 2}, "recommended_beta": {}, "seed": 3}
     network = HeadNetwork(2, HIDDEN, WIDTH, RANK)
     save_head(tmp_path / "both", replace(config, training=figures), network)
     main(tmp_path / "both", tmp_path / "heads")
@@ -32,7 +32,7 @@ def test_each_objective_keeps_its_network_and_its_own_figures(tmp_path: Path) ->
     for m, name in enumerate(("a", "b")):
         found = ValueConfig.load(tmp_path / "heads" / name)
         assert [o.name for o in found.objectives] == [name]
-        assert found.training == {"held_out": {name: m + 1}, "seed": 3}
+        assert found.training == {"held_out": {name: m + 1}, "recommended_beta": {}, "seed": 3}
         own = HeadNetwork(1, HIDDEN, WIDTH, RANK)
         own.load_state_dict(read_tensors(tmp_path / "heads" / name))
         with torch.inference_mode():
