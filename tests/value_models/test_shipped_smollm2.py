@@ -17,7 +17,6 @@ from value_models.folders import load_value
 from value_models.kinds.head import HeadValue
 from value_models.kinds.registry import stacked
 from value_models.loading import NAMED, value_folders
-from value_models.training.told_beta import MOST
 from value_models.value_config import WEIGHTS_FILE, PolicyIdentity, ValueConfig
 
 NAME = "shipped:smollm2"
@@ -55,7 +54,7 @@ def test_each_means_what_the_objective_in_words_of_its_name_says() -> None:
         (objective,) = config.objectives
         assert (objective.name, objective.description) == (name, words[name].instruction)
         assert list(objective.weight_range) == words[name].weight_range
-        assert 1 < objective.recommended_beta < MOST, "learned in part, and not so little that noise would be heard"
+        assert objective.recommended_beta == 1, "as of words, which they are mixed with"
 
 
 def test_they_are_offered_to_any_rounding_of_their_model(monkeypatch: pytest.MonkeyPatch) -> None:
