@@ -145,7 +145,10 @@ def tell(
         "setting": {**setting, "seed": run.seed, "rows": run.rows},
         "machine": describe(),
         "instructions": dict(run.objectives),
-        "cells": {name: {cell.name: asdict(each) for cell, each in cells.items()} for name, cells in figures.items()},
+        "cells": {
+            name: {cell.name: asdict(each) | {"first": each.first[:5]} for cell, each in cells.items()}
+            for name, cells in figures.items()
+        },
         "costs": costs,
         "reports": made,
     }
