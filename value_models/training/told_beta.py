@@ -5,8 +5,8 @@ is what makes them equal, for each objective:
 
     mean over places of KL(pi exp(beta V) || pi)  =  mean over places of KL(pi exp(V_words) || pi)
 
-over the candidates that are taught there, each side normalised. Nothing is sampled. Candidates are drawn evenly from the
-likeliest, so that unlikely ones count for more than where texts are written.
+over the candidates that are taught there, each side normalised. Nothing is sampled. Candidates are drawn evenly from
+the likeliest, so that unlikely ones count for more than where texts are written.
 """
 
 from __future__ import annotations
