@@ -14,7 +14,7 @@ from pathlib import Path
 from mavis_core.api.errors import InvalidRequestError
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-SHIPPED = re.compile(r"shipped:[a-z]+")
+SHIPPED = re.compile(r"shipped:[a-z0-9]+")
 ONE_OF = "#"
 FILES = ("config.json", "model.safetensors")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from mavis_core.api.config import EngineConfig
@@ -20,21 +20,22 @@ from mavis_core.values.protocol import ValueFunction
 from value_models.folders import load_value, objectives_of, resolve
 from value_models.kinds.own_lm import OwnLm
 from value_models.kinds.registry import stacked
+from value_models.offered import OFFERED, SHIPPED, offered, values_in
 from value_models.value_config import CONFIG_FILE
 
 log = logging.getLogger(__name__)
-SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_POLICY = SHIPPED / "policy"
 SHIPPED_NAME = "mavis-small"
 SHIPPED_HEADS = SHIPPED / "heads"
 SHIPPED_LM = SHIPPED / "lm"
-NAMED = {"shipped:heads": SHIPPED_HEADS, "shipped:lm": SHIPPED_LM}
+NAMED = {"shipped:heads": SHIPPED_HEADS, "shipped:lm": SHIPPED_LM, **OFFERED}
+NONE = "none"
 
 
 def value_folders(path: str) -> list[Path]:
     """A value's folder, or every value in a folder of them, or one of those, ``folder#value``.
 
-    ``shipped:heads`` and ``shipped:lm`` name ours.
+    ``shipped:heads`` and the other names of ``NAMED`` are ours.
 
     Raises:
         LoadError: there is no value at ``path``.
@@ -47,10 +48,7 @@ def value_folders(path: str) -> list[Path]:
             raise LoadError(f"{path}: no value {name!r} in it; there are: {known}")
         return [folder for folder in among if folder.name == name]
     root = NAMED[path] if path in NAMED else resolve(path)
-    if (root / CONFIG_FILE).is_file():
-        return [root]
-    found = sorted(folder.parent for folder in root.glob(f"*/{CONFIG_FILE}"))
-    if not found:
+    if not (found := values_in(root)):
         raise LoadError(f"{path}: no {CONFIG_FILE} in it or in its sub-folders")
     return found
 
@@ -101,15 +99,18 @@ def build_engine(
     config: EngineConfig,
     progress: LoadProgress = lambda stage, fraction: None,
     check: Callable[[Sequence[ObjectiveInfo]], None] = lambda objectives: None,
+    taken: Collection[str] = (),
 ) -> Engine:
     """Load a policy and values and build their engine.
 
     Args:
-        model: local folder or hub id; None is the model that ships, with its heads unless ``values`` are given.
-        values: folders, folders of folders, hub ids, or ``shipped:heads`` / ``shipped:lm``; see ``value_folders``.
+        model: local folder or hub id; None is the model that ships.
+        values: folders, folders of folders, hub ids, or ``NAMED`` ones; see ``value_folders``. Where there are none,
+            those that ship for the model are loaded, if any; ``none`` alone loads none.
         config: see ``EngineConfig``.
         progress: told the stage and the fraction done.
-        check: given the objectives of the values before any tensor is read; may raise.
+        check: given the objectives of the values before any of their tensors is read; may raise.
+        taken: objectives that the operator has in words: values that nobody named leave them alone.
 
     Raises:
         LoadError: naming the culprit.
@@ -118,10 +119,19 @@ def build_engine(
     if model is None:
         name, model, values = SHIPPED_NAME, str(SHIPPED_POLICY), list(values) or ["shipped:heads"]
     progress("reading the configs of the values", 0.02)
-    folders = [folder for path in values for folder in value_folders(path)]
-    check([objective for folder in folders for objective in objectives_of(folder)])
+    folders = [folder for path in values if path != NONE for folder in value_folders(path)]
+    if values:
+        check(_objectives_in(folders))
     progress(f"loading the policy {name}", 0.05)
-    return assemble(load_policy(model, config, name), folders, config, progress)
+    policy = load_policy(model, config, name)
+    if not values:
+        folders = offered(policy, taken)
+        check(_objectives_in(folders))
+    return assemble(policy, folders, config, progress)
+
+
+def _objectives_in(folders: Sequence[Path]) -> list[ObjectiveInfo]:
+    return [objective for folder in folders for objective in objectives_of(folder)]
 
 
 def assemble(

@@ -65,6 +65,7 @@ class PolicyIdentity:
         hidden_size, vocab_size: of its output layer.
         fingerprint: of its output embedding (``identity.policy_fingerprint``).
         tokenizer_hash: ``identity.tokenizer_hash``.
+        norms: ``identity.norms_hash``; "" where they tell nothing, or nobody looked.
     """
 
     name: str
@@ -72,6 +73,12 @@ class PolicyIdentity:
     vocab_size: int
     fingerprint: str
     tokenizer_hash: str
+    norms: str = ""
+
+    @property
+    def exact(self) -> dict[str, Any]:
+        """As the folders of runs keep it: they hold for the very same weights, not for another rounding of them."""
+        return {name: value for name, value in asdict(self).items() if name != "norms"}
 
 
 @dataclass(frozen=True, slots=True)

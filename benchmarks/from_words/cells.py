@@ -30,7 +30,14 @@ class Cell:
 BASE = Cell()
 
 
-def cells(objectives: Sequence[str], values: Sequence[str]) -> list[Cell]:
-    """All there are, in the order of how much is missed without them: an early end leaves what can be compared."""
-    steered = [Cell(by, name, weight) for weight in WEIGHTS for by in (WORDS, *values) for name in objectives]
-    return [BASE, *steered, *(Cell(TOLD, name, 1.0) for name in objectives)]
+def cells(
+    objectives: Sequence[str], values: Sequence[str], weights: Sequence[float] = WEIGHTS, words: bool = True
+) -> list[Cell]:
+    """All there are, in the order of how much is missed without them: an early end leaves what can be compared.
+
+    Args:
+        words: whether the sentences themselves are asked, too.
+    """
+    by = [*([WORDS] if words else []), *values]
+    steered = [Cell(each, name, weight) for weight in weights for each in by for name in objectives]
+    return [BASE, *steered, *(Cell(TOLD, name, 1.0) for name in objectives if words)]

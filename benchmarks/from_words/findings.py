@@ -45,8 +45,8 @@ class Figures:
 class Findings(Measured[Cell]):
     """Of values beside the words that taught them; see ``Measured``."""
 
-    def figures(self, cell: Cell, objective: str) -> Figures:
-        """Of a cell, measured by what ``objective`` is measured by."""
+    def figures(self, cell: Cell, objective: str, shown: int = 5) -> Figures:
+        """Of a cell, measured by what ``objective`` is measured by, with so many of its answers to look at."""
         answers, scores, base = self._answers[cell], self._scores(cell, objective), self._scores(BASE, objective)
         tokens, words = sum(a.tokens for a in answers), Cell(WORDS, objective, cell.weight)
         unit = max(float(base.std()), 1e-9)
@@ -64,7 +64,7 @@ class Findings(Measured[Cell]):
             words=float(np.mean([len(a.text.split()) for a in answers])),
             cut=float(np.mean([a.finish == "length" for a in answers])),
             empty=float(np.mean([not a.text.strip() for a in answers])),
-            first=tuple(a.text for a in answers[:5]),
+            first=tuple(a.text for a in answers[:shown]),
         )
 
     def _interval(self, per_prompt: Array) -> Interval:

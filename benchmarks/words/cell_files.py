@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -71,7 +71,7 @@ class CellFiles(ABC, Generic[CellT]):
             RunError: it was begun with other settings.
         """
         shared = {"prompts": file_hash(self.file), "count": len(self.prompts), "tokens": self.tokens}
-        shared |= {"seed": self.seed, "top_k": self.top_k, "policy": asdict(identify(self.policy))}
+        shared |= {"seed": self.seed, "top_k": self.top_k, "policy": identify(self.policy).exact}
         durable.write_or_match(self.folder / "manifest.json", shared | {"dtype": str(self.policy.dtype)})
         for name, instruction in self.objectives.items():
             durable.write_or_match(self.folder / f"{name}.json", {"instruction": instruction})

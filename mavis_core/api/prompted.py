@@ -12,6 +12,8 @@ from typing import Final
 
 KIND: Final = "prompted"
 RECOMMENDED_BETA: Final = 1.0  # weight 1 is then the instructed policy, over the candidates
+WEIGHT_RANGE: Final = (-4.0, 4.0)
+"""Of those that stay: beyond it few models go on making sense."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,6 @@ def load_engine(
     disable_progress_bar()  # ours is enough
     from value_models.loading import build_engine
 
-    engine = build_engine(model, values, config, report, checks.of_objectives)
+    engine = build_engine(model, values, config, report, checks.of_objectives, frozenset(checks.declared.own))
     checks.of_template(engine.info.objectives, engine.tokenizer)
     return engine

@@ -85,8 +85,8 @@ def measure(
     values: Annotated[
         list[str],
         typer.Option(
-            help="Values to measure, comma-separated: folders, ids on the Hugging Face hub, shipped:heads or "
-            "shipped:lm. May be given several times."
+            help="Values to measure, comma-separated: folders, ids on the Hugging Face hub, shipped:heads, "
+            "shipped:lm or shipped:smollm2. May be given several times."
         ),
     ],
     out: Annotated[

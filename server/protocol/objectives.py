@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from mavis_core.api.errors import InvalidRequestError
 from mavis_core.api.guidance import MAX_WEIGHT
 from mavis_core.api.messages import ObjectiveInfo
-from mavis_core.api.prompted import KIND, RECOMMENDED_BETA
+from mavis_core.api.prompted import KIND, RECOMMENDED_BETA, WEIGHT_RANGE
 from server.protocol.fields import Strict, entries
 
 MAX_INSTRUCTION = 500  # characters of one that a request brings
@@ -42,7 +42,7 @@ class Declaration(Strict):
     )
     description: str = Field(default="", max_length=500)
     weight_range: list[float] = Field(
-        default=[-4.0, 4.0], min_length=2, max_length=2, description="Weights to accept: from, to."
+        default=list(WEIGHT_RANGE), min_length=2, max_length=2, description="Weights to accept: from, to."
     )
 
     def check_ranges(self) -> None:

@@ -11,8 +11,8 @@ from server.protocol.fields import Strict
 
 class LoadValueRequest(Strict):
     source: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
-        description="A folder in the server's values directory, shipped:heads, shipped:lm, or what --values says. "
-        "One of several values there: source#value."
+        description="A folder in the server's values directory, shipped:heads, shipped:lm, shipped:smollm2, or what "
+        "--values says. One of several values there: source#value."
     )
 
 

@@ -25,6 +25,7 @@ from server.settings.texts import (
     ObjectiveSources,
     RootPath,
     TextList,
+    ValueSources,
     WeightMap,
     default_database,
     is_loopback,
@@ -54,10 +55,11 @@ class Settings(BaseModel):
         "owner/name:file.gguf). "
         "Default: the small one that ships.",
     )
-    values: TextList = setting(
+    values: ValueSources = setting(
         (),
-        "Values that answers can be steered by, comma-separated: folders, ids on the Hugging Face hub, shipped:heads "
-        "or shipped:lm; folder#name is one of several. Default: shipped:heads for the model that ships, else none.",
+        "Values that answers can be steered by, comma-separated: folders, ids on the Hugging Face hub, shipped:heads, "
+        "shipped:lm or shipped:smollm2; folder#name is one of several; none is none. Default: those that ship for the "
+        "model, which is shipped:heads for the small one that ships and shipped:smollm2 for SmolLM2-135M-Instruct.",
     )
     values_dir: Folder | None = setting(
         None, "Folder whose sub-folders are values that the holder of the admin key may load into the running server."

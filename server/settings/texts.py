@@ -96,6 +96,12 @@ def _objectives(sources: tuple[str, ...]) -> tuple[str, ...]:
     return sources
 
 
+def _values(sources: tuple[str, ...]) -> tuple[str, ...]:
+    if "none" in sources and len(sources) > 1:
+        raise ValueError("'none' stands alone")
+    return sources
+
+
 def _connections(count: int) -> int:
     if count > connections_that_fit():
         raise ValueError(f"at most {connections_that_fit()} fit the limit of file descriptors (ulimit -n)")
@@ -125,6 +131,7 @@ def _root_path(path: str) -> str:
 TextList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 KeyList = Annotated[tuple[SecretStr, ...], BeforeValidator(_split), AfterValidator(_keys)]
 ObjectiveSources = Annotated[TextList, AfterValidator(_objectives)]
+ValueSources = Annotated[TextList, AfterValidator(_values)]
 HostList = Annotated[TextList, AfterValidator(_hosts)]
 AdminKey = Annotated[SecretStr, AfterValidator(_admin_key)]
 WeightMap = Annotated[dict[str, float], BeforeValidator(_weights)]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import typer
+from safetensors.torch import load_file
 
 from benchmarks.from_words.__main__ import main, named, sentences
 from benchmarks.from_words.cells import BASE, Cell, cells
 from benchmarks.from_words.findings import Findings
 from benchmarks.from_words.page import page
+from mavis_core.api.errors import RunError
 from mavis_core.model.policy import Policy
 from tests.models import HIDDEN, RANK, WIDTH, save_byte_llama
 from value_models.evaluation.sampling import SampledAnswer
@@ -93,6 +96,7 @@ def run(model: Path, **changes: Any) -> None:
 
 def test_a_small_run_resumes_and_reports(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(cells([*WORDS], ["one", "other"])) == 1 + 2 * 3 * 2 + 2
+    assert len(cells([*WORDS], ["one"], (-1.0, 1.0, 2.0), words=False)) == 1 + 3 * 2
     run(model)
     kept = {path.name: path.stat().st_mtime_ns for path in (model / "run").glob("*.jsonl")}
     assert len(kept) == 15
@@ -110,6 +114,29 @@ def test_a_small_run_resumes_and_reports(model: Path, monkeypatch: pytest.Monkey
     assert found["base"]["nats_per_token"] == 0 and found["formal-words-1"]["beside_words"] is None
 
 
+def test_several_folders_are_one_value_alone_at_other_weights(model: Path) -> None:
+    (model / "both").mkdir()
+    for name, made in (("concise", "one"), ("formal", "other")):  # a head for each objective
+        config, tensors = ValueConfig.load(model / made), load_file(model / made / "model.safetensors")
+        at = [*WORDS].index(name)
+        network = HeadNetwork(1, HIDDEN, WIDTH, RANK)
+        network.load_state_dict({key: tensor[at : at + 1] for key, tensor in tensors.items()})
+        save_head(model / "both" / name, replace(config, objectives=(config.objectives[at],)), network)
+    settings: dict[str, Any] = {"prompts": 3, "tokens": 3, "rows": 4, "top_k": 9, "costs": False}
+    settings |= {"words": False, "shown": 2}
+    more: dict[str, Any] = {"weight": [-1.0, 2.0], "folder": model / "run", "out": model / "out"}
+    main(str(model / "policy"), [f"head={model / 'both'}"], **settings, **more)
+    assert {path.stem for path in (model / "run").glob("*.jsonl")} == {
+        "base", "concise-head--1", "concise-head-2", "formal-head--1", "formal-head-2"
+    }  # fmt: skip
+    told = (model / "out" / "answers.md").read_text()
+    assert told.count("- `head -1`: ") == told.count("- `nothing`: ") == 4
+    setting = json.loads((model / "out" / "from_words.json").read_text())["setting"]
+    assert (setting["dtype"], setting["count"]) == ("float32", 3)
+    with pytest.raises(RunError, match="quantization"):
+        main(str(model / "policy"), [f"head={model / 'both'}"], **settings, **{**more, "quantization": "int8"})
+
+
 def test_what_cannot_be_compared_is_refused(model: Path) -> None:
     with pytest.raises(typer.BadParameter, match="must be NAME=PATH"):
         named("--value", ["one"])
@@ -119,9 +146,9 @@ def test_what_cannot_be_compared_is_refused(model: Path) -> None:
     objectives = (ObjectiveConfig("concise", "Long.", 0.0, 1.0, 1.0), other.objectives[1])
     ValueConfig(other.kind, objectives, other.policy, other.architecture).save(model / "other")
     with pytest.raises(typer.BadParameter, match="taught differently"):
-        sentences({"one": model / "one", "other": model / "other"})
+        sentences({"one": [model / "one"], "other": [model / "other"]})
     ValueConfig(other.kind, (ObjectiveConfig("warm", "W.", 0.0, 1.0, 1.0),), other.policy, other.architecture).save(
         model / "other"
     )
     with pytest.raises(typer.BadParameter, match="nothing measures 'warm'"):
-        sentences({"other": model / "other"})
+        sentences({"other": [model / "other"]})

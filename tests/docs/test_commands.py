@@ -73,9 +73,11 @@ def _options(words: list[str]) -> list[str]:
 
 def _check_module(path: Path, words: list[str]) -> None:
     options = _script_options(path)
-    given = _options(words)
-    assert set(given) <= set(options)
-    assert {option for option, required in options.items() if required} <= set(given)
+    given = {
+        "--" + option[5:] if option.startswith("--no-") else option for option in _options(words)
+    }  # a flag's other half
+    assert given <= set(options)
+    assert {option for option, required in options.items() if required} <= given
 
 
 def _script_options(path: Path) -> dict[str, bool]:

@@ -47,7 +47,7 @@ def train_policies(config: BaselineConfig, progress: bool = True, say: Callable[
     policy = Policy.load(_path(config), resolve_device("auto"), torch.float32)
     _check_prompts(prompts, policy, config)
     about = {
-        "policy": asdict(identify(policy)),
+        "policy": identify(policy).exact,
         "prompts": len(prompts),
         "rewards": identities(config.rewards, rewards),
         "constants": {"mean": constants.mean.tolist(), "std": constants.std.tolist()},

@@ -150,7 +150,7 @@ class Evaluation:
         if config.constants:
             found = labels.read_constants(Path(config.constants), list(config.rewards))
             shared["constants"] = {"mean": found.mean.tolist(), "std": found.std.tolist()}
-        durable.write_or_match(self.folder / MANIFEST, {**shared, "policy": asdict(identify(self.policy))})
+        durable.write_or_match(self.folder / MANIFEST, {**shared, "policy": identify(self.policy).exact})
         for name, arm in self.arms.items():
             durable.write_or_match(self.folder / "answers" / name / MANIFEST, arm.about())
             for point in arm.points:

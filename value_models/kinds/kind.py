@@ -55,7 +55,7 @@ class Kind:
         value: class of the loaded values.
         load: (folder, its config, its objectives, policy) -> the value. May raise whatever torch and transformers do
             about an architecture or tensors that do not fit.
-        reads_policy: values read the policy's hidden state, so they need the very weights they were made for.
+        reads_policy: values read the policy's hidden state, so they need their policy's weights, rounded or not.
         conditioned: values take the weights into account (``ValueSpec.conditioned``).
         additive: ``ObjectiveInfo.additive``.
         stack: values of this kind -> as few as can score them all; None where each runs alone.

@@ -188,7 +188,7 @@ def _manifest(
         del settings["mixture"]  # rollouts of before there were mixtures go on
     return {
         "format": FORMAT,
-        "policy": asdict(identify(engine.policy)),
+        "policy": identify(engine.policy).exact,
         "dtype": engine.info.dtype,
         "max_num_seqs": engine.info.max_num_seqs,
         "settings": settings,

@@ -93,7 +93,7 @@ def sample_user_turns(engine: Engine, wanted: int, seed: int, file: Path, progre
         RunError: the policy's template does not do, too few candidates pass, or ``file`` was begun otherwise.
     """
     turn = user_turn(engine)
-    about = {"from_policy": wanted, "seed": seed, "policy": asdict(identify(engine.policy)), "turn": asdict(turn)}
+    about = {"from_policy": wanted, "seed": seed, "policy": identify(engine.policy).exact, "turn": asdict(turn)}
     batch = min(BATCH, max(SMALLEST_BATCH, wanted))
     durable.write_or_match(file.with_name(file.stem + ".manifest.json"), about)
     if file.exists():

@@ -34,6 +34,7 @@ from value_models.training.recommended_beta import tune_folder
 from value_models.training.run import outcome
 from value_models.training.sittings import Sitting
 from value_models.training.teaching import Queries, teach
+from value_models.training.told_beta import read_places, told_betas
 from value_models.training.train_config import TrainConfig
 from value_models.training.trainer import TrainingState, train
 from value_models.training.verdict import serve_line
@@ -116,8 +117,9 @@ def distill(config: DistillConfig, progress: bool = True, say: Callable[[str], N
     if state is None:
         say(f"{value}: is there already")
     else:
-        for name, measured in state.history[state.best - 1]["held_out"].items():
-            explained, ranking = 1 - measured["mse"] / measured["mse_constant"], measured["ranking"]
+        best = state.history[state.best - 1]
+        for name, measured in best["held_out"].items():
+            explained, ranking = best["explained"][name], measured["ranking"]
             say(f"{name}: {explained:.1%} of the teacher's variance, siblings ranked as it does {ranking:.3f}")
     say(serve_line(path, [str(value)]))
 
@@ -127,7 +129,7 @@ def _distill(config: DistillConfig, path: str, value: Path, progress: bool) -> T
     folder, rollouts = Path(config.folder), Path(config.rollouts)
     made = durable.read_json(rollouts / MANIFEST)
     policy = load_policy(path, config.engine)
-    check_policy(rollouts, path, asdict(identify(policy)))
+    check_policy(rollouts, path, identify(policy).exact)
     teachers, objectives, files = load_teachers(config.teachers, policy)
     instructions = _instructions(config)
     about = {"teachers": files, "rollouts": made, "seed": config.seed, "train": asdict(config.train)}
@@ -157,8 +159,14 @@ def _distill(config: DistillConfig, path: str, value: Path, progress: bool) -> T
         policy.device,
         progress,
         _units(data, len(names) - len(config.words)),
+        noiseless=True,
     )
     plot(state.history, state.best, folder / "training")
+    if config.words and config.train.beta_prompts:
+        scored = len(names) - len(config.words)
+        betas = told_betas(read_places(policy, student, data.held_out.trees, slice(scored, None)))
+        told = zip(objectives[scored:], betas, strict=True)
+        objectives[scored:] = [replace(each, recommended_beta=round(beta, 3)) for each, beta in told]
     held_out = data.held_out.forest
     prompts = [held_out.own_tokens(root) for root in held_out.roots[: config.train.beta_prompts].tolist()]
     longest = made["settings"]["shape"]["max_tokens"]

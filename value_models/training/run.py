@@ -125,6 +125,7 @@ class Run:
 
     def roll_out(self, whole: bool = False) -> None:
         """Sample; before that, say what it will take, and with ``whole`` what all other steps will."""
+        prompts = self.prompts  # written first, where the policy writes them: the manifest has their hash
         with Sitting(self.report, "rollouts") as sitting:
             config, folder = self.config, self.rollouts_folder
             values = [folder for value in config.values for folder in value_folders(value)]
@@ -138,7 +139,7 @@ class Run:
                         sitting.foresee(foreseen.record)
 
             origin = self._origin()
-            made = roll_out(engine, self.prompts, config.rollouts, config.seed, folder, origin, self.progress, announce)
+            made = roll_out(engine, prompts, config.rollouts, config.seed, folder, origin, self.progress, announce)
             shards = durable.read_json(folder / MANIFEST)["shards"]
             tokens = sum(read_shard(shard_path(folder, index)).sampled for index in range(shards))
             sitting.done({"shards": shards, "tokens_sampled": tokens}, bool(made))
@@ -238,7 +239,7 @@ class Run:
             sources.append((Path(config.anchor) / "rollouts", Path(config.anchor) / "labels"))
             labels.check_same(sources[-1][1], self.labels_folder)
         for rollouts, _ in sources:
-            check_policy(rollouts, self.policy_path, asdict(identify(policy)))
+            check_policy(rollouts, self.policy_path, identify(policy).exact)
         constants = labels.read_constants(self.constants_folder, list(config.rewards))
         return data.load(sources, constants, self.target_settings, config.train.held_out, config.seed)
 
@@ -273,4 +274,6 @@ class Run:
 
 def outcome(state: TrainingState) -> dict[str, Any]:
     """How training ended, for a value's provenance."""
-    return {"epochs": state.epoch, "best_epoch": state.best, "held_out": state.history[state.best - 1]["held_out"]}
+    best = state.history[state.best - 1]
+    explained = {"explained": best["explained"]} if "explained" in best else {}
+    return {"epochs": state.epoch, "best_epoch": state.best, "held_out": best["held_out"], **explained}

@@ -33,6 +33,7 @@ from value_models.training.train_config import TrainConfig
 
 CHECKPOINT = "checkpoint.pt"
 LOWEST_RATE = 0.02
+SMALLEST_VARIANCE = 1e-12
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ class TrainingState:
     Attributes:
         epoch: epochs that are done.
         best: the epoch (from 1) with the lowest held-out error, summed over objectives in their units; its weights are
-            ``weights``.
+            ``weights``. The error is that at node ends, or of all that is taught where that has no noise.
         history: one record per epoch, as in the log.
     """
 
@@ -66,6 +67,7 @@ def train(
     device: torch.device,
     progress: bool = True,
     units: Sequence[float] | None = None,
+    noiseless: bool = False,
 ) -> TrainingState:
     """Train ``trainee``, which ends with the weights of its best epoch; log and checkpoint go to ``folder``.
 
@@ -74,6 +76,7 @@ def train(
         names: of the M objectives.
         folder: a checkpoint in it is resumed.
         units: (M,) what an objective's error is divided by, in the loss and in the choice of the epoch; None is 1 each.
+        noiseless: targets are what a teacher says, at every token and candidate, rather than a reward to come.
 
     Raises:
         RunError: the loss is not finite.
@@ -96,7 +99,8 @@ def train(
                 optimisation.schedule.step()
                 bar.update()
             measured = evaluate(accelerator.unwrap_model(module), data, config, accelerator.device, bar.update)
-            optimisation.record(state, names, measured, unit.tolist(), float(np.mean(losses)))
+            shares = missed(accelerator.unwrap_model(module), data, config, accelerator.device) if noiseless else None
+            optimisation.record(state, names, measured, unit.tolist(), float(np.mean(losses)), shares)
             bar.set_postfix(held_out=f"{sum(m.mse for m in measured) / len(measured):.4f}", best=state.best)
             if accelerator.is_main_process:
                 optimisation.save(folder, state)
@@ -127,18 +131,25 @@ class _Optimisation:
         measured: Sequence[Measures],
         units: Sequence[float],
         loss: float,
+        shares: Sequence[float] | None = None,
     ) -> None:
-        """Add an epoch to ``state``, which keeps its weights if it is the best."""
+        """Add an epoch to ``state``, which keeps its weights if it is the best.
+
+        Args:
+            shares: (M,) of the variance of what is taught, missed; None goes by ``measured``.
+        """
         state.epoch += 1
-        total = sum(m.mse / unit**2 for m, unit in zip(measured, units, strict=True))
+        total = sum(shares or [m.mse / unit**2 for m, unit in zip(measured, units, strict=True)])
         if total < state.lowest:
             state.lowest, state.best = total, state.epoch
             state.weights = {name: p.detach().cpu().clone() for name, p in self.parameters.items()}
         held_out = {name: asdict(m) for name, m in zip(names, measured, strict=True)}
         learning_rate = self.schedule.get_last_lr()[0]
-        state.history.append(
-            {"epoch": state.epoch, "train_loss": loss, "learning_rate": learning_rate, "held_out": held_out}
+        explained = (
+            {"explained": {name: 1 - share for name, share in zip(names, shares, strict=True)}} if shares else {}
         )
+        record = {"epoch": state.epoch, "train_loss": loss, "learning_rate": learning_rate, "held_out": held_out}
+        state.history.append(record | explained)
 
     def save(self, folder: Path, state: TrainingState) -> None:
         """The log, and what resuming needs; tensors and plain numbers only, so that loading runs no code."""
@@ -228,6 +239,20 @@ def evaluate(
         measure(part.forest, predicted[:, m], part.targets[:, m], float(constants[m]))
         for m in range(predicted.shape[1])
     ]
+
+
+@torch.inference_mode()
+def missed(module: nn.Module, data: TrainingData, config: TrainConfig, device: torch.device) -> list[float]:
+    """Of every objective the share of the held-out trees' variance that predictions miss, at all that is taught."""
+    module.eval()
+    trees, errors, targets = data.held_out.trees, [], []
+    for i in range(0, len(trees), config.batch_trees):
+        batch = collate(trees[i : i + config.batch_trees], True, device)
+        errors.append((module(batch).float() - batch.targets).square().double().cpu())
+        targets.append(batch.targets.double().cpu())
+    variance = torch.cat(targets).var(dim=0, correction=0).clamp_min(SMALLEST_VARIANCE)
+    shares: list[float] = (torch.cat(errors).mean(dim=0) / variance).tolist()
+    return shares
 
 
 def _batches(part: LabelledTrees, config: TrainConfig, seed: int, epoch: int, accelerator: Any) -> list[list[int]]:

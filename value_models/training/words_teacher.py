@@ -5,7 +5,7 @@
 is what an objective in words says while decoding (``PromptedObjective``), and the best tilt there is for the log-ratio
 of a whole response as the reward: E[exp(R)] over all that can follow s + a is exp of the log-ratio up to and with a,
 since what the told policy does from there on sums to 1. So a student of it needs no returns, which are noisy; it learns
-from any responses of the policy, few of each prompt, and weight 1 means of it what it means of the words.
+from any responses of the policy, few of each prompt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mavis_core.api.errors import RunError
-from mavis_core.api.prompted import RECOMMENDED_BETA
+from mavis_core.api.prompted import RECOMMENDED_BETA, WEIGHT_RANGE
 from mavis_core.model.policy import Policy
 from value_models import durable
 from value_models.prompts import Prompt, file_hash, place_of, read_prompts
@@ -81,8 +81,11 @@ class Instructions:
 
     @property
     def objectives(self) -> list[ObjectiveConfig]:
-        """Their values are nats already, and are not tuned: weight 1 is the policy that is told."""
-        return [ObjectiveConfig(name, text, 0.0, 1.0, RECOMMENDED_BETA) for name, text in self.words.items()]
+        """Their values are nats already. Of the words weight 1 is the policy that is told; for a student see
+        ``told_beta``.
+        """
+        told = self.words.items()
+        return [ObjectiveConfig(name, text, 0.0, 1.0, RECOMMENDED_BETA, WEIGHT_RANGE) for name, text in told]
 
     def teacher(self, policy: Policy, trees: Sequence[Forest]) -> WordsTeacher:
         """Of ``trees``, whose place in the sequence is their key.

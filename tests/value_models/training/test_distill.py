@@ -100,7 +100,7 @@ def test_two_heads_become_one_head(folder: Path) -> None:
 def test_the_report_adds_up_sittings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is cut off, one that ends, one that finds everything there."""
     held_out = {"low": {"mse": 0.2, "mse_constant": 1.0, "ranking": 0.9}}
-    ended = SimpleNamespace(epoch=3, best=1, history=[{"held_out": held_out}])
+    ended = SimpleNamespace(epoch=3, best=1, history=[{"held_out": held_out, "explained": {"low": 0.8}}])
     endings: list[Any] = [KeyboardInterrupt(), ended, None]
 
     def work(*_: object) -> Any:
@@ -117,7 +117,9 @@ def test_the_report_adds_up_sittings(tmp_path: Path, monkeypatch: pytest.MonkeyP
         distill.distill(config, say=told.append)
     distill.distill(config, say=told.append)
     report = json.loads((tmp_path / "report.json").read_text())["distillation"]
-    assert (report["sittings"], report["epochs"], report["held_out"]) == (2, 3, held_out)
+    assert (report["sittings"], report["epochs"], report["held_out"]) == (2, 3, held_out) and report["explained"] == {
+        "low": 0.8
+    }
     assert report["seconds"] >= 0.1
     distill.distill(config, say=told.append)
     assert json.loads((tmp_path / "report.json").read_text())["distillation"] == report

@@ -108,6 +108,18 @@ def test_one_command_writes_the_file_it_stands_for_and_its_run_ends_in_a_value(p
     assert again.exit_code == 0 and json.loads((out / "report.json").read_text()) == report
 
 
+def test_rollouts_alone_write_their_prompts_first(policy: Path, tmp_path: Path) -> None:
+    settings = {
+        "folder": "out", "policy": str(policy), "prompts": {"from_policy": 3}, "rewards": {"concise": None},
+        "rollouts": {"shape": {"kind": "flat", "samples": 2, "max_tokens": 4}},
+    }  # fmt: skip
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
+    result = CliRunner().invoke(app, ["rollouts", str(tmp_path / "run.yaml")])
+    assert result.exit_code == 0, result.output
+    made = json.loads((tmp_path / "out" / "rollouts" / "manifest.json").read_text())
+    assert made["prompts"] == len(read_prompts(tmp_path / "out" / "prompts.jsonl")) == 3
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
