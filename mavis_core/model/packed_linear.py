@@ -8,7 +8,6 @@ Products differ by the order of their sums only, as they do without packing from
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from typing import Any, cast
 
@@ -21,7 +20,7 @@ LOST = 2.0**-24
 of a product in float32 is rounded by more."""
 
 
-PLACES: weakref.WeakValueDictionary[int, OneDnnLinear] = weakref.WeakValueDictionary()
+PLACES: weakref.WeakValueDictionary[int, PackedLinear] = weakref.WeakValueDictionary()
 OPERATORS = torch.library.Library("mavis_packed", "DEF")
 OPERATORS.define("product(Tensor x, Tensor place, SymInt outputs) -> Tensor")
 
@@ -39,16 +38,31 @@ def _shape(x: Tensor, place: Tensor, outputs: int) -> Tensor:
 class PackedLinear(nn.Module):
     """x (..., K) -> (..., N), without gradients. A deep copy of it is a plain layer, which can be trained.
 
+    A compiler is shown an operator of ours, which finds the layer by ``place``.
+
     Args:
         linear: one that is ``packable``.
         keep: whether ``weight`` stays beside its packed form, for what else reads it; it takes its memory twice then.
     """
 
-    def __init__(self, linear: nn.Linear, keep: bool) -> None:
+    place: Tensor
+
+    def __init__(self, linear: nn.Linear, keep: bool = False) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight: Tensor | None = linear.weight if keep else None
         self.bias = linear.bias
+        self.register_buffer("place", torch.tensor(id(self)), persistent=False)
+        PLACES[id(self)] = self
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            found: Tensor = torch.ops.mavis_packed.product(x, self.place, self.out_features)
+            return found
+        return self.product(x)
+
+    def product(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
 
     @property
     def nbytes(self) -> int:
@@ -69,21 +83,11 @@ class PackedLinear(nn.Module):
 
 
 class OneDnnLinear(PackedLinear):
-    """In oneDNN's layout and x's dtype. A compiler is shown an operator of ours, which finds the layer by ``place``."""
-
-    place: Tensor
+    """In oneDNN's layout and x's dtype."""
 
     def __init__(self, linear: nn.Linear, keep: bool = False) -> None:
         super().__init__(linear, keep)
         self.packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
-        self.register_buffer("place", torch.tensor(id(self)), persistent=False)
-        PLACES[id(self)] = self
-
-    def forward(self, x: Tensor) -> Tensor:
-        if torch.compiler.is_compiling():
-            found: Tensor = torch.ops.mavis_packed.product(x, self.place, self.out_features)
-            return found
-        return self.product(x)
 
     def product(self, x: Tensor) -> Tensor:
         found: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
@@ -99,27 +103,15 @@ class OneDnnLinear(PackedLinear):
 
 
 class HalfLinear(PackedLinear):
-    """Of a weight that FBGEMM holds in float16 and multiplies in float32. ``packed`` is a handle of eight bytes."""
-
-    packed: Tensor
-    shift: Tensor
+    """Of a weight that FBGEMM holds in float16 and multiplies in float32."""
 
     def __init__(self, linear: nn.Linear, keep: bool = False) -> None:
         super().__init__(linear, keep)
-        bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach()
-        with warnings.catch_warnings():  # "may be removed from a later torch": ``in_float16`` looks whether it is there
-            warnings.simplefilter("ignore")
-            packed = torch.fbgemm_pack_gemm_matrix_fp16(linear.weight.detach())
-            torch.fbgemm_linear_fp16_weight_fp32_activation(
-                linear.weight.new_zeros(1, linear.in_features), packed, bias
-            )
-        self.register_buffer("packed", packed, persistent=False)
-        self.register_buffer("shift", bias, persistent=False)
+        bias = None if linear.bias is None else linear.bias.detach()
+        self.packed = torch.ops.quantized.linear_prepack_fp16(linear.weight.detach(), bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = torch.ops._quantized.wrapped_fbgemm_linear_fp16_weight(
-            x, self.packed, self.shift, self.out_features
-        )
+    def product(self, x: Tensor) -> Tensor:
+        found: Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
         return found
 
     @property
@@ -127,8 +119,8 @@ class HalfLinear(PackedLinear):
         return 2 * int(self.in_features) * int(self.out_features)
 
     def dense(self) -> Tensor:
-        columns = self(torch.eye(self.in_features)) - self.shift
-        return columns.T.contiguous()
+        found: Tensor = torch.ops.quantized.linear_unpack_fp16(self.packed)[0]
+        return found
 
 
 def in_float16(weight: Tensor, rounded: bool = False) -> bool:
@@ -137,8 +129,7 @@ def in_float16(weight: Tensor, rounded: bool = False) -> bool:
     Args:
         rounded: whether or not 16 bits hold it, if only it is within their range.
     """
-    there = "fbgemm" in torch.backends.quantized.supported_engines and hasattr(torch, "fbgemm_pack_gemm_matrix_fp16")
-    if weight.dtype != torch.float32 or not there:
+    if weight.dtype != torch.float32 or "fbgemm" not in torch.backends.quantized.supported_engines:
         return False
     missed = (weight - weight.half().float()).abs().max()
     return bool(missed < torch.inf if rounded else missed <= LOST)
