@@ -10,11 +10,11 @@ from mavis_core.api.config import EngineConfig
 from mavis_core.api.errors import LoadError
 from mavis_core.api.messages import ObjectiveInfo
 from mavis_core.engine import Engine
-from mavis_core.model.compilation import compile_beside
+from mavis_core.model.compilation import compile_beside, worthwhile
 from mavis_core.model.dtype import resolve_dtype, rounds_weights
 from mavis_core.model.host_memory import keep_freed_memory
 from mavis_core.model.policy import Policy, resolve_device
-from mavis_core.model.threads import is_large, set_threads
+from mavis_core.model.threads import set_threads
 from mavis_core.process.engine_loop import LoadProgress
 from mavis_core.values.protocol import ValueFunction
 from value_models.folders import load_value, objectives_of, resolve
@@ -154,7 +154,7 @@ def assemble(
         loaded.append(loader.load_folder(folder))
     progress("setting up the engine", 0.85)
     engine = Engine(policy, loaded, config, loader)
-    if config.compile == "auto" and policy.device.type == "cpu" and is_large(policy.model):
+    if config.compile == "auto" and worthwhile(policy.backbone):
         compile_beside(policy.backbone)
     progress("ready", 1.0)
     return engine

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 import typer
 
-from mavis_core.model.compilation import compile_beside
+from mavis_core.model.compilation import compile_beside, worthwhile
 from mavis_core.model.dtype import resolve_dtype, rounds_weights
 from mavis_core.model.policy import Policy, resolve_device
-from mavis_core.model.threads import is_large, set_threads
+from mavis_core.model.threads import set_threads
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -24,6 +24,6 @@ def load(model: str, dtype: str, device: str, threads: int | None) -> Policy:
     policy = Policy.load(model, on, resolve_dtype(dtype, on), Path(model).name)
     set_threads(threads or torch.get_num_threads(), policy.model)
     policy.pack(rounds_weights(dtype, on, from_gguf=False))
-    if on.type == "cpu" and is_large(policy.model):
+    if worthwhile(policy.backbone):
         compile_beside(policy.backbone).join()
     return policy

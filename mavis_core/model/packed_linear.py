@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 SMALLEST = 1 << 18  # numbers of a weight; of a smaller one the call costs more than packing saves
+ENGINE = "fbgemm"  # part of torch on x86
 LOST = 2.0**-24
 """What float16 may miss of a number that it is said to hold: its steps near 0, where bfloat16 has finer ones. The sum
 of a product in float32 is rounded by more."""
@@ -129,7 +130,7 @@ def in_float16(weight: Tensor, rounded: bool = False) -> bool:
     Args:
         rounded: whether or not 16 bits hold it, if only it is within their range.
     """
-    if weight.dtype != torch.float32 or "fbgemm" not in torch.backends.quantized.supported_engines:
+    if weight.dtype != torch.float32 or ENGINE not in torch.backends.quantized.supported_engines:
         return False
     missed = (weight - weight.half().float()).abs().max()
     return bool(missed < torch.inf if rounded else missed <= LOST)

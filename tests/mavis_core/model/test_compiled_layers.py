@@ -18,7 +18,7 @@ from mavis_core.api.errors import LoadError
 from mavis_core.api.guidance import Guidance
 from mavis_core.api.sampling_params import SamplingParams
 from mavis_core.engine import Engine
-from mavis_core.model import compilation, compiled_layers, packed_linear
+from mavis_core.model import compilation, compiled_layers, packed_linear, threads
 from mavis_core.model.compilation import CACHE, compile_beside
 from mavis_core.model.compiled_layers import CompiledLayer, alike, compile_layers, decoder_layers
 from mavis_core.model.packed_linear import HalfLinear, PackedLinear
@@ -122,6 +122,17 @@ def test_layers_that_attend_otherwise_share_nothing() -> None:
     assert narrow != wide
 
 
+def test_large_models_in_16_bits_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_linear, "SMALLEST", 1)
+    monkeypatch.setattr(threads, "SMALL", 1)
+    exact, half, narrow = (Policy(tiny_model("llama"), None, name) for name in ("exact", "half", "narrow"))
+    half.pack(rounded=True)
+    narrow.model.bfloat16()
+    assert [compilation.worthwhile(policy.backbone) for policy in (exact, half, narrow)] == [False, True, True]
+    monkeypatch.setattr(threads, "SMALL", 1 << 40)
+    assert not compilation.worthwhile(half.backbone)
+
+
 def fails(*asked: Any, **also: Any) -> Callable[..., Any]:
     raise RuntimeError("\nno compiler\nhere")
 
@@ -154,9 +165,9 @@ def test_rows_of_two_threads_do_not_meet(compiled: Policy) -> None:
     def run(at: int) -> None:
         found[at] = generate(Engine(compiled, [], EngineConfig()), [PROMPTS[at]], sampling)[0][0].token_ids
 
-    threads = [threading.Thread(target=run, args=(at,)) for at in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    runners = [threading.Thread(target=run, args=(at,)) for at in range(3)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
     assert [found[at] for at in range(3)] == alone

@@ -79,7 +79,7 @@ def test_other_weights_are_rounded_to_float16_only_where_that_is_asked_for() -> 
 
 def test_without_the_library_nothing_is_packed_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = narrow(linear())
-    monkeypatch.delattr(torch, "fbgemm_pack_gemm_matrix_fp16")
+    monkeypatch.setattr(packed_linear, "ENGINE", "not here")
     assert isinstance(packed(plain), OneDnnLinear)
 
 

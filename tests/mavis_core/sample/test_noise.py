@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mavis_core.sample import noise
 from mavis_core.sample.noise import gumbel, gumbel_reference, position_keys, token_hashes
 from mavis_core.schedule.seeds import row_key
 from tests.chi_square import p_value
@@ -22,8 +23,8 @@ ENOUGH = 1e-3
 def draws(keys: Iterable[tuple[int, int]], positions: Iterable[int]) -> list[int]:
     """One token per (seed, choice) and position."""
     rows = torch.tensor([row_key(seed, choice) for seed, choice in keys], dtype=torch.int64)
-    noise = gumbel(position_keys(rows, torch.tensor(list(positions))[:, None]), token_hashes(len(PROBABILITIES)))
-    found: list[int] = (LOGITS + noise).argmax(1).tolist()
+    made = gumbel(position_keys(rows, torch.tensor(list(positions))[:, None]), token_hashes(len(PROBABILITIES)))
+    found: list[int] = (LOGITS + made).argmax(1).tolist()
     return found
 
 
@@ -48,6 +49,14 @@ def test_a_token_has_the_same_noise_as_candidate_and_in_the_vocabulary() -> None
     hashes = token_hashes(11)
     ids = torch.tensor([[7, 0, 3], [10, 2, 2]])
     assert torch.equal(gumbel(keys, hashes[ids]), gumbel(keys, hashes).gather(1, ids))
+
+
+@pytest.mark.parametrize(("rows", "width"), [(1, 300), (3, 100), (5, 40), (4, 7)])
+def test_noise_that_is_made_in_parts_is_the_same(rows: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, hashes = position_keys(torch.arange(rows), torch.full((rows, 1), 9)), token_hashes(width)
+    whole = gumbel(keys, hashes)
+    monkeypatch.setattr(noise, "AT_ONCE", 90)
+    assert torch.equal(gumbel(keys, hashes), whole)
 
 
 def test_the_noise_is_finite_and_bounded() -> None:
