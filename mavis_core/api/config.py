@@ -76,8 +76,8 @@ class EngineConfig:
     )
     compile: Compile = setting(  # noqa: RUF009 (likewise)
         "off",
-        "auto: compile the layers of a large model in 16 bits for the CPU while it is served already, which takes "
-        "seconds and a C++ compiler; without one it is served as it is. Default of mavis serve: auto.",
+        "Whether the layers of a large model in 16 bits are compiled for the CPU while it is served already (auto), "
+        "which takes seconds and a C++ compiler; without one it is served as it is. Default of mavis serve: auto.",
     )
     device: str = setting("auto", "Where the model runs: cpu, cuda, cuda:1, ...; auto is the GPU where there is one.")
     threads: int | None = setting(

@@ -20,7 +20,6 @@ FOREIGN = {
     "docs/api.md": {"coerce_one_of"},
     "docs/clients.md": {"addParams", "strictJsonSchema"},
     "docs/decisions.md": {
-        "linear_dynamic_fp16",
         "TrustedHostMiddleware",
         "checkJs",
         "coerce_one_of",
